@@ -1,0 +1,3 @@
+from azready.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The control plane: capture a VM, publish a disk, verify an image."""

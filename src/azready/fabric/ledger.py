@@ -1,0 +1,124 @@
+"""The ledger: everything that a guest asked, told and did wrong, in order, with times. Append-only.
+
+Times are seconds since `Ledger.epoch`, which `restart` sets (a boot restarts it when it starts the guest).
+Entries are plain values; `entries_as_json` is the form of `--output json`, of the log and of `fabric replay`.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Service = Literal["wireserver", "imds", "dhcp", "media", "kvp"]
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request and its answer; for dhcp, media and kvp the nearest likeness of one."""
+
+    at: float
+    service: Service
+    method: str
+    target: str
+    status: int | None
+    """The HTTP status answered; None when no answer was sent (reset, silence)."""
+    source: str = ""
+    request_headers: tuple[tuple[str, str], ...] = ()
+    request_body: str = ""
+    response_body: str = ""
+    took: float = 0.0
+    fault: str = ""
+    """The name of the fault that was applied to this exchange; empty when the platform behaved."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a guest did that the real platform refuses, ignores or warns of."""
+
+    at: float
+    code: str
+    severity: Severity
+    message: str
+    mend: str = ""
+
+
+@dataclass(frozen=True)
+class HealthReport:
+    """A health report that reached the platform. Only an accepted one changes the VM's state."""
+
+    at: float
+    form: Literal["xml", "json"]
+    state: str
+    substatus: str = ""
+    description: str = ""
+    accepted: bool = True
+    agent: str = ""
+
+
+Entry = Exchange | Finding | HealthReport
+
+
+@dataclass
+class Ledger:
+    """An append-only list of entries, safe to write from several threads."""
+
+    clock: Callable[[], float] = time.monotonic
+    epoch: float = 0.0
+    _entries: list[Entry] = field(default_factory=list)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def __post_init__(self) -> None:
+        self.epoch = self.clock()
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self.clock() - self.epoch
+
+    def restart(self) -> None:
+        """Set the epoch to now and forget all entries: a new boot begins."""
+        with self._changed:
+            self.epoch = self.clock()
+            self._entries.clear()
+
+    def record(self, *entries: Entry) -> None:
+        with self._changed:
+            self._entries.extend(entries)
+            self._changed.notify_all()
+
+    def wait_for(self, condition: Callable[["Ledger"], bool], timeout: float) -> bool:
+        """Wait until `condition(self)` holds, at most `timeout` seconds; tell whether it does."""
+        with self._changed:
+            return self._changed.wait_for(lambda: condition(self), timeout)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        return tuple(self._entries)
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        return tuple(entry for entry in self.entries if isinstance(entry, Exchange))
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return tuple(entry for entry in self.entries if isinstance(entry, Finding))
+
+    @property
+    def reports(self) -> tuple[HealthReport, ...]:
+        return tuple(entry for entry in self.entries if isinstance(entry, HealthReport))
+
+    @property
+    def ready(self) -> HealthReport | None:
+        """The first accepted Ready report."""
+        return next((r for r in self.reports if r.accepted and r.state.lower() == "ready"), None)
+
+    @property
+    def failed(self) -> HealthReport | None:
+        """The first accepted report of failed provisioning."""
+        return next((r for r in self.reports if r.accepted and r.substatus == "ProvisioningFailed"), None)
+
+
+def entries_as_json(ledger: Ledger) -> list[dict[str, Any]]:
+    """Every entry as a table with its kind; what the JSON log holds, one a line."""
+    return [{"kind": type(entry).__name__, **asdict(entry)} for entry in ledger.entries]

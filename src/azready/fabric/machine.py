@@ -1,0 +1,123 @@
+"""The virtual machine that the local Azure pretends to have created: what its owner asked for.
+
+A `Machine` is a value; nothing here does input or output but `load`, which reads a TOML file:
+
+    name = "vm1"                    # the VM resource: IMDS compute.name
+    computer_name = "web-1"         # osProfile.computerName; the name when absent
+    admin_username = "azureuser"
+    public_keys = ["ssh-ed25519 AAAA… me@laptop"]
+    disable_password_authentication = true
+    admin_password = "…"            # only ever on the provisioning medium
+    custom_data = "#cloud-config…"  # text; only ever on the provisioning medium
+    user_data = "…"                 # text; only ever in IMDS
+    generation = 2                  # 1 (BIOS) or 2 (UEFI)
+    vm_id = "…"                     # a GUID; made from the name when absent
+    location = "westeurope"
+    size = "Standard_B2s"
+"""
+
+import tomllib
+import uuid
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from azready.errors import UsageFailure
+
+ASSET_TAG = "7783-7084-3265-9085-8269-3286-77"
+"""The SMBIOS chassis asset tag by which a guest knows that it runs on Azure."""
+
+_NAMESPACE = uuid.UUID("5ec2a6f4-9d0c-4f7e-8a3b-0d1f6a1f0a7e")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One VM. Every text is what the user asked for, not escaped or encoded in any way."""
+
+    name: str = "azready-vm"
+    computer_name: str = ""
+    admin_username: str = "azureuser"
+    admin_password: str = ""
+    public_keys: tuple[str, ...] = ()
+    disable_password_authentication: bool = True
+    custom_data: str = ""
+    user_data: str = ""
+    vm_id: str = ""
+    generation: int = 2
+    location: str = "westeurope"
+    size: str = "Standard_B2s"
+    resource_group: str = "azready"
+    subscription_id: str = "00000000-0000-4000-8000-000000000000"
+    zone: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    mac: str = "00:0d:3a:6e:00:01"
+    address: str = "10.1.0.4"
+    container_id: str = ""
+    instance_id: str = ""
+    incarnation: str = "1"
+
+    def __post_init__(self) -> None:
+        if self.generation not in (1, 2):
+            raise UsageFailure(f"generation is {self.generation!r}", "use 1 (BIOS) or 2 (UEFI)")
+        default = {
+            "computer_name": self.name,
+            "vm_id": str(uuid.uuid5(_NAMESPACE, self.name)),
+            "container_id": str(uuid.uuid5(_NAMESPACE, f"{self.vm_id or self.name}/container")),
+        }
+        for field, value in default.items():
+            if not getattr(self, field):
+                object.__setattr__(self, field, value)
+        if not self.instance_id:
+            object.__setattr__(self, "instance_id", f"{uuid.uuid5(_NAMESPACE, self.vm_id + '/instance')}._{self.name}")
+
+    @property
+    def product_uuid(self) -> str:
+        """DMI's product_uuid: the VM id, with the first three fields byte-swapped on Generation 1 hosts."""
+        vm_id = uuid.UUID(self.vm_id)
+        return str(uuid.UUID(bytes=vm_id.bytes_le) if self.generation == 1 else vm_id)
+
+    def recaptured(self) -> "Machine":
+        """The same image as a new VM: another VM id, container, instance and MAC; the same wishes of its owner."""
+        number = int(self.mac.replace(":", ""), 16) + 1
+        mac = ":".join(f"{number:012x}"[i : i + 2] for i in range(0, 12, 2))
+        fresh = str(uuid.uuid5(_NAMESPACE, self.vm_id + "/recaptured"))
+        return replace(self, vm_id=fresh, container_id="", instance_id="", mac=mac)
+
+
+def load(path: Path) -> Machine:
+    """Read a machine description. Raises UsageFailure that names the file, the key and what it may be."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageFailure(f"{path}: {error.strerror}", "give a TOML file that describes the VM") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageFailure(f"{path} is not TOML: {error}", "see docs/machine.md for an example") from error
+    return from_table(table, str(path))
+
+
+def from_table(table: dict[str, Any], source: str) -> Machine:
+    """Make a machine from a table of the form above; `source` names it in errors."""
+    known = {field.name: field.type for field in fields(Machine)}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise UsageFailure(f"{source}: unknown key {key!r}", f"known keys: {', '.join(sorted(known))}")
+        values[key] = _typed(key, value, source)
+    return Machine(**values)
+
+
+def _typed(key: str, value: Any, source: str) -> Any:
+    if key == "public_keys":
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise UsageFailure(
+                f"{source}: public_keys must be a list of texts", 'write public_keys = ["ssh-ed25519 …"]'
+            )
+        return tuple(value)
+    if key == "tags":
+        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+            raise UsageFailure(f"{source}: tags must be a table of texts", 'write tags = { owner = "me" }')
+        return tuple(value.items())
+    default = Machine.__dataclass_fields__[key].default
+    if type(value) is not type(default):
+        raise UsageFailure(f"{source}: {key} must be a {type(default).__name__}, not {value!r}", "see docs/machine.md")
+    return value

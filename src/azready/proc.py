@@ -1,0 +1,130 @@
+"""Running other programs: the one place of the host side that starts processes and waits for them.
+
+Long-lived children (a fabric's dnsmasq, a booted container, QEMU) use `spawn`; everything else `run`.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from azready.errors import Failure
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A finished program: exit status, and both outputs as text (undecodable bytes replaced)."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+
+
+class CommandFailed(Failure):
+    """A program ended with an unexpected status; the message holds the command ready to paste."""
+
+    def __init__(self, done: Completed, hint: str = "") -> None:
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        tail = "\n".join(lines[-8:])
+        super().__init__(
+            f"{shlex.join(done.argv)} ended with status {done.status}" + (f":\n{tail}" if tail else ""), hint
+        )
+        self.done = done
+
+
+class MissingTool(Failure):
+    """A program is not installed; `package` is Debian's name of what holds it."""
+
+    def __init__(self, tool: str, package: str) -> None:
+        super().__init__(f"{tool} is not installed", f"install it: apt-get install {package}")
+        self.tool = tool
+
+
+def find_tool(tool: str, package: str) -> str:
+    """Return the path of `tool`, looking in the sbin folders too (an ordinary user's PATH often lacks them)."""
+    path = os.environ.get("PATH", os.defpath)
+    found = shutil.which(tool, path=f"{path}:/usr/local/sbin:/usr/sbin:/sbin")
+    if found is None:
+        raise MissingTool(tool, package)
+    return found
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    check: bool = True,
+    stdin: str | bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float | None = None,
+    hint: str = "",
+) -> Completed:
+    """Run a program to its end, without a shell and without inheriting stdin.
+
+    Raises CommandFailed on a non-zero status unless `check` is false, Failure when it cannot be started or
+    runs longer than `timeout` seconds (it is killed).
+    """
+    words = tuple(str(word) for word in argv)
+    data = stdin.encode() if isinstance(stdin, str) else stdin
+    try:
+        done = subprocess.run(
+            words,
+            input=data if data is not None else b"",
+            capture_output=True,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            timeout=timeout,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise Failure(f"{words[0]} is not installed", hint) from error
+    except PermissionError as error:
+        raise Failure(f"{words[0]} may not be run: {error.strerror}", hint) from error
+    except subprocess.TimeoutExpired as error:
+        raise Failure(f"{shlex.join(words)} did not end within {timeout:g} s", hint) from error
+    result = Completed(
+        words, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    )
+    if check and result.status != 0:
+        raise CommandFailed(result, hint)
+    return result
+
+
+def spawn(
+    argv: Sequence[str | Path],
+    *,
+    stdin: int | None = subprocess.DEVNULL,
+    stdout: int | None = subprocess.PIPE,
+    stderr: int | None = subprocess.STDOUT,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a long-lived program; the caller ends it (in a `finally`, or an ExitStack)."""
+    words = [str(word) for word in argv]
+    try:
+        return subprocess.Popen(
+            words,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=None if env is None else dict(env),
+            pass_fds=pass_fds,
+        )
+    except FileNotFoundError as error:
+        raise Failure(f"{words[0]} is not installed") from error
+
+
+def stop(process: "subprocess.Popen[bytes]", grace: float = 2.0) -> None:
+    """End a program started with `spawn`: TERM, then KILL after `grace` seconds. Harmless when it has ended."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(grace)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
