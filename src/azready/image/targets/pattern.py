@@ -1,0 +1,74 @@
+"""Matching paths against shell patterns, over anything that can list a folder."""
+
+import re
+from collections.abc import Callable, Iterator
+from fnmatch import translate
+from functools import lru_cache
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_MAGIC = re.compile(r"[*?\[]")
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """`a{b,c}d` → `abd`, `acd`; nested braces from the inside out."""
+    found = _BRACES.search(pattern)
+    if not found:
+        return [pattern]
+    head, tail = pattern[: found.start()], pattern[found.end() :]
+    expanded = [each for choice in found[1].split(",") for each in expand_braces(f"{head}{choice}{tail}")]
+    return list(dict.fromkeys(expanded))
+
+
+@lru_cache(maxsize=4096)
+def _compiled(part: str) -> re.Pattern[str]:
+    return re.compile(translate(part))
+
+
+def matches(name: str, part: str) -> bool:
+    """Whether one name matches one component of a pattern; a hidden name wants its dot written."""
+    if name.startswith(".") and not part.startswith("."):
+        return False
+    return _compiled(part).match(name) is not None
+
+
+def glob(
+    pattern: str,
+    list_folder: Callable[[str], list[str]],
+    lexists: Callable[[str], bool],
+    is_folder: Callable[[str], bool],
+) -> list[str]:
+    """The paths that match `pattern`; `list_folder` may raise FileNotFoundError and NotADirectoryError.
+
+    `is_folder` answers for the path itself (False for a link), as `**` does not follow links.
+    """
+
+    def names(folder: str) -> list[str]:
+        try:
+            return list_folder(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def below(folder: str, parts: tuple[str, ...]) -> Iterator[str]:
+        if not parts:
+            yield folder
+            return
+        part, rest = parts[0], parts[1:]
+        if part == "**":
+            yield from below(folder, rest)
+            for name in names(folder):
+                path = f"{folder}/{name}" if folder else name
+                if is_folder(path):
+                    yield from below(path, parts)
+        elif _MAGIC.search(part):
+            for name in names(folder):
+                if matches(name, part):
+                    yield from below(f"{folder}/{name}" if folder else name, rest)
+        else:
+            path = f"{folder}/{part}" if folder else part
+            if rest or lexists(path):
+                yield from below(path, rest)
+
+    found: set[str] = set()
+    for each in expand_braces(pattern):
+        found.update(path for path in below("", tuple(part for part in each.split("/") if part)) if path)
+    return sorted(found)
