@@ -2,10 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from azready.pipelines import trees
 
 IN_CI = os.environ.get("CI", "").lower() == "true"
 ROOT = Path(__file__).parent.parent
@@ -44,3 +46,33 @@ def need() -> Callable[..., None]:
             pytest.skip(reason)
 
     return check
+
+
+@pytest.fixture(scope="session")
+def debian_base(need: Callable[..., None]) -> Callable[..., Path]:
+    """`debian_base("bookworm", "waagent", network="ifupdown")`: a shared, unpacked tree. Never write into it.
+
+    Fit for reading, for `azready boot` and as the lower layer of an overlay. As root, or as a user with sub-ids.
+    """
+    need("tool:mmdebstrap", "tool:zstd")
+
+    def base(suite: str = "bookworm", *packages: str, network: trees.Network = "networkd") -> Path:
+        return trees.unpacked(suite, packages, network)
+
+    return base
+
+
+@pytest.fixture
+def debian_tree(need: Callable[..., None], tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """`debian_tree("bookworm", "waagent")`: a copy of a tree to change at will; gone after the test."""
+    need("root", "tool:mmdebstrap", "tool:zstd")
+    made: list[Path] = []
+
+    def tree(suite: str = "bookworm", *packages: str, network: trees.Network = "networkd") -> Path:
+        made.append(tmp_path / f"tree{len(made)}")
+        trees.unpack(trees.tree(suite, packages, network), made[-1])
+        return made[-1]
+
+    yield tree
+    for directory in made:
+        trees.remove(directory)
