@@ -1,0 +1,212 @@
+"""One boot as a value: what happened, when, who saw it, and what Azure would have said.
+
+A container boot and a QEMU boot fill the same `BootRecord`; the terminal, `--output json` and the HTML page are drawn
+from it and from nothing else. All times are seconds since the guest started (its PID 1, or its firmware).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from azready.fabric.ledger import Exchange, Finding, HealthReport
+from azready.fabric.verdict import Verdict
+
+Expectation = Literal["ready", "silence"]
+Outcome = Literal["passed", "failed", "skipped"]
+Source = Literal["host", "console", "journal", "systemd", "dhcp", "imds", "wireserver", "platform", "media", "check"]
+
+
+@dataclass(frozen=True)
+class Milestone:
+    """A point that boots are compared by; `name` is one of `MILESTONES`, other names are allowed."""
+
+    name: str
+    at: float
+
+
+MILESTONES = ("kernel", "init", "basic.target", "lease", "imds", "goal state", "ready", "sshd", "multi-user")
+"""In their usual order."""
+
+
+@dataclass(frozen=True)
+class ConsoleLine:
+    """A line of the serial console, without its line end; control sequences are taken out."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class JournalLine:
+    """An entry of the guest's own journal. `priority` is syslog's, 0 (emergency) to 7 (debug)."""
+
+    at: float
+    identifier: str
+    text: str
+    priority: int = 6
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something looked at from outside after the boot: a login, the host name, that the unit is off."""
+
+    name: str
+    outcome: Outcome
+    detail: str = ""
+    at: float | None = None
+
+
+@dataclass(frozen=True)
+class BootRecord:
+    """Everything known of one boot."""
+
+    number: int
+    title: str
+    """`first boot`, `second boot`, `first boot of a copy` …"""
+    target: str
+    how: str
+    """`container`, `qemu/kvm/uefi`, `qemu/tcg/bios` …"""
+    started: str
+    """UTC, ISO 8601."""
+    seconds: float
+    """How long the guest was up when the record was closed."""
+    deadline: float
+    verdict: Verdict
+    expected: Expectation = "ready"
+    """`silence`: this VM is provisioned already, so nothing may be reported again."""
+    machine: tuple[tuple[str, str], ...] = ()
+    """What the platform was asked for: name, vm_id, admin_username, generation …"""
+    faults: tuple[str, ...] = ()
+    """The faults in force, in the words of `--fault`; they repeat this boot."""
+    milestones: tuple[Milestone, ...] = ()
+    exchanges: tuple[Exchange, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    reports: tuple[HealthReport, ...] = ()
+    journal: tuple[JournalLine, ...] = ()
+    console: tuple[ConsoleLine, ...] = ()
+    checks: tuple[Check, ...] = ()
+    diagnosis: tuple[str, ...] = ()
+    """Why it failed and what to do, in sentences, where that could be told."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the boot did what was expected, and no check failed."""
+        as_expected = self.verdict.provisioned if self.expected == "ready" else not self.reports
+        return as_expected and all(check.outcome != "failed" for check in self.checks)
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one line."""
+        if self.expected == "ready":
+            return str(self.verdict)
+        if self.reports:
+            return f"Reported again: {len(self.reports)} health report(s) of a VM that is provisioned already"
+        return "Silent, as it should be: nothing was reported again"
+
+    def milestone(self, name: str) -> float | None:
+        return next((stone.at for stone in self.milestones if stone.name == name), None)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line or bar of the drawn timeline."""
+
+    at: float
+    source: Source
+    text: str
+    took: float = 0.0
+    severity: Literal["", "good", "warning", "error"] = ""
+
+
+def events(record: BootRecord, journal_of: Iterable[str] = ()) -> tuple[Event, ...]:
+    """All that happened, in order of time; of the journal only the identifiers and units in `journal_of`."""
+    wanted = frozenset(journal_of)
+    found = [
+        *_milestone_events(record),
+        *(_exchange_event(exchange) for exchange in record.exchanges),
+        *(_report_event(report) for report in record.reports),
+        *(
+            Event(finding.at, "platform", f"{finding.code}: {finding.message}", 0.0, _SEVERITIES[finding.severity])
+            for finding in record.findings
+        ),
+        *(
+            Event(line.at, "journal", f"{line.identifier}: {line.text}", 0.0, "warning" if line.priority <= 4 else "")
+            for line in record.journal
+            if line.identifier in wanted or line.unit in wanted
+        ),
+        *(
+            Event(check.at, "check", f"{check.name}: {check.detail or check.outcome}", 0.0, _OUTCOMES[check.outcome])
+            for check in record.checks
+            if check.at is not None
+        ),
+    ]
+    return tuple(sorted(found, key=lambda event: event.at))
+
+
+_SEVERITIES: dict[str, Literal["", "warning", "error"]] = {"error": "error", "warning": "warning", "note": ""}
+_OUTCOMES: dict[str, Literal["", "good", "error"]] = {"passed": "good", "failed": "error", "skipped": ""}
+_TOLD_BY_EXCHANGES = frozenset({"lease", "imds", "goal state", "ready"})
+_TEXTS = {
+    "kernel": "the kernel starts",
+    "init": "init starts",
+    "basic.target": "basic.target: services may start",
+    "sshd": "sshd answers",
+    "multi-user": "multi-user.target: the boot is complete",
+}
+
+
+def _milestone_events(record: BootRecord) -> Iterator[Event]:
+    for stone in record.milestones:
+        if stone.name not in _TOLD_BY_EXCHANGES:
+            yield Event(stone.at, "systemd", _TEXTS.get(stone.name, stone.name))
+
+
+def _exchange_event(exchange: Exchange) -> Event:
+    source: Source = {"imds": "imds", "dhcp": "dhcp", "media": "media"}.get(exchange.service, "wireserver")  # type: ignore[assignment]
+    answer = "no answer" if exchange.status is None else str(exchange.status) if exchange.status else ""
+    fault = f"  [fault: {exchange.fault}]" if exchange.fault else ""
+    text = f"{exchange.method} {exchange.target}" + (f" → {answer}" if answer else "") + fault
+    wrong = exchange.status is None or exchange.status >= 400
+    return Event(exchange.at, source, text, exchange.took, "warning" if wrong else "")
+
+
+def _report_event(report: HealthReport) -> Event:
+    state = report.state + (f"/{report.substatus}" if report.substatus else "")
+    if not report.accepted:
+        return Event(report.at, "platform", f"health report {state} refused", 0.0, "error")
+    text = f"health report {state} accepted" + (f": {report.description}" if report.description else "")
+    return Event(report.at, "platform", text, 0.0, "good" if report.state.lower() == "ready" else "warning")
+
+
+def as_json(record: BootRecord) -> dict[str, Any]:
+    """The record as a table of plain values: what `--output json` prints and `azready timeline` reads."""
+    return {**asdict(record), "passed": record.passed, "headline": record.headline}
+
+
+def from_json(table: dict[str, Any]) -> BootRecord:
+    """The record that `as_json` made a table of. Raises KeyError or TypeError for a table that is not one."""
+    lists: dict[str, type[Any]] = {
+        "milestones": Milestone,
+        "findings": Finding,
+        "reports": HealthReport,
+        "journal": JournalLine,
+        "console": ConsoleLine,
+        "checks": Check,
+    }
+    values = {key: value for key, value in table.items() if key not in ("passed", "headline")}
+    for key, kind in lists.items():
+        values[key] = tuple(kind(**row) for row in values[key])
+    values["exchanges"] = tuple(_exchange(row) for row in values["exchanges"])
+    verdict = dict(values["verdict"])
+    verdict["findings"] = tuple(Finding(**row) for row in verdict["findings"])
+    values["verdict"] = Verdict(**verdict)
+    for key in ("faults", "diagnosis"):
+        values[key] = tuple(values[key])
+    values["machine"] = tuple((name, value) for name, value in values["machine"])
+    return BootRecord(**values)
+
+
+def _exchange(row: dict[str, Any]) -> Exchange:
+    headers = tuple((name, value) for name, value in row["request_headers"])
+    return Exchange(**{**row, "request_headers": headers})

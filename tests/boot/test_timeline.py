@@ -1,0 +1,68 @@
+"""A boot's record is a value: it survives JSON, and what is drawn from it is in order."""
+
+import json
+
+from azready.boot.timeline import (
+    BootRecord,
+    Check,
+    ConsoleLine,
+    JournalLine,
+    Milestone,
+    as_json,
+    events,
+    from_json,
+)
+from azready.fabric.ledger import Exchange, Finding, HealthReport
+from azready.fabric.verdict import Verdict
+
+READY = HealthReport(0.42, "xml", "Ready")
+FINDING = Finding(0.2, "imds-version", "warning", "an api-version that IMDS does not know")
+RECORD = BootRecord(
+    number=1,
+    title="first boot",
+    target="tree",
+    how="container",
+    started="2026-01-01T00:00:00Z",
+    seconds=1.5,
+    deadline=60.0,
+    verdict=Verdict("", 0.42, "reported Ready", (FINDING,)),
+    machine=(("name", "vm1"),),
+    faults=("wireserver goalstate 1 503",),
+    milestones=(Milestone("ready", 0.42), Milestone("basic.target", 0.2), Milestone("sshd", 0.3)),
+    exchanges=(
+        Exchange(0.4, "wireserver", "GET", "/machine?comp=goalstate", 200, request_headers=(("a", "b"),)),
+        Exchange(0.35, "imds", "GET", "/metadata/instance", None, fault="imds reset"),
+    ),
+    findings=(FINDING,),
+    reports=(READY,),
+    journal=(JournalLine(0.41, "azure-provisioning", "Response: 200 OK"), JournalLine(0.1, "kernel", "noise")),
+    console=(ConsoleLine(0.0, "Welcome"),),
+    checks=(Check("ssh login", "passed", "as azureuser", 0.9),),
+    diagnosis=("nothing",),
+)
+
+
+def test_a_record_survives_json() -> None:
+    assert from_json(json.loads(json.dumps(as_json(RECORD)))) == RECORD
+
+
+def test_events_are_in_order_and_hold_what_was_asked_for() -> None:
+    drawn = events(RECORD, ["azure-provisioning"])
+    assert [event.at for event in drawn] == sorted(event.at for event in drawn)
+    texts = "\n".join(event.text for event in drawn)
+    assert "Response: 200 OK" in texts
+    assert "noise" not in texts
+    assert "GET /metadata/instance → no answer  [fault: imds reset]" in texts
+    assert "health report Ready accepted" in texts
+
+
+def test_passed_needs_the_verdict_and_every_check() -> None:
+    from dataclasses import replace
+
+    assert RECORD.passed
+    assert not replace(RECORD, checks=(Check("ssh login", "failed"),)).passed
+    assert replace(RECORD, checks=(Check("ssh login", "skipped"),)).passed
+    timed_out = Verdict("OSProvisioningTimedOut", None, "silence")
+    assert not replace(RECORD, verdict=timed_out).passed
+    assert not replace(RECORD, expected="silence").passed, "it reported again"
+    assert replace(RECORD, expected="silence", verdict=timed_out, reports=()).passed
