@@ -6,11 +6,12 @@ Entries are plain values; `entries_as_json` is the form of `--output json`, of t
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Service = Literal["wireserver", "imds", "dhcp", "media", "kvp"]
+Service = Literal["wireserver", "imds", "hostplugin", "dhcp", "media", "kvp"]
 Severity = Literal["error", "warning", "note"]
 
 
@@ -57,6 +58,9 @@ class HealthReport:
     agent: str = ""
 
 
+REPORTS_LIMIT = 1000
+"""Health reports kept; a guest that reports in a loop must not fill the memory."""
+
 Entry = Exchange | Finding | HealthReport
 
 
@@ -66,7 +70,10 @@ class Ledger:
 
     clock: Callable[[], float] = time.monotonic
     epoch: float = 0.0
-    _entries: list[Entry] = field(default_factory=list)
+    limit: int = 100_000
+    """Entries kept; of a longer story the oldest are forgotten, health reports never."""
+    _entries: deque[Entry] = field(default_factory=deque)
+    _reports: list[HealthReport] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __post_init__(self) -> None:
@@ -81,10 +88,16 @@ class Ledger:
         with self._changed:
             self.epoch = self.clock()
             self._entries.clear()
+            self._reports.clear()
 
     def record(self, *entries: Entry) -> None:
         with self._changed:
-            self._entries.extend(entries)
+            for entry in entries:
+                self._entries.append(entry)
+                if isinstance(entry, HealthReport) and len(self._reports) < REPORTS_LIMIT:
+                    self._reports.append(entry)
+            while len(self._entries) > self.limit:
+                self._entries.popleft()
             self._changed.notify_all()
 
     def wait_for(self, condition: Callable[["Ledger"], bool], timeout: float) -> bool:
@@ -94,7 +107,8 @@ class Ledger:
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        return tuple(self._entries)
+        with self._changed:
+            return tuple(self._entries)
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -106,7 +120,18 @@ class Ledger:
 
     @property
     def reports(self) -> tuple[HealthReport, ...]:
-        return tuple(entry for entry in self.entries if isinstance(entry, HealthReport))
+        return tuple(self._reports)
+
+    def answered_since(self, service: Service, since: float, at_most: int) -> int:
+        """How many requests to `service` were answered after `since` (429 not counted); counting stops at `at_most`."""
+        count = 0
+        with self._changed:
+            for entry in reversed(self._entries):
+                if entry.at <= since or count >= at_most:
+                    break
+                if isinstance(entry, Exchange) and entry.service == service:
+                    count += entry.status is not None and entry.status != 429
+        return count
 
     @property
     def ready(self) -> HealthReport | None:

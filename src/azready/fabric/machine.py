@@ -14,6 +14,14 @@ A `Machine` is a value; nothing here does input or output but `load`, which read
     vm_id = "…"                     # a GUID; made from the name when absent
     location = "westeurope"
     size = "Standard_B2s"
+    incarnation = "1"               # of the goal state
+    certificates = false            # whether the goal state links to certificates
+    pps_type = "None"               # extended.compute.ppsType: None, Running, Savable, PreprovisionedOSDisk
+    tags = { owner = "me" }
+    secondary_nics = [["00:0d:3a:6e:00:99", "10.1.0.9"]]
+
+    [imds]                          # any value of the instance document, by its path, as IMDS shall show it
+    "compute.osProfile.disablePasswordAuthentication" = ""
 """
 
 import tomllib
@@ -52,9 +60,17 @@ class Machine:
     tags: tuple[tuple[str, str], ...] = ()
     mac: str = "00:0d:3a:6e:00:01"
     address: str = "10.1.0.4"
+    subnet: str = "10.1.0.0/24"
+    public_address: str = ""
+    secondary_nics: tuple[tuple[str, str], ...] = ()
+    """(MAC, address) of every further network interface."""
     container_id: str = ""
     instance_id: str = ""
     incarnation: str = "1"
+    certificates: bool = False
+    pps_type: str = "None"
+    imds: tuple[tuple[str, Any], ...] = ()
+    """(path, value) that IMDS shows instead of what follows from the fields above; the path's steps joined by dots."""
 
     def __post_init__(self) -> None:
         if self.generation not in (1, 2):
@@ -75,6 +91,21 @@ class Machine:
         """DMI's product_uuid: the VM id, with the first three fields byte-swapped on Generation 1 hosts."""
         vm_id = uuid.UUID(self.vm_id)
         return str(uuid.UUID(bytes=vm_id.bytes_le) if self.generation == 1 else vm_id)
+
+    @property
+    def resource_id(self) -> str:
+        group = f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+        return f"{group}/providers/Microsoft.Compute/virtualMachines/{self.name}"
+
+    def with_next_incarnation(self) -> "Machine":
+        """The same VM with a new goal state."""
+        number = int(self.incarnation) + 1 if self.incarnation.isdecimal() else 2
+        return replace(self, incarnation=str(number))
+
+    def moved(self) -> "Machine":
+        """The same VM on another host: another container, and so a new goal state."""
+        container = str(uuid.uuid5(_NAMESPACE, self.container_id + "/moved"))
+        return replace(self.with_next_incarnation(), container_id=container)
 
     def recaptured(self) -> "Machine":
         """The same image as a new VM: another VM id, container, instance and MAC; the same wishes of its owner."""
@@ -113,6 +144,12 @@ def _typed(key: str, value: Any, source: str) -> Any:
                 f"{source}: public_keys must be a list of texts", 'write public_keys = ["ssh-ed25519 …"]'
             )
         return tuple(value)
+    if key == "imds":
+        if not isinstance(value, dict):
+            raise UsageFailure(f"{source}: imds must be a table", 'write imds = { "compute.zone" = "1" }')
+        return tuple(value.items())
+    if key == "secondary_nics":
+        return _nics(value, source)
     if key == "tags":
         if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
             raise UsageFailure(f"{source}: tags must be a table of texts", 'write tags = { owner = "me" }')
@@ -121,3 +158,13 @@ def _typed(key: str, value: Any, source: str) -> Any:
     if type(value) is not type(default):
         raise UsageFailure(f"{source}: {key} must be a {type(default).__name__}, not {value!r}", "see docs/machine.md")
     return value
+
+
+def _nics(value: Any, source: str) -> tuple[tuple[str, str], ...]:
+    pairs: list[Any] = value if isinstance(value, list) else [None]
+    if not all(isinstance(pair, list) and [type(item) for item in pair] == [str, str] for pair in pairs):
+        raise UsageFailure(
+            f"{source}: secondary_nics must be a list of [MAC, address]",
+            'write secondary_nics = [["00:0d:3a:6e:00:99", "10.1.0.9"]]',
+        )
+    return tuple((mac, address) for mac, address in pairs)

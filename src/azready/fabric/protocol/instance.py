@@ -1,0 +1,218 @@
+"""The IMDS instance document of a machine, for each api-version the fields that it has.
+
+Fields and the versions that introduced them: Microsoft's page "Azure Instance Metadata Service for virtual
+machines". All primitives are strings there, and what does not apply is present as "". `extended` is
+undocumented (cloud-init and azure-init read `extended.compute.hasCustomData` and `.ppsType`); its values are
+not strings.
+"""
+
+import base64
+from typing import Any
+
+from azready.fabric.machine import Machine
+
+VERSIONS = (
+    "2017-03-01", "2017-04-02", "2017-08-01", "2017-10-01", "2017-12-01", "2018-02-01", "2018-04-02", "2018-10-01",
+    "2019-02-01", "2019-03-11", "2019-04-30", "2019-06-01", "2019-06-04", "2019-08-01", "2019-08-15", "2019-11-01",
+    "2020-06-01", "2020-07-15", "2020-09-01", "2020-10-01", "2020-12-01", "2021-01-01", "2021-02-01", "2021-03-01",
+    "2021-05-01", "2021-08-01", "2021-10-01", "2021-11-01", "2021-11-15", "2021-12-13", "2023-07-01", "2023-11-15",
+    "2024-03-15", "2024-07-17", "2025-04-07",
+)  # fmt: skip
+"""The api-versions of the public page, oldest first. An exact match is needed: there is no "at least"."""
+
+INSTANCE_SINCE = "2017-04-02"
+EXTENDED_SINCE = "2021-08-01"
+"""The oldest version with which an agent is known to ask for `extended=true` (cloud-init)."""
+
+SINCE = {
+    "compute/azEnvironment": "2018-10-01",
+    "compute/additionalCapabilities": "2021-11-01",
+    "compute/customData": "2019-02-01",
+    "compute/evictionPolicy": "2020-12-01",
+    "compute/extendedLocation": "2021-03-01",
+    "compute/host": "2021-11-15",
+    "compute/hostGroup": "2021-11-15",
+    "compute/isHostCompatibilityLayerVm": "2020-06-01",
+    "compute/licenseType": "2020-09-01",
+    "compute/osProfile": "2020-07-15",
+    "compute/osProfile/disablePasswordAuthentication": "2020-10-01",
+    "compute/physicalZone": "2023-11-15",
+    "compute/placementGroupId": "2017-08-01",
+    "compute/plan": "2018-04-02",
+    "compute/platformSubFaultDomain": "2021-10-01",
+    "compute/priority": "2020-12-01",
+    "compute/provider": "2018-10-01",
+    "compute/publicKeys": "2018-04-02",
+    "compute/resourceGroupName": "2017-08-01",
+    "compute/resourceId": "2019-03-11",
+    "compute/securityProfile": "2020-06-01",
+    "compute/securityProfile/encryptionAtHost": "2021-11-01",
+    "compute/securityProfile/securityType": "2021-12-13",
+    "compute/storageProfile": "2019-06-01",
+    "compute/storageProfile/imageReference/communityGalleryImageId": "2023-07-01",
+    "compute/storageProfile/imageReference/sharedGalleryImageId": "2023-07-01",
+    "compute/storageProfile/imageReference/exactVersion": "2023-07-01",
+    "compute/storageProfile/resourceDisk": "2021-02-01",
+    "compute/subscriptionId": "2017-08-01",
+    "compute/tags": "2017-08-01",
+    "compute/tagsList": "2019-06-04",
+    "compute/userData": "2021-01-01",
+    "compute/virtualMachineScaleSet": "2021-03-01",
+    "compute/vmScaleSetName": "2017-12-01",
+    "compute/zone": "2017-12-01",
+    "extended": EXTENDED_SINCE,
+}
+"""The version that introduced a field or a sub-tree; a path that is not listed exists since the first one."""
+
+
+def document(machine: Machine, version: str, extended: bool = False) -> dict[str, Any]:
+    """The instance document as `version` shows it. `version` must be one of VERSIONS."""
+    whole: dict[str, Any] = {"compute": _compute(machine), "network": _network(machine)}
+    if extended:
+        whole["extended"] = {
+            "compute": {"hasCustomData": bool(machine.custom_data), "ppsType": machine.pps_type},
+        }
+    for path, value in machine.imds:
+        _override(whole, path.replace(".", "/").split("/"), value)
+    shown = _as_of(whole, version, "")
+    assert isinstance(shown, dict)
+    return shown
+
+
+def _as_of(node: Any, version: str, path: str) -> Any:
+    if isinstance(node, dict):
+        below = {key: (f"{path}/{key}".lstrip("/"), value) for key, value in node.items()}
+        return {
+            key: _as_of(value, version, where)
+            for key, (where, value) in below.items()
+            if SINCE.get(where, INSTANCE_SINCE) <= version
+        }
+    return node
+
+
+def _override(node: Any, keys: list[str], value: Any) -> None:
+    """Put the test's own value at a path; folders that do not exist are made, list elements must exist."""
+    for key in keys[:-1]:
+        node = node[int(key)] if isinstance(node, list) else node.setdefault(key, {})
+    if isinstance(node, list):
+        node[int(keys[-1])] = value
+    else:
+        node[keys[-1]] = value
+
+
+def _compute(machine: Machine) -> dict[str, Any]:
+    return {
+        "additionalCapabilities": {"hibernationEnabled": "false"},
+        "azEnvironment": "AzurePublicCloud",
+        "customData": "",
+        "evictionPolicy": "",
+        "extendedLocation": {"name": "", "type": ""},
+        "host": {"id": ""},
+        "hostGroup": {"id": ""},
+        "isHostCompatibilityLayerVm": "false",
+        "licenseType": "",
+        "location": machine.location,
+        "name": machine.name,
+        "offer": "",
+        "osProfile": {
+            "adminUsername": machine.admin_username,
+            "computerName": machine.computer_name,
+            "disablePasswordAuthentication": _truth(machine.disable_password_authentication),
+        },
+        "osType": "Linux",
+        "physicalZone": "",
+        "placementGroupId": "",
+        "plan": {"name": "", "product": "", "publisher": ""},
+        "platformFaultDomain": "0",
+        "platformSubFaultDomain": "",
+        "platformUpdateDomain": "0",
+        "priority": "",
+        "provider": "Microsoft.Compute",
+        "publicKeys": [{"keyData": key, "path": _keys_path(machine)} for key in machine.public_keys],
+        "publisher": "",
+        "resourceGroupName": machine.resource_group,
+        "resourceId": machine.resource_id,
+        "securityProfile": {
+            "encryptionAtHost": "false",
+            "secureBootEnabled": "false",
+            "securityType": "",
+            "virtualTpmEnabled": "false",
+        },
+        "sku": "",
+        "storageProfile": _storage(machine),
+        "subscriptionId": machine.subscription_id,
+        "tags": ";".join(f"{name}:{value}" for name, value in machine.tags),
+        "tagsList": [{"name": name, "value": value} for name, value in machine.tags],
+        "userData": base64.b64encode(machine.user_data.encode()).decode(),
+        "version": "",
+        "virtualMachineScaleSet": {"id": ""},
+        "vmId": machine.vm_id,
+        "vmScaleSetName": "",
+        "vmSize": machine.size,
+        "zone": machine.zone,
+    }
+
+
+def _storage(machine: Machine) -> dict[str, Any]:
+    scope = machine.resource_id.rpartition("/providers/")[0]
+    image = f"{scope}/providers/Microsoft.Compute/images/{machine.name}-image"
+    return {
+        "dataDisks": [],
+        "imageReference": {
+            "communityGalleryImageId": "",
+            "exactVersion": "",
+            "id": image,
+            "offer": "",
+            "publisher": "",
+            "sharedGalleryImageId": "",
+            "sku": "",
+            "version": "",
+        },
+        "osDisk": {
+            "caching": "ReadWrite",
+            "createOption": "FromImage",
+            "diffDiskSettings": {"option": ""},
+            "diskSizeGB": "30",
+            "encryptionSettings": {
+                "diskEncryptionKey": {"secretUrl": "", "sourceVault": {"id": ""}},
+                "enabled": "false",
+                "keyEncryptionKey": {"keyUrl": "", "sourceVault": {"id": ""}},
+            },
+            "image": {"uri": ""},
+            "managedDisk": {
+                "id": f"{scope}/providers/Microsoft.Compute/disks/{machine.name}_OsDisk_1",
+                "storageAccountType": "StandardSSD_LRS",
+            },
+            "name": f"{machine.name}_OsDisk_1",
+            "osType": "Linux",
+            "vhd": {"uri": ""},
+            "writeAcceleratorEnabled": "false",
+        },
+        "resourceDisk": {"size": "0"},
+    }
+
+
+def _network(machine: Machine) -> dict[str, Any]:
+    primary = _interface(machine.mac, machine.address, machine.public_address, machine.subnet)
+    others = [_interface(mac, address, "", machine.subnet) for mac, address in machine.secondary_nics]
+    return {"interface": [primary, *others]}
+
+
+def _interface(mac: str, address: str, public: str, subnet: str) -> dict[str, Any]:
+    network, _, prefix = subnet.partition("/")
+    return {
+        "ipv4": {
+            "ipAddress": [{"privateIpAddress": address, "publicIpAddress": public}],
+            "subnet": [{"address": network, "prefix": prefix}],
+        },
+        "ipv6": {"ipAddress": []},
+        "macAddress": mac.replace(":", "").upper(),
+    }
+
+
+def _keys_path(machine: Machine) -> str:
+    return f"/home/{machine.admin_username}/.ssh/authorized_keys"
+
+
+def _truth(value: bool) -> str:
+    return "true" if value else "false"

@@ -1,0 +1,270 @@
+"""The fabric, running: a thread that serves one machine's platform (or many machines') on given sockets.
+
+with Fabric(Machine(name="web-1")) as fabric:
+    run_the_guest(fabric.imds_url, fabric.wireserver_url)
+    print(fabric.verdict(deadline=30))
+"""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from email.utils import formatdate
+from types import TracebackType
+from typing import Self
+
+from azready.errors import Failure
+from azready.fabric import faults as faulty
+from azready.fabric.faults import Fault
+from azready.fabric.ledger import Entry, Exchange, Ledger, Service
+from azready.fabric.machine import Machine
+from azready.fabric.protocol import hostplugin, imds, wireserver
+from azready.fabric.protocol.findings import found
+from azready.fabric.protocol.messages import Answer, Request, Response, Rules
+from azready.fabric.serve.http import Delivery, Malformed, head, serve_connection
+from azready.fabric.verdict import Verdict, decided, judge
+
+PROTOCOLS: dict[Service, Callable[[Request, Machine, Ledger, Rules], Answer]] = {
+    "wireserver": wireserver.answer,
+    "imds": imds.answer,
+    "hostplugin": hostplugin.answer,
+}
+START_SECONDS = 10.0
+
+
+@dataclass
+class Vm:
+    """One machine as it lives in the fabric: what was asked for, what it did, how often each fault met it."""
+
+    machine: Machine
+    ledger: Ledger
+    counts: faulty.Counts = field(default_factory=dict)
+
+
+class Fabric:
+    """A local Azure in this process, on a thread of its own.
+
+    `sockets` maps services (`wireserver`, `imds`, `hostplugin`) to listening sockets, made anywhere (a network
+    namespace too); the fabric closes them. Without it: ephemeral ports of 127.0.0.1. `machines` adds machines by
+    the address they ask from or by the Host header they send; all others are `machine`.
+    """
+
+    def __init__(
+        self,
+        machine: Machine | None = None,
+        *,
+        strict: bool = True,
+        faults: Sequence[Fault] = (),
+        sockets: Mapping[Service, socket.socket] | None = None,
+        machines: Mapping[str, Machine] | None = None,
+        rules: Rules | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.rules = replace(rules or Rules(), strict=strict)
+        self.seed = seed
+        self.faults: tuple[Fault, ...] = tuple(faults)
+        self._vm = Vm(machine or Machine(), Ledger())
+        self._vms = {key: Vm(other, Ledger(limit=FLEET_LIMIT)) for key, other in (machines or {}).items()}
+        self._sockets = dict(sockets) if sockets is not None else None
+        self._addresses: dict[Service, tuple[str, int]] = {}
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+
+    # --- life ---
+
+    def start(self) -> Self:
+        """Listen and serve. Raises Failure when a socket cannot be had."""
+        sockets = self._sockets if self._sockets is not None else _loopback_sockets()
+        self._addresses = {service: sock.getsockname()[:2] for service, sock in sockets.items()}
+        started = threading.Event()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._main(sockets, started)), name="azready-fabric", daemon=True
+        )
+        self._thread.start()
+        if not started.wait(START_SECONDS):
+            raise Failure("the fabric did not start", "this is a fault of azready: please report it")
+        return self
+
+    def stop(self) -> None:
+        """End every connection and close the sockets. Harmless when it was never started, or twice."""
+        if self._loop is not None and self._stopping is not None and self._thread is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._stopping.set)
+            except RuntimeError:  # the loop is closed already
+                pass
+            self._thread.join(START_SECONDS)
+        self._thread = self._loop = self._stopping = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # --- the machine, and its boots ---
+
+    @property
+    def machine(self) -> Machine:
+        return self._vm.machine
+
+    @machine.setter
+    def machine(self, machine: Machine) -> None:
+        self._vm.machine = machine
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the machine did since the last `restart`. Boots add DHCP, medium and KVP entries with `record`."""
+        return self._vm.ledger
+
+    def ledger_of(self, key: str) -> Ledger:
+        """The ledger of one of `machines`."""
+        return self._vms[key].ledger
+
+    def record(self, *entries: Entry) -> None:
+        """Take entries that others observed (DHCP, medium, KVP) into the ledger."""
+        self._vm.ledger.record(*entries)
+
+    def restart(self, machine: Machine | None = None, faults: Sequence[Fault] | None = None) -> None:
+        """Another boot begins: an empty ledger with a new epoch, faults counted anew; another machine when given."""
+        self._vm.counts.clear()
+        if machine is not None:
+            self._vm.machine = machine
+        if faults is not None:
+            self.faults = tuple(faults)
+        self._vm.ledger.restart()
+
+    def new_goal_state(self) -> None:
+        """The platform changes its mind: the goal state's incarnation goes up."""
+        self._vm.machine = self._vm.machine.with_next_incarnation()
+
+    def verdict(self, deadline: float) -> Verdict:
+        """Wait until the platform knows how provisioning went, at most until `deadline` s after the boot began."""
+        remaining = max(0.0, deadline - self.ledger.now())
+        self.ledger.wait_for(decided, remaining)
+        return judge(self.ledger, deadline)
+
+    # --- where it is ---
+
+    def address(self, service: Service) -> tuple[str, int]:
+        """Host and port of a service."""
+        return self._addresses[service]
+
+    def url(self, service: Service) -> str:
+        host, port = self._addresses[service]
+        return f"http://{host}" if port == 80 else f"http://{host}:{port}"
+
+    @property
+    def imds_url(self) -> str:
+        """`http://HOST:PORT` of IMDS, without a path."""
+        return self.url("imds")
+
+    @property
+    def wireserver_url(self) -> str:
+        """`http://HOST:PORT` of the WireServer, without a path."""
+        return self.url("wireserver")
+
+    # --- serving ---
+
+    async def _main(self, sockets: Mapping[Service, socket.socket], started: threading.Event) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        tasks: set[asyncio.Task[None]] = set()
+        servers = []
+        for service, sock in sockets.items():
+            sock.setblocking(False)
+            servers.append(await asyncio.start_server(self._connected(service, tasks), sock=sock, backlog=4096))
+        started.set()
+        await self._stopping.wait()
+        for server in servers:
+            server.close()
+        for task in tuple(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _connected(
+        self, service: Service, tasks: set[asyncio.Task[None]]
+    ) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            serving = serve_connection(reader, writer, lambda request: self._handle(service, request))
+            task = asyncio.ensure_future(serving)
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        return connected
+
+    def _vm_of(self, request: Request | Malformed) -> Vm:
+        if self._vms:
+            host = (request.header("Host") or "").partition(":")[0] if isinstance(request, Request) else ""
+            return self._vms.get(host) or self._vms.get(request.source) or self._vm
+        return self._vm
+
+    def _handle(self, service: Service, request: Request | Malformed) -> Delivery:
+        vm = self._vm_of(request)
+        if isinstance(request, Malformed):
+            return _refuse(vm, service, request)
+        began = time.perf_counter()
+        request = replace(request, at=vm.ledger.now())
+        fault = faulty.choose(self.faults, vm.counts, service, request, self.seed) if self.faults else None
+        if fault is not None:
+            return self._disturbed(vm, service, request, fault)
+        answer = PROTOCOLS[service](request, vm.machine, vm.ledger, self.rules)
+        took = time.perf_counter() - began
+        vm.ledger.record(_exchange(service, request, answer.response, took), *answer.notes)
+        return Delivery(answer.response)
+
+    def _disturbed(self, vm: Vm, service: Service, request: Request, fault: Fault) -> Delivery:
+        """Answer with a fault. What it replaces was never seen by the platform: such a report changes nothing."""
+        if fault.status or fault.silent or (fault.reset and fault.cut < 0):
+            answer = Answer(Response(fault.status or 500))
+        else:
+            answer = PROTOCOLS[service](request, vm.machine, vm.ledger, self.rules)
+        response = faulty.spoil(answer.response, fault, self.seed, formatdate(time.time() + 2, usegmt=True))
+        unanswered = fault.silent or (fault.reset and fault.cut < 0)
+        entry = _exchange(service, request, None if unanswered else response, fault.delay)
+        vm.ledger.record(replace(entry, fault=fault.name or "fault"), *answer.notes)
+        vm.machine = faulty.changed(vm.machine, fault)
+        if fault.disturbs:
+            return Delivery(steps=faulty.steps(head(response, fault.length), response.body, fault))
+        return Delivery(response, fault.delay)
+
+
+FLEET_LIMIT = 64
+"""Entries kept for each of many machines; reports are kept beside them."""
+
+
+def _refuse(vm: Vm, service: Service, request: Malformed) -> Delivery:
+    at = vm.ledger.now()
+    response = Response(request.status)
+    vm.ledger.record(
+        Exchange(at, service, "?", "?", request.status, request.source),
+        found(at, "http-malformed", fault=request.fault),
+    )
+    return Delivery(response)
+
+
+def _exchange(service: Service, request: Request, response: Response | None, took: float) -> Exchange:
+    return Exchange(
+        request.at,
+        service,
+        request.method,
+        request.target,
+        None if response is None else response.status,
+        request.source,
+        request.headers,
+        request.body.decode("utf-8", "replace"),
+        "" if response is None else response.body.decode("utf-8", "replace"),
+        took,
+    )
+
+
+def _loopback_sockets() -> dict[Service, socket.socket]:
+    try:
+        return {service: socket.create_server(("127.0.0.1", 0), backlog=4096) for service in PROTOCOLS}
+    except OSError as error:
+        raise Failure(
+            f"no port of 127.0.0.1 could be had: {error.strerror}", "is the loopback interface up?"
+        ) from error

@@ -1,0 +1,118 @@
+"""The running fabric: whole exchanges over loopback, as an agent makes them."""
+
+import json
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from azready.fabric import Fabric, Fault, Machine
+from tests.fabric.client import ask
+
+WIRE = {"x-ms-version": "2012-11-30", "x-ms-agent-name": "test"}
+XML = {**WIRE, "Content-Type": "text/xml; charset=utf-8"}
+METADATA = {"Metadata": "true"}
+GOAL_STATE = "/machine?comp=goalstate"
+HEALTH = "/machine?comp=health"
+
+
+def ready(fabric: Fabric, incarnation: str = "", state: str = "<State>Ready</State>") -> bytes:
+    """A health report on the goal state that the fabric serves now."""
+    root = ElementTree.fromstring(ask(fabric.wireserver_url, GOAL_STATE, WIRE).body)
+    ids = {name: root.findtext(f".//{name}") for name in ("ContainerId", "InstanceId", "Incarnation")}
+    return (
+        f"<Health><GoalStateIncarnation>{incarnation or ids['Incarnation']}</GoalStateIncarnation>"
+        f"<Container><ContainerId>{ids['ContainerId']}</ContainerId><RoleInstanceList><Role>"
+        f"<InstanceId>{ids['InstanceId']}</InstanceId><Health>{state}</Health>"
+        "</Role></RoleInstanceList></Container></Health>"
+    ).encode()
+
+
+def test_a_guest_that_does_it_right_is_provisioned_without_findings(azure_fabric: Fabric) -> None:
+    name = ask(azure_fabric.imds_url, "/metadata/instance/compute/name?api-version=2019-06-01&format=text", METADATA)
+    assert name.text == azure_fabric.machine.name
+    assert ask(azure_fabric.wireserver_url, HEALTH, XML, "POST", ready(azure_fabric)).status == 200
+    verdict = azure_fabric.verdict(deadline=5)
+    assert verdict.provisioned
+    assert verdict.findings == ()
+    assert [exchange.service for exchange in azure_fabric.ledger.exchanges] == ["imds", "wireserver", "wireserver"]
+
+
+def test_a_hard_coded_incarnation_is_refused_and_named() -> None:
+    with Fabric(Machine(incarnation="7")) as fabric:
+        assert ask(fabric.wireserver_url, HEALTH, XML, "POST", ready(fabric, incarnation="1")).status == 410
+        verdict = fabric.verdict(deadline=0.1)
+    assert verdict.code == "OSProvisioningTimedOut"
+    assert "health-incarnation" in [finding.code for finding in verdict.findings]
+
+
+def test_a_failure_report_is_a_client_error_with_its_reason(azure_fabric: Fabric) -> None:
+    state = (
+        "<State>NotReady</State><Details><SubStatus>ProvisioningFailed</SubStatus>"
+        "<Description>no user</Description></Details>"
+    )
+    assert ask(azure_fabric.wireserver_url, HEALTH, XML, "POST", ready(azure_fabric, state=state)).status == 200
+    verdict = azure_fabric.verdict(deadline=5)
+    assert (verdict.code, verdict.because) == ("OSProvisioningClientError", "no user")
+
+
+def test_the_json_form_is_as_good(azure_fabric: Fabric) -> None:
+    headers = {"Content-Type": "application/json", "x-ms-guest-agent-name": "test v1"}
+    answer = ask(azure_fabric.wireserver_url, "/provisioning/health", headers, "POST", b'{"state":"Ready"}')
+    assert answer.status == 201
+    assert azure_fabric.verdict(deadline=5).provisioned
+
+
+def test_links_of_the_goal_state_lead_to_documents(azure_fabric: Fabric) -> None:
+    goal_state = ask(azure_fabric.wireserver_url, "/machine/?comp=goalstate", WIRE).text
+    links = re.findall(r"<(\w+)>(http://[^<]*)<", goal_state)
+    assert {name for name, _ in links} >= {"HostingEnvironmentConfig", "SharedConfig", "ExtensionsConfig"}
+    for _, link in links:
+        assert link.startswith(azure_fabric.wireserver_url)
+        target = link.removeprefix(azure_fabric.wireserver_url).replace("&amp;", "&")
+        document = ask(azure_fabric.wireserver_url, target, WIRE)
+        assert document.status == 200
+        ElementTree.fromstring(document.body)
+
+
+def test_six_requests_in_a_second_are_one_too_many(azure_fabric: Fabric) -> None:
+    target = "/metadata/instance?api-version=2021-02-01"
+    statuses = [ask(azure_fabric.imds_url, target, METADATA).status for _ in range(6)]
+    assert statuses == [200] * 5 + [429]
+    assert [finding.code for finding in azure_fabric.ledger.findings] == ["imds-rate"]
+
+
+@pytest.mark.azure_machine(name="scale_0", computer_name="web-1", public_keys=("ssh-ed25519 AAAA me",))
+def test_the_fixture_serves_the_machine_that_is_asked_for(azure_fabric: Fabric) -> None:
+    whole = json.loads(ask(azure_fabric.imds_url, "/metadata/instance?api-version=2021-02-01", METADATA).body)
+    assert whole["compute"]["name"] == "scale_0"
+    assert whole["compute"]["osProfile"]["computerName"] == "web-1"
+    assert whole["compute"]["publicKeys"][0]["keyData"] == "ssh-ed25519 AAAA me"
+
+
+def test_another_boot_starts_with_an_empty_ledger_and_maybe_another_machine(azure_fabric: Fabric) -> None:
+    ask(azure_fabric.wireserver_url, HEALTH, XML, "POST", ready(azure_fabric))
+    old = azure_fabric.machine
+    azure_fabric.restart(old.recaptured())
+    assert azure_fabric.ledger.entries == ()
+    assert azure_fabric.machine.container_id in ask(azure_fabric.wireserver_url, GOAL_STATE, WIRE).text
+
+
+def test_a_fault_meets_the_first_three_attempts_only() -> None:
+    fault = Fault(service="wireserver", path="*comp=goalstate*", attempts="1-3", status=503, retry_after="1")
+    with Fabric(faults=[fault]) as fabric:
+        answers = [ask(fabric.wireserver_url, GOAL_STATE, WIRE) for _ in range(4)]
+    assert [answer.status for answer in answers] == [503, 503, 503, 200]
+    assert answers[0].headers["retry-after"] == "1"
+
+
+def test_sockets_may_come_from_elsewhere_and_are_closed_at_the_end() -> None:
+    import socket
+
+    sock = socket.create_server(("127.0.0.1", 0))
+    port = sock.getsockname()[1]
+    with Fabric(sockets={"wireserver": sock}) as fabric:
+        assert fabric.wireserver_url == f"http://127.0.0.1:{port}"
+        assert ask(fabric.wireserver_url, "/?comp=versions").status == 200
+    with pytest.raises(ConnectionRefusedError):
+        ask(f"http://127.0.0.1:{port}", "/?comp=versions")
