@@ -68,6 +68,8 @@ class Machine:
     instance_id: str = ""
     incarnation: str = "1"
     certificates: bool = False
+    provision_guest_agent: bool = False
+    """ProvisionGuestAgent on the medium: false for VMs made with `az vm create --enable-agent false`."""
     pps_type: str = "None"
     imds: tuple[tuple[str, Any], ...] = ()
     """(path, value) that IMDS shows instead of what follows from the fields above; the path's steps joined by dots."""

@@ -1,10 +1,98 @@
-"""The certificates of a goal state: a PFX, enveloped to the key that the asker shows (WALinuxAgent's exchange)."""
+"""The certificates of a goal state, and the keys of this fabric.
+
+The agent makes a transport key, shows its certificate in `x-ms-guest-agent-public-x509-cert`, and gets a
+PKCS#12 store with an empty password, enveloped (CMS) to that key: WALinuxAgent common/utils/cryptutil.py and
+common/protocol/goal_state.py, cloud-init sources/helpers/azure.py. For each RSA key of the machine the store
+holds a certificate that carries it, signed by the fabric: so fingerprints of `ovf-env.xml` lead to keys.
+"""
+
+import base64
+import datetime
+from functools import lru_cache
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 
 from azready.fabric.machine import Machine
 from azready.fabric.protocol.findings import found
-from azready.fabric.protocol.messages import Answer, Request, Response
+from azready.fabric.protocol.messages import Answer, Request, text
+
+HEADER = "x-ms-guest-agent-public-x509-cert"
+ISSUER = "azready local Azure (not Microsoft)"
+_VALID = datetime.timedelta(days=3650)
 
 
 def answer(request: Request, machine: Machine) -> Answer:
-    note = found(request.at, "certificates-header", fault="not built yet")
-    return Answer(Response(501), (note,))
+    """The CertificateFile document, enveloped to the asker's certificate."""
+    shown = request.header(HEADER) or ""
+    try:
+        asker = x509.load_der_x509_certificate(base64.b64decode(shown, validate=True))
+        blob = (
+            pkcs7.PKCS7EnvelopeBuilder()
+            .set_data(store(machine))
+            .add_recipient(asker)
+            .encrypt(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary])
+        )
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        note = found(request.at, "certificates-header", fault=error if shown else "no header")
+        body = "<Error><Code>InvalidTransportCertificate</Code></Error>"
+        return Answer(text(400, body, "text/xml; charset=utf-8"), (note,))
+    document = (
+        '<?xml version="1.0" encoding="utf-8"?>\n<CertificateFile><Version>2012-11-30</Version>'
+        f"<Incarnation>{machine.incarnation}</Incarnation><Format>Pkcs7BlobWithPfxContents</Format>"
+        f"<Data>{base64.encodebytes(blob).decode()}</Data></CertificateFile>"
+    )
+    return Answer(text(200, document, "text/xml; charset=utf-8"))
+
+
+def store(machine: Machine) -> bytes:
+    """The PKCS#12 store of a machine: the fabric's own key and certificate, and one for each of the user's keys."""
+    key, certificate = fabric_identity()
+    others = list(_for_keys(machine.public_keys).values())
+    return pkcs12.serialize_key_and_certificates(b"azready", key, certificate, others, serialization.NoEncryption())
+
+
+def thumbprints(machine: Machine) -> dict[str, str]:
+    """Public key → SHA-1 thumbprint of the certificate that carries it; RSA keys only."""
+    return {
+        key: certificate.fingerprint(hashes.SHA1()).hex().upper()
+        for key, certificate in _for_keys(machine.public_keys).items()
+    }
+
+
+@lru_cache(maxsize=1)
+def fabric_identity() -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
+    """The key that this process signs with, and its certificate, whose subject says what it is."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key, _certificate(key.public_key(), ISSUER, key)
+
+
+@lru_cache(maxsize=64)
+def _for_keys(public_keys: tuple[str, ...]) -> dict[str, x509.Certificate]:
+    signing, _ = fabric_identity()
+    carried = {}
+    for line in public_keys:
+        try:
+            public = serialization.load_ssh_public_key(line.encode())
+        except (ValueError, UnsupportedAlgorithm):
+            continue
+        if isinstance(public, rsa.RSAPublicKey):
+            carried[line] = _certificate(public, "user", signing)
+    return carried
+
+
+def _certificate(public: rsa.RSAPublicKey, name: str, signing: rsa.RSAPrivateKey) -> x509.Certificate:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, ISSUER)]))
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + _VALID)
+        .sign(signing, hashes.SHA256())
+    )

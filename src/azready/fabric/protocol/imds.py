@@ -12,7 +12,7 @@ from typing import Any
 
 from azready.fabric.ledger import Ledger
 from azready.fabric.machine import Machine
-from azready.fabric.protocol import attested, instance
+from azready.fabric.protocol import attested, instance, media
 from azready.fabric.protocol.findings import found
 from azready.fabric.protocol.messages import Answer, Request, Response, Rules, text
 
@@ -126,8 +126,6 @@ def _events(request: Request, machine: Machine, version: str) -> Answer:
 
 
 def _reprovision(request: Request, machine: Machine, version: str) -> Answer:
-    from azready.fabric.protocol import media
-
     return Answer(text(200, media.ovf_env(machine), "text/xml; charset=utf-8"))
 
 

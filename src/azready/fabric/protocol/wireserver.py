@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from azready.fabric.ledger import Finding, HealthReport, Ledger
 from azready.fabric.machine import Machine
-from azready.fabric.protocol import certificates, goalstate, health
+from azready.fabric.protocol import goalstate, health
 from azready.fabric.protocol.findings import found
 from azready.fabric.protocol.messages import Answer, Request, Response, Rules, text
 
@@ -90,6 +90,8 @@ def _config(request: Request, machine: Machine, ledger: Ledger, rules: Rules) ->
 
 
 def _certificates(request: Request, machine: Machine, ledger: Ledger, rules: Rules) -> Answer:
+    from azready.fabric.protocol import certificates  # cryptography is slow to load, and seldom needed
+
     return _linked(request, machine, rules, lambda: certificates.answer(request, machine))
 
 

@@ -1,0 +1,49 @@
+"""KVP records are read back, and what Hyper-V would spoil is found."""
+
+from azready.fabric.ledger import Finding
+from azready.fabric.machine import Machine
+from azready.fabric.protocol import kvp
+
+MACHINE = Machine()
+
+
+def record(key: bytes, value: bytes) -> bytes:
+    return key.ljust(kvp.KEY_SIZE, b"\0") + value.ljust(kvp.VALUE_SIZE, b"\0")
+
+
+def report(text: str) -> bytes:
+    return record(b"PROVISIONING_REPORT", text.encode())
+
+
+def faults(pool: bytes) -> list[str]:
+    return [entry.message for entry in kvp.entries(pool, MACHINE, 0.0) if isinstance(entry, Finding)]
+
+
+def test_a_good_report_is_read_and_has_no_faults() -> None:
+    pool = record(b"other", b"x") + report(f"result=success|agent=a/1|vm_id={MACHINE.vm_id.upper()}|timestamp=t")
+    assert (kvp.provisioning_report(pool) or {})["result"] == "success"
+    assert faults(pool) == []
+
+
+def test_quoted_fields_are_read() -> None:
+    pool = report("result=error|'reason=a|b ''c'''|agent=x")
+    assert (kvp.provisioning_report(pool) or {})["reason"] == "a|b 'c'"
+
+
+def test_what_hyper_v_would_spoil_is_found() -> None:
+    good = report(f"result=success|vm_id={MACHINE.vm_id}")
+    for bad, says in (
+        (record(b"k" * 255, b"v"), "has 255 bytes"),
+        (record(b"k", b"v" * 1023), "has 1023 bytes"),
+        (record(b"k", b"\xc3"), "not UTF-8"),
+        (b"half", "no whole number"),
+    ):
+        (message,) = faults(good + bad)
+        assert says in message
+
+
+def test_a_report_of_another_vm_or_without_result_is_found() -> None:
+    assert "vm_id" in faults(report("result=success|vm_id=00000000-0000-0000-0000-000000000000"))[0]
+    assert "result" in faults(report(f"outcome=fine|vm_id={MACHINE.vm_id}"))[0]
+    assert "there is none" in faults(record(b"k", b"v"))[0]
+    assert faults(b"") == []
