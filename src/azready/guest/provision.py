@@ -1226,11 +1226,11 @@ class Tree:
         return any(self.exists(folder + "/" + name) for folder in _FOLDERS)
 
     def run(self, words, stdin=b"", limit=COMMAND_LIMIT):
-        """Run a program found on PATH and return its output. Raises CommandFailed, TimeLimit."""
+        """Run a program, found on PATH, and return its output. Raises CommandFailed, TimeLimit."""
         if self.dry_run:
             say("would run %s" % " ".join(words))
             return b""
-        path = self.tool(words[0])
+        path = words[0] if words[0].startswith("/") else self.tool(words[0])
         if not path:
             raise CommandFailed(words[0], 127, b"not found")
         status, output = spawn(path, words, stdin, limit)
