@@ -5,7 +5,9 @@ never loads Azure's libraries. To add a verb: a module here, a line in `VERBS`.
 """
 
 import importlib
+import signal
 import sys
+from types import FrameType
 
 import typer
 
@@ -61,9 +63,16 @@ def _register() -> None:
         module.register(app)
 
 
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    """End like Ctrl-C does, so that everything under way cleans up behind itself."""
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Entry point of the `azready` command; every expected failure becomes a sentence, a hint and an exit code."""
     _register()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupted)
     try:
         app()
     except Failure as failure:

@@ -1,0 +1,102 @@
+"""Copying and comparing disks without the zeros in them: holes are skipped unread, zeros are never written."""
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+
+_CHUNK = 1 << 20
+"""Small enough to stay in the processor's cache between reading and writing; measured faster than larger ones."""
+_GRAIN = 64 << 10
+"""Zeros are left out in pieces of this size; smaller ones would only make the file slower to read."""
+_ZEROS = bytes(_GRAIN)
+_FICLONE = 0x4004_9409
+
+Progress = Callable[[int], None]
+
+
+def data_ranges(file: int, size: int) -> Iterator[tuple[int, int]]:
+    """The ranges (start, end) below `size` that may hold data, by the file system's own account."""
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(file, at, os.SEEK_DATA)
+            end = os.lseek(file, start, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            start, end = at, size
+        if start >= size:
+            return
+        yield start, min(end, size)
+        at = end
+
+
+def copy(source: int, target: int, size: int, advance: Progress = lambda done: None) -> None:
+    """Copy the first `size` bytes into an empty file, leaving it sparse; shares the blocks where the file system can.
+
+    `advance` gets the bytes that are done since its last call; their sum is `size`.
+    """
+    if _cloned(source, target):
+        os.ftruncate(target, size)
+        advance(size)
+        return
+    os.ftruncate(target, size)
+    buffer = bytearray(_CHUNK)
+    told = 0
+    for start, end in data_ranges(source, size):
+        at = start
+        while at < end:
+            got = os.preadv(source, [memoryview(buffer)[: min(_CHUNK, end - at)]], at)
+            if got == 0:
+                raise OSError(errno.EIO, f"the disk ends at {at}, before its size of {size}")
+            for first, last in _runs(buffer, got):
+                _write(target, memoryview(buffer)[first:last], at + first)
+            at += got
+            advance(at - told)
+            told = at
+    advance(size - told)
+
+
+def _cloned(source: int, target: int) -> bool:
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(target, _FICLONE, source)
+        return True
+    return False
+
+
+def _runs(buffer: bytearray, length: int) -> Iterator[tuple[int, int]]:
+    """The parts of the first `length` bytes that are not zeros, in whole grains."""
+    begun: int | None = None
+    for at in range(0, length, _GRAIN):
+        # startswith compares in place: no copy of the grain is made.
+        if buffer.startswith(_ZEROS[: length - at], at):
+            if begun is not None:
+                yield begun, at
+                begun = None
+        elif begun is None:
+            begun = at
+    if begun is not None:
+        yield begun, length
+
+
+def _write(target: int, data: memoryview, at: int) -> None:
+    while data:
+        done = os.pwrite(target, data, at)
+        data, at = data[done:], at + done
+
+
+def first_difference(one: int, other: int, size: int, advance: Progress = lambda done: None) -> int | None:
+    """The offset of a chunk in which two files differ within `size` bytes, holes counting as zeros; None if none."""
+    ranges = sorted({*data_ranges(one, size), *data_ranges(other, size)})
+    told = 0
+    for start, end in ranges:
+        for at in range(max(start, told), end, _CHUNK):
+            count = min(_CHUNK, end - at)
+            if os.pread(one, count, at) != os.pread(other, count, at):
+                return at
+            advance(at + count - told)
+            told = at + count
+    advance(size - told)
+    return None
