@@ -11,7 +11,7 @@ from typing import Any, Literal
 from azready.fabric.ledger import Exchange, Finding, HealthReport
 from azready.fabric.verdict import Verdict
 
-Expectation = Literal["ready", "silence"]
+Expectation = Literal["ready", "silence", "any"]
 Outcome = Literal["passed", "failed", "skipped"]
 Source = Literal["host", "console", "journal", "systemd", "dhcp", "imds", "wireserver", "platform", "media", "check"]
 
@@ -74,7 +74,7 @@ class BootRecord:
     deadline: float
     verdict: Verdict
     expected: Expectation = "ready"
-    """`silence`: this VM is provisioned already, so nothing may be reported again."""
+    """`silence`: this VM is provisioned already, so nothing may be reported; `any`: an agent of unknown habits."""
     machine: tuple[tuple[str, str], ...] = ()
     """What the platform was asked for: name, vm_id, admin_username, generation …"""
     faults: tuple[str, ...] = ()
@@ -92,14 +92,16 @@ class BootRecord:
     @property
     def passed(self) -> bool:
         """Whether the boot did what was expected, and no check failed."""
-        as_expected = self.verdict.provisioned if self.expected == "ready" else not self.reports
+        as_expected = {"ready": self.verdict.provisioned, "silence": not self.reports, "any": True}[self.expected]
         return as_expected and all(check.outcome != "failed" for check in self.checks)
 
     @property
     def headline(self) -> str:
         """The verdict in one line."""
-        if self.expected == "ready":
+        if self.expected == "ready" or (self.expected == "any" and self.reports):
             return str(self.verdict)
+        if self.expected == "any":
+            return "Nothing was reported again"
         if self.reports:
             return f"Reported again: {len(self.reports)} health report(s) of a VM that is provisioned already"
         return "Silent, as it should be: nothing was reported again"
@@ -164,9 +166,10 @@ def _milestone_events(record: BootRecord) -> Iterator[Event]:
 
 def _exchange_event(exchange: Exchange) -> Event:
     source: Source = {"imds": "imds", "dhcp": "dhcp", "media": "media"}.get(exchange.service, "wireserver")  # type: ignore[assignment]
-    answer = "no answer" if exchange.status is None else str(exchange.status) if exchange.status else ""
+    if exchange.service == "dhcp":  # a conversation: questions have no status of their own
+        return Event(exchange.at, source, f"{exchange.method} {exchange.target}")
     fault = f"  [fault: {exchange.fault}]" if exchange.fault else ""
-    text = f"{exchange.method} {exchange.target}" + (f" → {answer}" if answer else "") + fault
+    text = f"{exchange.method} {exchange.target} → {exchange.status or 'no answer'}{fault}"
     wrong = exchange.status is None or exchange.status >= 400
     return Event(exchange.at, source, text, exchange.took, "warning" if wrong else "")
 

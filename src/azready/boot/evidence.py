@@ -1,0 +1,83 @@
+"""What a guest tells of itself: its journal and its units, asked with the guest's own tools and read here."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from azready.boot.container import Container, Guest
+from azready.boot.timeline import JournalLine, Milestone
+from azready.fabric.ledger import Exchange, Ledger
+
+PROVISIONER = "azure-provisioning.service"
+
+_FIELDS = "MESSAGE,SYSLOG_IDENTIFIER,PRIORITY,_SYSTEMD_UNIT,UNIT,_COMM"
+_SHOWN = ("basic.target", "multi-user.target", "ssh.service", "sshd.service", "ssh.socket", PROVISIONER)
+
+
+def read_journal(container: Container, guest: Guest) -> tuple[JournalLine, ...]:
+    """The guest's journal of this boot; empty where it has none."""
+    done = container.ask_guest(guest, ["journalctl", "-b", "-o", "json", f"--output-fields={_FIELDS}", "--no-pager"])
+    return parse_journal(done.stdout if done else "", guest.began)
+
+
+def parse_journal(text: str, epoch: float) -> tuple[JournalLine, ...]:
+    """Journal entries of `journalctl -o json`; `epoch` is a time of CLOCK_MONOTONIC, which guest and host share."""
+    return tuple(_journal_lines(text, epoch))
+
+
+def _journal_lines(text: str, epoch: float) -> Iterator[JournalLine]:
+    for line in text.splitlines():
+        try:
+            row = json.loads(line)
+            at = int(row["__MONOTONIC_TIMESTAMP"]) / 1e6 - epoch
+        except (ValueError, KeyError):
+            continue
+        message = row.get("MESSAGE", "")
+        if isinstance(message, list):  # bytes that are no text
+            message = bytes(message).decode("utf-8", "replace") if all(isinstance(x, int) for x in message) else ""
+        identifier = str(row.get("SYSLOG_IDENTIFIER") or row.get("_COMM") or "")
+        unit = str(row.get("UNIT") or row.get("_SYSTEMD_UNIT") or "")
+        yield JournalLine(round(at, 4), identifier, str(message or ""), int(row.get("PRIORITY", 6)), unit)
+
+
+def read_units(container: Container, guest: Guest) -> dict[str, float]:
+    """When units became active, in seconds since the guest began; those that did not are left out."""
+    words = ["systemctl", "show", "-p", "Id,ActiveEnterTimestampMonotonic", *_SHOWN]
+    done = container.ask_guest(guest, words)
+    return parse_units(done.stdout if done else "", guest.began)
+
+
+def parse_units(text: str, epoch: float) -> dict[str, float]:
+    """`systemctl show` of several units, as times; zero stands for never."""
+    found = {}
+    for block in text.split("\n\n"):
+        table: Mapping[str, str] = dict(line.partition("=")[::2] for line in block.splitlines())
+        stamp = table.get("ActiveEnterTimestampMonotonic", "0")
+        if stamp.isdigit() and int(stamp):
+            found[table.get("Id", "")] = round(int(stamp) / 1e6 - epoch, 4)
+    return found
+
+
+def milestones(ledger: Ledger, units: Mapping[str, float], complete: float | None) -> tuple[Milestone, ...]:
+    """The points by which boots are compared, in order of time."""
+    sshd = [units[name] for name in ("ssh.service", "sshd.service", "ssh.socket") if name in units]
+    multi_user = complete if complete is not None else units.get("multi-user.target")
+    found: dict[str, float | None] = {
+        "init": 0.0,
+        "basic.target": units.get("basic.target"),
+        "lease": _first(ledger, lambda each: each.service == "dhcp" and each.method == "DHCPACK"),
+        "imds": _first(ledger, lambda each: each.service == "imds" and each.status == 200),
+        "goal state": _first(ledger, lambda each: "comp=goalstate" in each.target and each.status == 200),
+        "ready": ledger.ready.at if ledger.ready else None,
+        "sshd": min(sshd, default=None),
+        "multi-user": multi_user,
+    }
+    points = [Milestone(name, round(at, 4)) for name, at in found.items() if at is not None]
+    return tuple(sorted(points, key=lambda point: point.at))
+
+
+def _first(ledger: Ledger, fits: Any) -> float | None:
+    def matching(exchanges: tuple[Exchange, ...]) -> Iterator[float]:
+        return (each.at for each in exchanges if fits(each))
+
+    return next(matching(ledger.exchanges), None)

@@ -1,0 +1,248 @@
+"""The boots of one tree: the first, the second, and the first of a copy, each against the fabric, each judged.
+
+`boot_tree` is the whole story; it returns one `BootRecord` a boot.
+"""
+
+import contextlib
+import os
+import select
+import shlex
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from azready.boot import evidence, identity
+from azready.boot.container import Container, Guest, Order, find_init, uses_systemd
+from azready.boot.login import Key, check_login, throwaway_key
+from azready.boot.network import Network, dhcp_configuration
+from azready.boot.timeline import BootRecord, Check, Expectation
+from azready.boot.watch import Watch
+from azready.console import SILENT, Console
+from azready.fabric import Fabric, Fault, Machine
+from azready.fabric.protocol import dhcp
+from azready.fabric.verdict import Verdict, decided, judge
+from azready.proc import find_tool, spawn, stop
+
+POWER_OFF = signal.SIGRTMIN + 4
+"""systemd's signal for powering off."""
+_SETTLE = 10.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to boot and how often. `heal`: the faults hold in the first boot only."""
+
+    deadline: float = 120.0
+    boots: int = 2
+    recapture: bool = False
+    faults: tuple[Fault, ...] = ()
+    fault_words: tuple[str, ...] = ()
+    heal: bool = False
+    strict: bool = True
+    network: Network = field(default_factory=Network)
+    init: str = ""
+    login: bool = True
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One boot of the plan."""
+
+    number: int
+    title: str
+    machine: Machine
+    expected: Expectation
+    faults: tuple[Fault, ...]
+
+
+def provisioner(tree: Path) -> str:
+    """Who would provision this tree: `azready`, `waagent`, `cloud-init` or `other`; the first that is there."""
+    for name, path in (
+        ("azready", "usr/lib/azure-provisioning"),
+        ("cloud-init", "usr/bin/cloud-init"),
+        ("waagent", "usr/sbin/waagent"),
+    ):
+        if (tree / path).exists():
+            return name
+    return "other"
+
+
+def boot_tree(tree: Path, machine: Machine, plan: Plan, console: Console = SILENT) -> tuple[BootRecord, ...]:
+    """Boot a root tree as planned. The tree is never changed.
+
+    Raises Failure when no container can be made here, UsageFailure when the tree is none. Stops after a boot that
+    failed, unless the plan heals.
+    """
+    records: list[BootRecord] = []
+    with contextlib.ExitStack() as stack:
+        key = stack.enter_context(throwaway_key())
+        machine = replace(machine, public_keys=(*machine.public_keys, key.public))
+        container = stack.enter_context(Container(tree, plan.network))
+        fabric = stack.enter_context(Fabric(machine, strict=plan.strict, sockets=container.sockets))
+        for turn in turns(plan, machine, records, provisioner(container.tree)):
+            with console.step(f"{turn.title[0].upper()}{turn.title[1:]} of {tree}"):
+                records.append(_boot(container, fabric, turn, plan, key))
+    return tuple(records)
+
+
+def turns(plan: Plan, machine: Machine, records: Sequence[BootRecord], agent: str) -> Iterator[Turn]:
+    """The boots of a plan, each decided when the ones before are in `records`."""
+    last: Expectation = "silence" if agent == "azready" else "any"
+    for number in range(1, plan.boots + 1):
+        ready_before = any(record.verdict.provisioned for record in records)
+        title = {1: "first boot", 2: "second boot"}.get(number, f"boot {number}")
+        faults = plan.faults if number == 1 or not plan.heal else ()
+        yield Turn(number, title, machine, last if ready_before else "ready", faults)
+        if not records[-1].passed and not plan.heal:
+            return
+    if plan.recapture:
+        faults = () if plan.heal else plan.faults
+        yield Turn(plan.boots + 1, "first boot of a copy, as a new VM", machine.recaptured(), "ready", faults)
+
+
+def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key) -> BootRecord:
+    started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    agent = provisioner(container.tree)
+    with contextlib.ExitStack() as stack:
+        server = _dhcp_server(stack, container, turn)
+        fabric.restart(turn.machine, turn.faults)
+        guest = container.start(_order(container, turn, plan, agent))
+        fabric.ledger.epoch = guest.began
+        watch = Watch(guest.began)
+        watch.follow_console(guest.console)
+        watch.follow_notify(guest.notify)
+        if server is not None:
+            watch.follow(server, lambda at, line: fabric.record(*dhcp.entries(line, at, turn.machine)))
+        stack.enter_context(watch)
+        alive = stack.enter_context(_pidfd(guest))
+        verdict = _wait(fabric, turn, plan, watch, alive)
+        checks = _checks(container, guest, fabric, turn, plan, key, verdict)
+        record = BootRecord(
+            number=turn.number,
+            title=turn.title,
+            target=str(container.tree),
+            how="container",
+            started=started,
+            seconds=0.0,
+            deadline=plan.deadline,
+            verdict=verdict,
+            expected=turn.expected,
+            machine=_described(turn.machine),
+            faults=plan.fault_words if turn.faults else (),
+            milestones=evidence.milestones(fabric.ledger, evidence.read_units(container, guest), watch.complete),
+            exchanges=fabric.ledger.exchanges,
+            findings=fabric.ledger.findings,
+            reports=fabric.ledger.reports,
+            journal=evidence.read_journal(container, guest),
+            checks=checks,
+        )
+        seconds = round(time.monotonic() - guest.began, 3)
+        _power_off(guest, alive, uses_systemd(container.tree))
+    return replace(record, seconds=seconds, console=tuple(watch.console))
+
+
+def _order(container: Container, turn: Turn, plan: Plan, agent: str) -> Order:
+    foreign = agent in ("waagent", "cloud-init")
+    no_medium = any(fault.service == "media" and fault.silent for fault in turn.faults)
+    # Azure takes the medium away once a VM is provisioned.
+    media = [] if no_medium or turn.expected == "silence" else [identity.provisioning_medium(turn.machine, foreign)]
+    return Order(
+        number=turn.number,
+        init=shlex.split(plan.init) or find_init(container.tree),
+        dmi=identity.dmi(turn.machine),
+        macs=[turn.machine.mac, *(mac for mac, _ in turn.machine.secondary_nics)],
+        efi=turn.machine.generation == 2,
+        environment=identity.ENVIRONMENT,
+        files={**identity.runtime_files(), **(identity.disguise(turn.machine) if foreign else {})},
+        media=media,
+    )
+
+
+def _dhcp_server(stack: contextlib.ExitStack, container: Container, turn: Turn) -> int | None:
+    """Start dnsmasq for this machine; return a descriptor of its log. None where a fault wants no DHCP at all."""
+    if any(fault.service == "dhcp" and fault.silent for fault in turn.faults):
+        return None
+    text = dhcp_configuration(container.network, turn.machine, container.scratch / f"leases{turn.number}", turn.faults)
+    words = container.in_fabric([find_tool("dnsmasq", "dnsmasq-base"), "--no-daemon", "--conf-file=-"])
+    out, into = os.pipe()
+    config, source = os.pipe()
+    try:
+        server = spawn(words, stdin=config, stdout=into, stderr=into)
+    finally:
+        os.close(into)
+        os.close(config)
+    stack.callback(stop, server)
+    with os.fdopen(source, "w") as file:
+        file.write(text)
+    return out
+
+
+@contextlib.contextmanager
+def _pidfd(guest: Guest) -> Iterator[int]:
+    """A descriptor that becomes readable when the guest's PID 1 ends."""
+    descriptor = os.pidfd_open(guest.pid)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _ended(alive: int, timeout: float = 0.0) -> bool:
+    return bool(select.select([alive], [], [], timeout)[0])
+
+
+def _wait(fabric: Fabric, turn: Turn, plan: Plan, watch: Watch, alive: int) -> Verdict:
+    """Wait until the platform knows the outcome (or, where silence is expected, until the boot is complete)."""
+    ledger = fabric.ledger
+    quiet = turn.expected != "ready"
+    while not decided(ledger) and ledger.now() < plan.deadline and not _ended(alive):
+        ledger.wait_for(decided, min(0.2, max(0.0, plan.deadline - ledger.now())))
+        if quiet and watch.complete is not None:
+            ledger.wait_for(decided, 0.5)  # nothing is started any more: what would report has begun by now
+            break
+    watch.wait_complete(0 if _ended(alive) else min(_SETTLE, max(1.0, plan.deadline - ledger.now())))
+    verdict = judge(ledger, plan.deadline)
+    if _ended(alive) and not decided(ledger):
+        return replace(verdict, because=f"the guest's init ended after {ledger.now():.1f} s; {verdict.because}")
+    return verdict
+
+
+def _checks(
+    container: Container, guest: Guest, fabric: Fabric, turn: Turn, plan: Plan, key: Key, verdict: Verdict
+) -> tuple[Check, ...]:
+    """Look at a provisioned guest from outside."""
+    if turn.expected == "ready" and not verdict.provisioned:
+        return ()
+    checks: tuple[Check, ...] = ()
+    if plan.login:
+        checks += _login(container, fabric, turn, key)
+    if (container.tree / f"usr/lib/systemd/system/{evidence.PROVISIONER}").exists():
+        asked = container.ask_guest(guest, ["systemctl", "is-enabled", evidence.PROVISIONER])
+        said = asked.stdout.strip() if asked else "no answer"
+        checks += (Check("unit is off", "passed" if said == "disabled" else "failed", said, fabric.ledger.now()),)
+    return checks
+
+
+def _login(container: Container, fabric: Fabric, turn: Turn, key: Key) -> tuple[Check, ...]:
+    if not any((container.tree / path).exists() for path in ("usr/sbin/sshd", "sbin/sshd", "usr/bin/sshd")):
+        return (Check("ssh login", "skipped", "the tree has no sshd"),)
+    return check_login(container.in_fabric, key, turn.machine, fabric.ledger.now)
+
+
+def _power_off(guest: Guest, alive: int, systemd: bool) -> None:
+    """Shut the guest down in order where its init knows the signal, else at once."""
+    with contextlib.suppress(ProcessLookupError):
+        if systemd and not _ended(alive):
+            os.kill(guest.pid, POWER_OFF)
+            if _ended(alive, 10.0):
+                return
+        os.kill(guest.pid, signal.SIGKILL)
+        _ended(alive, 10.0)
+
+
+def _described(machine: Machine) -> tuple[tuple[str, str], ...]:
+    names = ("name", "computer_name", "admin_username", "vm_id", "generation", "address", "mac", "location", "size")
+    return tuple((name, str(getattr(machine, name))) for name in names)

@@ -1,0 +1,85 @@
+"""The few Linux system calls that Python 3.11 does not offer: namespaces, mounts, pivot_root.
+
+Every function raises OSError with the call and its operand named. Numbers are those of <linux/sched.h> and
+<linux/mount.h>, the same on all architectures.
+"""
+
+import ctypes
+import os
+import platform
+import signal
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MS_STRICTATIME = 1 << 24
+
+_MNT_DETACH = 2
+_PR_SET_PDEATHSIG = 1
+_PR_CAPBSET_DROP = 24
+CAP_SYS_MODULE = 16
+CAP_SYS_RAWIO = 17
+_SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217, "armv7l": 218}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def unshare(flags: int) -> None:
+    """Give the calling process namespaces of its own; NEWPID takes effect for its children."""
+    _checked(_libc.unshare(ctypes.c_int(flags)), f"unshare({flags:#x})")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    words = (source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None)
+    _checked(_libc.mount(*words), f"mount {kind or 'bind'} on {target}")
+
+
+def bind(source: str, target: str, *, read_only: bool = False) -> None:
+    """Show a file or folder, with what is mounted below it, at another place."""
+    mount(source, target, flags=MS_BIND | MS_REC)
+    if read_only:
+        mount("", target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def unmount(target: str) -> None:
+    """Detach a mount now; it ends when nothing uses it any more."""
+    _checked(_libc.umount2(target.encode(), ctypes.c_int(_MNT_DETACH)), f"umount of {target}")
+
+
+def pivot_root(new_root: str) -> None:
+    """Make a mount point the root folder, and detach all that was mounted before."""
+    os.chdir(new_root)
+    number = _SYS_PIVOT_ROOT[platform.machine()]
+    # pivot_root(".", ".") stacks the old root on the new one; detaching "." then uncovers the new.
+    _checked(_libc.syscall(ctypes.c_long(number), b".", b"."), f"pivot_root to {new_root}")
+    unmount(".")
+    os.chdir("/")
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it ends, however it ends."""
+    _checked(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+
+
+def drop_capability(number: int) -> None:
+    """Take a capability away from this process and all that it will ever start."""
+    _checked(_libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0), f"prctl(PR_CAPBSET_DROP, {number})")
