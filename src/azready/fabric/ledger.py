@@ -74,6 +74,7 @@ class Ledger:
     """Entries kept; of a longer story the oldest are forgotten, health reports never."""
     _entries: deque[Entry] = field(default_factory=deque)
     _reports: list[HealthReport] = field(default_factory=list)
+    _followers: list[Callable[[Entry], None]] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __post_init__(self) -> None:
@@ -94,11 +95,18 @@ class Ledger:
         with self._changed:
             for entry in entries:
                 self._entries.append(entry)
+                for follower in self._followers:
+                    follower(entry)
                 if isinstance(entry, HealthReport) and len(self._reports) < REPORTS_LIMIT:
                     self._reports.append(entry)
             while len(self._entries) > self.limit:
                 self._entries.popleft()
             self._changed.notify_all()
+
+    def follow(self, follower: Callable[[Entry], None]) -> None:
+        """Call `follower` with every further entry, in the thread that records it; it must be quick."""
+        with self._changed:
+            self._followers.append(follower)
 
     def wait_for(self, condition: Callable[["Ledger"], bool], timeout: float) -> bool:
         """Wait until `condition(self)` holds, at most `timeout` seconds; tell whether it does."""
@@ -146,4 +154,8 @@ class Ledger:
 
 def entries_as_json(ledger: Ledger) -> list[dict[str, Any]]:
     """Every entry as a table with its kind; what the JSON log holds, one a line."""
-    return [{"kind": type(entry).__name__, **asdict(entry)} for entry in ledger.entries]
+    return [entry_as_json(entry) for entry in ledger.entries]
+
+
+def entry_as_json(entry: Entry) -> dict[str, Any]:
+    return {"kind": type(entry).__name__, **asdict(entry)}

@@ -26,6 +26,7 @@ A `Machine` is a value; nothing here does input or output but `load`, which read
 
 import tomllib
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -77,16 +78,15 @@ class Machine:
     def __post_init__(self) -> None:
         if self.generation not in (1, 2):
             raise UsageFailure(f"generation is {self.generation!r}", "use 1 (BIOS) or 2 (UEFI)")
-        default = {
-            "computer_name": self.name,
-            "vm_id": str(uuid.uuid5(_NAMESPACE, self.name)),
-            "container_id": str(uuid.uuid5(_NAMESPACE, f"{self.vm_id or self.name}/container")),
+        derived = {
+            "computer_name": lambda: self.name,
+            "vm_id": lambda: str(uuid.uuid5(_NAMESPACE, self.name)),
+            "container_id": lambda: str(uuid.uuid5(_NAMESPACE, f"{self.vm_id}/container")),
+            "instance_id": lambda: f"{uuid.uuid5(_NAMESPACE, self.vm_id + '/instance')}._{self.name}",
         }
-        for field, value in default.items():
+        for field, derive in derived.items():  # in this order: the later ones follow from vm_id
             if not getattr(self, field):
-                object.__setattr__(self, field, value)
-        if not self.instance_id:
-            object.__setattr__(self, "instance_id", f"{uuid.uuid5(_NAMESPACE, self.vm_id + '/instance')}._{self.name}")
+                object.__setattr__(self, field, derive())
 
     @property
     def product_uuid(self) -> str:
@@ -130,13 +130,42 @@ def load(path: Path) -> Machine:
 
 def from_table(table: dict[str, Any], source: str) -> Machine:
     """Make a machine from a table of the form above; `source` names it in errors."""
+    return Machine(**typed_fields(table, source))
+
+
+def typed_fields(table: dict[str, Any], source: str) -> dict[str, Any]:
+    """The fields that a table of the form above gives. Raises UsageFailure for an unknown key or a wrong type."""
     known = {field.name: field.type for field in fields(Machine)}
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in known:
             raise UsageFailure(f"{source}: unknown key {key!r}", f"known keys: {', '.join(sorted(known))}")
         values[key] = _typed(key, value, source)
-    return Machine(**values)
+    return values
+
+
+def changed(machine: Machine, values: Mapping[str, Any]) -> Machine:
+    """The machine with other values; what follows from a changed name (ids, computer name) follows it."""
+    return Machine(**{**_stated(machine), **values})
+
+
+def as_table(machine: Machine) -> dict[str, Any]:
+    """The table from which `from_table` makes this machine again; fields at their defaults are left out."""
+    table = _stated(machine)
+    for key in {"tags", "imds"} & set(table):
+        table[key] = dict(table[key])
+    for key in {"public_keys", "secondary_nics"} & set(table):
+        table[key] = [list(item) if isinstance(item, tuple) else item for item in table[key]]
+    return table
+
+
+def _stated(machine: Machine) -> dict[str, Any]:
+    """The fields that do not follow from the name or from their defaults; the name itself always."""
+    plain = Machine(name=machine.name, vm_id=machine.vm_id)
+    values = {field.name: getattr(machine, field.name) for field in fields(Machine)}
+    stated = {key: value for key, value in values.items() if value != getattr(plain, key)}
+    follows = machine.vm_id == Machine(name=machine.name).vm_id
+    return {"name": machine.name, **({} if follows else {"vm_id": machine.vm_id}), **stated}
 
 
 def _typed(key: str, value: Any, source: str) -> Any:

@@ -7,7 +7,7 @@ up to 40 minutes and one reboot, with OSProvisioningTimedOut. A local boot uses 
 from dataclasses import dataclass
 from typing import Literal
 
-from azready.fabric.ledger import Finding, Ledger
+from azready.fabric.ledger import Exchange, Finding, Ledger
 
 Code = Literal["", "OSProvisioningTimedOut", "OSProvisioningClientError", "OSProvisioningInternalError"]
 
@@ -52,13 +52,47 @@ def judge(ledger: Ledger, deadline: float) -> Verdict:
 
 
 def _why_silent(ledger: Ledger, deadline: float) -> str:
-    refused = [report for report in ledger.reports if not report.accepted]
-    if refused:
-        return f"{len(refused)} health report(s) were refused within {deadline:g} s"
-    if any(exchange.service == "wireserver" for exchange in ledger.exchanges):
-        return f"the guest asked the WireServer but posted no health report within {deadline:g} s"
-    if any(exchange.service == "imds" for exchange in ledger.exchanges):
-        return f"the guest asked IMDS but never the WireServer within {deadline:g} s"
-    if any(exchange.service == "dhcp" for exchange in ledger.exchanges):
-        return f"the guest got an address but asked neither IMDS nor the WireServer within {deadline:g} s"
-    return f"the guest never asked for an address within {deadline:g} s"
+    """The story of a boot without an outcome, told from the last thing that the platform heard of the guest."""
+    exchanges, within = ledger.exchanges, f"within {deadline:g} s"
+    if any(report.accepted for report in ledger.reports):
+        return f"the guest reported that it was provisioning, and nothing more {within}"
+    posts = [one for one in exchanges if one.method == "POST" and "health" in one.target]
+    if posts:
+        return _why_unheard(posts, ledger, within)
+    goal_states = [one for one in exchanges if "comp=goalstate" in one.target]
+    if goal_states:
+        return f"the guest asked for the goal state ({_answers(goal_states)}), but posted no health report {within}"
+    others = [one for one in exchanges if one.service == "wireserver"]
+    if others:
+        return f"the guest asked the WireServer for {others[-1].target}, but never for the goal state {within}"
+    imds = [one for one in exchanges if one.service == "imds"]
+    if imds:
+        return f"the guest asked IMDS ({_answers(imds)}), but never the WireServer {within}"
+    leases = [one for one in exchanges if one.service == "dhcp"]
+    if any(one.method == "DHCPACK" for one in leases):
+        return f"the guest got an address, but asked neither IMDS nor the WireServer {within}"
+    if leases:
+        return f"the guest asked for an address, but did not take one {within}"
+    return f"the platform heard nothing of the guest {within}"
+
+
+def _why_unheard(posts: list[Exchange], ledger: Ledger, within: str) -> str:
+    """Why reports that were posted changed nothing: refused for what they say, or lost to a fault."""
+    refusals = [one for one in ledger.findings if one.severity == "error" and one.code.startswith("health-")]
+    last = f"the last at {posts[-1].at:.1f} s"
+    if refusals:
+        return f"{_many(len(posts), 'health report')} refused {within}, {last}: the guest {refusals[-1].message}"
+    return f"{_many(len(posts), 'health report')} not accepted {within} ({_answers(posts)}), {last}"
+
+
+def _answers(exchanges: list[Exchange]) -> str:
+    """`503 3 times, then 200` told shortly: each answer once, in the order of its first coming."""
+    counts: dict[str, int] = {}
+    for one in exchanges:
+        what = f"fault {one.fault}" if one.fault else f"answered {one.status}"
+        counts[what] = counts.get(what, 0) + 1
+    return ", ".join(f"{what}, {times} times" if times > 1 else what for what, times in counts.items())
+
+
+def _many(count: int, what: str) -> str:
+    return f"1 {what} was" if count == 1 else f"{count} {what}s were"

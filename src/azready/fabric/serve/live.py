@@ -77,7 +77,7 @@ class Fabric:
 
     def start(self) -> Self:
         """Listen and serve. Raises Failure when a socket cannot be had."""
-        sockets = self._sockets if self._sockets is not None else _loopback_sockets()
+        sockets = self._sockets if self._sockets is not None else loopback_sockets()
         self._addresses = {service: sock.getsockname()[:2] for service, sock in sockets.items()}
         started = threading.Event()
         self._thread = threading.Thread(
@@ -157,6 +157,11 @@ class Fabric:
     def url(self, service: Service) -> str:
         host, port = self._addresses[service]
         return f"http://{host}" if port == 80 else f"http://{host}:{port}"
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Service → its URL."""
+        return {service: self.url(service) for service in self._addresses}
 
     @property
     def imds_url(self) -> str:
@@ -261,10 +266,16 @@ def _exchange(service: Service, request: Request, response: Response | None, too
     )
 
 
-def _loopback_sockets() -> dict[Service, socket.socket]:
-    try:
-        return {service: socket.create_server(("127.0.0.1", 0), backlog=4096) for service in PROTOCOLS}
-    except OSError as error:
-        raise Failure(
-            f"no port of 127.0.0.1 could be had: {error.strerror}", "is the loopback interface up?"
-        ) from error
+def loopback_sockets(ports: Mapping[Service, int] | None = None) -> dict[Service, socket.socket]:
+    """Listening sockets on 127.0.0.1; port 0, or none given, is any free one. Raises Failure when one is taken."""
+    sockets: dict[Service, socket.socket] = {}
+    for service in PROTOCOLS:
+        port = (ports or {}).get(service, 0)
+        try:
+            sockets[service] = socket.create_server(("127.0.0.1", port), backlog=4096)
+        except OSError as error:
+            for sock in sockets.values():
+                sock.close()
+            message = f"port {port} of 127.0.0.1, for the {service}, cannot be had: {error.strerror}"
+            raise Failure(message, f"give another with --{service}-port, or 0 for any free one") from error
+    return sockets

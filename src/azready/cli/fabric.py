@@ -1,0 +1,251 @@
+"""`azready fabric`: the local Azure alone, for any agent."""
+
+import json
+import os
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from azready.console import Console
+from azready.errors import Exit, UsageFailure
+
+if TYPE_CHECKING:
+    from azready.fabric.serve.live import Fabric
+    from azready.fabric.settings import Given, Settings
+
+MachineFile = Annotated[
+    Path | None,
+    typer.Option("--machine", envvar="AZREADY_MACHINE", metavar="FILE", help="TOML file that describes the VM."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="A field of the VM, for example admin_username=me."),
+]
+ScenarioName = Annotated[
+    str | None,
+    typer.Option(envvar="AZREADY_SCENARIO", metavar="NAME|FILE", help="Plan of faults; see azready fabric scenarios."),
+]
+FaultWords = Annotated[
+    list[str] | None,
+    typer.Option("--fault", metavar="KEY=VALUE,…", help="One fault: service=imds,path=*,attempts=1-3,status=503."),
+]
+Seed = Annotated[int | None, typer.Option(envvar="AZREADY_SEED", help="Repeats what faults draw by chance.")]
+Strict = Annotated[
+    bool | None,
+    typer.Option("--strict/--no-strict", envvar="AZREADY_STRICT", help="Refuse what Azure may refuse (the default)."),
+]
+Deadline = Annotated[
+    float | None,
+    typer.Option(envvar="AZREADY_DEADLINE", metavar="SECONDS", help="Stop with the verdict, at the latest then."),
+]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", envvar="AZREADY_SETTINGS", metavar="FILE", help="TOML file of settings.")
+]
+SaveSettings = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the effective settings there, for --settings.")
+]
+LogFile = Annotated[
+    Path | None,
+    typer.Option("--log", envvar="AZREADY_LOG", metavar="FILE", help="Log every exchange and finding, as JSON lines."),
+]
+Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="Form of the result on stdout.")]
+ImdsPort = Annotated[int | None, typer.Option(envvar="AZREADY_IMDS_PORT", help="Default 16925; 0: any free one.")]
+WirePort = Annotated[int | None, typer.Option(envvar="AZREADY_WIRESERVER_PORT", help="Default 16863; 0: any free one.")]
+PluginPort = Annotated[
+    int | None, typer.Option(envvar="AZREADY_HOSTPLUGIN_PORT", help="Default 32526; 0: any free one.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb, and its own verbs."""
+    group = typer.Typer(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+    group.callback()(serve)
+    group.command("run")(run)
+    group.command("scenarios")(scenarios)
+    group.command("replay")(replay)
+    app.add_typer(group, name="fabric")
+
+
+def serve(
+    context: typer.Context,
+    machine: MachineFile = None,
+    set_: Set = None,
+    scenario: ScenarioName = None,
+    fault: FaultWords = None,
+    seed: Seed = None,
+    strict: Strict = None,
+    imds_port: ImdsPort = None,
+    wireserver_port: WirePort = None,
+    hostplugin_port: PluginPort = None,
+    deadline: Deadline = None,
+    settings: SettingsFile = None,
+    save_settings: SaveSettings = None,
+    log: LogFile = None,
+    output: Output = "text",
+) -> None:
+    """A local Azure for any agent: WireServer and IMDS on loopback, with a ledger and a verdict.
+
+    Serves until it is interrupted; with --deadline until the outcome is known, or that long. A setting is taken
+    from its flag, else from its environment variable, else from the --settings file.
+    Exit code: 0 provisioned, 1 not, 2 wrong usage, 3 could not serve.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from azready.fabric.serve.live import loopback_sockets
+    from azready.fabric.settings import Given
+
+    ports = (imds_port, wireserver_port, hostplugin_port)
+    given = Given(machine, set_ or (), fault or (), scenario, seed, strict, *ports, deadline)
+    effective, console = _effective(given, settings, save_settings)
+    sockets = loopback_sockets(
+        {
+            "wireserver": effective.wireserver_port,
+            "imds": effective.imds_port,
+            "hostplugin": effective.hostplugin_port,
+        }
+    )
+    with ExitStack() as stack:
+        fabric = stack.enter_context(_fabric(effective, sockets))
+        _attend(stack, fabric, console, effective, log, routes=True)
+        console.say(
+            f"point an agent at these, for example: --imds {fabric.imds_url} --wireserver {fabric.wireserver_url}"
+        )
+        _wait(fabric, effective.deadline)
+        _conclude(fabric, effective.deadline or fabric.ledger.now(), effective, console, output)
+
+
+def run(
+    command: Annotated[list[str] | None, typer.Argument(help="The command; without one, a shell.")] = None,
+    machine: MachineFile = None,
+    set_: Set = None,
+    scenario: ScenarioName = None,
+    fault: FaultWords = None,
+    seed: Seed = None,
+    strict: Strict = None,
+    settings: SettingsFile = None,
+    save_settings: SaveSettings = None,
+    log: LogFile = None,
+    output: Output = "text",
+) -> None:
+    """Run a command in a network of its own, where Azure's two addresses are this local Azure.
+
+    168.63.129.16 and 169.254.169.254 are on the command's loopback interface; no route leads out, and the host's
+    network is not touched. Root is not needed. The verdict is given when the command ends: azready fabric run -- CMD
+    Exit code: 0 provisioned, 1 not, 2 wrong usage, 3 could not run.
+    """
+    from azready.fabric.serve.inside import enclosed
+    from azready.fabric.settings import Given
+
+    given = Given(machine, set_ or (), fault or (), scenario, seed, strict)
+    effective, console = _effective(given, settings, save_settings)
+    with ExitStack() as stack:
+        sockets, start = stack.enter_context(enclosed(command or [os.environ.get("SHELL", "/bin/sh")]))
+        fabric = stack.enter_context(_fabric(effective, sockets))
+        _attend(stack, fabric, console, effective, log, routes=False)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command
+        status = start()
+        console.say(f"the command ended with status {status}")
+        _conclude(fabric, fabric.ledger.now(), effective, console, output)
+
+
+def scenarios() -> None:
+    """List the scenarios that come with azready."""
+    from azready.fabric import scenario
+
+    for name in scenario.names():
+        one = scenario.load(name)
+        print(f"{name:<26} {one.summary}{'' if one.expect == 'ready' else f' [{one.expect}]'}")
+
+
+def replay(
+    log: Annotated[Path, typer.Argument(help="A log that `azready fabric --log` wrote.")],
+    strict: Strict = None,
+    output: Output = "text",
+) -> None:
+    """Ask this version of the fabric everything that a log says was asked, and tell what it answers otherwise.
+
+    Exit code: 0 the same answers, 1 differences, 2 not a log.
+    """
+    from dataclasses import asdict
+
+    from azready.fabric import log as logs
+    from azready.fabric.replay import replay as replay_log
+
+    done = replay_log(logs.read(log), strict)
+    if output == "json":
+        print(json.dumps(asdict(done), indent=2))
+    else:
+        for one in done.differences:
+            print(f"{one.at:8.3f} {one.method} {one.target}\n    was {one.was}\n    now {one.now}")
+        print(f"{done.asked} requests asked again, {len(done.differences)} answered otherwise, {done.skipped} left out")
+    sys.exit(Exit.NEGATIVE if done.differences else Exit.OK)
+
+
+def _effective(given: "Given", file: Path | None, save: Path | None) -> tuple["Settings", Console]:
+    from azready.fabric.settings import as_toml, resolve
+
+    effective = resolve(given, file)
+    console = Console()
+    if save is not None:
+        try:
+            save.write_text(as_toml(effective), encoding="utf-8")
+        except OSError as error:
+            raise UsageFailure(f"{save}: {error.strerror}", "give a file that can be written") from error
+        console.say(f"effective settings written to {save}")
+    return effective, console
+
+
+def _fabric(effective: "Settings", sockets: object) -> "Fabric":
+    from azready.fabric.serve.live import Fabric
+
+    rules = {"strict": effective.strict, "faults": effective.faults, "seed": effective.seed}
+    return Fabric(effective.machine, sockets=sockets, **rules)  # type: ignore[arg-type]
+
+
+def _attend(
+    stack: ExitStack, fabric: "Fabric", console: Console, effective: "Settings", log: Path | None, routes: bool
+) -> None:
+    """Introduce the fabric, and tell and log from now on what happens in it."""
+    from azready.fabric import log as logs
+    from azready.fabric.render import entry_line, introduction
+
+    for line in introduction(effective, fabric.urls, routes):
+        console.say(line)
+    if log is not None:
+        file = stack.enter_context(logs.create(log, effective))
+        fabric.ledger.follow(lambda entry: logs.append(file, entry))
+    fabric.ledger.follow(lambda entry: console.say(entry_line(entry)))
+    fabric.restart()
+
+
+def _wait(fabric: "Fabric", deadline: float) -> None:
+    """Until the outcome is known when there is a deadline, else until interrupted (or asked to terminate)."""
+    from azready.fabric.verdict import decided
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if deadline:
+            fabric.ledger.wait_for(decided, deadline)
+        else:
+            signal.pause()
+    except KeyboardInterrupt:
+        pass
+
+
+def _conclude(fabric: "Fabric", deadline: float, effective: "Settings", console: Console, output: str) -> None:
+    """Print the verdict on stdout, and exit with it."""
+    from azready.fabric.render import repeat_line, verdict_as_json, verdict_lines
+    from azready.fabric.verdict import judge
+
+    verdict = judge(fabric.ledger, round(deadline, 1))
+    if output == "json":
+        print(json.dumps(verdict_as_json(verdict, fabric.ledger), indent=2))
+    else:
+        print("\n".join(verdict_lines(verdict, fabric.ledger)))
+    if not verdict.provisioned:
+        console.say(f"to repeat: {repeat_line(sys.argv[1:], effective.seed)}")
+    sys.exit(Exit.OK if verdict.provisioned else Exit.NEGATIVE)
