@@ -26,7 +26,7 @@ A `Machine` is a value; nothing here does input or output but `load`, which read
 
 import tomllib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ class Machine:
     def __post_init__(self) -> None:
         if self.generation not in (1, 2):
             raise UsageFailure(f"generation is {self.generation!r}", "use 1 (BIOS) or 2 (UEFI)")
-        derived = {
+        derived: dict[str, Callable[[], str]] = {
             "computer_name": lambda: self.name,
             "vm_id": lambda: str(uuid.uuid5(_NAMESPACE, self.name)),
             "container_id": lambda: str(uuid.uuid5(_NAMESPACE, f"{self.vm_id}/container")),
