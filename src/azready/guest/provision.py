@@ -567,18 +567,21 @@ _LINUX = _SECTION + (WINDOWS_AZURE + " LinuxProvisioningConfigurationSet",)
 
 def parse_medium(document):
     """ovf-env.xml. Matched by namespace, because the prefix differs between hosts; a doubled element is malformed."""
-    values, keys = {}, []
+    values, keys, found = {}, [], False
     for path, text in _xml_texts(document):
-        if path[:2] != _SECTION:
+        if path[:3] != _LINUX:
             continue
-        names = tuple(part.partition(" ")[2] for part in path[3:] if part.startswith(WINDOWS_AZURE + " "))
+        found = True
+        names = tuple([part[len(WINDOWS_AZURE) + 1 :] for part in path[3:] if part.startswith(WINDOWS_AZURE + " ")])
+        if len(names) < len(path) - 3:
+            continue
         if names == ("SSH", "PublicKeys", "PublicKey", "Value"):
             keys.append(text)
-        elif path[:3] == _LINUX and len(path) == 4:
+        elif len(names) == 1:
             if names in values:
-                raise ValueError("it has two of %s" % names)
+                raise ValueError("it has two elements " + names[0])
             values[names] = text
-    if not values:
+    if not found:
         raise ValueError("it has no LinuxProvisioningConfigurationSet")
     medium = Medium()
     medium.hostname = values.get(("HostName",), "").strip()
@@ -731,11 +734,11 @@ def lease_option_245(data):
     if data[236:240] == b"\x63\x82\x53\x63":  # the magic cookie of a DHCP packet (RFC 2131)
         return _packet_option(data, 245)
     found = ""
-    for line in data.decode("latin-1").replace(";", " ").splitlines():
+    for line in data.decode("latin-1").splitlines():
         for mark in ("OPTION_245=", "opt245=", "unknown-245 ", "private_245=", "option-245 "):
             _, there, value = line.partition(mark)
             if there:
-                found = parse_ipv4(_lease_value(value.strip())) or found
+                found = parse_ipv4(_lease_value(value.strip().rstrip("; "))) or found
     return found
 
 
@@ -767,7 +770,11 @@ def _lease_value(value):
     else:
         digits = value.strip("'\"")
         pairs = digits.split(":") if ":" in digits else [digits[i : i + 2] for i in range(0, len(digits), 2)]
-        if any(not 0 < len(pair) <= 2 or pair.strip("0123456789abcdefABCDEF") for pair in pairs):
+        if (
+            ":" not in digits
+            and len(digits) != 8
+            or any(not 0 < len(pair) <= 2 or pair.strip("0123456789abcdefABCDEF") for pair in pairs)
+        ):
             return parse_ipv4(digits)
         characters = [int(pair, 16) for pair in pairs]
     return ".".join([str(number) for number in characters])
@@ -1018,9 +1025,34 @@ def kvp_record(key, value):
 
 
 def retry_after(response):
-    """Seconds that the platform asks to wait, or None."""
+    """Seconds that the platform asks to wait, or None. A date counts from the answer's own date, not from our clock."""
     value = response.headers.get("retry-after", "")
-    return float(value) if is_number(value, 0, 999999) else None
+    if is_number(value, 0, 999999):
+        return float(value)
+    then, now = http_date(value), http_date(response.headers.get("date", ""))
+    return float(max(0, then - now)) if then and now else None
+
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def http_date(text):
+    """Seconds since 1970 of "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 section 5.6.7), or None."""
+    words = text.split()
+    clock = words[4].split(":") if len(words) == 6 else ()
+    if (
+        len(clock) != 3
+        or words[2] not in MONTHS
+        or not all(is_number(n, 0, 9999) for n in clock + [words[1], words[3]])
+    ):
+        return None
+    month, year = (
+        (MONTHS.index(words[2]) + 10) % 12,
+        int(words[3]),
+    )  # a year that begins in March ends with the leap day
+    year -= month >= 10
+    days = 365 * year + year // 4 - year // 100 + year // 400 + (month * 306 + 5) // 10 + int(words[1]) - 719469
+    return ((days * 24 + int(clock[0])) * 60 + int(clock[1])) * 60 + int(clock[2])
 
 
 class Pace:

@@ -1,0 +1,260 @@
+"""What shall be done, decided from what was read: values in, values out."""
+
+import subprocess
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+RSA = "ssh-rsa " + "AAAAB3NzaC1yc2EAAAADAQABAAABAQC7" + "A" * 64
+ED = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMlZb0mFpOVY5rT0gIFbKxZ8Wcx3bqLJ9D2dJ0rCkq7Q"
+VM = "0d1f6a1f-0a7e-4f7e-8a3b-5ec2a6f49d0c"
+
+
+def _imds(
+    name: str = "", user: str = "", disabled: object = "", keys: object = None, vm: str = "vm1", **more: Any
+) -> Any:
+    profile = {"adminUsername": user, "computerName": name, "disablePasswordAuthentication": disabled}
+    return {"compute": {"name": vm, "osProfile": profile, "publicKeys": keys or [], **more}}
+
+
+def _medium(guest: ModuleType, **values: Any) -> Any:
+    medium = guest.Medium()
+    for name, value in values.items():
+        setattr(medium, name, value)
+    return medium
+
+
+def test_imds_goes_before_the_medium_and_the_medium_fills_its_gaps(guest: ModuleType) -> None:
+    medium = _medium(guest, hostname="from-medium", user="mia", keys=[RSA], password="pw", password_login=True)
+    both = guest.decide(_imds("from-imds", "ida", "true", [{"keyData": ED}]), medium, VM)
+    assert (both.hostname, both.user, both.keys, both.password_login, both.password) == (
+        "from-imds",
+        "ida",
+        [ED],
+        False,
+        "pw",
+    )
+    gaps = guest.decide(_imds(vm=""), medium, VM)
+    assert (gaps.hostname, gaps.user, gaps.keys, gaps.password_login) == ("from-medium", "mia", [RSA], True)
+    alone = guest.decide(None, medium, VM)
+    assert (alone.hostname, alone.user, alone.keys) == ("from-medium", "mia", [RSA])
+    bare = guest.decide(_imds(), None, VM)
+    assert (bare.hostname, bare.user, bare.keys, bare.password_login) == ("vm1", "", [], None)
+
+
+@pytest.mark.parametrize(
+    ("disabled", "login"),
+    [
+        ("true", False),
+        ("TRUE", False),
+        ("false", True),
+        ("False", True),
+        ("", None),
+        ("maybe", None),
+        (None, None),
+        (True, False),
+        (0, None),
+    ],
+)
+def test_passwords_stay_off_unless_they_are_asked_for(guest: ModuleType, disabled: object, login: bool | None) -> None:
+    assert guest.decide(_imds(disabled=disabled), None, VM).password_login is login
+
+
+@pytest.mark.parametrize("name", ["-a", "a-", "a_b", "a..b", "ä", "a b", "$(reboot)", "a\n", "x" * 64 + ".y", "a/b"])
+def test_a_host_name_that_is_none_fails_by_its_key(guest: ModuleType, name: str) -> None:
+    if name.strip() == "a":  # texts are trimmed
+        assert guest.decide(_imds(name), None, VM).hostname == "a"
+        return
+    with pytest.raises(guest.Failed) as raised:
+        guest.decide(_imds(name), None, VM)
+    assert raised.value.reason == "invalid IMDS metadata for key=compute.osProfile.computerName"
+
+
+def test_a_vm_name_that_is_no_host_name_is_not_used(guest: ModuleType) -> None:
+    wishes = guest.decide(_imds(vm="my_vm"), None, VM)
+    assert wishes.hostname == ""
+    assert "my_vm" in wishes.remarks[0]
+
+
+def test_a_long_host_name_is_cut_at_a_dot_or_at_64(guest: ModuleType) -> None:
+    assert guest.fit_hostname("a" * 40 + "." + "b" * 40) == "a" * 40
+    assert guest.fit_hostname("a" * 63 + "." + "b" * 40) == "a" * 63
+    wishes = guest.decide(_imds("a" * 40 + "." + "b" * 40), None, VM)
+    assert "cut" in wishes.remarks[0]
+
+
+@settings(max_examples=200, deadline=None)
+@given(name=st.text(alphabet="ab-.9", min_size=1, max_size=120))
+def test_a_fitted_host_name_is_a_host_name(guest: ModuleType, name: str) -> None:
+    if guest.valid_hostname(name):
+        fitted = guest.fit_hostname(name)
+        assert guest.valid_hostname(fitted)
+        assert len(fitted) <= 64
+
+
+@pytest.mark.parametrize("name", ["a", "_x", "azureuser", "a-b_c.d", "Admin1", "x" * 32])
+def test_user_names(guest: ModuleType, name: str) -> None:
+    assert guest.decide(_imds(user=name), None, VM).user == name
+
+
+@pytest.mark.parametrize("name", ["1a", "-a", "a b", "a:b", "a/b", "ä", "x" * 33, "a\tb", "%wheel", "#0", "a,b", "a$"])
+def test_bad_user_names_fail_by_their_key(guest: ModuleType, name: str) -> None:
+    with pytest.raises(guest.Failed) as raised:
+        guest.decide(_imds(user=name), None, VM)
+    assert raised.value.reason == "invalid IMDS metadata for key=compute.osProfile.adminUsername"
+    with pytest.raises(guest.Failed) as raised:
+        guest.decide(None, _medium(guest, user=name), VM)
+    assert raised.value.reason == "unexpected metadata parsing ovf-env.xml: UserName"
+
+
+@pytest.mark.parametrize("password", ["a\nroot:b", "a\r", "a\0", "x" * 513])
+def test_a_password_that_chpasswd_would_misread_is_refused(guest: ModuleType, password: str) -> None:
+    with pytest.raises(guest.Failed) as raised:
+        guest.decide(None, _medium(guest, password=password), VM)
+    assert raised.value.reason == "unexpected metadata parsing ovf-env.xml: UserPassword"
+
+
+def test_one_bad_key_is_skipped_by_its_number_and_the_others_are_used(guest: ModuleType) -> None:
+    keys = [
+        {"keyData": "-----BEGIN CERTIFICATE-----\nMII\n"},
+        {"keyData": RSA + " me\r\n"},
+        {"path": "/x"},
+        {"keyData": ED},
+        "x",
+        {"keyData": RSA + " me"},
+    ]
+    wishes = guest.decide(_imds(keys=keys), None, VM)
+    assert wishes.keys == [RSA + " me", ED]
+    assert [remark[:5] for remark in wishes.remarks] == ["key 0", "key 2", "key 4"]
+
+
+def test_line_ends_inside_a_key_are_taken_out_and_pasted_keys_come_apart(guest: ModuleType) -> None:
+    broken = RSA[:50] + "\r\n" + RSA[50:70] + "\n" + RSA[70:]
+    assert guest.split_keys(broken) == [RSA]
+    assert guest.split_keys(f"{RSA} one\n{ED} two\n") == [RSA + " one", ED + " two"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "ssh-rsa",
+        "ssh-dss AAAA",
+        'command="x" ' + ED,
+        "ssh-rsa " + ED.split()[1],
+        ED[:-30],
+        "ssh-rsa !!!!",
+        ED.replace("IMlZ", "IM=Z"),
+    ],
+)
+def test_what_is_no_key(guest: ModuleType, key: str) -> None:
+    with pytest.raises(ValueError):
+        guest.parse_key(key)
+
+
+def test_a_comment_cannot_carry_control_characters(guest: ModuleType) -> None:
+    assert guest.parse_key(ED + " me\x1b[2J\u2028x") == ED + " me [2J x"
+
+
+def test_existing_keys_stay_and_none_is_repeated(guest: ModuleType) -> None:
+    existing = f'# mine\nfrom="10.*" {RSA} old comment'.encode()
+    content, added = guest.missing_keys(existing, [RSA + " new", ED])
+    assert (content, added) == (existing + b"\n" + ED.encode() + b"\n", 1)
+    assert guest.missing_keys(content, [RSA, ED]) == (content, 0)
+
+
+def test_custom_data_that_is_not_base64_is_kept_as_it_came(guest: ModuleType) -> None:
+    wishes = guest.decide(_imds(userData="aGVs\nbG8="), _medium(guest, custom_data="not base64!"), VM)
+    assert (wishes.user_data, wishes.custom_data) == (b"hello", b"not base64!")
+
+
+@settings(max_examples=200, deadline=None)
+@given(reason=st.text(max_size=300), facts=st.lists(st.tuples(st.just("k"), st.text(max_size=3000)), max_size=8))
+def test_a_description_fits_after_escaping_and_breaks_nothing(guest: ModuleType, reason: str, facts: Any) -> None:
+    text = guest.description(reason, facts)
+    assert len(guest.escape_xml(text)) < 4096
+    goal = guest.GoalState("c<", "i&", "1")
+    import json
+    from xml.etree import ElementTree
+
+    root = ElementTree.fromstring(guest.health_xml(goal, "NotReady", "ProvisioningFailed", text))
+    assert root.findtext("Container/ContainerId") == "c<"
+    assert (root.findtext(".//Description") or "") == guest.carriable(text)
+    assert json.loads(guest.health_json("NotReady", "ProvisioningFailed", text))["details"][
+        "description"
+    ] == guest.carriable(text)
+
+
+def test_a_description_of_ampersands_is_cut_before_it_is_escaped(guest: ModuleType) -> None:
+    text = guest.description("r", [("k", "&" * 1500)] * 4)
+    assert 4000 < len(guest.escape_xml(text)) < 4096
+
+
+@settings(max_examples=100, deadline=None)
+@given(value=st.text(max_size=1500))
+def test_a_kvp_record_has_its_size_and_is_utf8(guest: ModuleType, value: str) -> None:
+    record = guest.kvp_record("PROVISIONING_REPORT", value)
+    assert len(record) == 2560
+    text = record[512:].rstrip(b"\0")
+    assert len(text) <= 1022
+    text.decode()
+
+
+def test_hosts_gets_the_name_once(guest: ModuleType) -> None:
+    assert guest.hosts_with("127.0.0.1 localhost vm1 # x\n", "VM1") is None
+    assert guest.hosts_with("127.0.0.1 localhost", "vm1") == "127.0.0.1 localhost\n127.0.1.1 vm1\n"
+    assert guest.hosts_with("127.0.1.1 old\n::1 x\n", "a.b") == "127.0.1.1 a.b a\n::1 x\n"
+    assert guest.hosts_with("# vm1\n", "vm1") == "# vm1\n127.0.1.1 vm1\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "value"),
+    [
+        (["#PasswordAuthentication no", "PasswordAuthentication yes", "PasswordAuthentication no"], "yes"),
+        (["passwordauthentication=no"], "no"),
+        (["PasswordAuthentication = no"], "no"),
+        (['PasswordAuthentication "no"'], "no"),
+        (["Match User x", "PasswordAuthentication no"], ""),
+        ([""], ""),
+    ],
+)
+def test_sshd_takes_the_first_value_outside_match(guest: ModuleType, lines: list[str], value: str) -> None:
+    assert guest.sshd_setting(lines, "PasswordAuthentication") == value
+
+
+@pytest.mark.parametrize(
+    ("setting", "path"),
+    [
+        ("", "/home/ada/.ssh/authorized_keys"),
+        ("none", "/home/ada/.ssh/authorized_keys"),
+        (".ssh/authorized_keys .ssh/authorized_keys2", "/home/ada/.ssh/authorized_keys"),
+        ("/etc/ssh/keys/%u", "/etc/ssh/keys/ada"),
+        ("%h/keys-%U%%", "/home/ada/keys-1000%"),
+    ],
+)
+def test_keys_go_where_sshd_looks(guest: ModuleType, setting: str, path: str) -> None:
+    assert guest.keys_path(setting, guest.Account("ada", 1000, 1000, "/home/ada")) == path
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    password=st.text(
+        min_size=1,
+        max_size=130,
+        alphabet=st.characters(min_codepoint=33, max_codepoint=0x2FF, blacklist_categories=("Cs", "Cc")),
+    )
+)
+def test_our_hash_is_the_one_of_openssl(guest: ModuleType, password: str) -> None:
+    try:
+        done = subprocess.run(
+            ["openssl", "passwd", "-6", "-salt", "saltsaltsaltsalt", "-stdin"],
+            input=f"{password}\n".encode(),
+            capture_output=True,
+            check=True,
+        )
+    except FileNotFoundError:
+        pytest.skip("needs openssl")
+    assert guest.sha512_crypt(password.encode(), "saltsaltsaltsalt") == done.stdout.decode().strip()
