@@ -21,8 +21,11 @@ def read_journal(container: Container, guest: Guest) -> tuple[JournalLine, ...]:
 
 
 def parse_journal(text: str, epoch: float) -> tuple[JournalLine, ...]:
-    """Journal entries of `journalctl -o json`; `epoch` is a time of CLOCK_MONOTONIC, which guest and host share."""
-    return tuple(_journal_lines(text, epoch))
+    """Journal entries of `journalctl -o json`; `epoch` is a time of CLOCK_MONOTONIC, which guest and host share.
+
+    Containers share the kernel's boot id as well, so entries of an earlier boot of the tree are told by their time.
+    """
+    return tuple(line for line in _journal_lines(text, epoch) if line.at >= 0)
 
 
 def _journal_lines(text: str, epoch: float) -> Iterator[JournalLine]:

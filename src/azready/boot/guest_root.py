@@ -74,7 +74,7 @@ def enter(scratch: Path, spec: dict[str, Any], console: int) -> socket.socket:
     for name in ("proc", "sys", "dev", "run"):
         Path(root, name).mkdir(exist_ok=True)
     _mount_proc(f"{root}/proc")
-    _mount_sys(f"{root}/sys", scratch, bool(spec["efi"]))
+    _mount_sys(f"{root}/sys", scratch, bool(spec["efi"]), [Path(medium["device"]).name for medium in spec["media"]])
     _mount_dev(f"{root}/dev", os.ttyname(console))
     pivot_root(root)
     mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=25%")
@@ -98,12 +98,16 @@ def _mount_proc(proc: str) -> None:
     os.close(network)
 
 
-def _mount_sys(sys: str, scratch: Path, efi: bool) -> None:
+def _mount_sys(sys: str, scratch: Path, efi: bool, drives: list[str]) -> None:
     mount("sysfs", sys, "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY)
     # The host's firmware is not the guest's: all that is shown is whether there is EFI, which tells Gen2 from Gen1.
     mount("tmpfs", f"{sys}/firmware", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755")
     if efi:
         Path(sys, "firmware/efi").mkdir()
+    # Nor are its disks.
+    mount("tmpfs", f"{sys}/block", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755")
+    for drive in drives:
+        Path(sys, "block", drive).mkdir()
     layers = f"lowerdir={scratch}/sysclass:{sys}/class"
     mount("overlay", f"{sys}/class", "overlay", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, layers)
     mount("cgroup2", f"{sys}/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC)
