@@ -46,7 +46,9 @@ REMOTE = "uname -n; id -un; sudo -n true && echo sudo works"
 """Three lines, when all is well."""
 
 
-def ssh_words(key: Path, user: str, address: str, port: int = 22) -> list[str | Path]:
+def ssh_words(
+    key: Path, user: str, address: str, port: int = 22, command: Sequence[str] = ("-T", REMOTE)
+) -> list[str | Path]:
     """An ssh that asks nothing, remembers nothing and heeds no configuration of this machine."""
     options = (
         "BatchMode=yes",
@@ -59,8 +61,10 @@ def ssh_words(key: Path, user: str, address: str, port: int = 22) -> list[str | 
         "ConnectTimeout=3",
         "LogLevel=ERROR",
     )
-    words: list[str | Path] = ["ssh", "-F", "/dev/null", "-T", "-i", key, "-p", str(port)]
-    return [*words, *(word for option in options for word in ("-o", option)), f"{user}@{address}", REMOTE]
+    words: list[str | Path] = ["ssh", "-F", "/dev/null", "-i", key, "-p", str(port)]
+    words += [word for option in options for word in ("-o", option)]
+    flags = [word for word in command if word.startswith("-")]
+    return [*words, *flags, f"{user}@{address}", *(word for word in command if word not in flags)]
 
 
 def check_login(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from azready.boot import evidence, identity
 from azready.boot.container import Container, Guest, Order, find_init, uses_systemd
-from azready.boot.login import Key, check_login, throwaway_key
+from azready.boot.login import Key, check_login, ssh_words, throwaway_key
 from azready.boot.network import Network, dhcp_configuration
 from azready.boot.timeline import BootRecord, Check, Expectation
 from azready.boot.watch import Watch
@@ -42,6 +42,8 @@ class Plan:
     fault_words: tuple[str, ...] = ()
     heal: bool = False
     strict: bool = True
+    seed: int = 0
+    keep: bool = False
     network: Network = field(default_factory=Network)
     init: str = ""
     login: bool = True
@@ -56,6 +58,7 @@ class Turn:
     machine: Machine
     expected: Expectation
     faults: tuple[Fault, ...]
+    last: bool = False
 
 
 def provisioner(tree: Path) -> str:
@@ -81,10 +84,11 @@ def boot_tree(tree: Path, machine: Machine, plan: Plan, console: Console = SILEN
         key = stack.enter_context(throwaway_key())
         machine = replace(machine, public_keys=(*machine.public_keys, key.public))
         container = stack.enter_context(Container(tree, plan.network))
-        fabric = stack.enter_context(Fabric(machine, strict=plan.strict, sockets=container.sockets))
+        fabric = stack.enter_context(Fabric(machine, strict=plan.strict, seed=plan.seed, sockets=container.sockets))
         for turn in turns(plan, machine, records, provisioner(container.tree)):
             with console.step(f"{turn.title[0].upper()}{turn.title[1:]} of {tree}"):
-                records.append(_boot(container, fabric, turn, plan, key))
+                hold = console if plan.keep and turn.last else None
+                records.append(_boot(container, fabric, turn, plan, key, hold))
     return tuple(records)
 
 
@@ -95,15 +99,17 @@ def turns(plan: Plan, machine: Machine, records: Sequence[BootRecord], agent: st
         ready_before = any(record.verdict.provisioned for record in records)
         title = {1: "first boot", 2: "second boot"}.get(number, f"boot {number}")
         faults = plan.faults if number == 1 or not plan.heal else ()
-        yield Turn(number, title, machine, last if ready_before else "ready", faults)
+        is_last = number == plan.boots and not plan.recapture
+        yield Turn(number, title, machine, last if ready_before else "ready", faults, is_last)
         if not records[-1].passed and not plan.heal:
             return
     if plan.recapture:
         faults = () if plan.heal else plan.faults
-        yield Turn(plan.boots + 1, "first boot of a copy, as a new VM", machine.recaptured(), "ready", faults)
+        yield Turn(plan.boots + 1, "first boot of a copy, as a new VM", machine.recaptured(), "ready", faults, True)
 
 
-def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key) -> BootRecord:
+def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key, hold: Console | None) -> BootRecord:
+    """Boot once, watch, judge, look from outside; with `hold` stay up until interrupted."""
     started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     agent = provisioner(container.tree)
     with contextlib.ExitStack() as stack:
@@ -140,6 +146,8 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
             checks=checks,
         )
         seconds = round(time.monotonic() - guest.began, 3)
+        if hold is not None:
+            _hold(container, guest, turn, key, alive, hold)
         _power_off(guest, alive, uses_systemd(container.tree))
     return replace(record, seconds=seconds, console=tuple(watch.console))
 
@@ -230,6 +238,16 @@ def _login(container: Container, fabric: Fabric, turn: Turn, key: Key) -> tuple[
     if not any((container.tree / path).exists() for path in ("usr/sbin/sshd", "sbin/sshd", "usr/bin/sshd")):
         return (Check("ssh login", "skipped", "the tree has no sshd"),)
     return check_login(container.in_fabric, key, turn.machine, fabric.ledger.now)
+
+
+def _hold(container: Container, guest: Guest, turn: Turn, key: Key, alive: int, console: Console) -> None:
+    """Keep the guest up until it powers off or Ctrl-C comes; say how to get in."""
+    ssh = ssh_words(key.private, turn.machine.admin_username, turn.machine.address, command=())
+    console.say("The guest stays up; Ctrl-C ends it. From another terminal:")
+    console.say(f"  log in:     {shlex.join(map(str, container.in_fabric(ssh)))}")
+    console.say(f"  root shell: {shlex.join(map(str, container.in_guest(guest, ['/bin/sh'])))}")
+    with contextlib.suppress(KeyboardInterrupt):
+        select.select([alive], [], [])
 
 
 def _power_off(guest: Guest, alive: int, systemd: bool) -> None:

@@ -1,0 +1,162 @@
+"""`azready boot`: boots an image in the local Azure, and says what Azure would have said."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from azready.cli.fabric import FaultWords, MachineFile, ScenarioName, Seed, Set, SettingsFile, Strict
+from azready.console import Console
+from azready.errors import Exit, UsageFailure
+
+if TYPE_CHECKING:
+    from azready.boot.session import Plan
+    from azready.boot.timeline import BootRecord
+    from azready.fabric.settings import Settings
+
+Target = Annotated[Path, typer.Argument(help="A root tree (directory), or a disk file.", show_default=False)]
+Deadline = Annotated[float, typer.Option(metavar="SECONDS", help="How long the platform waits for the report.")]
+Boots = Annotated[int, typer.Option(min=1, max=9, help="Boots of the same VM; from the second on nothing is reported.")]
+Recapture = Annotated[bool, typer.Option("--recapture", help="Then boot the used image once more, as a new VM.")]
+Heal = Annotated[bool, typer.Option("--heal", help="The platform misbehaves in the first boot only.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Stay up after the last boot, and say how to log in.")]
+WireServer = Annotated[str, typer.Option(metavar="ADDRESS", help="The WireServer's address, told by DHCP option 245.")]
+Init = Annotated[str, typer.Option(metavar="COMMAND", help="PID 1 of a tree, instead of its /sbin/init.")]
+SshCheck = Annotated[bool, typer.Option("--ssh-check/--no-ssh-check", help="Log in as the admin user, with a new key.")]
+AgentReport = Annotated[bool, typer.Option("--agent-report", help="Print who provisioned, when, and what it asked.")]
+Report = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the timeline as one self-contained page.")]
+Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="Form of the result on stdout.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("boot")(boot)
+
+
+def boot(
+    target: Target,
+    machine: MachineFile = None,
+    set_: Set = None,
+    scenario: ScenarioName = None,
+    fault: FaultWords = None,
+    seed: Seed = None,
+    strict: Strict = None,
+    settings: SettingsFile = None,
+    deadline: Deadline = 120.0,
+    boots: Boots = 2,
+    recapture: Recapture = False,
+    heal: Heal = False,
+    keep: Keep = False,
+    wireserver: WireServer = "168.63.129.16",
+    init: Init = "",
+    ssh_check: SshCheck = True,
+    agent_report: AgentReport = False,
+    report: Report = None,
+    output: Output = "text",
+) -> None:
+    """Boot an image against a local Azure: is it provisioned, and what happened when?
+
+    A directory boots in a container with its own init as PID 1, a disk file in QEMU; neither is changed, and nothing
+    of it can reach any network. Works without root (see docs/boot.md).
+    Exit code: 0 every boot went as it should, 1 it did not, 2 wrong usage, 3 could not boot here.
+    """
+    from azready.fabric.settings import Given, resolve
+
+    given = Given(machine, set_ or (), fault or (), scenario, seed, strict)
+    effective = resolve(given, settings)
+    plan = _plan(effective, wireserver, deadline, boots, recapture, heal, keep, init, ssh_check)
+    console = Console()
+    records = _boot(target, effective, plan, console)
+    if report is not None:
+        _write_report(report, records, console)
+    if output == "json":
+        from azready.boot.timeline import as_json
+
+        print(json.dumps({"passed": passed(records, heal), "boots": [as_json(record) for record in records]}, indent=1))
+    else:
+        _print(records, agent_report)
+    if not passed(records, heal):
+        from azready.fabric.render import repeat_line
+
+        if effective.faults:
+            console.say(f"to repeat: {repeat_line(sys.argv[1:], effective.seed)}")
+        sys.exit(Exit.NEGATIVE)
+
+
+def passed(records: "tuple[BootRecord, ...]", heal: bool) -> bool:
+    """Whether all went well; where the platform healed, only what came after counts."""
+    counting = records[1:] if heal else records
+    return bool(counting) and all(record.passed for record in counting)
+
+
+def _plan(
+    effective: "Settings",
+    wireserver: str,
+    deadline: float,
+    boots: int,
+    recapture: bool,
+    heal: bool,
+    keep: bool,
+    init: str,
+    ssh_check: bool,
+) -> "Plan":
+    from ipaddress import IPv4Address
+
+    from azready.boot.network import Network
+    from azready.boot.session import Plan
+    from azready.fabric.render import fault_words
+
+    if deadline <= 0:
+        raise UsageFailure(f"--deadline is {deadline:g}", "give a number of seconds above 0")
+    if heal and boots + recapture < 2:
+        raise UsageFailure("--heal needs a boot after the first", "add --boots 2 or --recapture")
+    try:
+        network = Network(subnet=effective.machine.subnet, wireserver=str(IPv4Address(wireserver)))
+    except ValueError as error:
+        raise UsageFailure(f"--wireserver {wireserver}: {error}", "give an IPv4 address") from error
+    return Plan(
+        deadline=deadline,
+        boots=boots,
+        recapture=recapture,
+        faults=effective.faults,
+        fault_words=tuple(fault_words(fault) for fault in effective.faults),
+        heal=heal,
+        strict=effective.strict,
+        seed=effective.seed,
+        network=network,
+        init=init,
+        login=ssh_check,
+        keep=keep,
+    )
+
+
+def _boot(target: Path, effective: "Settings", plan: "Plan", console: Console) -> "tuple[BootRecord, ...]":
+    if target.is_dir():
+        from azready.boot.session import boot_tree
+
+        return boot_tree(target, effective.machine, plan, console)
+    if not target.exists():
+        raise UsageFailure(f"{target} does not exist", "give a root tree (directory) or a disk file")
+    raise UsageFailure(f"{shlex.quote(str(target))} is not a directory", "this version boots root trees only")
+
+
+def _write_report(report: Path, records: "tuple[BootRecord, ...]", console: Console) -> None:
+    raise UsageFailure("--report is not there yet", "use --output json")
+
+
+def _print(records: "tuple[BootRecord, ...]", agent_report: bool) -> None:
+    from rich.console import Console as RichConsole
+
+    from azready.boot.render import draw
+
+    out = RichConsole(highlight=False, soft_wrap=True)
+    for record in records:
+        if agent_report:
+            from azready.boot.agent_report import report_lines
+
+            out.print("\n".join(report_lines(record)), markup=False)
+        else:
+            draw(record, out)
