@@ -1,0 +1,220 @@
+"""Guests × scenarios: every guest provisions a scratch tree while the platform misbehaves; none may stay silent.
+
+A guest is a command with places for what differs from run to run:
+
+    {root} {imds} {wireserver} {medium} {deadline}      and {provision_py}, {provision_sh}: azready's own
+
+It runs as whoever calls, with host name and mounts of its own (namespaces), beside a fabric on loopback of its own.
+"""
+
+import base64
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from azready.errors import UsageFailure
+from azready.fabric.faults import Fault
+from azready.fabric.machine import Machine
+from azready.fabric.protocol import media
+from azready.fabric.scenario import Expected, Scenario
+from azready.fabric.serve.live import Fabric
+from azready.fabric.verdict import Verdict
+from azready.proc import spawn, stop
+
+OWN_GUESTS = {
+    "provision.py": "{python} {provision_py} --platform azure --root {root} --imds {imds} --wireserver {wireserver} "
+    "--medium {medium} --deadline {deadline}",
+    "provision.sh": "sh {provision_sh} --platform azure --root {root} --imds {imds} --wireserver {wireserver} "
+    "--medium {medium} --deadline {deadline}",
+}
+GRACE = 10.0
+"""Seconds that a guest may take beyond its deadline before it is stopped, and counts as hanging."""
+
+Outcome = Expected | Literal["hung"]
+
+_ED25519 = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(32)
+MACHINE = Machine(
+    name="matrix-vm",
+    admin_password="Azready-matrix-1",
+    public_keys=(f"ssh-ed25519 {base64.b64encode(_ED25519).decode()} matrix",),
+    custom_data="#!/bin/sh\n",
+)
+"""What every guest is asked to make of its tree, unless the scenario changes it."""
+
+
+@dataclass(frozen=True)
+class Guest:
+    name: str
+    command: str
+    """Words as in a shell, with places in braces."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How one guest fared in one scenario."""
+
+    scenario: Scenario
+    guest: Guest
+    outcome: Outcome
+    verdict: Verdict
+    seconds: float
+    status: int | None
+    """The guest's exit status; None when it was stopped."""
+    output: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether it ended as the scenario expects; that failure is reported in its stead is still not silence."""
+        return self.outcome == self.scenario.expect
+
+    @property
+    def told(self) -> bool:
+        """Whether the platform heard how it went; or could not hear, and the guest gave up in time and said so."""
+        return self.outcome in ("ready", "failed") or (self.outcome == self.scenario.expect and bool(self.status))
+
+
+def guest(word: str) -> Guest:
+    """A guest from `NAME=COMMAND`, or the name of one of azready's own."""
+    name, equals, command = word.partition("=")
+    if not equals:
+        if name not in OWN_GUESTS:
+            raise UsageFailure(f"there is no guest {name!r}", f"guests: {', '.join(OWN_GUESTS)}; or NAME=COMMAND")
+        command = OWN_GUESTS[name]
+    try:
+        command.format(**dict.fromkeys(_PLACES, ""))
+        shlex.split(command)
+    except (KeyError, ValueError, IndexError) as error:
+        places = ", ".join(f"{{{place}}}" for place in _PLACES)
+        raise UsageFailure(f"--guest {word!r}: {error} is not a place", f"places: {places}") from error
+    return Guest(name, command)
+
+
+_PLACES = ("root", "imds", "wireserver", "medium", "deadline", "python", "provision_py", "provision_sh")
+
+
+def needs_boot(scenario: Scenario) -> bool:
+    """Whether a scenario shows only in a boot: its faults are of DHCP, of the clock, or of when the medium comes."""
+    return any(_of_boot(fault) for fault in scenario.faults)
+
+
+def _of_boot(fault: Fault) -> bool:
+    return fault.service in ("dhcp", "clock") or (fault.service == "media" and not fault.silent)
+
+
+def run(
+    scenarios: Sequence[Scenario], guests: Sequence[Guest], deadline: float, seed: int = 0, jobs: int = 4
+) -> Iterator[Cell]:
+    """Run every guest in every scenario, at most `jobs` at once; cells come in order, as they end.
+
+    `deadline` is in seconds, and given to each guest; a slow scenario gets five times as long.
+    """
+    with tempfile.TemporaryDirectory(prefix="azready-matrix-") as folder:
+        programs = _programs(Path(folder))
+        work = [(scenario, one) for scenario in scenarios for one in guests]
+
+        def cell(number: int) -> Cell:
+            scenario, one = work[number]
+            patience = deadline * (5 if scenario.slow else 1)
+            return _run_one(scenario, one, patience, seed, Path(folder) / str(number), programs)
+
+        with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+            yield from pool.map(cell, range(len(work)))
+
+
+def _programs(folder: Path) -> dict[str, str]:
+    """The guest programs as files, since they are run, not imported."""
+    places = {"python": sys.executable}
+    for name in ("provision.py", "provision.sh"):
+        path = folder / name
+        path.write_bytes((resources.files("azready.guest") / name).read_bytes())
+        places[name.replace(".", "_")] = str(path)
+    return places
+
+
+def _run_one(
+    scenario: Scenario, one: Guest, deadline: float, seed: int, folder: Path, programs: Mapping[str, str]
+) -> Cell:
+    machine = scenario.applied_to(MACHINE)
+    medium = _medium(machine, scenario.faults, folder / "medium")
+    root = scratch_tree(folder / "root")
+    with Fabric(machine, faults=scenario.faults, seed=seed, rules=None) as fabric:
+        places = {
+            **programs,
+            "root": str(root),
+            "imds": fabric.imds_url,
+            "wireserver": fabric.wireserver_url,
+            "medium": medium,
+            "deadline": f"{deadline:g}",
+        }
+        began = time.monotonic()
+        status, output = _guest(one, places, deadline + GRACE)
+        seconds = time.monotonic() - began
+        verdict = fabric.verdict(0.0)
+    outcome: Outcome = "ready" if verdict.provisioned else "failed" if verdict.at is not None else "timed-out"
+    if status is None:
+        outcome = "hung"
+    return Cell(scenario, one, outcome, replace(verdict, findings=verdict.findings), seconds, status, output)
+
+
+def _guest(one: Guest, places: Mapping[str, str], patience: float) -> tuple[int | None, str]:
+    """Run a guest to its end, or stop it; its exit status, and what it said."""
+    words = [word.format(**places) for word in shlex.split(one.command)]
+    with _namespaces() as own:
+        process = spawn([*own, *words], stdout=subprocess.PIPE)
+        try:
+            said, _ = process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            stop(process)
+            said, _ = process.communicate()
+            return None, said.decode(errors="replace")
+    return process.returncode, said.decode(errors="replace")
+
+
+@contextmanager
+def _namespaces() -> Iterator[list[str]]:
+    """The words that give a guest a host name and mounts of its own; none where no namespace can be had."""
+    unshare = shutil.which("unshare")
+    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    own = [unshare, *as_root, "--uts", "--mount", "--kill-child", "--"] if unshare else []
+    yield [word for word in own if word]
+
+
+def _medium(machine: Machine, faults: Iterable[Fault], folder: Path) -> str:
+    """A folder that holds ovf-env.xml, or the word for none."""
+    if any(fault.service == "media" and fault.silent for fault in faults):
+        return "none"
+    folder.mkdir(parents=True)
+    (folder / media.FILE_NAME).write_text(media.ovf_env(machine), encoding="utf-8")
+    return str(folder)
+
+
+def scratch_tree(root: Path) -> Path:
+    """The few files of a root tree that a first boot changes."""
+    for folder in ("etc/ssh", "etc/sudoers.d", "home", "var/lib", "run", "tmp", "root", "bin", "usr/bin"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    files = {
+        "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
+        "etc/group": "root:x:0:\nsudo:x:27:\nadm:x:4:\n",
+        "etc/shadow": "root:*:19000:0:99999:7:::\n",
+        "etc/gshadow": "root:*::\nsudo:*::\nadm:*::\n",
+        "etc/login.defs": "UID_MIN 1000\nUID_MAX 60000\nGID_MIN 1000\nGID_MAX 60000\n",
+        "etc/hostname": "image\n",
+        "etc/hosts": "127.0.0.1 localhost\n",
+        "etc/os-release": 'ID=debian\nNAME="Debian"\n',
+        "etc/ssh/sshd_config": "Include /etc/ssh/sshd_config.d/*.conf\n",
+    }
+    for name, text in files.items():
+        (root / name).write_text(text, encoding="utf-8")
+    (root / "etc/shadow").chmod(0o600)
+    return root
