@@ -14,6 +14,7 @@ from azready.console import Console
 from azready.errors import Exit, UsageFailure
 
 if TYPE_CHECKING:
+    from azready.fabric.matrix import Cell
     from azready.fabric.serve.live import Fabric
     from azready.fabric.settings import Given, Settings
 
@@ -66,6 +67,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(serve)
     group.command("run")(run)
     group.command("scenarios")(scenarios)
+    group.command("matrix")(matrix)
     group.command("replay")(replay)
     app.add_typer(group, name="fabric")
 
@@ -159,6 +161,60 @@ def scenarios() -> None:
     for name in scenario.names():
         one = scenario.load(name)
         print(f"{name:<26} {one.summary}{'' if one.expect == 'ready' else f' [{one.expect}]'}")
+
+
+def matrix(
+    guest: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=COMMAND]", help="A guest; COMMAND may hold {root} {imds} {wireserver} {medium} …"),
+    ] = None,
+    scenario: Annotated[
+        list[str] | None, typer.Option(metavar="NAME|FILE", help="A scenario; default: all but the slow ones.")
+    ] = None,
+    slow: Annotated[bool, typer.Option("--slow", help="The slow scenarios too: minutes.")] = False,
+    deadline: Annotated[float, typer.Option(metavar="SECONDS", help="What each guest is given.")] = 20.0,
+    seed: Seed = None,
+    jobs: Annotated[int, typer.Option(help="Runs at the same time.")] = 4,
+    output: Output = "text",
+) -> None:
+    """Let guests provision scratch trees in every scenario, and print who ended how.
+
+    Guests are azready's own provision.py and provision.sh, unless --guest names others. A guest does well when it
+    ends as the scenario expects: Ready, a reported failure, or giving up in time where nobody listens.
+    Exit code: 0 all did well, 1 some did not, 2 wrong usage.
+    """
+    from azready.fabric import matrix as runs
+    from azready.fabric import scenario as plans
+
+    console = Console()
+    guests = [runs.guest(word) for word in guest or runs.OWN_GUESTS]
+    known = [plans.load(name) for name in scenario or plans.names()]
+    chosen = [one for one in known if scenario or ((slow or not one.slow) and not runs.needs_boot(one))]
+    cells = []
+    for cell in runs.run(chosen, guests, deadline, seed or 0, jobs):
+        cells.append(cell)
+        console.say(f"{len(cells)}/{len(chosen) * len(guests)} {cell.scenario.name}, {cell.guest.name}: {cell}")
+        if not cell.good:
+            console.say(f"  {cell.verdict}\n  expected: {cell.scenario.expect}; the guest's last words:")
+            console.say("\n".join(f"    {line}" for line in cell.output.splitlines()[-8:]))
+            words = ["--scenario", cell.scenario.name, "--guest", cell.guest.name, "--seed", str(seed or 0)]
+            console.say(f"  to repeat: azready fabric matrix {' '.join(words)}")
+    print("\n".join(runs.table(cells)) if output == "text" else json.dumps([_cell(one) for one in cells], indent=2))
+    sys.exit(Exit.OK if all(cell.good for cell in cells) else Exit.NEGATIVE)
+
+
+def _cell(cell: "Cell") -> dict[str, object]:
+    return {
+        "scenario": cell.scenario.name,
+        "guest": cell.guest.name,
+        "outcome": cell.outcome,
+        "expected": cell.scenario.expect,
+        "good": cell.good,
+        "silent": cell.silent,
+        "seconds": round(cell.seconds, 3),
+        "verdict": str(cell.verdict),
+        "findings": sorted({one.code for one in cell.verdict.findings}),
+    }
 
 
 def replay(

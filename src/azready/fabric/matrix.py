@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -29,7 +29,7 @@ from azready.fabric.machine import Machine
 from azready.fabric.protocol import media
 from azready.fabric.scenario import Expected, Scenario
 from azready.fabric.serve.live import Fabric
-from azready.fabric.verdict import Verdict
+from azready.fabric.verdict import Verdict, judge
 from azready.proc import spawn, stop
 
 OWN_GUESTS = {
@@ -39,7 +39,7 @@ OWN_GUESTS = {
     "--medium {medium} --deadline {deadline}",
 }
 GRACE = 10.0
-"""Seconds that a guest may take beyond its deadline before it is stopped, and counts as hanging."""
+"""Seconds that a guest may take beyond its deadline before it is stopped, and counts as hung."""
 
 Outcome = Expected | Literal["hung"]
 
@@ -79,9 +79,16 @@ class Cell:
         return self.outcome == self.scenario.expect
 
     @property
-    def told(self) -> bool:
-        """Whether the platform heard how it went; or could not hear, and the guest gave up in time and said so."""
-        return self.outcome in ("ready", "failed") or (self.outcome == self.scenario.expect and bool(self.status))
+    def silent(self) -> bool:
+        """Whether the platform never heard how it went, though it would have listened; or the guest did not end."""
+        return self.outcome == "hung" or (self.outcome == "timed-out" and self.scenario.expect != "timed-out")
+
+    def __str__(self) -> str:
+        """What the table says: the outcome, when, and the errors that the platform found in the requests."""
+        at = self.verdict.at if self.verdict.at is not None else self.seconds
+        errors = sorted({one.code for one in self.verdict.findings if one.severity == "error"})
+        noted = f" ({', '.join(errors)})" if errors else ""
+        return f"{'' if self.good else '✗ '}{self.outcome} {at:.1f} s{noted}"
 
 
 def guest(word: str) -> Guest:
@@ -101,6 +108,18 @@ def guest(word: str) -> Guest:
 
 
 _PLACES = ("root", "imds", "wireserver", "medium", "deadline", "python", "provision_py", "provision_sh")
+
+
+def table(cells: Sequence[Cell]) -> Iterator[str]:
+    """Scenarios down, guests across, as lines of text."""
+    guests = list(dict.fromkeys(cell.guest.name for cell in cells))
+    rows = {cell.scenario.name: {"": cell.scenario.name} for cell in cells}
+    for cell in cells:
+        rows[cell.scenario.name][cell.guest.name] = str(cell)
+    columns = ["", *guests]
+    lines = [{name: name for name in columns}, *rows.values()]
+    widths = {name: max(len(line.get(name, "")) for line in lines) for name in columns}
+    yield from ("  ".join(line.get(name, "").ljust(widths[name]) for name in columns).rstrip() for line in lines)
 
 
 def needs_boot(scenario: Scenario) -> bool:
@@ -148,7 +167,7 @@ def _run_one(
     machine = scenario.applied_to(MACHINE)
     medium = _medium(machine, scenario.faults, folder / "medium")
     root = scratch_tree(folder / "root")
-    with Fabric(machine, faults=scenario.faults, seed=seed, rules=None) as fabric:
+    with Fabric(machine, faults=scenario.faults, seed=seed) as fabric:
         places = {
             **programs,
             "root": str(root),
@@ -160,11 +179,11 @@ def _run_one(
         began = time.monotonic()
         status, output = _guest(one, places, deadline + GRACE)
         seconds = time.monotonic() - began
-        verdict = fabric.verdict(0.0)
+        verdict = judge(fabric.ledger, round(seconds, 1))
     outcome: Outcome = "ready" if verdict.provisioned else "failed" if verdict.at is not None else "timed-out"
     if status is None:
         outcome = "hung"
-    return Cell(scenario, one, outcome, replace(verdict, findings=verdict.findings), seconds, status, output)
+    return Cell(scenario, one, outcome, verdict, seconds, status, output)
 
 
 def _guest(one: Guest, places: Mapping[str, str], patience: float) -> tuple[int | None, str]:
