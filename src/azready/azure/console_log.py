@@ -1,0 +1,59 @@
+"""The serial console of a VM: Azure gives a SAS to its log; the log says what the guest did."""
+
+import http.client
+import re
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from azready.azure.client import Client
+from azready.azure.problems import AzureFailure
+from azready.azure.requests.machines import console_log
+from azready.azure.requests.model import Place
+
+LARGEST = 4 * 1024 * 1024
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+
+Fetch = Callable[[str], bytes]
+"""Gets what a SAS URL points to; raises OSError."""
+
+
+def fetcher(ca: str | None = None) -> Fetch:
+    """A Fetch with the standard library."""
+    context = ssl.create_default_context(cafile=ca)
+
+    def fetch(url: str) -> bytes:
+        try:
+            with urllib.request.urlopen(url, timeout=30, context=context) as answer:
+                return bytes(answer.read(LARGEST))
+        except (urllib.error.URLError, http.client.HTTPException) as error:
+            raise OSError(getattr(error, "reason", "") or type(error).__name__) from None
+
+    return fetch
+
+
+def read_console(client: Client, place: Place, vm: str, fetch: Fetch) -> str:
+    """The console's text without control sequences; a sentence in its place when it cannot be had."""
+    try:
+        answer = client.send(console_log(place, vm)).body
+        raw = fetch(str(answer.get("serialConsoleLogBlobUri") or ""))
+    except AzureFailure as failure:
+        return f"(the console cannot be read: {failure.code})"
+    except (OSError, ValueError) as error:
+        return f"(the console cannot be read: {error})"
+    return _CONTROL.sub("", raw.decode(errors="replace"))
+
+
+def tail(text: str, lines: int = 20) -> str:
+    """The last lines that are not empty."""
+    return "\n".join([line.rstrip() for line in text.splitlines() if line.strip()][-lines:])
+
+
+_VERDICT = re.compile(r"Provisioned \S+ in ([0-9.]+) s: reported Ready")
+
+
+def guest_seconds(text: str) -> float | None:
+    """The seconds that the guest program says its work took, from its last line on the console."""
+    found = _VERDICT.findall(text)
+    return float(found[-1]) if found else None

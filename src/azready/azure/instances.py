@@ -1,0 +1,63 @@
+"""What became of a VM, from its instance view: Ready or not, when, and why not. Pure.
+
+A VM without agent shows `vmAgent` as Unknown and Not Ready for ever: that says nothing of provisioning and is not
+looked at. What counts is the `ProvisioningState/…` status of the VM itself.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from azready.azure.requests.model import Json
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One VM. `seconds` from creation to the outcome, as Azure's clocks have it; None when it does not say."""
+
+    name: str
+    ready: bool
+    code: str = ""
+    """Azure's error code when not ready: OSProvisioningTimedOut and the like; `Creating` while it is going on."""
+    message: str = ""
+    seconds: float | None = None
+    guest_seconds: float | None = None
+    """What the guest program says on the console that its own work took."""
+    console: str = ""
+
+    def as_text(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> "Instance":
+        return cls(**json.loads(text))
+
+
+def from_view(name: str, view: Json, created: str = "") -> Instance:
+    """Read an instance view; `created` is the VM's `timeCreated`."""
+    for status in view.get("statuses") or ():
+        parts = str(status.get("code", "")).split("/")
+        if parts[0].lower() != "provisioningstate":
+            continue
+        ready = parts[1].lower() == "succeeded"
+        failed = parts[1].lower() == "failed"
+        code = "" if ready else (parts[2] if failed and len(parts) > 2 else parts[1].capitalize())
+        message = str(status.get("message") or "")
+        return Instance(name, ready, code, message, _between(created, str(status.get("time") or "")))
+    return Instance(name, False, "Unknown", "Azure shows no provisioning state")
+
+
+def _between(start: str, end: str) -> float | None:
+    try:
+        return round((_moment(end) - _moment(start)).total_seconds(), 1)
+    except (ValueError, TypeError):
+        return None
+
+
+def _moment(text: str) -> datetime:
+    """Azure writes seven digits of a second; Python reads six."""
+    head, dot, rest = text.partition(".")
+    digits = ""
+    while rest and rest[0].isdigit():
+        digits, rest = digits + rest[0], rest[1:]
+    return datetime.fromisoformat(f"{head}{dot}{digits[:6].ljust(6, '0') if dot else ''}{rest}".replace("Z", "+00:00"))

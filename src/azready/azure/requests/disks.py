@@ -1,0 +1,54 @@
+"""Managed disks that are filled by upload.
+
+Source: Microsoft's REST reference, Disks. `uploadSizeBytes` counts the VHD footer.
+"""
+
+from azready.azure.requests.model import DISKS, Json, Place, Request, Usual
+
+SMALLEST_UPLOAD = 20_972_032
+"""20 MiB and the footer: the least that `uploadSizeBytes` may be."""
+LARGEST_UPLOAD = 35_183_298_347_520
+SAS_SECONDS = 86_400
+QUICK = Usual(0.3, 5)
+
+
+def disk_id(place: Place, name: str) -> str:
+    return place.compute("disks", name)
+
+
+def create_upload_disk(place: Place, name: str, size: int, generation: str, architecture: str, sku: str) -> Request:
+    """A disk that waits for `size` bytes, the footer among them; `generation` V1 or V2, `architecture` x64 or Arm64."""
+    properties: Json = {
+        "osType": "Linux",
+        "hyperVGeneration": generation,
+        "creationData": {"createOption": "Upload", "uploadSizeBytes": size},
+        "supportedCapabilities": {"architecture": architecture},
+    }
+    az: tuple[str, ...] = ("az", "disk", "create", "-n", name, *place.az_common(), "--upload-type", "Upload")
+    az += ("--upload-size-bytes", str(size), "--os-type", "Linux", "--hyper-v-generation", generation)
+    az += ("--architecture", architecture, "--sku", sku)
+    body = place.envelope(properties, sku={"name": sku})
+    return Request("PUT", disk_id(place, name), DISKS, body, usual=QUICK, az=(az,))
+
+
+def grant_access(place: Place, name: str) -> Request:
+    """A SAS to write to the disk: the answer is a secret. Asked again, Azure gives another."""
+    az: tuple[str, ...] = ("az", "disk", "grant-access", "-g", place.group, "-n", name, "--access-level", "Write")
+    az += ("--duration-in-seconds", str(SAS_SECONDS))
+    return Request(
+        "POST",
+        f"{disk_id(place, name)}/beginGetAccess",
+        DISKS,
+        {"access": "Write", "durationInSeconds": SAS_SECONDS},
+        usual=QUICK,
+        final_state_via="location",
+        az=(az,),
+    )
+
+
+def revoke_access(place: Place, name: str) -> Request:
+    """Ends the upload; until then the disk cannot be used, and is billed."""
+    az = ("az", "disk", "revoke-access", "-g", place.group, "-n", name)
+    return Request(
+        "POST", f"{disk_id(place, name)}/endGetAccess", DISKS, usual=QUICK, final_state_via="location", az=(az,)
+    )

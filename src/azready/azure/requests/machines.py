@@ -1,0 +1,208 @@
+"""Virtual machines and scale sets.
+
+Source: Microsoft's REST reference, Compute. A VM without an agent needs `provisionVMAgent` and
+`allowExtensionOperations` both false: with the second left true Azure refuses the request (InvalidParameter).
+"""
+
+from dataclasses import dataclass
+
+from azready.azure.requests.model import COMPUTE, NETWORK, ImageUrn, Json, Place, Request, Usual, read
+from azready.azure.requests.network import SUBNET
+
+CREATE = Usual(52, 200)
+DEALLOCATE = Usual(25, 66)
+DELETE = Usual(24, 29)
+
+NETWORK_API_OF_SCALE_SETS = "2020-11-01"
+"""The only value that flexible scale sets take for `networkApiVersion`."""
+
+
+@dataclass(frozen=True)
+class VmWishes:
+    """What a VM is asked to be. `image` is a marketplace image or the id of an image of ours."""
+
+    name: str
+    size: str
+    image: ImageUrn | str
+    interface: str
+    admin: str
+    public_key: str
+    agent: bool
+    """Whether an agent is to run in the guest: true for a marketplace image, false for ours."""
+    disk_sku: str = "StandardSSD_LRS"
+    security_type: str = "Standard"
+    plan: tuple[str, str, str] | None = None
+    """A marketplace image's purchase plan: publisher, product, name."""
+    zone: str = ""
+    key_file: str = "KEY.pub"
+    """Where the public key is, for the `az` line."""
+
+
+def _linux(wishes: VmWishes) -> Json:
+    key = {"path": f"/home/{wishes.admin}/.ssh/authorized_keys", "keyData": wishes.public_key}
+    linux: Json = {"disablePasswordAuthentication": True, "ssh": {"publicKeys": [key]}}
+    if not wishes.agent:
+        linux["provisionVMAgent"] = False
+    return linux
+
+
+def _os_profile(wishes: VmWishes, **names: str) -> Json:
+    profile: Json = {**names, "adminUsername": wishes.admin, "linuxConfiguration": _linux(wishes)}
+    if not wishes.agent:
+        profile["allowExtensionOperations"] = False
+    return profile
+
+
+def _storage(wishes: VmWishes) -> Json:
+    reference = wishes.image.reference() if isinstance(wishes.image, ImageUrn) else {"id": wishes.image}
+    disk = {"storageAccountType": wishes.disk_sku}
+    return {
+        "imageReference": reference,
+        "osDisk": {"createOption": "FromImage", "deleteOption": "Delete", "managedDisk": disk},
+    }
+
+
+def _security(wishes: VmWishes) -> Json:
+    if wishes.security_type != "TrustedLaunch":
+        return {}
+    return {
+        "securityProfile": {
+            "securityType": "TrustedLaunch",
+            "uefiSettings": {"secureBootEnabled": True, "vTpmEnabled": True},
+        }
+    }
+
+
+def create_vm(place: Place, wishes: VmWishes) -> Request:
+    """Ends when the guest reported Ready, or failed; by Microsoft's documents after 40 minutes at the latest."""
+    interface = {
+        "id": place.network("networkInterfaces", wishes.interface),
+        "properties": {"primary": True, "deleteOption": "Delete"},
+    }
+    properties: Json = {
+        "hardwareProfile": {"vmSize": wishes.size},
+        "storageProfile": _storage(wishes),
+        "osProfile": _os_profile(wishes, computerName=wishes.name),
+        "networkProfile": {"networkInterfaces": [interface]},
+        "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
+        **_security(wishes),
+    }
+    more: Json = {}
+    if wishes.plan:
+        publisher, product, name = wishes.plan
+        more["plan"] = {"publisher": publisher, "product": product, "name": name}
+    if wishes.zone:
+        more["zones"] = [wishes.zone]
+    body = place.envelope(properties, **more)
+    return Request("PUT", vm_id(place, wishes.name), COMPUTE, body, usual=CREATE, az=_az_create(place, wishes))
+
+
+def _az_create(place: Place, wishes: VmWishes) -> tuple[tuple[str, ...], ...]:
+    create: tuple[str, ...] = ("az", "vm", "create", "-n", wishes.name, *place.az_common())
+    create += ("--image", str(wishes.image), "--size", wishes.size, "--nics", wishes.interface)
+    create += ("--nic-delete-option", "Delete", "--os-disk-delete-option", "Delete")
+    create += ("--storage-sku", wishes.disk_sku, "--admin-username", wishes.admin)
+    create += ("--ssh-key-values", wishes.key_file, "--security-type", wishes.security_type)
+    if wishes.security_type == "TrustedLaunch":
+        create += ("--enable-secure-boot", "true", "--enable-vtpm", "true")
+    if wishes.plan:
+        publisher, product, name = wishes.plan
+        create += ("--plan-publisher", publisher, "--plan-product", product, "--plan-name", name)
+    if wishes.zone:
+        create += ("--zone", wishes.zone)
+    if not wishes.agent:
+        create += ("--enable-agent", "false")
+    return create, ("az", "vm", "boot-diagnostics", "enable", "-g", place.group, "-n", wishes.name)
+
+
+def vm_id(place: Place, name: str) -> str:
+    return place.compute("virtualMachines", name)
+
+
+def read_vm(place: Place, name: str) -> Request:
+    return read(vm_id(place, name), COMPUTE)
+
+
+def instance_view(place: Place, name: str) -> Request:
+    """What the VM is doing now: generation, power and provisioning state, the guest's status."""
+    return read(f"{vm_id(place, name)}/instanceView", COMPUTE)
+
+
+def deallocate(place: Place, name: str) -> Request:
+    az = ("az", "vm", "deallocate", "-g", place.group, "-n", name)
+    return Request("POST", f"{vm_id(place, name)}/deallocate", COMPUTE, usual=DEALLOCATE, az=(az,))
+
+
+def generalize(place: Place, name: str) -> Request:
+    """Marks the VM as the source of images. It can never start again."""
+    az = ("az", "vm", "generalize", "-g", place.group, "-n", name)
+    return Request("POST", f"{vm_id(place, name)}/generalize", COMPUTE, az=(az,))
+
+
+def console_log(place: Place, name: str) -> Request:
+    """Where the serial console's log can be fetched: the answer holds a SAS, which is a secret."""
+    az = ("az", "vm", "boot-diagnostics", "get-boot-log", "-g", place.group, "-n", name)
+    return Request("POST", f"{vm_id(place, name)}/retrieveBootDiagnosticsData", COMPUTE, az=(az,))
+
+
+def create_scale_set(place: Place, wishes: VmWishes, network: str, security_group: str, instances: int) -> Request:
+    """A flexible scale set of `instances` VMs without public addresses, spread by Azure."""
+    address = {
+        "name": "ipconfig",
+        "properties": {"subnet": {"id": place.network("virtualNetworks", network, "subnets", SUBNET)}},
+    }
+    interface = {
+        "name": "nic",
+        "properties": {
+            "primary": True,
+            "deleteOption": "Delete",
+            "networkSecurityGroup": {"id": place.network("networkSecurityGroups", security_group)},
+            "ipConfigurations": [address],
+        },
+    }
+    profile: Json = {
+        "osProfile": _os_profile(wishes, computerNamePrefix=wishes.name[:9]),
+        "storageProfile": _storage(wishes),
+        "networkProfile": {
+            "networkApiVersion": NETWORK_API_OF_SCALE_SETS,
+            "networkInterfaceConfigurations": [interface],
+        },
+        "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
+        **_security(wishes),
+    }
+    body = place.envelope(
+        {
+            "orchestrationMode": "Flexible",
+            "platformFaultDomainCount": 1,
+            "singlePlacementGroup": False,
+            "virtualMachineProfile": profile,
+        },
+        sku={"name": wishes.size, "tier": "Standard", "capacity": instances},
+    )
+    path = place.compute("virtualMachineScaleSets", wishes.name)
+    return Request("PUT", path, COMPUTE, body, usual=CREATE, az=_az_scale_set(place, wishes, network, instances))
+
+
+def _az_scale_set(place: Place, wishes: VmWishes, network: str, instances: int) -> tuple[tuple[str, ...], ...]:
+    words: tuple[str, ...] = ("az", "vmss", "create", "-n", wishes.name, *place.az_common())
+    words += ("--image", str(wishes.image), "--vm-sku", wishes.size, "--orchestration-mode", "Flexible")
+    words += ("--instance-count", str(instances), "--platform-fault-domain-count", "1")
+    words += ("--vnet-name", network, "--subnet", SUBNET, "--storage-sku", wishes.disk_sku)
+    words += ("--admin-username", wishes.admin, "--ssh-key-values", wishes.key_file, "--enable-agent", "false")
+    return (words,)
+
+
+def list_scale_set_vms(place: Place, name: str) -> Request:
+    """The VMs of a flexible scale set: ordinary VMs of the group that name the set."""
+    set_id = place.compute("virtualMachineScaleSets", name)
+    return read(place.compute("virtualMachines"), COMPUTE, filter=f"'virtualMachineScaleSet/id' eq '{set_id}'")
+
+
+def interface_of(identity: str) -> Request:
+    """A network interface by its id, as a VM names it."""
+    return read(identity, NETWORK)
+
+
+def public_address_of(identity: str) -> Request:
+    """A public address by its id, as an interface names it."""
+    return read(identity, NETWORK)

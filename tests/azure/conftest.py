@@ -1,0 +1,87 @@
+"""Every test here runs where only `lo` exists; Azure is the fake in `fake_arm`, held to Microsoft's schemas."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from azready.azure.client import Client, Patience
+from azready.azure.clouds import Cloud
+from azready.console import SILENT, Console
+from tests.azure import netns
+from tests.azure.certificates import make_authority
+from tests.azure.contract import Checker
+from tests.azure.fake_arm.entra import make_token
+from tests.azure.fake_arm.model import Arm
+from tests.azure.fake_arm.server import Server, serving
+
+HURRIED = Patience(poll=0.02, backoff=0.01, throttled=5, busy=0.05, busy_tries=10, tell=0.2)
+
+
+@pytest.fixture(autouse=True)
+def _no_way_out(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Only `lo`, or the test does not run."""
+    if netns.only_loopback() or "outside" in request.keywords:
+        yield
+    elif os.geteuid() == 0:
+        with netns.own_namespace():
+            assert netns.only_loopback()
+            yield
+    else:
+        pytest.skip("runs inside test_isolation.py, in a namespace of its own")
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A certificate authority and a certificate for the fake: `.ca`, `.cert` are files."""
+    return make_authority(tmp_path_factory.mktemp("authority"))
+
+
+class Token:
+    """A credential that needs no server."""
+
+    def __init__(self, *tokens: str) -> None:
+        self.tokens = list(tokens) or [make_token()]
+        self.asked = 0
+
+    def get_token(self, *scopes: str, **_: Any) -> Any:
+        from azure.core.credentials import AccessToken
+
+        self.asked += 1
+        return AccessToken(self.tokens[min(self.asked, len(self.tokens)) - 1], 4_000_000_000)
+
+
+@pytest.fixture
+def arm() -> Arm:
+    return Arm()
+
+
+@pytest.fixture
+def azure(arm: Arm, authority: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """The fake, serving; at the end every exchange must conform to Microsoft's schemas."""
+    for name in ("REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with serving(arm, authority.cert) as server:
+        yield server
+    problems = Checker.load().problems(server.exchanges)
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def connect(azure: Server, authority: SimpleNamespace) -> Callable[..., Client]:
+    """Make a client of the fake: `connect(credential=…, console=…, patience=…)`."""
+
+    def make(credential: Any = None, console: Console = SILENT, patience: Patience = HURRIED) -> Client:
+        cloud = Cloud("Fake", azure.base, azure.base + "/.default", azure.base)
+        return Client(cloud, credential or Token(), console, ca=str(authority.ca), patience=patience)
+
+    return make
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack

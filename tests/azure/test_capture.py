@@ -1,0 +1,264 @@
+"""capture against the fake: what it leaves, how it goes on, what it says when Azure or the guest refuses."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from azready.azure import capture
+from azready.azure.capture import Captured, GuestWork, Host, Wishes
+from azready.azure.client import Client
+from azready.azure.problems import AzureFailure
+from azready.azure.requests.images import Definition, TargetRegion
+from azready.azure.requests.model import RUN_TAG, Place, parse_urn
+from azready.azure.state import StateFile, leftovers, open_run
+from azready.azure.steps import NameTaken, Runner, requests_of
+from azready.console import Console
+from azready.errors import Failure, UsageFailure
+from tests.azure.fake_arm.model import SUBSCRIPTION, Arm, Guest
+from tests.azure.fake_arm.server import Fault, Server
+
+Connect = Callable[..., Client]
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJq test"
+WISHES = Wishes(
+    place=Place(SUBSCRIPTION, "rg", "westeurope"),
+    name="web",
+    urn=parse_urn("debian:debian-12:12-gen2:latest"),
+    vm="",
+    size="Standard_D2s_v5",
+    admin="azureuser",
+    public_key=KEY,
+    key_file="/keys/id",
+    ssh_from="203.0.113.7/32",
+)
+GALLERY = Definition("gal", "def", "me", "azready", "web", "", security_type="TrustedLaunchSupported")
+
+
+class Guests:
+    """The ssh part: remembers what it was asked to do."""
+
+    def __init__(self) -> None:
+        self.sealed: list[Host] = []
+        self.failure: Failure | None = None
+
+    def seal(self, host: Host) -> None:
+        if self.failure:
+            raise self.failure
+        self.sealed.append(host)
+
+    def journal(self, host: Host) -> str:
+        return "ContainerId: 1\nResponse: 200 OK\nProvisioned web in 0.41 s: reported Ready\n"
+
+    def work(self) -> GuestWork:
+        return GuestWork(self.seal, self.journal)
+
+
+@pytest.fixture
+def capturing(connect: Connect, tmp_path: Path) -> Callable[..., Captured]:
+    """Run capture once: `capturing(wishes, guests, said=…)`; the state file is `tmp_path/state.json`."""
+
+    def run(wishes: Wishes, guests: Guests, said: io.StringIO | None = None) -> Captured:
+        console = Console(said or io.StringIO())
+        state = open_run(tmp_path / "state.json", "capture", {"name": wishes.name}, restart=False)
+        place = replace(wishes.place, tags=((RUN_TAG, state.run.id),))
+        client = connect(console=console)
+        runner = Runner(client, state, console, pause=0.02)
+        return capture.run(replace(wishes, place=place), guests.work(), runner, client, lambda _: b"kernel panic\n")
+
+    return run
+
+
+def saved(tmp_path: Path) -> StateFile:
+    return open_run(tmp_path / "state.json", "capture", {"name": "web"}, restart=False)
+
+
+def kinds(arm: Arm) -> list[str]:
+    return sorted(item["type"].split("/", 1)[1] for item in arm.resources.values() if "/" in item["type"])
+
+
+def test_only_the_image_is_left(arm: Arm, azure: Server, capturing: Callable[..., Captured]) -> None:
+    guests = Guests()
+    done = capturing(WISHES, guests)
+    assert done.image.endswith("/images/web")
+    assert done.generation == "V2"
+    assert done.trial and done.trial.ready
+    assert "reported Ready" in done.journal
+    assert guests.sealed == [Host("192.0.2.4", "azureuser", "/keys/id")]
+    assert kinds(arm) == ["images", "resourceGroups"]
+
+
+def test_keep_leaves_the_resources_of_the_article(arm: Arm, azure: Server, capturing: Callable[..., Captured]) -> None:
+    capturing(replace(WISHES, keep=True), Guests())
+    assert kinds(arm).count("virtualMachines") == 2
+    trial = arm.resources[
+        f"/subscriptions/{SUBSCRIPTION}/resourcegroups/rg/providers/microsoft.compute/virtualmachines/web-trial"
+    ]
+    profile = trial["properties"]["osProfile"]
+    assert profile["linuxConfiguration"]["provisionVMAgent"] is False
+    assert profile["allowExtensionOperations"] is False
+    rule = next(item for item in arm.resources.values() if item["name"] == "web-nsg")["properties"]["securityRules"][0]
+    assert rule["properties"]["sourceAddressPrefix"] == "203.0.113.7/32"
+
+
+def test_the_generation_is_the_vms_not_a_default(arm: Arm, azure: Server, capturing: Callable[..., Captured]) -> None:
+    done = capturing(replace(WISHES, urn=parse_urn("debian:debian-10:10:latest")), Guests())
+    assert done.generation == "V1"
+    image = next(item for item in azure.exchanges if item.method == "PUT" and "/images/web" in item.url)
+    assert image.body and image.body["properties"]["hyperVGeneration"] == "V1"
+
+
+def test_a_gallery_version_in_two_regions(arm: Arm, azure: Server, capturing: Callable[..., Captured]) -> None:
+    regions = (TargetRegion("westeurope"), TargetRegion("eastus", 2, "Premium_LRS"))
+    wishes = replace(WISHES, definition=GALLERY, regions=regions, security_type="TrustedLaunch")
+    first = capturing(wishes, Guests())
+    assert first.image.endswith("/galleries/gal/images/def/versions/1.0.0")
+    assert kinds(arm) == ["galleries", "galleries/images", "galleries/images/versions", "resourceGroups"]
+
+
+def test_the_printed_plan_is_what_is_sent(arm: Arm, azure: Server, capturing: Callable[..., Captured]) -> None:
+    capturing(WISHES, Guests())
+    planned = [request for _, request in requests_of(capture.plan(WISHES, Guests().work())) if request]
+    written = [(item.method, item.path) for item in planned if item.method != "GET"]
+    assert azure.sent("PUT", "POST", "DELETE") == written
+
+
+@pytest.mark.parametrize("number", range(16))
+def test_a_run_that_breaks_off_at_any_step_goes_on(
+    arm: Arm, azure: Server, capturing: Callable[..., Captured], tmp_path: Path, number: int
+) -> None:
+    """At the n-th change: the work is done, the answer is lost, and so is every answer to asking again."""
+    plan = [request for _, request in requests_of(capture.plan(WISHES, Guests().work())) if request]
+    writes = [item for item in plan if item.method in ("PUT", "POST")]
+    if number >= len(writes):
+        pytest.skip("the plan has fewer changes")
+    cut = Fault(writes[number].method, writes[number].path.rsplit("/", 1)[-1] + "$", cut=True, times=8)
+    azure.faults.append(cut)
+    guests = Guests()
+    with pytest.raises(Failure, match="same command|broke off"):
+        capturing(WISHES, guests)
+    if writes[number].method == "PUT":
+        assert writes[number].path in saved(tmp_path).run.created
+        assert writes[number].path.split("/")[-1] in leftovers(saved(tmp_path))
+    azure.faults.clear()
+    capturing(WISHES, guests)
+    assert len(guests.sealed) == 1
+    assert kinds(arm) == ["images", "resourceGroups"]
+
+
+def test_ssh_refused_leaves_the_vm_and_says_how_to_remove_it(
+    arm: Arm, azure: Server, capturing: Callable[..., Captured], tmp_path: Path
+) -> None:
+    guests = Guests()
+    guests.failure = Failure("ssh to 192.0.2.4 is refused", "is the security group right?")
+    with pytest.raises(Failure, match="ssh to"):
+        capturing(WISHES, guests)
+    assert "az resource delete --ids" in leftovers(saved(tmp_path))
+    assert "virtualMachines/web-base" in leftovers(saved(tmp_path))
+    guests.failure = None
+    assert capturing(WISHES, guests).trial
+
+
+def test_a_guest_that_never_reports_is_our_failure_with_its_console(
+    arm: Arm, azure: Server, capturing: Callable[..., Captured]
+) -> None:
+    machines: list[str] = []
+
+    def boot(vm: dict[str, object]) -> Guest:
+        machines.append(str(vm["name"]))
+        silent = len(machines) == 2
+        return Guest(lambda: ("OSProvisioningTimedOut", "") if silent else ("ready", ""))
+
+    arm.boot = boot
+    with pytest.raises(AzureFailure) as caught:
+        capturing(WISHES, Guests())
+    assert caught.value.code == "OSProvisioningTimedOut"
+    assert "kernel panic" in caught.value.message
+    assert "azready boot" in caught.value.hint
+    with pytest.raises(Failure, match="was created by this run, and failed"):
+        capturing(WISHES, Guests())
+
+
+def test_a_name_that_is_taken_is_not_overwritten(
+    arm: Arm, azure: Server, capturing: Callable[..., Captured], tmp_path: Path
+) -> None:
+    capturing(WISHES, Guests())
+    (tmp_path / "state.json").unlink()
+    with pytest.raises(NameTaken, match="images/web exists already"):
+        capturing(WISHES, Guests())
+
+
+def test_an_existing_vm_is_captured_and_kept(
+    arm: Arm, azure: Server, capturing: Callable[..., Captured], tmp_path: Path
+) -> None:
+    capturing(replace(WISHES, name="other", keep=True, try_it=False), Guests())
+    (tmp_path / "state.json").unlink()
+    vm = next(item for item in arm.resources.values() if item["name"] == "other-base")
+    vm["_generalized"], vm["_power"] = False, "running"
+    guests = Guests()
+    done = capturing(replace(WISHES, vm="other-base"), guests)
+    assert done.generation == "V2"
+    assert guests.sealed[0].address == "192.0.2.4"
+    assert kinds(arm).count("virtualMachines") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"urn": parse_urn("debian:debian-9:9:latest")}, "there is no such image in this region"),
+        ({"size": "Standard_A1_v2"}, "boots generation V1 only, the image is V2"),
+        ({"size": "Standard_Nope"}, "there is no VM size Standard_Nope in westeurope"),
+        ({"size": "Standard_NC24"}, "this subscription may not use the VM size Standard_NC24"),
+        ({"size": "Standard_D2ps_v5"}, "is Arm64, the image is x64"),
+        ({"place": Place(SUBSCRIPTION, "rg", "mars")}, "LocationNotAvailableForResourceGroup"),
+        ({"place": Place("99999999-2222-4333-8444-555555555555", "rg", "westeurope")}, "there is no such subscription"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_vm_is_made(
+    arm: Arm, azure: Server, capturing: Callable[..., Captured], change: dict[str, object], text: str
+) -> None:
+    with pytest.raises(Failure, match=text):
+        capturing(replace(WISHES, **change), Guests())  # type: ignore[arg-type]
+    assert not any("virtualMachines" in path or "networkInterfaces" in path for _, path in azure.sent("PUT"))
+
+
+def test_a_full_quota_is_seen_before_anything_is_made(
+    arm: Arm, azure: Server, capturing: Callable[..., Captured]
+) -> None:
+    arm.vcpu_limit = 3
+    with pytest.raises(Failure, match="has room for 3 vCPUs, 4 are needed"):
+        capturing(WISHES, Guests())
+    assert kinds(arm) == ["resourceGroups"]
+
+
+def test_a_missing_right_is_named(arm: Arm, azure: Server, capturing: Callable[..., Captured]) -> None:
+    arm.forbidden.add("virtualMachines")
+    with pytest.raises(AzureFailure, match="this login lacks a right") as caught:
+        capturing(WISHES, Guests())
+    assert "Microsoft.Compute/virtualMachines/write" in caught.value.message
+    assert "Contributor" in caught.value.hint
+
+
+def test_terms_and_plan_of_a_marketplace_image_are_sent(
+    arm: Arm, azure: Server, capturing: Callable[..., Captured]
+) -> None:
+    capturing(replace(WISHES, urn=parse_urn("kinvolk:flatcar:stable:latest")), Guests())
+    body = next(
+        item.body for item in azure.exchanges if item.method == "PUT" and item.url.split("?")[0].endswith("web-base")
+    )
+    assert body and body["plan"] == {"publisher": "kinvolk", "product": "flatcar", "name": "stable"}
+
+
+@pytest.mark.parametrize(
+    ("wishes", "text"),
+    [
+        (replace(WISHES, name="-x"), "cannot be the name of an image"),
+        (replace(WISHES, definition=replace(GALLERY, gallery="my-gallery")), "cannot be the name of a gallery"),
+        (replace(WISHES, definition=GALLERY, version="1.0"), "is not an image version"),
+        (replace(WISHES, security_type="TrustedLaunch"), "a managed image cannot be made of a Trusted Launch VM"),
+    ],
+)
+def test_names_are_checked_without_azure(wishes: Wishes, text: str) -> None:
+    with pytest.raises(UsageFailure, match=text):
+        capture.check(wishes)
