@@ -1,0 +1,179 @@
+"""`azready prepare`: takes the agents out of an image and puts the guest program in."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from azready.image.actions import Action
+    from azready.image.agents import Leftover
+    from azready.image.apply import Outcome
+    from azready.image.prepare import Preparation
+    from azready.image.targets import Target
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command line."""
+    app.command("prepare")(prepare)
+
+
+def prepare(
+    target: Annotated[str, typer.Argument(help="/, a directory, a disk file, or ssh://[user@]host[:port]")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a running system is changed.")] = False,
+    guest: Annotated[str, typer.Option(help="Guest program: auto, python or sh.")] = "auto",
+    init: Annotated[str, typer.Option(help="Init system: auto, systemd, openrc, sysv, runit or busybox.")] = "auto",
+    clone_guard: Annotated[bool, typer.Option(help="Provision again when the VM was copied without sealing.")] = True,
+    firewall: Annotated[bool, typer.Option(help="Let only root talk to the WireServer, as waagent did.")] = False,
+    grow: Annotated[bool | None, typer.Option(help="Grow the root file system at first boot (as cloud-init).")] = None,
+    network: Annotated[bool, typer.Option(help="Write a DHCP profile where only an agent had one.")] = True,
+    disk_links: Annotated[bool, typer.Option(help="Keep /dev/disk/azure links and waagent's disk timeout.")] = True,
+    vf_rule: Annotated[bool, typer.Option(help="Leave accelerated networking's second NIC to hv_netvsc.")] = True,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Setting of the guest program; may be repeated."),
+    ] = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="text or json")] = "text",
+) -> None:
+    """Remove walinuxagent, cloud-init and the like, and install the guest program in their place.
+
+    Everything the agents did is replaced, or said. Running it again is safe, also after an interruption.
+    """
+    from azready.errors import Exit
+    from azready.image.prepare import Options, carry_out, plan
+    from azready.image.targets.opening import enter_namespace_for, open_target, require_writable
+
+    _one_of("--guest", guest, ("auto", "python", "sh"))
+    _one_of("--init", init, ("auto", "systemd", "openrc", "sysv", "runit", "busybox"))
+    _one_of("--output", output, ("text", "json"))
+    from azready.image.installing import parse_settings
+
+    options = Options(
+        guest, init, clone_guard, firewall, grow, network, disk_links, vf_rule, parse_settings(setting or [])
+    )
+    enter_namespace_for(target)
+    with open_target(target, write=not dry_run) as opened:
+        if not dry_run:
+            require_writable(opened)
+        preparation = plan(opened, options, opened.live)
+        if dry_run:
+            _print_plan(opened, preparation, output)
+            return
+        if opened.live and not yes:
+            _ask(opened, preparation)
+        outcomes: list[Outcome] = []
+        left = carry_out(opened, preparation, _reporter(outcomes))
+        _print_result(opened, preparation, outcomes, left, output)
+    if left:
+        raise typer.Exit(Exit.NEGATIVE)
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> Literal[True]:
+    from azready.errors import UsageFailure
+
+    if value not in allowed:
+        raise UsageFailure(f"{option} cannot be {value!r}", f"use one of {', '.join(allowed)}")
+    return True
+
+
+def _ask(target: "Target", preparation: "Preparation") -> None:
+    import sys
+
+    from azready.errors import UsageFailure
+
+    names = ", ".join(sorted({each.agent for each in preparation.found})) or "nothing"
+    question = f"Remove {names} from {target.describe()} and install the guest program"
+    if not sys.stdin.isatty():
+        raise UsageFailure(
+            f"{target.describe()} is a running system: its agents would be removed",
+            "say --yes to do it, or --dry-run to see the plan",
+        )
+    if not typer.confirm(f"{question} ({len(preparation.actions)} steps; --dry-run shows them)?", err=True):
+        raise typer.Exit(1)
+
+
+def _reporter(outcomes: "list[Outcome]"):  # type: ignore[no-untyped-def]
+    from azready.console import Console
+
+    console = Console()
+
+    def report(outcome: "Outcome") -> None:
+        outcomes.append(outcome)
+        if outcome.warning:
+            console.warn(f"{outcome.action.describe()}: {outcome.warning}")
+        elif outcome.changed:
+            console.say(f"✓ {outcome.action.describe()}")
+
+    return report
+
+
+def _print_plan(target: "Target", preparation: "Preparation", output: str) -> None:
+    if output == "json":
+        _print_json(target, preparation, [_as_json(action) for action in preparation.actions], None)
+        return
+    print(_headline(target, preparation))
+    for agent in sorted({each.agent for each in preparation.found}):
+        traces = [each for each in preparation.found if each.agent == agent]
+        packages = [each.what for each in traces if not each.path]
+        print(f"  found {agent}: {', '.join(packages) or 'no package'}, {len(traces) - len(packages)} traces in files")
+    print("would:")
+    for action in preparation.actions:
+        print(f"  {action.describe()}" + (f"    ({action.why})" if action.why else ""))
+    _print_notes(preparation)
+
+
+def _headline(target: "Target", preparation: "Preparation") -> str:
+    chosen = preparation.selection
+    return f"{target.describe()}: {preparation.distribution}; guest program {chosen.guest}, started by {chosen.init}"
+
+
+def _print_notes(preparation: "Preparation") -> None:
+    for note in preparation.notes:
+        print(f"note: {note}")
+
+
+def _print_result(
+    target: "Target",
+    preparation: "Preparation",
+    outcomes: "list[Outcome]",
+    left: "tuple[Leftover, ...]",
+    output: str,
+) -> None:
+    if output == "json":
+        done = [{**_as_json(each.action), "changed": each.changed, "warning": each.warning} for each in outcomes]
+        _print_json(target, preparation, done, left)
+        return
+    print(_headline(target, preparation))
+    gone = ", ".join(sorted({each.agent for each in preparation.found}))
+    changed = sum(outcome.changed for outcome in outcomes)
+    print(f"agents removed: {gone or 'none were there'}; {changed} changes")
+    _print_notes(preparation)
+    for each in left:
+        print(f"left: {each.describe()}")
+    print("Prepared: it provisions itself at its next first boot" if not left else "Not free of agents: see above")
+
+
+def _as_json(action: "Action") -> dict[str, object]:
+    return {"action": type(action).__name__, "description": action.describe(), "why": action.why}
+
+
+def _print_json(
+    target: "Target",
+    preparation: "Preparation",
+    actions: list[dict[str, object]],
+    left: "tuple[Leftover, ...] | None",
+) -> None:
+    import json
+
+    document = {
+        "target": target.describe(),
+        "distribution": preparation.distribution,
+        "guest": preparation.selection.guest,
+        "init": preparation.selection.init,
+        "found": [each.describe() for each in preparation.found],
+        "actions": actions,
+        "notes": list(preparation.notes),
+    }
+    if left is not None:
+        document["left"] = [each.describe() for each in left]
+    print(json.dumps(document, indent=2, ensure_ascii=False))

@@ -1,0 +1,205 @@
+"""Bringing the guest program into an image: install.toml and the choice of program and init, turned into actions.
+
+The guest's files are read as bytes from the package; nothing of theirs is imported.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any, Literal
+
+from azready.errors import Failure, UsageFailure
+from azready.image.actions import Action, Link, MakeFolder, Run, Write
+from azready.image.targets import Files
+
+Guest = Literal["python", "sh"]
+Init = Literal["systemd", "openrc", "sysv", "runit", "busybox"]
+
+_OLDEST_PYTHON = (3, 6)
+_GUEST = "azready.guest"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rows of install.toml an image gets."""
+
+    guest: Guest
+    init: Init
+    options: frozenset[str]
+    settings: Mapping[str, str]
+
+
+@lru_cache(maxsize=1)
+def manifest() -> Mapping[str, Any]:
+    """install.toml, as it is."""
+    return tomllib.loads(resources.files(_GUEST).joinpath("install.toml").read_text())
+
+
+def choose_guest(files: Files, wanted: str) -> Guest:
+    """`python` where the image has Python 3.6 or newer, else `sh` where it has curl or wget.
+
+    Raises Failure when what is wanted cannot run in the image.
+    """
+    python = _python(files)
+    if wanted in ("auto", "python") and python is not None and python >= _OLDEST_PYTHON:
+        return "python"
+    if wanted == "python":
+        found = f"Python {python[0]}.{python[1]}" if python else "no /usr/bin/python3"
+        raise Failure(f"the image has {found}", "install python3 (3.6 or newer) in it, or use --guest sh")
+    if files.glob("{usr/,}bin/{curl,wget}"):
+        return "sh"
+    raise Failure(
+        "the image has neither Python 3.6 or newer, nor curl, nor wget",
+        "install python3, curl or wget in it: the guest program needs one of them to speak with the platform",
+    )
+
+
+def _python(files: Files) -> tuple[int, int] | None:
+    """The version of /usr/bin/python3, from the name that the link ends in: `python3.11`."""
+    if not files.exists("usr/bin/python3"):
+        return None
+    version = files.resolve("usr/bin/python3").rpartition("python")[2].split(".")
+    if len(version) == 2 and all(part.isdigit() for part in version):
+        return int(version[0]), int(version[1])
+    folders = [path.rpartition("python3.")[2] for path in files.glob("usr/lib{,64}/python3.[0-9]*")]
+    minors = [int(minor) for minor in folders if minor.isdigit()]
+    return (3, max(minors)) if minors else None
+
+
+def choose_init(files: Files, wanted: str) -> Init:
+    """The init system that /sbin/init leads to. Raises Failure when it is none that is known."""
+    known: tuple[Init, ...] = ("systemd", "openrc", "sysv", "runit", "busybox")
+    for name in known:
+        if wanted == name:
+            return name
+    if not files.glob("{usr/,}sbin/init") and files.glob("{usr/,}lib/systemd/systemd"):
+        return "systemd"  # containers' base trees lack the link until systemd-sysv is installed
+    if not files.exists("sbin/init"):
+        raise Failure("the image has no /sbin/init", "is it a whole system? say which with --init")
+    program = files.resolve("sbin/init").rpartition("/")[2]
+    match program:
+        case "systemd":
+            return "systemd"
+        case "runit-init" | "runit":
+            return "runit"
+        case "openrc-init":
+            return "openrc"
+        case "busybox":
+            return "openrc" if files.exists("etc/runlevels") else "busybox"
+        case "init":
+            return "openrc" if files.exists("etc/runlevels") else "sysv"
+        case _:
+            raise Failure(f"the init program {program} is not known", f"say with --init which of {', '.join(known)}")
+
+
+def plan_files(files: Files, selection: Selection) -> tuple[Action, ...]:
+    """Folders, files and settings of the guest program; nothing starts by them yet.
+
+    Raises Failure when the guest program has no unit for the image's init.
+    """
+    rows = manifest()
+    if not any(row.get("init") == selection.init for row in rows["file"]):
+        raise Failure(
+            f"the guest program has no service for {selection.init}",
+            "choose another with --init, or start /usr/lib/azure-provisioning yourself",
+        )
+    actions: list[Action] = []
+    for row in rows.get("folder", ()):
+        if _fits(files, row, selection):
+            actions.append(MakeFolder(_inside(row["target"]), int(row["mode"], 8)))
+    for row in rows["file"]:
+        path = _inside(row["target"])
+        if _fits(files, row, selection) and not (row.get("conffile") and files.exists(path)):
+            actions.append(Write(path, _source(row["source"]), int(row["mode"], 8), 0, 0, "guest program"))
+    actions.append(_settings(files, rows, selection.settings))
+    for row in rows.get("bytecode", ()):
+        if _fits(files, row, selection):
+            actions += _compile(files, _inside(row["source"]), actions)
+    return tuple(actions)
+
+
+def plan_links(files: Files, selection: Selection) -> tuple[Action, ...]:
+    """What makes the guest program start at the next boot."""
+    return tuple(
+        Link(_inside(row["path"]), row["to"], "starts the guest program")
+        for row in manifest().get("link", ())
+        if _fits(files, row, selection)
+    )
+
+
+def _fits(files: Files, row: Mapping[str, Any], selection: Selection) -> bool:
+    return (
+        row.get("guest", "any") in ("any", selection.guest)
+        and row.get("init", "any") in ("any", selection.init)
+        and row.get("option", "") in ("", *selection.options)
+        and ("when" not in row or files.exists(_inside(row["when"])))
+    )
+
+
+def _inside(path: str) -> str:
+    return path.strip("/")
+
+
+def _source(name: str) -> bytes:
+    try:
+        return resources.files(_GUEST).joinpath(name).read_bytes()
+    except FileNotFoundError as error:
+        raise Failure(f"this azready lacks the guest's file {name}", "install azready again") from error
+
+
+def _compile(files: Files, source: str, planned: list[Action]) -> list[Action]:
+    """Compile by the image's own Python, unless it was done for this very content."""
+    folder, _, name = source.rpartition("/")
+    if files.glob(f"{folder}/__pycache__/{name.removesuffix('.py')}.*.pyc") and all(
+        files.read_bytes(source) == each.data for each in planned if isinstance(each, Write) and each.path == source
+    ):
+        return []
+    mode = () if (_python(files) or (3, 6)) < (3, 7) else ("--invalidation-mode", "checked-hash")
+    argv = ("python3", "-m", "compileall", "-q", *mode, f"/{source}")
+    return [Run(argv, title="compile the guest program", needed=False, why="its first start is faster")]
+
+
+# ---- settings
+
+
+def parse_settings(words: list[str]) -> dict[str, str]:
+    """`KEY=VALUE` words, checked against install.toml. Raises UsageFailure that lists what is allowed."""
+    allowed = {row["key"]: row["values"] for row in manifest()["setting"]}
+    chosen = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or key not in allowed:
+            raise UsageFailure(f"unknown setting {word!r}", f"KEY=VALUE, with KEY one of {', '.join(sorted(allowed))}")
+        values = allowed[key]
+        if isinstance(values, list) and value not in values:
+            raise UsageFailure(f"{key} cannot be {value!r}", f"use one of {', '.join(values)}")
+        if isinstance(values, str) and values.startswith("seconds") and not value.isdigit():
+            raise UsageFailure(f"{key} cannot be {value!r}", f"use {values}")
+        if "\n" in value:
+            raise UsageFailure(f"{key} holds a line break", f"use {values}")
+        chosen[key] = value
+    return chosen
+
+
+def _settings(files: Files, rows: Mapping[str, Any], chosen: Mapping[str, str]) -> Write:
+    """The settings file: a new one explains every key; one that is there keeps all but the keys chosen now."""
+    path = _inside(rows["settings"])
+    old = files.read_text(path) if files.exists(path) else "".join(_explained(rows["setting"]))
+    left = dict(chosen)
+    lines = []
+    for line in old.splitlines():
+        key = line.lstrip("# ").partition("=")[0].strip()
+        if key in left and "=" in line:
+            line = f"{key}={left.pop(key)}"
+        lines.append(line)
+    lines += [f"{key}={value}" for key, value in left.items()]
+    return Write(path, ("\n".join(lines) + "\n").encode(errors="surrogateescape"), 0o644, 0, 0, "settings")
+
+
+def _explained(settings: list[Mapping[str, Any]]) -> Iterator[str]:
+    yield "# Settings of the guest program that provisions this VM at its first boot. A line without # counts.\n"
+    for row in settings:
+        values = row["values"] if isinstance(row["values"], str) else ", ".join(row["values"])
+        yield f"\n# {row['why']} ({values})\n# {row['key']}={row['default']}\n"
