@@ -74,10 +74,10 @@ def choose_init(files: Files, wanted: str) -> Init:
     for name in known:
         if wanted == name:
             return name
-    if not files.glob("{usr/,}sbin/init") and files.glob("{usr/,}lib/systemd/systemd"):
-        return "systemd"  # containers' base trees lack the link until systemd-sysv is installed
-    if not files.exists("sbin/init"):
-        raise Failure("the image has no /sbin/init", "is it a whole system? say which with --init")
+    if not files.glob("sbin/init"):
+        if files.glob("{usr/,}lib/systemd/systemd"):
+            return "systemd"  # base trees lack the link until systemd-sysv is installed
+        raise Failure("the image has no /sbin/init", "is it a whole system? say which init with --init")
     program = files.resolve("sbin/init").rpartition("/")[2]
     match program:
         case "systemd":
