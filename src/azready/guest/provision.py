@@ -1231,7 +1231,8 @@ class Tree:
                 self.folder(parent, 0o755)
             posix.mkdir(self.at(path), mode)
             posix.chmod(self.at(path), mode)
-            self._unsynced.add(parent or "/")
+            if not path.startswith("/run/"):  # which is memory
+                self._unsynced.add(parent or "/")
 
     def remove(self, path):
         """Remove a file; tells whether there was one."""
@@ -1244,6 +1245,11 @@ class Tree:
         except FileNotFoundError:
             return False
         return True
+
+    def link(self, path, other):
+        """Give a file a second name in the same folder."""
+        posix.link(self.at(path), self.at(other))
+        self._unsynced.add(other.rpartition("/")[0])
 
     def tool(self, name):
         """The path of a program on PATH, or ""."""
@@ -2015,6 +2021,8 @@ def _sshd_complaint(tree):
     """What sshd has against its configuration; "" when nothing, or when there is no sshd to ask."""
     if not tree.tool("sshd") or tree.dry_run:
         return ""
+    if tree.live:
+        tree.folder("/run/sshd", 0o755)  # sshd checks nothing without it, and its service makes it later than this
     try:
         tree.run([tree.tool("sshd"), "-t"] + ([] if tree.live else ["-f", tree.at(SSHD)]))
     except (CommandFailed, TimeLimit) as error:
@@ -2352,11 +2360,18 @@ def has_stamp(tree, name, vm_id):
     return same_vm(lines[0], vm_id)
 
 
-def put_stamp(tree, name, vm_id):
-    """Say durably that this VM is `applied` or `reported`, in both byte orders: so the clone guard needs no program."""
+def stamp_applied(tree, vm_id):
+    """Say durably that this VM is provisioned, in both byte orders of its id: so the clone guard needs no program."""
     vm_id = canonical(vm_id)
     text = "%s\n%s\n" % (vm_id, swapped(vm_id)) if vm_id else "unknown\n"
-    tree.write(STATE + "/" + name, text.encode(), 0o600)
+    tree.write(STATE + "/applied", text.encode(), 0o600)
+    tree.sync()
+
+
+def stamp_reported(tree):
+    """Say durably that the platform knows: a second name of what `applied` says, which is on the disk already."""
+    tree.remove(STATE + "/reported")
+    tree.link(STATE + "/applied", STATE + "/reported")
     tree.sync()
 
 
@@ -2517,7 +2532,7 @@ def provision(tree, options, settings, vm_id, network, until):
         take_step(name, step, tree, wishes, settings)
     tree.sync()
     if not options.only and not tree.dry_run:
-        put_stamp(tree, "applied", vm_id)
+        stamp_applied(tree, vm_id)
     return wishes
 
 
@@ -2569,7 +2584,7 @@ def finish(tree, settings, reporter, vm_id, name, began, silent):
     if refused:
         say("Provisioned %s in %.2f s, but not reported: %s; the next boot reports again" % (name, took, refused))
         return 2
-    put_stamp(tree, "reported", vm_id)
+    stamp_reported(tree)
     disable(tree)
     say("Provisioned %s in %.2f s: reported Ready" % (name, took))
     return 0

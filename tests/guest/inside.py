@@ -1,0 +1,134 @@
+"""Scenes that need a real tree and root in it: run by test_trees.py inside bench.lab's namespaces; each prints JSON.
+
+Nothing here asserts: a scene says what it saw, and the test judges.
+"""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from azready.fabric.machine import Machine
+from azready.fabric.protocol.media import ovf_env
+from bench.lab import GUEST, LAUNCH, PATH, Lab, debian, run
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMlZb0mFpOVY5rT0gIFbKxZ8Wcx3bqLJ9D2dJ0rCkq7Q someone@laptop"
+PLAIN = Machine(name="vm1", public_keys=(KEY,))
+RICH = Machine(
+    name="vm1",
+    admin_password="s3cret:pass",
+    disable_password_authentication=False,
+    public_keys=(KEY,),
+    custom_data='#!/bin/sh\n: >"/home/$AZURE_ADMIN_USER/ran"\n',
+)
+
+
+def everything(suite: str) -> dict[str, Any]:
+    """A first boot with all there is (medium, password, custom data that runs, a hook, no host keys), then another."""
+    with Lab(RICH) as lab, lab.tree(debian(suite)) as root:
+        lab.install(root)
+        medium = root / "srv/medium"
+        medium.mkdir()
+        (medium / "ovf-env.xml").write_text(ovf_env(RICH))
+        (root / "etc/azure-provisioning.conf").write_text("CUSTOM_DATA=run\n")
+        hook = root / "etc/azure-provisioning.d/10-hook"
+        hook.parent.mkdir()
+        hook.write_text('#!/bin/sh\nid -u "$AZURE_ADMIN_USER"\n')
+        hook.chmod(0o755)
+        for key in root.glob("etc/ssh/ssh_host_*"):
+            key.unlink()
+        first = run(root, [*LAUNCH, "--medium=/srv/medium"])
+        again = run(root, [*LAUNCH, "--medium=none"])
+        shadow = (root / "etc/shadow").read_text()
+        keys = root / "home/azureuser/.ssh/authorized_keys"
+        return {
+            "status": first.status,
+            "said": first.stderr,
+            "again": again.stderr,
+            "ready": bool(lab.fabric.ledger.ready),
+            "findings": [finding.message for finding in lab.fabric.ledger.findings],
+            "shadow": next((line for line in shadow.splitlines() if line.startswith("azureuser:")), ""),
+            "passwd": (root / "etc/passwd").read_text(),
+            "group": (root / "etc/group").read_text(),
+            "keys": keys.read_text(),
+            "keys_owner": keys.stat().st_uid,
+            "ran": (root / "home/azureuser/ran").exists(),
+            "host_keys": sorted(path.name for path in root.glob("etc/ssh/ssh_host_*_key")),
+            "hostname": subprocess.run(["uname", "-n"], capture_output=True, text=True, check=True).stdout.strip(),
+            "sudo": run(root, ["/usr/sbin/visudo", "-c"]).stderr,
+            "sshd": run(root, ["/usr/sbin/sshd", "-T"]).stderr,
+        }
+
+
+def imports(suite: str) -> dict[str, Any]:
+    """Whether the tree's python3-minimal has every module that the program may ever import."""
+    names = set()
+    for node in ast.walk(ast.parse((GUEST / "provision.py").read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    with Lab() as lab, lab.tree(debian(suite)) as root:
+        code = "import sys\nfor name in sys.argv[1:]: __import__(name)"
+        tried = run(root, ["/usr/bin/python3", "-I", "-S", "-c", code, *sorted(names)])
+        full = run(root, ["/usr/bin/python3", "-I", "-S", "-c", "import http.client"])
+        return {"status": tried.status, "said": tried.stderr, "names": sorted(names), "minimal": full.status != 0}
+
+
+def writes(suite: str) -> dict[str, Any]:
+    """Every path that a first boot changes in the tree, as the overlay's upper layer shows it."""
+    with Lab(RICH) as lab, lab.tree(debian(suite)) as root:
+        lab.install(root)
+        (root / "srv/medium").mkdir()
+        (root / "srv/medium/ovf-env.xml").write_text(ovf_env(RICH))
+        (root / "var/lib/hyperv").mkdir()
+        before = _snapshot(root)
+        done = run(root, [*LAUNCH, "--medium=/srv/medium"])
+        after = _snapshot(root)
+        changed = [path for path in sorted({*before, *after}) if before.get(path) != after.get(path)]
+        return {"status": done.status, "said": done.stderr, "changed": changed}
+
+
+def _snapshot(root: Path) -> dict[str, tuple[int, ...]]:
+    """Files and links with their inode, size and time of change; folders are not followed into /proc and /dev."""
+    upper = root.parent / "upper"
+    found = {}
+    for path in upper.rglob("*"):
+        name = "/" + str(path.relative_to(upper))
+        if path.is_symlink() or not path.is_dir():
+            status = path.lstat()
+            found[name] = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode)
+    return found
+
+
+def counts(suite: str) -> dict[str, Any]:
+    """R7: how many programs a plain first boot starts, and how often it and they sync."""
+    with Lab(PLAIN) as lab, lab.tree(debian(suite)) as root:
+        lab.install(root)
+        log = root.parent / "strace"
+        strace = ["strace", "-f", "-qq", "-o", str(log), "-e", "trace=execve,fsync,fdatasync,sync,syncfs"]
+        words = [*strace, "chroot", str(root), *LAUNCH]
+        done = subprocess.run(words, env={"PATH": PATH}, capture_output=True, text=True, check=False)
+        calls = re.findall(r"^(\d+) +(\w+)\((.*)$", log.read_text(), re.MULTILINE)
+        main = calls[0][0]
+        execs = [what for pid, name, what in calls if name == "execve" and "= 0" in what][2:]  # chroot, python3
+        syncs = Counter((name, "own" if pid == main else "children") for pid, name, _ in calls if name != "execve")
+        return {
+            "status": done.returncode,
+            "said": done.stderr,
+            "execs": execs,
+            "fsyncs": sum(number for (name, _), number in syncs.items() if name == "fsync"),
+            "own_fsyncs": syncs[("fsync", "own")],
+            "others": sum(number for (name, _), number in syncs.items() if name != "fsync"),
+        }
+
+
+if __name__ == "__main__":
+    scene, suite = sys.argv[1:]
+    json.dump(
+        {"everything": everything, "imports": imports, "writes": writes, "counts": counts}[scene](suite), sys.stdout
+    )

@@ -1,0 +1,89 @@
+"""The program in real python3-minimal trees of Debian, as root, with the real tools, at Azure's real addresses."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.lab import GUEST, command
+
+Need = Callable[..., None]
+SUITES = ["bullseye", "bookworm", "trixie"]
+ROOT = Path(__file__).parents[2]
+
+
+def _scene(need: Need, scene: str, suite: str) -> dict[str, Any]:
+    need("tool:mmdebstrap", "tool:unshare", "tool:zstd", "tool:ip")
+    # the tree is built outside, where there is a network; the scene has none
+    build = f"from bench.lab import debian; debian({suite!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=ROOT, check=True)
+    words = command([sys.executable, "-m", "tests.guest.inside", scene, suite])
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    seen: dict[str, Any] = json.loads(done.stdout)
+    return seen
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_first_boot_with_everything(need: Need, suite: str) -> None:
+    seen = _scene(need, "everything", suite)
+    assert seen["status"] == 0 and seen["ready"], seen["said"]
+    assert "Provisioned vm1 in" in seen["said"]
+    assert "nothing to do" in seen["again"]
+    assert not [message for message in seen["findings"] if "again" not in message], seen["findings"]
+    assert re.search(r"^azureuser:x:1000:1000:.*:/home/azureuser:/bin/bash$", seen["passwd"], re.MULTILINE)
+    assert re.search(r"^sudo:.*azureuser", seen["group"], re.MULTILINE)
+    assert re.match(r"azureuser:\$(y|6)\$", seen["shadow"]), "hashed by the distribution's own policy"
+    assert (seen["keys"].count("ssh-ed25519"), seen["keys_owner"]) == (1, 1000)
+    assert seen["ran"], "custom data ran"
+    assert "\n1000\n" in seen["said"], "the hook's output is in the log"
+    assert seen["host_keys"] == ["ssh_host_ecdsa_key", "ssh_host_ed25519_key", "ssh_host_rsa_key"]
+    assert seen["hostname"] == "vm1"
+    assert "parsed OK" in seen["sudo"]
+    assert "passwordauthentication yes" in seen["sshd"]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("suite", SUITES)
+def test_no_module_is_missing_on_any_path(need: Need, suite: str) -> None:
+    seen = _scene(need, "imports", suite)
+    assert seen["status"] == 0, seen["said"]
+    assert {"posix", "_socket", "pyexpat", "hashlib"} <= set(seen["names"])
+    assert seen["minimal"], "the tree must be one where http.client is missing"
+
+
+def _patterns() -> list[re.Pattern[str]]:
+    """The [[runtime]] rows of install.toml as expressions: {a,b}, * within a name, ** across folders."""
+    rows = tomllib.loads((GUEST / "install.toml").read_text())["runtime"]
+    patterns = []
+    for row in rows:
+        text = re.escape(row["path"]).replace(r"\{", "(?:").replace(r"\}", ")").replace(",", "|")
+        patterns.append(re.compile(text.replace(r"\*\*", ".*").replace(r"\*", "[^/]*") + "$"))
+    return patterns
+
+
+@pytest.mark.timeout(400)
+def test_a_run_writes_nothing_that_is_not_listed(need: Need) -> None:
+    seen = _scene(need, "writes", "bookworm")
+    assert seen["status"] == 0, seen["said"]
+    assert len(seen["changed"]) > 12, "the scene must show what a run writes"
+    patterns = _patterns()
+    unlisted = [path for path in seen["changed"] if not any(pattern.match(path) for pattern in patterns)]
+    assert not unlisted
+
+
+@pytest.mark.timeout(400)
+def test_a_plain_first_boot_starts_two_programs_and_syncs_what_it_must(need: Need) -> None:
+    need("tool:strace")
+    seen = _scene(need, "counts", "bookworm")
+    assert seen["status"] == 0, seen["said"]
+    assert [re.findall(r"[\w-]+", line)[2] for line in seen["execs"]] == ["useradd", "visudo"], seen["execs"]
+    assert seen["own_fsyncs"] <= 11
+    assert seen["fsyncs"] <= 24
