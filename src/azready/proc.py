@@ -94,6 +94,18 @@ def run(
     return result
 
 
+def run_bytes(argv: Sequence[str | Path], stdin: bytes) -> bytes:
+    """Run a filter: `stdin` in, its stdout out, both as bytes. Raises CommandFailed, and Failure if it cannot start."""
+    words = tuple(str(word) for word in argv)
+    try:
+        done = subprocess.run(words, input=stdin, capture_output=True, check=False)
+    except OSError as error:
+        raise Failure(f"{words[0]} cannot be started: {error.strerror}") from error
+    if done.returncode != 0:
+        raise CommandFailed(Completed(words, done.returncode, "", done.stderr.decode(errors="replace")))
+    return done.stdout
+
+
 def spawn(
     argv: Sequence[str | Path],
     *,

@@ -1,0 +1,94 @@
+"""Reading what may not be there: the few shapes that every reader of an image's files needs."""
+
+from collections.abc import Iterable, Iterator
+
+from azready.image.targets import Files, Stat
+
+
+def text_of(files: Files, path: str) -> str | None:
+    """The text of a file, or None when there is none (a folder there, a link that leads nowhere)."""
+    try:
+        return files.read_text(path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
+def names_in(files: Files, path: str) -> list[str]:
+    """The names in a folder; none when there is no such folder."""
+    try:
+        return files.listdir(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def stat_of(files: Files, path: str) -> Stat | None:
+    """Of what a path leads to, or None."""
+    try:
+        return files.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def lstat_of(files: Files, path: str) -> Stat | None:
+    """Of the path itself, which may be a link that leads nowhere, or None."""
+    try:
+        return files.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def first_there(files: Files, paths: Iterable[str]) -> str | None:
+    """The first path that exists."""
+    return next((path for path in paths if files.exists(path)), None)
+
+
+def layered(files: Files, folders: Iterable[str], suffix: str) -> list[str]:
+    """Files named *SUFFIX in folders that overlay each other, the first folder winning, sorted by name.
+
+    As systemd, modprobe and udev read their `etc` `run` `usr/lib` folders.
+    """
+    chosen: dict[str, str] = {}
+    for folder in folders:
+        for name in names_in(files, folder):
+            if name.endswith(suffix) and not name.startswith("."):
+                chosen.setdefault(name, f"{folder}/{name}")
+    return [chosen[name] for name in sorted(chosen)]
+
+
+def numbered(text: str, comments: str = "#") -> Iterator[tuple[int, str]]:
+    """The lines that say something, stripped, with their numbers from 1; blank lines and comments are left out."""
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if stripped and stripped[0] not in comments:
+            yield number, stripped
+
+
+def sections(text: str) -> Iterator[tuple[str, str, str, int]]:
+    """An INI-like file as (section, key, value, line number): systemd's, NetworkManager's; keys may repeat."""
+    section = ""
+    for number, line in numbered(text, "#;"):
+        if line.startswith("[") and line.endswith("]"):
+            section = line[1:-1]
+        else:
+            key, equals, value = line.partition("=")
+            if equals:
+                yield section, key.strip(), value.strip(), number
+
+
+def shell_values(text: str) -> dict[str, str]:
+    """The assignments of a shell-like file (etc/default/*, ifcfg-*): the last one wins, one layer of quotes removed."""
+    values = {}
+    for _, line in numbered(text):
+        key, equals, value = line.removeprefix("export ").partition("=")
+        if equals and key.strip().isidentifier():
+            values[key.strip()] = unquoted(value)
+    return values
+
+
+def unquoted(value: str) -> str:
+    """Without the quotes around it, or without a trailing comment where there are none."""
+    value = value.strip()
+    if value[:1] in ("'", '"'):
+        end = value.find(value[0], 1)
+        return value[1:end] if end > 0 else value[1:]
+    return value.partition(" #")[0].strip()

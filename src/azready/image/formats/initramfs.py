@@ -1,0 +1,228 @@
+"""Listing an initramfs without running anything.
+
+The kernel's "initramfs buffer format": any number of cpio archives in "new ASCII" form (magic 070701, or 070702
+with checksums), each plain or compressed, with zero bytes between them. dracut and initramfs-tools put an
+uncompressed archive with CPU microcode first, newer initramfs-tools another one with compressed modules.
+Source: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst.
+"""
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import zstandard
+
+from azready import proc
+from azready.errors import Failure
+
+HEADER = 110
+TRAILER = "TRAILER!!!"
+CHUNK = 1 << 20
+LONGEST_NAME = 4096
+LARGEST = 8 << 30
+"""More unpacked bytes than this is no initramfs but a mistake or an attack."""
+
+
+class BrokenInitramfs(Failure):
+    """The file is not a sequence of cpio archives, or is cut short."""
+
+
+@dataclass(frozen=True)
+class Initramfs:
+    """Every path in the archives, without leading `/` or `./`, and the bytes of the few that were wanted."""
+
+    names: frozenset[str]
+    contents: Mapping[str, bytes]
+    compression: str
+    """Of the last archive: `none`, `gzip`, `zstd` …"""
+
+    def modules(self) -> frozenset[str]:
+        """Names of the kernel modules in it, `-` written as `_`: `hv_vmbus`, `nvme_core`."""
+        files = (name.rpartition("/")[2] for name in self.names if ".ko" in name)
+        return frozenset(file.partition(".ko")[0].replace("-", "_") for file in files)
+
+
+class _Decompressor(Protocol):
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    @property
+    def eof(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class _Format:
+    name: str
+    magic: bytes
+    open: Callable[[], _Decompressor]
+
+
+_STREAMED = (
+    _Format("gzip", b"\x1f\x8b", lambda: zlib.decompressobj(wbits=31)),
+    _Format("zstd", b"\x28\xb5\x2f\xfd", lambda: zstandard.ZstdDecompressor().decompressobj()),
+    _Format("xz", b"\xfd7zXZ\x00", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ)),
+    _Format("lzma", b"\x5d\x00\x00", lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE)),
+    _Format("bzip2", b"BZh", lambda: bz2.BZ2Decompressor()),
+)
+_BY_COMMAND = ((b"\x02\x21\x4c\x18", "lz4", "lz4"), (b"\x89LZO\x00", "lzop", "lzop"))
+_CPIO = (b"070701", b"070702")
+
+
+def list_initramfs(data: bytes, want: Callable[[str], bool] = lambda name: False) -> Initramfs:
+    """List the archives in `data`; keep the bytes of the regular files whose name `want` accepts.
+
+    Raises BrokenInitramfs, and Failure where an lz4 or lzo archive needs a program that is not installed.
+    """
+    names: set[str] = set()
+    contents: dict[str, bytes] = {}
+    compression = "none"
+    rest = memoryview(data)
+    while (rest := _skip_zeros(rest)).nbytes:
+        if bytes(rest[:6]) in _CPIO:
+            source = _Source(iter((bytes(rest),)))
+            _read_archive(source, names, contents, want)
+            rest = rest[source.taken :]
+            continue
+        compression, chunks, remainder = _open_compressed(rest)
+        source = _Source(chunks)
+        while source.skip_zeros():
+            _read_archive(source, names, contents, want)
+        rest = memoryview(remainder())
+    if not names:
+        raise BrokenInitramfs("the initramfs holds no cpio archive")
+    return Initramfs(frozenset(names), contents, compression)
+
+
+def _skip_zeros(data: memoryview) -> memoryview:
+    at = 0
+    while at < len(data):
+        block = bytes(data[at : at + CHUNK])
+        stripped = block.lstrip(b"\0")
+        if stripped:
+            return data[at + len(block) - len(stripped) :]
+        at += len(block)
+    return data[len(data) :]
+
+
+def _open_compressed(data: memoryview) -> tuple[str, Iterator[bytes], Callable[[], bytes]]:
+    """Say how `data` is compressed; give its unpacked chunks, and afterwards what follows the compressed part."""
+    for format in _STREAMED:
+        if bytes(data[: len(format.magic)]) == format.magic:
+            stream = _Stream(format, data)
+            return format.name, stream.chunks(), stream.remainder
+    for magic, tool, package in _BY_COMMAND:
+        if bytes(data[: len(magic)]) == magic:
+            unpacked = proc.run_bytes([proc.find_tool(tool, package), "-dc"], stdin=bytes(data))
+            return tool, iter((unpacked,)), lambda: b""
+    raise BrokenInitramfs(f"unknown compression of the initramfs (it begins with {bytes(data[:6]).hex()})")
+
+
+class _Stream:
+    def __init__(self, format: _Format, data: memoryview) -> None:
+        self._format = format
+        self._data = data
+        self._rest = b""
+
+    def chunks(self) -> Iterator[bytes]:
+        decompressor = self._format.open()
+        data = self._data
+        try:
+            for at in range(0, len(data), CHUNK):
+                piece = bytes(data[at : at + CHUNK])
+                yield decompressor.decompress(piece)
+                if decompressor.eof:
+                    self._rest = decompressor.unused_data + bytes(data[at + len(piece) :])
+                    return
+        except (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError) as error:
+            raise BrokenInitramfs(f"the {self._format.name} part of the initramfs is broken: {error}") from error
+
+    def remainder(self) -> bytes:
+        return self._rest
+
+
+class _Source:
+    """Bytes from chunks, read from front to back."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._block = b""
+        self._at = 0
+        self.taken = 0
+
+    def _fill(self) -> bool:
+        for block in self._chunks:
+            if block:
+                self._block, self._at = block, 0
+                return True
+        return False
+
+    def read(self, length: int) -> bytes:
+        if len(self._block) - self._at >= length:
+            self._at += length
+            self.taken += length
+            return self._block[self._at - length : self._at]
+        parts = []
+        missing = length
+        while missing:
+            if self._at == len(self._block) and not self._fill():
+                raise BrokenInitramfs("the initramfs is cut short")
+            part = self._block[self._at : self._at + missing]
+            self._at += len(part)
+            missing -= len(part)
+            parts.append(part)
+        self.taken += length
+        return b"".join(parts)
+
+    def skip(self, length: int) -> None:
+        self.taken += length
+        while length:
+            if self._at == len(self._block) and not self._fill():
+                raise BrokenInitramfs("the initramfs is cut short")
+            step = min(length, len(self._block) - self._at)
+            self._at += step
+            length -= step
+        if self.taken > LARGEST:
+            raise BrokenInitramfs("the initramfs unpacks to more than 8 GiB")
+
+    def skip_zeros(self) -> bool:
+        """Go to the next byte that is not zero; say whether there is one."""
+        while True:
+            if self._at == len(self._block) and not self._fill():
+                return False
+            rest = self._block[self._at :]
+            stripped = rest.lstrip(b"\0")
+            self.taken += len(rest) - len(stripped)
+            self._at += len(rest) - len(stripped)
+            if stripped:
+                return True
+
+
+def _read_archive(
+    source: _Source, names: set[str], contents: dict[str, bytes], want: Callable[[str], bool]
+) -> None:
+    while True:
+        header = source.read(HEADER)
+        if header[:6] not in _CPIO:
+            raise BrokenInitramfs(f"no cpio header where one must be (found {header[:6]!r})")
+        try:
+            mode, size, length = (int(header[at : at + 8], 16) for at in (14, 54, 94))
+        except ValueError as error:
+            raise BrokenInitramfs("a cpio header holds a number that is none") from error
+        if length > LONGEST_NAME:
+            raise BrokenInitramfs("a cpio header holds an impossible name")
+        name = source.read(length).rstrip(b"\0").decode(errors="replace").removeprefix("./").lstrip("/")
+        source.skip(-(HEADER + length) % 4)
+        if name == TRAILER:
+            return
+        if name and name != ".":
+            names.add(name)
+        if size and mode & 0o170000 == 0o100000 and want(name):
+            contents[name] = source.read(size)
+        else:
+            source.skip(size)
+        source.skip(-size % 4)
