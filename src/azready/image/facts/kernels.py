@@ -1,6 +1,7 @@
 """The kernels of an image: their modules, what is built in, and the initramfs that goes with each."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -44,7 +45,7 @@ _INITRAMFS = (
 _CONFIGS = ("boot/config-{k}", "usr/lib/modules/{k}/config", "lib/modules/{k}/config", "usr/boot/config-{k}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """One kernel; `default` is the one that boots unless somebody chooses. Paths are empty where there is no file."""
 
@@ -91,8 +92,8 @@ def _wanted(name: str) -> bool:
     return name.endswith("etc/machine-id") or ("modprobe.d/" in name and name.endswith(".conf"))
 
 
-def gather_kernels(files: Files, default_image: str = "") -> tuple[Kernel, ...]:
-    """Every kernel with modules in the tree, the newest last; `default_image` is the path that the boot loader names."""
+def gather_kernels(files: Files, default_image: str, unified: Mapping[str, Uki]) -> tuple[Kernel, ...]:
+    """Every kernel with modules in the tree, the newest last; `default_image` is what the boot loader starts."""
     folder = first_there(files, _MODULE_FOLDERS)
     versions = [name for name in names_in(files, folder or "") if files.exists(f"{folder}/{name}/modules.dep")]
     versions.sort(key=version_key)
@@ -103,7 +104,6 @@ def gather_kernels(files: Files, default_image: str = "") -> tuple[Kernel, ...]:
     named = [version for version, image in kernels if image and _same_file(default_image, image)]
     bootable = [version for version, image in kernels if image]
     default = (named or bootable or versions)[-1:]
-    unified = gather_ukis(files)
     return tuple(
         _kernel(files, f"{folder}/{version}", version, image, version in default, unified.get(version))
         for version, image in kernels

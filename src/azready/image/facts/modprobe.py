@@ -28,7 +28,7 @@ class Ban:
 
 def gather_bans(files: Files, entries: Iterable[BootEntry]) -> tuple[Ban, ...]:
     """All bans of the image, those on the command lines among them."""
-    bans = []
+    bans: list[Ban] = []
     for path in layered(files, FOLDERS, ".conf"):
         bans += parse_bans(text_of(files, path) or "", path)
     for entry in entries:

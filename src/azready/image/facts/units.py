@@ -100,7 +100,7 @@ def gather_units(files: Files) -> Units:
     installed: dict[str, str] = {}
     wanted: dict[str, list[str]] = {}
     masked = set()
-    aliases = {}
+    aliases: dict[str, str] = {}
     for folder in SYSTEM_FOLDERS:
         for name in names_in(files, folder):
             path = f"{folder}/{name}"

@@ -202,9 +202,7 @@ class _Source:
                 return True
 
 
-def _read_archive(
-    source: _Source, names: set[str], contents: dict[str, bytes], want: Callable[[str], bool]
-) -> None:
+def _read_archive(source: _Source, names: set[str], contents: dict[str, bytes], want: Callable[[str], bool]) -> None:
     while True:
         header = source.read(HEADER)
         if header[:6] not in _CPIO:

@@ -59,7 +59,7 @@ def _parse(data: bytes) -> Program:
     if entries > _CERTIFICATE_TABLE:
         at, size = struct.unpack_from("<II", data, directories + 8 * _CERTIFICATE_TABLE)
         signature = data[at : at + size] if at and size else b""
-    sections = {}
+    sections: dict[str, bytes] = {}
     for index in range(count):
         entry = optional + optional_size + 40 * index
         name = data[entry : entry + 8].rstrip(b"\0").decode("ascii")
@@ -77,6 +77,4 @@ def read_uki(data: bytes, path: str) -> Uki:
     def text(name: str) -> str:
         return program.sections.get(name, b"").rstrip(b"\0\n").decode(errors="replace")
 
-    return Uki(
-        path, text(".uname"), text(".cmdline"), program.sections.get(".initrd", b""), bool(program.signature)
-    )
+    return Uki(path, text(".uname"), text(".cmdline"), program.sections.get(".initrd", b""), bool(program.signature))

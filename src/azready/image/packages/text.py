@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from azready.image.packages import Reader
 
@@ -23,9 +24,7 @@ def read_dpkg_fragments(files: Reader, path: str) -> dict[str, str]:
     versions = {}
     for name in files.listdir(path):
         if not name.endswith(".md5sums"):
-            fields = _fields(
-                files.read_bytes(f"{path}/{name}").decode(errors="replace"), ": ", ("Package", "Version")
-            )
+            fields = _fields(files.read_bytes(f"{path}/{name}").decode(errors="replace"), ": ", ("Package", "Version"))
             if "Package" in fields:
                 versions[fields["Package"]] = fields.get("Version", "")
     return versions
@@ -42,7 +41,7 @@ def read_apk(files: Reader, path: str) -> dict[str, str]:
 
 
 def _fields(stanza: str, separator: str, wanted: tuple[str, ...]) -> dict[str, str]:
-    fields = {}
+    fields: dict[str, str] = {}
     for line in stanza.splitlines():
         key, found, value = line.partition(separator)
         if found and key in wanted:
@@ -57,7 +56,7 @@ def read_pacman(files: Reader, path: str) -> dict[str, str]:
         if not files.exists(f"{path}/{folder}/desc"):
             continue
         lines = files.read_bytes(f"{path}/{folder}/desc").decode(errors="replace").splitlines()
-        sections = dict(zip(lines, lines[1:], strict=False))
+        sections = dict(pairwise(lines))
         if "%NAME%" not in sections:
             raise ValueError(f"{folder}/desc has no %NAME%")
         versions[sections["%NAME%"]] = sections.get("%VERSION%", "")

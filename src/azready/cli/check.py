@@ -1,0 +1,138 @@
+"""`azready check TARGET`: every requirement of Azure, offline, in seconds."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from azready.errors import UsageFailure
+
+if TYPE_CHECKING:
+    from azready.image.waivers import Waiver
+
+
+class Format(StrEnum):
+    """How answers are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    JUNIT = "junit"
+
+
+class FailOn(StrEnum):
+    """The least grave finding that makes the exit code 1."""
+
+    FATAL = "fatal"
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class ProfileName(StrEnum):
+    """What the image is meant for."""
+
+    AZURE = "azure"
+    NVME = "nvme"
+    TRUSTED_LAUNCH = "trusted-launch"
+    MARKETPLACE = "marketplace"
+
+
+_TARGET = "/ (this machine), a root tree, a disk file, or ssh://[user@]host[:port]."
+Profiles = Annotated[
+    list[ProfileName], typer.Option("--profile", "-p", help="What the image is meant for; repeatable.")
+]
+Only = Annotated[
+    list[str], typer.Option("--only", help="Ask only these: a rule's id, or an area's letter; repeatable.")
+]
+SkipIds = Annotated[list[str], typer.Option("--skip", help="Leave these out; repeatable.")]
+Waivers = Annotated[Path | None, typer.Option("--waivers", help="A TOML file of accepted findings, with reasons.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("check")(check)
+
+
+def check(
+    target: Annotated[str, typer.Argument(help=_TARGET)] = "",
+    profile: Profiles = [ProfileName.AZURE],  # noqa: B006 (Typer copies it)
+    only: Only = [],  # noqa: B006
+    skip: SkipIds = [],  # noqa: B006
+    waivers: Waivers = None,
+    before_generalize: Annotated[
+        bool, typer.Option("--before-generalize", help="Leave out what `azready generalize` will mend.")
+    ] = False,
+    fail_on: Annotated[FailOn, typer.Option(help="The least grave finding that makes the exit code 1.")] = FailOn.ERROR,
+    output: Annotated[
+        Format, typer.Option("--format", "--output", "-o", help="How answers are printed.")
+    ] = Format.TEXT,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what passed, and what was skipped.")] = False,
+    explain: Annotated[str, typer.Option("--explain", metavar="ID", help="Say what a rule wants and why.")] = "",
+    list_rules: Annotated[bool, typer.Option("--list", help="Print every rule, one a line.")] = False,
+) -> None:
+    """Check an image against everything that Azure wants of it. Changes nothing, needs no subscription.
+
+    Exit codes: 0 nothing at or above --fail-on; 1 such a finding; 2 wrong usage; 3 could not look.
+    """
+    from azready.image import explain as pages
+
+    if list_rules:
+        print(pages.table())
+        return
+    if explain:
+        print(pages.page(explain.upper()))
+        return
+    if not target:
+        raise UsageFailure("check wants a target", "azready check / or a directory, a disk file, ssh://user@host")
+    _check(target, profile, only, skip, waivers, before_generalize, fail_on, output, verbose)
+
+
+def _check(
+    target: str,
+    profile: list[ProfileName],
+    only: list[str],
+    skip: list[str],
+    waivers: Path | None,
+    before_generalize: bool,
+    fail_on: FailOn,
+    output: Format,
+    verbose: bool,
+) -> None:
+    from azready.image import check as asking
+    from azready.image import report
+    from azready.image.looking import look
+    from azready.image.rules import RULES
+    from azready.image.rules.model import Profile, Severity
+
+    choice = asking.Choice(
+        frozenset(Profile(each.value) for each in profile),
+        frozenset(each.upper() for each in only),
+        frozenset(each.upper() for each in skip),
+        read_waivers(waivers),
+        sealing=not before_generalize,
+    )
+    threshold = Severity[fail_on.name]
+    with look(target) as facts:
+        results = asking.check(facts, RULES, choice)
+    match output:
+        case Format.TEXT:
+            print(report.as_text(results, target, verbose))
+        case Format.JSON:
+            print(report.as_json(results, target))
+        case Format.JUNIT:
+            print(report.as_junit(results, target, threshold))
+    raise typer.Exit(asking.exit_code(results, threshold))
+
+
+def read_waivers(path: Path | None) -> tuple["Waiver", ...]:
+    """The waivers of a file; none without one. Raises UsageFailure."""
+    from azready.image.waivers import parse_waivers
+
+    if path is None:
+        return ()
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise UsageFailure(f"{path}: {error.strerror}", "name a waiver file that can be read") from error
+    return parse_waivers(text, str(path))

@@ -1,0 +1,146 @@
+"""What is known about an image: gathered when a rule first asks, read once, only read.
+
+`Facts` is the one value that every rule is a function of. Each attribute is computed by a module of this package from
+the files of a root, or from a disk file; what cannot be read raises OSError or Failure, which `check` reports as
+"could not look".
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from azready.image.agents import Leftover, leftovers
+from azready.image.distros import Distro, parse_os_release
+from azready.image.facts.cmdline import BootEntry, gather_boot_entries
+from azready.image.facts.disk import Disk
+from azready.image.facts.kernels import Kernel, gather_kernels, gather_ukis
+from azready.image.facts.modprobe import Ban, gather_bans
+from azready.image.facts.mounts import Mount, parse_fstab
+from azready.image.facts.network import Network, gather_network
+from azready.image.facts.reading import first_there, layered, text_of
+from azready.image.facts.sshd import Sshd, gather_sshd
+from azready.image.facts.units import Units, gather_units
+from azready.image.facts.users import Users, gather_users
+from azready.image.formats.uki import Uki
+from azready.image.packages import Packages, read_packages
+from azready.image.targets import Files
+
+OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
+UDEV_FOLDERS = (
+    "etc/udev/rules.d",
+    "run/udev/rules.d",
+    "usr/local/lib/udev/rules.d",
+    "usr/lib/udev/rules.d",
+    "lib/udev/rules.d",
+)
+_PROGRAMS = ("usr/bin", "usr/sbin", "bin", "sbin", "usr/local/bin", "usr/local/sbin")
+_ELF_MACHINES = {62: "x86_64", 183: "aarch64", 3: "i686", 40: "arm", 243: "riscv64"}
+
+
+@dataclass(eq=False)
+class Facts:
+    """The facts of one image. `live`: its services are running now; `disk` is None unless it is a disk file."""
+
+    files: Files
+    live: bool = False
+    disk: Disk | None = None
+
+    def text(self, path: str) -> str | None:
+        """A file's text, None when there is none; each file is read once."""
+        if path not in self._texts:
+            self._texts[path] = text_of(self.files, path)
+        return self._texts[path]
+
+    @cached_property
+    def _texts(self) -> dict[str, str | None]:
+        return {}
+
+    @cached_property
+    def distro(self) -> Distro:
+        """From os-release; an empty one where there is none."""
+        path = first_there(self.files, OS_RELEASE)
+        return parse_os_release((path and self.text(path)) or "")
+
+    @cached_property
+    def packages(self) -> Packages:
+        """From the package manager's database."""
+        return read_packages(self.files)
+
+    @cached_property
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """Everything that a provisioning agent left."""
+        return tuple(leftovers(self.files, self.packages.versions))
+
+    @cached_property
+    def units(self) -> Units:
+        """systemd's units and OpenRC's services."""
+        return gather_units(self.files)
+
+    @cached_property
+    def systemd(self) -> bool:
+        """Whether systemd is what starts the image."""
+        return bool(first_there(self.files, ("usr/lib/systemd/systemd", "lib/systemd/systemd")))
+
+    @cached_property
+    def ukis(self) -> dict[str, Uki]:
+        """Unified kernel images, by kernel version."""
+        return gather_ukis(self.files)
+
+    @cached_property
+    def boot_entries(self) -> tuple[BootEntry, ...]:
+        """Every way to boot that is not a rescue; the default one first."""
+        entries = gather_boot_entries(self.files, self.ukis.values())
+        return tuple(entry for entry in entries if not entry.rescue)
+
+    @cached_property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """Kernels with modules, the newest last."""
+        named = self.boot_entries[0].kernel if self.boot_entries else ""
+        return gather_kernels(self.files, named, self.ukis)
+
+    @cached_property
+    def bans(self) -> tuple[Ban, ...]:
+        """Drivers that modprobe or the command line keeps out."""
+        return gather_bans(self.files, self.boot_entries)
+
+    @cached_property
+    def network(self) -> Network:
+        """Network stacks and profiles."""
+        return gather_network(self.files, self.units)
+
+    @cached_property
+    def sshd(self) -> Sshd | None:
+        """The ssh server's settings; None without OpenSSH."""
+        return gather_sshd(self.files)
+
+    @cached_property
+    def users(self) -> Users:
+        """Accounts, passwords, groups."""
+        return gather_users(self.files)
+
+    @cached_property
+    def mounts(self) -> tuple[Mount, ...]:
+        """The lines of fstab."""
+        return tuple(parse_fstab(self.text("etc/fstab") or ""))
+
+    @cached_property
+    def architecture(self) -> str:
+        """Of the user land: `x86_64`, `aarch64`, or what else the shell is made for; empty when unknown."""
+        path = self.program("sh") or self.program("true")
+        head = self.files.read_head(path, 20) if path else b""
+        if head[:4] != b"\x7fELF":
+            return ""
+        return _ELF_MACHINES.get(int.from_bytes(head[18:20], "little"), "unknown")
+
+    @cached_property
+    def udev_rules(self) -> dict[str, str]:
+        """Every udev rules file that counts: path to text."""
+        return {path: self.text(path) or "" for path in layered(self.files, UDEV_FOLDERS, ".rules")}
+
+    def program(self, name: str) -> str:
+        """The path of a program in the usual folders, or an empty text."""
+        return first_there(self.files, (f"{folder}/{name}" for folder in _PROGRAMS)) or ""
+
+    def homes(self) -> tuple[str, ...]:
+        """The homes of everybody who can log in, relative to the root; those that are there."""
+        paths = {account.home.strip("/") for account in self.users.who_log_in()} | {"root"}
+        return tuple(path for path in sorted(paths) if path and self.files.exists(path))

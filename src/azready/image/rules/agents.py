@@ -1,0 +1,75 @@
+"""P04 and P18: provisioning agents and their leftovers, by the search of `azready.image.agents`."""
+
+from collections.abc import Iterator, Sequence
+
+from azready.image.actions import Action
+from azready.image.agents import Leftover
+from azready.image.facts import Facts
+from azready.image.rules.asking import there
+from azready.image.rules.fixes import remove
+from azready.image.rules.model import Finding, Severity, Stage, rule
+
+STATE = frozenset({"state", "log", "network configuration", "sudo rule", "lines in", "firewall rules in", "line in"})
+"""What sealing wipes even where the agent itself stays."""
+
+
+def _packaged(facts: Facts) -> list[Leftover]:
+    return [each for each in facts.leftovers if not each.path]
+
+
+@rule(
+    "P04",
+    "no provisioning agent is installed",
+    why="Two provisioners race for the same VM: both make the user, both report, and waagent waits for a cloud-init "
+    "that is "
+    "gone.",
+    mend="azready prepare removes agents completely",
+    sources="NOAG DIS WALA",
+    severity=Severity.ERROR,
+)
+def no_agents(facts: Facts) -> Iterator[Finding]:
+    for each in _packaged(facts):
+        yield Finding(f"{each.agent}: {each.what}")
+    for each in facts.leftovers:
+        if each.path and each.what not in STATE:
+            grave = Severity.WARNING if each.what in ("configuration", "empty folder", "unit state") else None
+            yield Finding(f"{each.agent}: {each.what}", each.path, severity=grave)
+
+
+def _wipe(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    paths = {finding.path for finding in findings}
+    for each in facts.leftovers:
+        if each.path in paths and each.what in STATE:
+            yield from each.remedy
+
+
+@rule(
+    "G07",
+    "no agent's state, log or generated configuration is left",
+    why="An agent that finds its old state does not provision the clone; the copies of ovf-env.xml and goal states in "
+    "it hold "
+    "keys and certificates.",
+    mend="azready generalize removes it",
+    sources="WALA CI AI",
+    severity=Severity.ERROR,
+    fix=_wipe,
+    stage=Stage.WIPE,
+)
+def no_agent_state(facts: Facts) -> Iterator[Finding]:
+    for each in facts.leftovers:
+        if each.path and each.what in STATE:
+            yield Finding(f"{each.agent}: {each.what}", each.path)
+
+
+@rule(
+    "P18",
+    "nothing of VM extensions is left",
+    why="Extensions keep protected settings and tokens beside their programs; a clone must not have them.",
+    mend="azready generalize removes it",
+    sources="WALA",
+    severity=Severity.ERROR,
+    fix=remove,
+    stage=Stage.WIPE,
+)
+def no_extensions(facts: Facts) -> Iterator[Finding]:
+    yield from there(facts, "etc/opt/omi", "var/opt/{microsoft,omi,azure}*", "opt/microsoft/omsagent", "var/log/azure")

@@ -1,0 +1,66 @@
+"""What several rules need of the facts, or a Skip that says why they have nothing to say."""
+
+import re
+
+from azready.image.facts import Facts
+from azready.image.facts.cmdline import BootEntry
+from azready.image.facts.disk import Disk
+from azready.image.facts.kernels import Kernel
+from azready.image.facts.sshd import Sshd
+from azready.image.rules.model import Finding, Skip
+
+
+def the_kernels(facts: Facts) -> tuple[Kernel, ...]:
+    """The kernels, the default one among them."""
+    if not facts.kernels:
+        raise Skip("no kernel with modules in it")
+    return facts.kernels
+
+
+def the_default_kernel(facts: Facts) -> Kernel:
+    """The kernel that boots."""
+    return next(kernel for kernel in the_kernels(facts) if kernel.default)
+
+
+def the_boot_entries(facts: Facts) -> tuple[BootEntry, ...]:
+    """The boot entries."""
+    if not facts.boot_entries:
+        raise Skip("no boot loader configuration in it")
+    return facts.boot_entries
+
+
+def the_disk(facts: Facts) -> Disk:
+    """The disk file."""
+    if facts.disk is None:
+        raise Skip("not a disk file")
+    return facts.disk
+
+
+def the_sshd(facts: Facts) -> Sshd:
+    """OpenSSH's settings."""
+    if facts.sshd is None:
+        raise Skip("OpenSSH's server is not installed")
+    return facts.sshd
+
+
+def needs_systemd(facts: Facts) -> None:
+    """Skip where another init starts the image."""
+    if not facts.systemd:
+        raise Skip("it has no systemd")
+
+
+def lines_with(facts: Facts, path: str, pattern: str) -> list[tuple[int, str]]:
+    """The lines of a file in which `pattern` (a regular expression) is found, with their numbers; comments count "
+    "not."""
+    expression = re.compile(pattern)
+    text = facts.text(path) or ""
+    return [
+        (number, line.strip())
+        for number, line in enumerate(text.splitlines(), 1)
+        if not line.lstrip().startswith(("#", ";")) and expression.search(line)
+    ]
+
+
+def there(facts: Facts, *patterns: str) -> list[Finding]:
+    """A finding for every path that matches: it is there, and ought not to be."""
+    return [Finding(f"/{path} is there", path) for pattern in patterns for path in facts.files.glob(pattern)]

@@ -1,0 +1,280 @@
+"""B01–B12 and B17: what the kernel is told, and the consoles."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from azready.image.actions import Action, Write
+from azready.image.facts import Facts
+from azready.image.facts.cmdline import BootEntry, grub_defaults
+from azready.image.rules.asking import needs_systemd, the_boot_entries
+from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
+
+_FOREIGN = (
+    (r"ds=nocloud|ds=(?!azure)|cloud-init=|ci\.ds=", "it points cloud-init to another cloud"),
+    (r"ignition\.platform\.id=(?!azure)", "Ignition would look for another platform"),
+    (r"ignition\.firstboot$|ignition\.config\.url=", "Ignition would look for a configuration"),
+    (r"console=(hvc|xvc|ttyAML|ttymxc|ttySAC)", "there is no such console on Azure"),
+    (r"autoinstall|inst\.ks=|ks=|preseed/|auto=true|netcfg/", "it is an installer's argument"),
+)
+_DEVICE_NAME = re.compile(r"(/dev/)?(sd[a-z]|vd[a-z]|xvd[a-z]|hd[a-z]|nvme\d+n\d+|mmcblk\d+)(p?\d+)?$")
+
+
+def _serial(facts: Facts) -> str:
+    return "ttyAMA0" if facts.architecture == "aarch64" else "ttyS0"
+
+
+def _first_lacking(facts: Facts, present: str) -> BootEntry | None:
+    """The first boot entry in which no argument matches `present`."""
+    pattern = re.compile(present)
+    entries = the_boot_entries(facts)
+    return next((entry for entry in entries if not any(pattern.match(arg) for arg in entry.args)), None)
+
+
+def _where_to_set(facts: Facts) -> str:
+    if any(entry.where.endswith(".efi") for entry in facts.boot_entries):
+        return "in the image's build (mkosi: KernelCommandLine=): it is part of the signed kernel image"
+    if facts.files.exists("etc/default/grub"):
+        return f"in GRUB_CMDLINE_LINUX of /etc/default/grub, then run {facts.distro.names.apply_grub}"
+    if facts.files.exists("etc/update-extlinux.conf"):
+        return "in default_kernel_opts of /etc/update-extlinux.conf, then run update-extlinux"
+    return "in /etc/kernel/cmdline, then run kernel-install (or the boot loader's own tool)"
+
+
+def _unwanted(facts: Facts, pattern: str, why: str, severity: Severity | None = None) -> Iterator[Finding]:
+    expression = re.compile(pattern)
+    seen = set()
+    for entry in the_boot_entries(facts):
+        for arg in entry.args:
+            if expression.match(arg) and arg not in seen:
+                seen.add(arg)
+                yield Finding(f"{arg}: {why}", entry.where, f"remove {arg} {_where_to_set(facts)}", severity)
+
+
+@rule(
+    "B01",
+    "the kernel's console is the serial port",
+    why="Boot diagnostics and the serial console show what comes out there; without it a failed boot says nothing at "
+    "all. "
+    "The last console= is where the system's own messages go.",
+    mend="add console=tty1 console=ttyS0,115200n8 (arm64: ttyAMA0) to the kernel command line",
+    sources="GEN CERT LISA",
+    severity=Severity.ERROR,
+)
+def serial_console(facts: Facts) -> Iterator[Finding]:
+    port = _serial(facts)
+    for entry in the_boot_entries(facts):
+        consoles = [value.split(",")[0] for value in entry.values("console")]
+        if port not in consoles:
+            mend = f"add console=tty1 console={port},115200n8 {_where_to_set(facts)}"
+            yield Finding(f"no console={port}", entry.where, mend)
+            return
+        if consoles[-1] != port:
+            mend = f"put console={port},115200n8 after console={consoles[-1]} {_where_to_set(facts)}"
+            yield Finding(f"console={port} is not the last one", entry.where, mend, Severity.INFO)
+            return
+
+
+@rule(
+    "B02",
+    "earlyprintk=ttyS0 is set",
+    why="The marketplace's parameter test asks for it; a kernel that dies early shows why. x86 only.",
+    mend="add earlyprintk=ttyS0 to the kernel command line",
+    sources="CERT GEN",
+    severity={Profile.AZURE: Severity.INFO, Profile.MARKETPLACE: Severity.WARNING},
+)
+def early_messages(facts: Facts) -> Iterator[Finding]:
+    if facts.architecture == "aarch64":
+        raise Skip("x86 only")
+    if entry := _first_lacking(facts, r"earlyprintk=(serial,)?ttyS0"):
+        yield Finding("no earlyprintk=ttyS0", entry.where, f"add it {_where_to_set(facts)}")
+
+
+@rule(
+    "B03",
+    "rootdelay=300 is set",
+    why="The marketplace's parameter test asks for it. An initramfs waits at most that long for the root device; a "
+    "kernel "
+    "without one really sleeps five minutes, so never add it there.",
+    mend="add rootdelay=300 to the kernel command line, where an initramfs is used",
+    sources="CERT GEN",
+    severity={Profile.MARKETPLACE: Severity.WARNING},
+)
+def patient_root(facts: Facts) -> Iterator[Finding]:
+    if facts.kernels and not any(kernel.initramfs_path or kernel.uki for kernel in facts.kernels):
+        raise Skip("no initramfs: the kernel would sleep that long")
+    if entry := _first_lacking(facts, r"rootdelay=300$"):
+        yield Finding("no rootdelay=300", entry.where, f"add it {_where_to_set(facts)}")
+
+
+@rule(
+    "B05",
+    "the generation 1 DVD drive is not switched off",
+    why="libata.atapi_enabled=0 and reserve=0x1f0,0x8 hide the IDE drive that holds the provisioning medium.",
+    mend="remove the argument",
+    sources="LISA SUSE",
+    severity=Severity.ERROR,
+)
+def dvd_not_hidden(facts: Facts) -> Iterator[Finding]:
+    yield from _unwanted(facts, r"libata\.atapi_enabled=0|reserve=0x1f0,0x8", "it hides the provisioning DVD")
+
+
+@rule(
+    "B06",
+    "the boot is not made silent",
+    why="quiet, rhgb and splash keep out of boot diagnostics what one looks for there; crashkernel=auto takes 128 MB "
+    "and more.",
+    mend="remove quiet, rhgb, splash and crashkernel=auto from the kernel command line",
+    sources="GEN RH SUSE",
+    severity=Severity.INFO,
+)
+def not_silent(facts: Facts) -> Iterator[Finding]:
+    yield from _unwanted(facts, r"(quiet|rhgb|splash(=\S*)?)$", "the serial log stays empty")
+    yield from _unwanted(facts, r"crashkernel=auto$", "it takes memory from small sizes")
+
+
+@rule(
+    "B07",
+    "the root device has a name that does not depend on the controller",
+    why="/dev/vda1 does not exist on Azure, and /dev/sda1 may be another disk tomorrow, or /dev/nvme0n1p1 on newer "
+    "sizes.",
+    mend="name the root file system by UUID, PARTUUID or LABEL",
+    sources="UB RH DEB LISA",
+    severity=Severity.FATAL,
+)
+def root_by_name(facts: Facts) -> Iterator[Finding]:
+    seen = set()
+    for entry in the_boot_entries(facts):
+        root = (entry.values("root") or [""])[-1]
+        if _DEVICE_NAME.match(root) and root not in seen:
+            seen.add(root)
+            mend = f"write root=UUID=… (blkid shows it) {_where_to_set(facts)}"
+            yield Finding(f"root={root}", entry.where, mend)
+        tag, _, value = root.partition("=")
+        if facts.disk and tag in ("UUID", "PARTUUID") and value.lower() not in facts.disk.uuids():
+            mend = "write the UUID that is there: the disk was repartitioned, or its file system made anew"
+            yield Finding(f"root={root}: no such file system on the disk", entry.where, mend)
+
+
+@rule(
+    "B08",
+    "nothing on the command line is meant for another platform",
+    why="Leftovers of the place an image was made in let the boot wait for devices that are not there, or look for "
+    "its data "
+    "elsewhere.",
+    mend="remove the argument",
+    sources="LISA OWN",
+    severity=Severity.WARNING,
+)
+def nothing_foreign(facts: Facts) -> Iterator[Finding]:
+    for pattern, why in _FOREIGN:
+        yield from _unwanted(facts, pattern, why)
+    if facts.disk is None:
+        return
+    known = facts.disk.uuids()
+    for entry in facts.boot_entries[:1]:
+        for name in ("resume", "rd.luks.uuid"):
+            for value in entry.values(name):
+                identity = value.removeprefix("UUID=").removeprefix("luks-").lower()
+                if "/" not in identity and identity not in known:
+                    yield Finding(f"{name}={value}: no such device on the disk", entry.where)
+
+
+@rule(
+    "B09",
+    "arm64: the performance monitor is left alone",
+    why="Azure's hosts do not offer a working one; initcall_blacklist=arm_pmu_acpi_init keeps the kernel from probing "
+    "it.",
+    mend="add initcall_blacklist=arm_pmu_acpi_init to the kernel command line",
+    sources="LISA",
+    severity=Severity.WARNING,
+)
+def arm_monitor(facts: Facts) -> Iterator[Finding]:
+    if facts.architecture != "aarch64":
+        raise Skip("arm64 only")
+    if entry := _first_lacking(facts, r"initcall_blacklist=\S*arm_pmu_acpi_init"):
+        yield Finding("no initcall_blacklist=arm_pmu_acpi_init", entry.where, f"add it {_where_to_set(facts)}")
+
+
+@rule(
+    "B10",
+    "GRUB's settings reach the boot entries",
+    why="Where boot loader entries are used, a kernelopts variable left in grubenv, or entries written before a "
+    "change, make "
+    "GRUB ignore what /etc/default/grub says.",
+    mend="grub2-editenv - unset kernelopts, then grubby --update-kernel=ALL --args=…",
+    sources="RH",
+    severity=Severity.WARNING,
+)
+def settings_reach_entries(facts: Facts) -> Iterator[Finding]:
+    entries = [entry for entry in the_boot_entries(facts) if entry.where.endswith(".conf")]
+    if not entries or not facts.files.exists("etc/default/grub"):
+        raise Skip("no boot loader entries written from GRUB's settings")
+    wanted = [
+        word for word in grub_defaults(facts.files).get("GRUB_CMDLINE_LINUX", "").split() if word.startswith("console=")
+    ]
+    for entry in entries:
+        missing = [word for word in wanted if word not in entry.args]
+        if missing:
+            yield Finding(f"{' '.join(missing)} of /etc/default/grub is not in the entry", entry.where)
+
+
+@rule(
+    "B11",
+    "GRUB shows its menu on the serial port",
+    why="With it one can choose another kernel over the serial console, the only console there is.",
+    mend='in /etc/default/grub: GRUB_TERMINAL="serial console", GRUB_SERIAL_COMMAND="serial --speed=115200", '
+    "GRUB_TIMEOUT=5",
+    sources="RH SUSE",
+    severity=Severity.INFO,
+)
+def grub_on_serial(facts: Facts) -> Iterator[Finding]:
+    if not facts.files.exists("etc/default/grub"):
+        raise Skip("no /etc/default/grub")
+    values = grub_defaults(facts.files)
+    terminal = values.get("GRUB_TERMINAL", "") + values.get("GRUB_TERMINAL_OUTPUT", "")
+    if "serial" not in terminal:
+        yield Finding("GRUB_TERMINAL does not name serial", "etc/default/grub")
+    elif values.get("GRUB_TIMEOUT") == "0":
+        yield Finding("GRUB_TIMEOUT=0: the menu cannot be reached", "etc/default/grub")
+
+
+def _serial_login(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    for finding in findings:
+        if finding.path == "etc/inittab":
+            text = (facts.text("etc/inittab") or "").rstrip("\n")
+            line = f"{_serial(facts)}::respawn:/sbin/getty -L 115200 {_serial(facts)} vt100"
+            yield Write("etc/inittab", f"{text}\n{line}\n".encode(errors="surrogateescape"))
+
+
+@rule(
+    "B12",
+    "one can log in on the serial console",
+    why="It is the way in when the network is not.",
+    mend="unmask serial-getty@ttyS0.service; Alpine: a ttyS0 line in /etc/inittab",
+    sources="LISA",
+    severity=Severity.INFO,
+    fix=_serial_login,
+)
+def serial_login(facts: Facts) -> Iterator[Finding]:
+    port = _serial(facts)
+    inittab = facts.text("etc/inittab")
+    if inittab is not None and not facts.systemd:
+        if not re.search(rf"(?m)^[^#\n]*\b{port}\b", inittab):
+            yield Finding(f"no line for {port}", "etc/inittab")
+        return
+    needs_systemd(facts)
+    for unit in (f"serial-getty@{port}.service", "serial-getty@.service"):
+        if unit in facts.units.masked:
+            yield Finding(f"{unit} is masked", f"etc/systemd/system/{unit}", f"systemctl unmask {unit}")
+
+
+@rule(
+    "B17",
+    "ACPI is on",
+    why="Azure asks a VM to stop by an ACPI event, and describes all hardware by ACPI.",
+    mend="remove acpi=off and noacpi from the kernel command line",
+    sources="OWN",
+    severity=Severity.ERROR,
+)
+def acpi_on(facts: Facts) -> Iterator[Finding]:
+    yield from _unwanted(facts, r"(acpi=off|noacpi|pci=noacpi|noapic)$", "Azure's hardware is described by ACPI")

@@ -1,0 +1,296 @@
+"""D: the disk file as Azure receives it, its file systems, and what is mounted at boot."""
+
+from collections.abc import Iterator, Sequence
+
+from azready.image.actions import Action, Remove
+from azready.image.facts import Facts
+from azready.image.facts.disk import Content
+from azready.image.facts.mounts import Mount
+from azready.image.facts.reading import lstat_of
+from azready.image.formats.partitions import TYPE_SWAP
+from azready.image.formats.vhd import whole_mib
+from azready.image.rules import fixes
+from azready.image.rules.asking import the_disk
+from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
+
+MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
+SMALLEST = 20 * MIB
+LARGEST_OS_DISK = 4095 * GIB
+LARGEST_GENERATION_1 = 2 * TIB
+LARGEST_REPLICATED = 2 * TIB
+_CONVERT = "azready convert DISK OUT.vhd"
+_DEVICES = ("/dev/sd", "/dev/vd", "/dev/xvd", "/dev/hd", "/dev/nvme", "/dev/mmcblk")
+_NETWORK_KINDS = ("nfs", "nfs4", "cifs", "smb3", "glusterfs", "ceph", "fuse.sshfs", "9p", "virtiofs", "vboxsf")
+_SWAP_FILES = ("swapfile", "swap.img", "var/swapfile", "var/swap", "swap/swapfile")
+_SWAP_MBR = "0x82"
+
+
+@rule(
+    "D01",
+    "the disk's size is a whole number of MiB",
+    why='Azure refuses others: "unsupported virtual size … must be a whole number (in MBs)".',
+    mend=f"{_CONVERT} rounds it up, and moves the backup partition table along",
+    sources="GEN UB RH CERT",
+    severity=Severity.FATAL,
+)
+def whole_megabytes(facts: Facts) -> Iterator[Finding]:
+    disk = the_disk(facts)
+    if disk.size % MIB:
+        grown = whole_mib(disk.size)
+        grave = None if disk.file.format == "vhd" else Severity.INFO  # converting rounds it
+        yield Finding(f"{disk.size} bytes: {grown - disk.size} fewer than {grown // MIB} MiB", severity=grave)
+
+
+@rule(
+    "D02",
+    "the disk is a fixed VHD",
+    why="Azure takes nothing else: no VHDX, no dynamic or differencing VHD, no qcow2.",
+    mend=f"{_CONVERT} makes one of any of them",
+    sources="GEN G2",
+    severity=Severity.FATAL,
+)
+def fixed_vhd(facts: Facts) -> Iterator[Finding]:
+    disk = the_disk(facts)
+    if disk.file.format != "vhd":
+        named_vhd = disk.file.path.suffix.lower() == ".vhd"
+        grave = None if named_vhd else Severity.INFO  # a raw or qcow2 disk is on its way: it will be converted
+        yield Finding(f"it is {disk.file.format}", severity=grave)
+
+
+@rule(
+    "D03",
+    "the VHD's footer is sound",
+    why='A wrong checksum, size or data offset makes Azure refuse the upload: "cookie value", "Invalid VHD".',
+    mend=f"{_CONVERT} writes a new one",
+    sources="CERT",
+    severity=Severity.FATAL,
+)
+def sound_footer(facts: Facts) -> Iterator[Finding]:
+    disk = the_disk(facts)
+    if disk.file.format != "vhd":
+        raise Skip(f"{disk.file.format} has no VHD footer")
+    for problem in disk.footer_problems:
+        yield Finding(problem)
+
+
+@rule(
+    "D04",
+    "the disk is neither too small nor too large",
+    why="Uploads are 20 MiB to 32 TiB, an OS disk at most 4,095 GiB (2 TiB on MBR or generation 1), a gallery "
+    "replicates up to "
+    "2 TiB. The marketplace wants 30 to 1,023 GiB.",
+    mend="resize the disk; Azure lets a VM ask for a larger OS disk than its image has",
+    sources="UPL G2 ACG CERT",
+    severity=Severity.FATAL,
+)
+def right_size(facts: Facts) -> Iterator[Finding]:
+    disk = the_disk(facts)
+    size = disk.size
+    if size < SMALLEST:
+        yield Finding(f"{size / MIB:.1f} MiB: Azure takes 20 MiB or more")
+    if size > LARGEST_OS_DISK:
+        yield Finding(f"{size / GIB:.0f} GiB: an OS disk has at most 4,095 GiB")
+    elif size > LARGEST_GENERATION_1 and (disk.table.scheme == "mbr" or disk.table.generations == (1,)):
+        yield Finding(f"{size / TIB:.1f} TiB: with MBR or generation 1 nothing beyond 2 TiB is used")
+    elif size > LARGEST_REPLICATED:
+        yield Finding(f"{size / TIB:.1f} TiB: a gallery replicates it only in shallow mode", severity=Severity.WARNING)
+
+
+@rule(
+    "D05",
+    "the partition table is sound, its backup in the last sector",
+    why="After padding, the GPT's backup must have moved along: firmware and resizing tools warn, or refuse.",
+    mend=f"{_CONVERT} moves the backup; for other damage: gdisk or sgdisk -e",
+    sources="OWN",
+    severity=Severity.WARNING,
+)
+def sound_table(facts: Facts) -> Iterator[Finding]:
+    disk = the_disk(facts)
+    for problem in disk.table.problems:
+        yield Finding(problem, severity=Severity.FATAL if "will not boot" in problem else None)
+
+
+@rule(
+    "D06",
+    "the first partition begins at 1 MiB or later, with nothing before it",
+    why="The marketplace's test reads the first MiB.",
+    mend="partition the disk with 1 MiB alignment",
+    sources="CERT",
+    severity={Profile.MARKETPLACE: Severity.WARNING},
+)
+def first_mib(facts: Facts) -> Iterator[Finding]:
+    table = the_disk(facts).table
+    start = min((partition.start for partition in table.partitions), default=MIB)
+    if start < MIB:
+        yield Finding(f"the first partition begins at {start // 1024} KiB")
+    elif the_disk(facts).first_mib_used and table.scheme == "gpt":
+        yield Finding("the first MiB holds something beyond boot code and partition table")
+
+
+def _drop_swap(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    yield from fixes.drop_lines(facts, findings)
+    for finding in findings:
+        if finding.path and not finding.line:
+            yield Remove(finding.path)
+
+
+@rule(
+    "D07",
+    "no swap on the OS disk",
+    why="Swapping uses up the OS disk's operations and makes the VM crawl; the marketplace forbids it. Swap belongs "
+    "on the "
+    "temporary disk, or in zram.",
+    mend="remove the fstab line and the file; a partition: delete it, or change its type",
+    sources="LISA GEN CERT",
+    severity=Severity.ERROR,
+    fix=_drop_swap,
+)
+def no_swap(facts: Facts) -> Iterator[Finding]:
+    for mount in facts.mounts:
+        if mount.kind == "swap" and not mount.device.startswith("/dev/zram"):
+            yield Finding(f"swap on {mount.device}", f"etc/fstab:{mount.line}")
+    for path in _SWAP_FILES:
+        found = lstat_of(facts.files, path)
+        if found and found.kind == "file" and found.size >= MIB:
+            yield Finding(f"a swap file of {found.size // MIB} MiB", path)
+    for path in facts.files.glob("etc/systemd/system/*.swap"):
+        yield Finding(f"/{path} switches swap on", path)
+    for content in facts.disk.contents if facts.disk else ():
+        if content.partition.type in (TYPE_SWAP, _SWAP_MBR) or _kind(content) == "swap":
+            yield Finding(
+                f"partition {content.partition.number} is swap: it is found without fstab too",
+                mend="delete the partition",
+            )
+
+
+def _kind(content: Content) -> str:
+    return content.superblock.kind if content.superblock else ""
+
+
+@rule(
+    "D08",
+    "the root is a plain partition",
+    why="Nothing grows an LVM, RAID or LUKS root by itself, and a volume group of the same name cannot be attached to "
+    "another "
+    "VM for rescue.",
+    mend="use a plain partition, the root last; LVM works when the image grows it itself",
+    sources="GEN CERT",
+    severity=Severity.INFO,
+)
+def plain_root(facts: Facts) -> Iterator[Finding]:
+    for content in the_disk(facts).contents:
+        if _kind(content) in ("lvm", "luks", "raid"):
+            grave = Severity.WARNING if _kind(content) != "lvm" else None
+            yield Finding(f"partition {content.partition.number} is {_kind(content)}", severity=grave)
+
+
+@rule(
+    "D09",
+    "fstab names what will be there, by UUID or label",
+    why="A mount whose device is missing sends the boot into emergency mode unless it is nofail; device names change "
+    "with the "
+    "controller.",
+    mend="write UUID=… (blkid shows it); add nofail to everything that is not needed to boot",
+    sources="DEB UB RH LISA",
+    severity=Severity.ERROR,
+)
+def mounts_by_name(facts: Facts) -> Iterator[Finding]:
+    if facts.text("etc/fstab") is None:
+        raise Skip("no /etc/fstab")
+    for mount in facts.mounts:
+        yield from _mount_problems(facts, mount)
+    for number, line in enumerate((facts.text("etc/crypttab") or "").splitlines(), 1):
+        words = line.split()
+        if len(words) > 1 and not line.startswith("#") and words[1].startswith(_DEVICES):
+            yield Finding(f"{words[0]} is on {words[1]}", f"etc/crypttab:{number}")
+
+
+def _mount_problems(facts: Facts, mount: Mount) -> Iterator[Finding]:
+    where = f"etc/fstab:{mount.line}"
+    if mount.kind == "swap":
+        return  # D07
+    name, value = mount.tag
+    if mount.device.startswith(("/dev/sr", "/dev/cdrom", "/dev/fd")):
+        if not mount.may_be_missing:
+            yield Finding(
+                f"{mount.device}: the drive may be empty, or not there", where, "remove the line", Severity.FATAL
+            )
+    elif mount.device.startswith(_DEVICES):
+        grave = Severity.WARNING if mount.may_be_missing else None
+        yield Finding(f"{mount.device} on {mount.folder}: the name may be another disk's", where, severity=grave)
+    elif mount.kind in _NETWORK_KINDS and not mount.may_be_missing:
+        yield Finding(f"{mount.device} on {mount.folder} is a network mount without nofail", where)
+    elif mount.device.startswith("/dev/disk/cloud/") and not mount.may_be_missing:
+        yield Finding(f"{mount.device}: the link vanishes with the agent that made it", where, severity=Severity.FATAL)
+    elif name and facts.disk and facts.disk.table.scheme != "none" and value.lower() not in facts.disk.uuids():
+        lvm = any(_kind(content) in ("lvm", "luks", "raid") for content in facts.disk.contents)
+        if not mount.may_be_missing and not lvm:
+            yield Finding(
+                f"{name}={value} on {mount.folder}: no such file system on the disk", where, severity=Severity.FATAL
+            )
+
+
+@rule(
+    "D10",
+    "the file systems are clean",
+    why="A file system that was not unmounted is repaired at the first boot of every VM, or mounted read-only.",
+    mend="shut the machine down properly before taking the image; offline: e2fsck -p, or mount and unmount it once",
+    sources="OWN",
+    severity=Severity.WARNING,
+)
+def clean_file_systems(facts: Facts) -> Iterator[Finding]:
+    for content in the_disk(facts).contents:
+        if content.superblock and content.superblock.dirty:
+            kind, number = content.superblock.kind, content.partition.number
+            yield Finding(f"{kind} on partition {number}: {content.superblock.dirty}")
+
+
+_GROWERS = (
+    "systemd-growfs-root.service",
+    "systemd-growfs@-.service",
+    "growroot.service",
+    "growpart.service",
+    "rootfs-grow.service",
+)
+
+
+@rule(
+    "D11",
+    "the root grows to the size of the disk",
+    why="cloud-init used to do it. Without it a VM with a larger OS disk never uses the rest.",
+    mend="azready prepare --grow (sets GROW=yes for our program); or systemd-repart with x-systemd.growfs in fstab",
+    sources="SD CI",
+    severity=Severity.WARNING,
+)
+def root_grows(facts: Facts) -> Iterator[Finding]:
+    settings = facts.text("etc/azure-provisioning.conf") or ""
+    if "GROW=yes" in settings.replace('"', "").replace(" ", ""):
+        return
+    repart = facts.files.glob("{etc,usr/lib,usr/local/lib}/repart.d/*.conf")
+    growfs = any(mount.folder == "/" and "x-systemd.growfs" in mount.options for mount in facts.mounts)
+    if (repart and growfs) or facts.units.enabled(*_GROWERS):
+        return
+    if any(
+        name in facts.packages for name in ("cloud-initramfs-growroot", "dracut-modules-growroot", "growpart-rootgrow")
+    ):
+        return
+    if repart and not facts.mounts:
+        return  # the root is found by its partition type, and bit 59 of the partition asks for growing
+    yield Finding("nothing grows the root partition and its file system")
+
+
+@rule(
+    "D12",
+    "there is free space",
+    why="The first boot writes keys, accounts, logs; a full file system makes provisioning fail.",
+    mend="make the file system larger, or the image smaller",
+    sources="OWN",
+    severity=Severity.ERROR,
+)
+def free_space(facts: Facts) -> Iterator[Finding]:
+    for content in the_disk(facts).contents:
+        block = content.superblock
+        if block is None or block.free is None or block.kind not in ("ext2", "ext3", "ext4", "xfs", "btrfs"):
+            continue
+        if block.free < 16 * MIB and block.size > 64 * MIB:
+            yield Finding(f"partition {content.partition.number}: {block.free // MIB} MiB free")

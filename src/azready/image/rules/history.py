@@ -1,0 +1,160 @@
+"""What building left behind: logs, caches, spools, backups."""
+
+from collections.abc import Iterator, Sequence
+
+from azready.image.actions import Action, Remove, RemoveContent, Truncate
+from azready.image.facts import Facts
+from azready.image.facts.reading import lstat_of, names_in
+from azready.image.rules import fixes
+from azready.image.rules.asking import there
+from azready.image.rules.model import Finding, Profile, Severity, Stage, rule
+from azready.image.targets import Stat
+
+_KEPT_LOGS = ("README", ".gitkeep", ".keep")
+_ROTATED = (".gz", ".xz", ".zst", ".bz2", ".old", ".1", ".2", ".3", ".4", ".5", ".6", ".7")
+_CACHES = (
+    "var/cache/apt/archives/*.deb", "var/cache/apt/{pkgcache,srcpkgcache}.bin",
+    "var/cache/{dnf,yum,tdnf,zypp,libdnf5}/*",
+    "var/cache/pacman/pkg/*", "var/cache/apk/*", "var/cache/debconf/*-old", "var/cache/distfiles/*",
+)  # fmt: skip
+_ACCOUNT_BACKUPS = "etc/{passwd,shadow,group,gshadow,subuid,subgid}-"
+_SPOOLS = (
+    "var/spool/at/[!.]*", "var/spool/{atjobs,atspool}/[!.]*", "var/spool/cron/{crontabs/*,*}", "var/mail/*",
+    "var/spool/mail/*", "var/lib/dhcpd/*.leases", "var/account/pacct*", "var/log/account/pacct*",
+)  # fmt: skip
+_CRASHES = (
+    "var/crash/*",
+    "var/spool/abrt/*",
+    "var/lib/systemd/coredump/*",
+    "var/lib/apport/coredump/*",
+    "var/log/dump/*",
+)
+_INSTALLER = (
+    "root/{anaconda-ks.cfg,original-ks.cfg,initial-setup-ks.cfg,install.log,install.log.syslog}",
+    "var/log/{anaconda,installer}",
+)
+
+
+def _logs(facts: Facts) -> Iterator[tuple[str, Stat]]:
+    if names_in(facts.files, "var/log"):
+        for path, found in facts.files.walk("var/log"):
+            if found.kind == "file" and found.size and path.rpartition("/")[2] not in _KEPT_LOGS:
+                yield path, found
+
+
+def _is_whole_file_to_go(path: str) -> bool:
+    """Journals and rotated logs go; a current log is emptied, since its writer expects it."""
+    return "/journal/" in path or path.endswith(_ROTATED) or path.rpartition("/")[2].rpartition(".")[2].isdigit()
+
+
+def _empty_logs(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    for path, _ in _logs(facts):
+        yield Remove(path) if _is_whole_file_to_go(path) else Truncate(path)
+
+
+@rule(
+    "G19",
+    "logs are empty",
+    why="They tell about the builder: names, addresses, sometimes secrets; and their times mislead whoever reads them "
+    "later.",
+    mend="azready generalize empties them",
+    sources="VS AI",
+    severity=Severity.INFO,
+    fix=_empty_logs,
+    stage=Stage.LOGS,
+)
+def no_logs(facts: Facts) -> Iterator[Finding]:
+    found = list(_logs(facts))
+    if found:
+        size = sum(stat.size for _, stat in found)
+        yield Finding(f"{len(found)} files with {size / (1 << 20):.1f} MiB, {found[0][0]} among them", "var/log")
+
+
+def _empty_caches(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    for folder in ("tmp", "var/tmp"):
+        if not (facts.live and folder == "tmp"):
+            yield RemoveContent(folder)
+    for pattern in _CACHES:
+        for path in facts.files.glob(pattern):
+            yield Remove(path)
+
+
+@rule(
+    "G20",
+    "temporary files and package caches are gone",
+    why="Every VM would carry them, and every upload and replica of the image.",
+    mend="azready generalize removes them",
+    sources="VS",
+    severity=Severity.INFO,
+    fix=_empty_caches,
+    stage=Stage.WIPE,
+)
+def no_caches(facts: Facts) -> Iterator[Finding]:
+    for folder in ("tmp", "var/tmp"):
+        if facts.live and folder == "tmp":
+            continue  # the session's own files; a restart empties it
+        if names := names_in(facts.files, folder):
+            yield Finding(f"{len(names)} entries", folder)
+    cached = [path for pattern in _CACHES for path in facts.files.glob(pattern)]
+    if cached:
+        yield Finding(f"{len(cached)} cached packages or indexes", cached[0])
+
+
+@rule(
+    "G21",
+    "no backup of the account files is left",
+    why="shadow- holds the hashes of removed users and changed passwords.",
+    mend="azready generalize removes them",
+    sources="VS",
+    severity=Severity.WARNING,
+    fix=fixes.remove,
+    stage=Stage.USERS,
+)
+def no_account_backups(facts: Facts) -> Iterator[Finding]:
+    yield from there(facts, _ACCOUNT_BACKUPS)
+
+
+@rule(
+    "G23",
+    "no crash data is left",
+    why="A dump holds the memory of a program, its secrets too.",
+    mend="azready generalize removes it",
+    sources="VS",
+    severity=Severity.WARNING,
+    fix=fixes.remove,
+    stage=Stage.WIPE,
+)
+def no_crashes(facts: Facts) -> Iterator[Finding]:
+    yield from there(facts, *_CRASHES)
+
+
+@rule(
+    "G24",
+    "no mail, no jobs of cron and at, no accounting is left",
+    why="Jobs of the builder would run in every VM.",
+    mend="azready generalize removes them; a job that belongs to the image goes to /etc/cron.d or a timer",
+    sources="VS",
+    severity=Severity.WARNING,
+    fix=fixes.remove,
+    stage=Stage.WIPE,
+)
+def no_spools(facts: Facts) -> Iterator[Finding]:
+    for pattern in _SPOOLS:
+        for path in facts.files.glob(pattern):
+            found = lstat_of(facts.files, path)
+            if found and found.kind == "file" and found.size:
+                yield Finding("of a user of the builder", path)
+
+
+@rule(
+    "G27",
+    "no file of the installer is left",
+    why="Kickstart files and installer logs hold the password hashes and network of the installation.",
+    mend="azready generalize removes them",
+    sources="VS CERT",
+    severity={Profile.AZURE: Severity.WARNING, Profile.MARKETPLACE: Severity.ERROR},
+    fix=fixes.remove,
+    stage=Stage.WIPE,
+)
+def no_installer(facts: Facts) -> Iterator[Finding]:
+    yield from there(facts, *_INSTALLER)

@@ -1,0 +1,117 @@
+"""P15–P17, P19, P21: repositories, versions, SELinux, and what the marketplace asks beyond."""
+
+import re
+from collections.abc import Iterator
+
+from azready.image.actions import Write
+from azready.image.distros import Family
+from azready.image.facts import Facts
+from azready.image.facts.reading import shell_values
+from azready.image.rules import fixes
+from azready.image.rules.asking import lines_with
+from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
+
+_APT = "etc/apt/{sources.list,sources.list.d/*.list,sources.list.d/*.sources}"
+_RPM = "etc/{yum.repos.d,zypp/repos.d,dnf/repos.d}/*.repo"
+_OMI_FIXED = (1, 6, 8, 1)
+
+
+def _repositories(facts: Facts) -> list[str]:
+    return [*facts.files.glob(_APT), *facts.files.glob(_RPM), *facts.files.glob("etc/apk/repositories")]
+
+
+@rule(
+    "P15",
+    "package repositories are set, security updates among them",
+    why="An image that cannot be updated is refused by its users first.",
+    mend="name the distribution's repositories, or its mirrors in Azure (azure.archive.ubuntu.com, deb.debian.org)",
+    sources="LISA UB",
+    severity=Severity.INFO,
+)
+def repositories(facts: Facts) -> Iterator[Finding]:
+    if facts.packages.manager in ("", "pacman", "portage"):
+        raise Skip("no package manager with repositories")
+    texts = [facts.text(path) or "" for path in _repositories(facts)]
+    lines = [line for text in texts for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if not lines:
+        yield Finding("no repository is set")
+    elif facts.distro.family is Family.DEBIAN and facts.distro.version and not re.search(r"security", "\n".join(lines)):
+        yield Finding("no security updates among them", (_repositories(facts) or [""])[0])
+
+
+@rule(
+    "P16",
+    "no repository or proxy of the build is left",
+    why="apt and dnf fail at the first use: the DVD, the folder or the proxy is not there.",
+    mend="comment the line out",
+    sources="OWN",
+    severity=Severity.WARNING,
+    fix=fixes.comment_lines,
+)
+def no_build_repositories(facts: Facts) -> Iterator[Finding]:
+    for path in _repositories(facts):
+        pattern = r"^\s*(deb(-src)?\s+(\[[^]]*\]\s*)?|baseurl\s*=\s*|URIs:\s*|)(cdrom:|file:/|copy:/|hd:|dir:/)"
+        for number, line in lines_with(facts, path, pattern):
+            yield Finding(line, f"{path}:{number}")
+    for path in facts.files.glob("etc/apt/{apt.conf,apt.conf.d/*}"):
+        for number, line in lines_with(facts, path, r"^\s*Acquire::https?::Proxy\s"):
+            if "DIRECT" not in line:
+                yield Finding(re.sub(r"//[^/@\s]+@", "//…@", line), f"{path}:{number}")
+    for path in ("etc/dnf/dnf.conf", "etc/yum.conf"):
+        for number, line in lines_with(facts, path, r"^\s*proxy\s*=\s*\w"):
+            yield Finding(re.sub(r"//[^/@\s]+@", "//…@", line), f"{path}:{number}")
+
+
+@rule(
+    "P17",
+    "no program with a hole that Microsoft tests for",
+    why="LISA and the marketplace look for OMI before 1.6.8.1 (remote root) and for OpenSSL before 1.0.2.",
+    mend="update the package, or remove it",
+    sources="LISA CERT",
+    severity=Severity.ERROR,
+)
+def no_known_holes(facts: Facts) -> Iterator[Finding]:
+    version = facts.packages.versions.get("omi", "")
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:4])
+    if facts.files.exists("opt/omi/bin/omiserver") and (not numbers or numbers < _OMI_FIXED):
+        yield Finding(f"OMI {version or 'of unknown version'}", "opt/omi/bin/omiserver")
+    openssl = re.match(r"(?:\d+:)?(\d+)\.(\d+)\.(\d+)", facts.packages.versions.get("openssl", ""))
+    if openssl and tuple(map(int, openssl.groups())) < (1, 0, 2):
+        yield Finding(f"OpenSSL {openssl[0]}")
+
+
+@rule(
+    "P19",
+    "SELinux labels are right after the image was edited from outside",
+    why="Files written from another system carry no label: in enforcing mode nobody can log in.",
+    mend="touch /.autorelabel (the first boot then relabels, and takes longer), or run setfiles inside the image",
+    sources="VS MKOSI",
+    severity=Severity.ERROR,
+    fix=lambda facts, findings: [Write(".autorelabel", b"", 0o644)],
+)
+def labels(facts: Facts) -> Iterator[Finding]:
+    mode = shell_values(facts.text("etc/selinux/config") or "").get("SELINUX", "disabled")
+    if mode == "disabled" or facts.live:
+        raise Skip("SELinux is off" if mode == "disabled" else "the running system labels what it writes")
+    if facts.files.exists(".autorelabel"):
+        return
+    if facts.files.exists("etc/systemd/system-preset/05-azure-image.preset") or facts.files.exists(
+        "usr/lib/azure-provisioning"
+    ):
+        grave = None if mode == "enforcing" else Severity.INFO
+        yield Finding(f"SELinux is {mode}, and azready wrote files from outside", "etc/selinux/config", severity=grave)
+
+
+@rule(
+    "P21",
+    "the marketplace certifies the image",
+    why="Its tests want an agent and working extensions: an image without agent passes only with an exception. "
+    "Publishing in a "
+    "gallery, also a community gallery, needs no certificate.",
+    mend="publish in a gallery; or keep walinuxagent (azready prepare is then not for this image)",
+    sources="LISA CERT",
+    severity={Profile.MARKETPLACE: Severity.INFO},
+)
+def certifiable(facts: Facts) -> Iterator[Finding]:
+    if not facts.program("waagent"):
+        yield Finding("no agent: the marketplace's tests for its version and for extensions fail")

@@ -1,0 +1,234 @@
+"""What makes a machine this machine: ids, seeds, leases, names, enrolments."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from azready.image.actions import Action, Remove, RemoveContent, Write
+from azready.image.facts import Facts
+from azready.image.facts.reading import lstat_of, shell_values, stat_of
+from azready.image.rules import fixes
+from azready.image.rules.asking import lines_with, there
+from azready.image.rules.model import Finding, Severity, Stage, rule
+
+UNINITIALIZED = "uninitialized\n"
+_LEASES = (
+    "var/lib/{dhcp,dhclient,dhcpcd,dhcpcd5}/*{lease,leases,lease6,duid,secret}*",
+    "var/lib/NetworkManager/{*.lease,*.leases,timestamps,secret_key,seen-bssids,NetworkManager-intern.conf}",
+    "var/lib/systemd/network/*",
+    "var/lib/wicked/{lease-*,duid.xml,iaid.xml}",
+    "var/lib/connman/ethernet_*",
+    "etc/dhcpcd.{duid,secret}",
+    "var/db/dhcpcd/*",
+)
+_SEEDS = (
+    "var/lib/systemd/random-seed",
+    "{boot,efi,boot/efi}/loader/random-seed",
+    "var/lib/systemd/credential.secret",
+    "var/lib/urandom/random-seed",
+    "var/lib/random-seed",
+    "var/lib/{seedrng,misc/random-seed}",
+)
+_ENROLMENTS = {
+    "Kerberos": ("etc/krb5.keytab",),
+    "IPA": ("var/lib/ipa-client/sysrestore/*", "etc/ipa/default.conf"),
+    "SSSD": ("var/lib/sss/db/*.ldb", "var/lib/sss/secrets/*"),
+    "Samba": ("var/lib/samba/private/*.tdb", "var/lib/samba/account_policy.tdb"),
+    "Red Hat subscription": ("etc/pki/{consumer,entitlement}/*.pem", "etc/sysconfig/rhn/systemid"),
+    "SUSE subscription": ("etc/SUSEConnect", "etc/zypp/credentials.d/*"),
+    "Ubuntu Pro": ("var/lib/ubuntu-advantage/private/*", "var/lib/ubuntu-pro/private/*"),
+    "Landscape": ("var/lib/landscape/client/*",),
+    "Puppet": ("var/lib/puppet/ssl/*", "etc/puppetlabs/puppet/ssl/*"),
+    "Salt": ("etc/salt/minion_id", "etc/salt/pki/minion/*"),
+    "Chef": ("etc/chef/client.pem",),
+    "Insights": ("etc/insights-client/{machine-id,.registered}",),
+    "Docker": ("etc/docker/key.json", "var/lib/docker/engine-id"),
+    "containers of root": ("root/.docker/config.json",),
+    "cloud accounts": ("root/{.azure,.aws,.config/gcloud}", "home/*/{.azure,.aws,.config/gcloud,.docker/config.json}"),
+    "iSCSI": ("etc/iscsi/initiatorname.iscsi",),
+    "NVMe over fabrics": ("etc/nvme/hostnqn", "etc/nvme/hostid"),
+    "multipath": ("etc/multipath/wwids",),
+    "LVM devices": ("etc/lvm/devices/system.devices",),
+    "MySQL": ("var/lib/mysql/auto.cnf",),
+    "yum": ("var/lib/yum/uuid",),
+    "popularity contest": ("etc/popularity-contest.conf",),
+    "self-signed certificate": ("etc/ssl/private/ssl-cert-snakeoil.key", "etc/ssl/certs/ssl-cert-snakeoil.pem"),
+}
+_NAMES = ("localhost", "localhost.localdomain", "localhost6", "debian", "ubuntu", "fedora", "alpine", "archlinux", "")
+
+
+def _reset_machine_id(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    for finding in findings:
+        if finding.path == "etc/machine-id" and facts.systemd:
+            yield Write("etc/machine-id", UNINITIALIZED.encode(), 0o444)
+        elif finding.path in ("etc/machine-id", "var/lib/dbus/machine-id"):
+            yield Remove(finding.path)
+
+
+@rule(
+    "P12",
+    "there is no machine id",
+    why="The DHCP client, the journal and IPv6 addresses are named after it: clones with the same one get in each "
+    "other's way.",
+    mend="azready generalize writes `uninitialized` to /etc/machine-id",
+    sources="SD CI VS MKOSI",
+    severity=Severity.ERROR,
+    fix=_reset_machine_id,
+    stage=Stage.IDENTITY,
+)
+def no_machine_id(facts: Facts) -> Iterator[Finding]:
+    for path in ("etc/machine-id", "var/lib/dbus/machine-id"):
+        found = lstat_of(facts.files, path)
+        if found and found.kind == "file" and _is_id(facts.files.read_text(path)):
+            yield Finding("this machine's id", path)
+    kernels = [kernel for kernel in facts.kernels if kernel.default]
+    for name, data in (kernels[0].initramfs.contents if kernels and kernels[0].initramfs else {}).items():
+        if name.endswith("etc/machine-id") and _is_id(data.decode(errors="replace")):
+            mend = f"remove /etc/machine-id's content first, then run {facts.distro.names.rebuild_initramfs}"
+            yield Finding(f"the initramfs carries a copy ({name})", kernels[0].initramfs_path, mend, Severity.WARNING)
+
+
+def _is_id(text: str) -> bool:
+    return bool(re.fullmatch(r"[0-9a-f]{32}", text.strip()))
+
+
+def _entry_token(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    yield fixes.write("etc/kernel/entry-token", findings[0].path.rpartition("/")[2][:32] + "\n", 0o644)
+
+
+@rule(
+    "P13",
+    "boot entries named after the machine id stay findable",
+    why="kernel-install names entries after the machine id. When that changes, updates write beside the old ones, and "
+    "remove none.",
+    mend="write the old name to /etc/kernel/entry-token, before the machine id is reset",
+    sources="SD",
+    severity=Severity.WARNING,
+    fix=_entry_token,
+    stage=Stage.WIPE,
+)
+def entries_stay(facts: Facts) -> Iterator[Finding]:
+    if facts.files.exists("etc/kernel/entry-token"):
+        return
+    for path in facts.files.glob("{boot,efi,boot/efi}/loader/entries/*.conf"):
+        if re.match(r"[0-9a-f]{32}-", path.rpartition("/")[2]):
+            yield Finding("it is named after the machine id", path)
+            return
+
+
+def _forget_name(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    yield from fixes.drop_lines(facts, findings)
+    for finding in findings:
+        if finding.path == "etc/hostname":
+            yield Write("etc/hostname", b"localhost\n", 0o644)
+        elif not finding.line:
+            yield Remove(finding.path)
+
+
+@rule(
+    "P14",
+    "the image has no host name of its own",
+    why="Until provisioning sets the VM's name it would call itself by the builder's, also to DHCP and DNS.",
+    mend="azready generalize sets it to localhost",
+    sources="WALA SD",
+    severity=Severity.WARNING,
+    fix=_forget_name,
+    stage=Stage.IDENTITY,
+)
+def no_host_name(facts: Facts) -> Iterator[Finding]:
+    for path in ("etc/hostname", "etc/HOSTNAME", "etc/machine-info"):
+        text = facts.text(path)
+        words = [line for line in (text or "").split() if not line.startswith("#")]
+        if words and (path == "etc/machine-info" or words[0] not in _NAMES):
+            yield Finding(words[0], path, severity=Severity.INFO if path == "etc/machine-info" else None)
+    for path in ("etc/sysconfig/network", "etc/conf.d/hostname"):
+        for number, line in lines_with(facts, path, r"(?i)^\s*HOSTNAME="):
+            if shell_values(line).popitem()[1] not in _NAMES:
+                yield Finding(line, f"{path}:{number}")
+    for number, line in lines_with(facts, "etc/dhcp/dhclient.conf", r"^\s*send\s+host-name\s+\""):
+        yield Finding(line, f"etc/dhcp/dhclient.conf:{number}")
+
+
+@rule(
+    "P06",
+    "no key-value pool of the builder is left",
+    why="The daemon would tell the host the old VM's data as this VM's.",
+    mend="azready generalize removes them",
+    sources="CI",
+    severity=Severity.WARNING,
+    fix=fixes.remove,
+    stage=Stage.WIPE,
+)
+def no_pools(facts: Facts) -> Iterator[Finding]:
+    for path in facts.files.glob("var/lib/hyperv/.kvp_pool_*"):
+        found = stat_of(facts.files, path)
+        if found and found.size:
+            yield Finding(f"{found.size} bytes", path)
+
+
+@rule(
+    "G03",
+    "no DHCP lease or DHCP identity is left",
+    why="A clone would ask for the builder's address, or call itself by the builder's DUID.",
+    mend="azready generalize removes them",
+    sources="WALA VS",
+    severity=Severity.WARNING,
+    fix=fixes.remove,
+    stage=Stage.WIPE,
+)
+def no_leases(facts: Facts) -> Iterator[Finding]:
+    for pattern in _LEASES:
+        for path in facts.files.glob(pattern):
+            found = lstat_of(facts.files, path)
+            if found and found.kind == "file" and found.size:
+                yield Finding("a lease, or an identity for DHCP", path)
+
+
+@rule(
+    "G14",
+    "no random seed or secret of the builder is left",
+    why="Clones that start from one seed can come to the same keys.",
+    mend="azready generalize removes them",
+    sources="SD MKOSI",
+    severity=Severity.ERROR,
+    fix=fixes.remove,
+    stage=Stage.IDENTITY,
+)
+def no_seeds(facts: Facts) -> Iterator[Finding]:
+    yield from there(facts, *_SEEDS)
+
+
+@rule(
+    "G25",
+    "the image is enrolled nowhere",
+    why="A clone would pose as the builder: to a directory, a subscription, a management server, a storage array.",
+    mend="azready generalize removes the identity; enrol each VM by itself (hooks in /etc/azure-provisioning.d)",
+    sources="VS OWN",
+    severity=Severity.ERROR,
+    fix=lambda facts, findings: [_forget(each) for each in findings],
+    stage=Stage.WIPE,
+)
+def enrolled_nowhere(facts: Facts) -> Iterator[Finding]:
+    for what, patterns in _ENROLMENTS.items():
+        for pattern in patterns:
+            for path in facts.files.glob(pattern):
+                found = lstat_of(facts.files, path)
+                if found and not _harmless(facts, what, path, found.size):
+                    yield Finding(what, path, severity=_grave(what))
+
+
+def _forget(finding: Finding) -> Action:
+    return RemoveContent(finding.path) if finding.path.endswith("/") else Remove(finding.path)
+
+
+def _grave(what: str) -> Severity | None:
+    return (
+        Severity.WARNING if what in ("iSCSI", "popularity contest", "yum", "self-signed certificate", "MySQL") else None
+    )
+
+
+def _harmless(facts: Facts, what: str, path: str, size: int) -> bool:
+    if what == "iSCSI":
+        return "GenerateName=yes" in (facts.text(path) or "")
+    if what == "popularity contest":
+        return not lines_with(facts, path, r"^MY_HOSTID=.?\w")
+    return what in ("Landscape", "SSSD") and size == 0

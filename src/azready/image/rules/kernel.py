@@ -1,0 +1,385 @@
+"""K: the kernel, its drivers, and the initramfs, really listed."""
+
+from collections.abc import Iterator, Sequence
+
+from azready.image.actions import Action, Write
+from azready.image.distros import Family
+from azready.image.facts import Facts
+from azready.image.facts.kernels import Kernel
+from azready.image.facts.modprobe import bans_in_archive
+from azready.image.rules import fixes
+from azready.image.rules.asking import lines_with, the_default_kernel, the_kernels
+from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
+
+VITAL = ("hv_vmbus", "hv_storvsc", "hv_netvsc", "hv_utils")
+_GUARDED = {
+    **dict.fromkeys(VITAL, Severity.FATAL),
+    **dict.fromkeys(("nvme", "nvme_core", "pci_hyperv"), Severity.ERROR),
+    **dict.fromkeys(("udf", "isofs", "vfat"), Severity.ERROR),
+    **dict.fromkeys(("mana", "mlx5_core"), Severity.WARNING),
+}
+_TOO_OLD = (3, 8)
+
+
+def _how_to_add(facts: Facts, *drivers: str) -> str:
+    """How this distribution puts drivers into an initramfs."""
+    words = " ".join(drivers)
+    names = facts.distro.names
+    match names.initramfs:
+        case "initramfs-tools":
+            step = f"add {words} to /etc/initramfs-tools/modules, one a line"
+        case "dracut":
+            step = f"""write add_drivers+=" {words} " (with the spaces) to /etc/dracut.conf.d/azure.conf"""
+        case "mkinitcpio":
+            step = f"add {words} to MODULES=(…) in /etc/mkinitcpio.conf"
+        case "mkinitfs":
+            step = f"list {words} in a file of /etc/mkinitfs/features.d and name it in /etc/mkinitfs/mkinitfs.conf"
+        case _:
+            step = f"build the image's initramfs with {words} (mkosi: KernelInitrdModules=)"
+    return f"{step}; then run {names.rebuild_initramfs}"
+
+
+def _missing_at_boot(facts: Facts, driver: str) -> Iterator[Finding]:
+    for kernel in the_kernels(facts):
+        if kernel.boots_with(driver):
+            continue
+        grave = None if kernel.default else Severity.WARNING
+        if kernel.state(driver) == "absent" and not kernel.initramfs:
+            what, mend = "neither the kernel nor its modules have it", "install the distribution's full or Azure kernel"
+        elif kernel.initramfs is None:
+            what, mend = (
+                "it is a module, and this kernel has no initramfs",
+                "build one, or use a kernel that has it built in",
+            )
+        else:
+            what, mend = "it is not in the initramfs, and not built in", _how_to_add(facts, driver)
+        yield Finding(f"kernel {kernel.version}: {driver}: {what}", kernel.initramfs_path or kernel.image, mend, grave)
+
+
+@rule(
+    "K01",
+    "hv_vmbus is built in or in the initramfs",
+    why="Without Hyper-V's bus there is no disk and no network: the boot ends in the initramfs' shell, or with "
+    '"cannot find root device".',
+    mend="put hv_vmbus into the initramfs",
+    sources="GEN HVD LISA",
+    severity=Severity.FATAL,
+)
+def vmbus_at_boot(facts: Facts) -> Iterator[Finding]:
+    yield from _missing_at_boot(facts, "hv_vmbus")
+
+
+@rule(
+    "K02",
+    "hv_storvsc is built in or in the initramfs",
+    why="The OS disk is a SCSI disk behind Hyper-V's bus, on generation 1 too: ata_piix leaves its disks to this "
+    "driver.",
+    mend="put hv_storvsc into the initramfs",
+    sources="GEN HVD LISA",
+    severity=Severity.FATAL,
+)
+def storvsc_at_boot(facts: Facts) -> Iterator[Finding]:
+    yield from _missing_at_boot(facts, "hv_storvsc")
+
+
+@rule(
+    "K03",
+    "hv_netvsc is there",
+    why="It drives the network card. Without it neither IMDS nor the WireServer is reached, and the VM never reports "
+    "ready.",
+    mend="install the package with all kernel modules (kernel-modules-core, linux-modules, linux-azure)",
+    sources="HVD LISA",
+    severity=Severity.FATAL,
+)
+def netvsc(facts: Facts) -> Iterator[Finding]:
+    for kernel in the_kernels(facts):
+        if kernel.state("hv_netvsc") == "absent":
+            yield Finding(f"kernel {kernel.version} has no hv_netvsc", kernel.image, severity=_only_default(kernel))
+
+
+def _only_default(kernel: Kernel) -> Severity | None:
+    return None if kernel.default else Severity.WARNING
+
+
+@rule(
+    "K04",
+    "hyperv_keyboard is built in or in the initramfs",
+    why="LISA asks for it; it lets one type into the initramfs' shell on a Hyper-V console. Azure's serial console "
+    "does "
+    "not use it.",
+    mend="put hyperv_keyboard into the initramfs",
+    sources="LISA",
+    severity={Profile.MARKETPLACE: Severity.INFO},
+)
+def keyboard_at_boot(facts: Facts) -> Iterator[Finding]:
+    kernel = the_default_kernel(facts)
+    if not kernel.boots_with("hyperv_keyboard"):
+        yield Finding(
+            f"kernel {kernel.version}: hyperv_keyboard is not in the initramfs, and not built in", kernel.initramfs_path
+        )
+
+
+@rule(
+    "K05",
+    "hv_utils is there",
+    why="It is the clock source /dev/ptp_hyperv, the key-value exchange, the heartbeat, and the shutdown that Azure "
+    "asks for.",
+    mend="install the package with all kernel modules (some Red Hat kernels: kernel-modules-extra)",
+    sources="TIME LISA",
+    severity=Severity.ERROR,
+)
+def utils(facts: Facts) -> Iterator[Finding]:
+    kernel = the_default_kernel(facts)
+    if kernel.state("hv_utils") == "absent":
+        yield Finding(f"kernel {kernel.version} has no hv_utils", kernel.image)
+
+
+@rule(
+    "K06",
+    "hv_balloon and a Hyper-V framebuffer are there",
+    why="LISA asks for both (hyperv_fb or hyperv_drm counts); Azure itself needs neither.",
+    mend="install the package with all kernel modules",
+    sources="LISA",
+    severity={Profile.MARKETPLACE: Severity.INFO},
+)
+def balloon_and_framebuffer(facts: Facts) -> Iterator[Finding]:
+    kernel = the_default_kernel(facts)
+    if kernel.state("hv_balloon") == "absent":
+        yield Finding(f"kernel {kernel.version} has no hv_balloon", kernel.image)
+    if kernel.state("hyperv_fb") == kernel.state("hyperv_drm") == "absent":
+        yield Finding(f"kernel {kernel.version} has neither hyperv_fb nor hyperv_drm", kernel.image)
+
+
+def _comment_bans(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    yield from fixes.comment_lines(facts, [each for each in findings if "modprobe.d/" in each.path])
+
+
+@rule(
+    "K07",
+    "no rule keeps out a driver that Azure needs",
+    why="Hardening guides blacklist udf and vfat: then the provisioning DVD and the EFI partition cannot be mounted. A "
+    "blacklisted hv_ driver stops the boot itself.",
+    mend="remove the line (or comment it out), then rebuild the initramfs: it carries a copy",
+    sources="HVD GEN",
+    severity=Severity.ERROR,
+    fix=_comment_bans,
+)
+def no_bans(facts: Facts) -> Iterator[Finding]:
+    built_in = facts.kernels[-1].builtin if facts.kernels else frozenset()
+    bans = list(facts.bans)
+    default = [kernel for kernel in facts.kernels if kernel.default]
+    if default and default[0].initramfs:
+        known = {(ban.module, ban.how) for ban in bans}
+        bans += [ban for ban in bans_in_archive(default[0].initramfs.contents) if (ban.module, ban.how) not in known]
+    for ban in bans:
+        if ban.module not in _GUARDED or (ban.module in built_in and ban.how in ("blacklist", "install")):
+            continue
+        grave = _GUARDED[ban.module]
+        if ban.how == "blacklist" and ban.module in ("udf", "isofs", "vfat"):
+            grave = Severity.INFO  # mount(8) asks for the file system by name, which a blacklist does not stop
+        yield Finding(f"{ban.module} is kept out by `{ban.how}`", ban.where, severity=grave)
+
+
+@rule(
+    "K08",
+    "the kernel reads UDF, ISO 9660 and FAT",
+    why="The provisioning medium is a DVD with UDF. Without it only IMDS is left: no password, no custom data. FAT is "
+    "the "
+    "EFI partition.",
+    mend="install the package with all kernel modules (Ubuntu: linux-modules-extra-$(uname -r))",
+    sources="GEN PROV RH",
+    severity=Severity.WARNING,
+)
+def medium_readable(facts: Facts) -> Iterator[Finding]:
+    kernel = the_default_kernel(facts)
+    missing = [name for name in ("udf", "isofs", "vfat") if kernel.state(name) == "absent"]
+    if missing:
+        yield Finding(f"kernel {kernel.version} has no {', '.join(missing)}", kernel.image)
+
+
+@rule(
+    "K09",
+    "nvme and pci-hyperv are there before the root file system is",
+    why="From v6 on, VM sizes have NVMe disks only, passed through Hyper-V's virtual PCI bus: without both drivers "
+    "the image "
+    "times out in provisioning.",
+    mend="put nvme, nvme_core and pci-hyperv into the initramfs",
+    sources="NVME UB RH LISA",
+    severity={Profile.AZURE: Severity.WARNING, Profile.NVME: Severity.FATAL},
+)
+def nvme_at_boot(facts: Facts) -> Iterator[Finding]:
+    kernel = the_default_kernel(facts)
+    missing = [name for name in ("nvme", "nvme_core", "pci_hyperv") if not kernel.boots_with(name)]
+    if missing:
+        yield Finding(
+            f"kernel {kernel.version}: {', '.join(missing)} not in the initramfs, and not built in",
+            kernel.initramfs_path or kernel.image,
+            _how_to_add(facts, *missing),
+        )
+
+
+@rule(
+    "K10",
+    "NVMe commands may take 240 seconds",
+    why="Azure's host retries for up to 120 seconds; the kernel's default of 30 gives up before.",
+    mend="add nvme_core.io_timeout=240 to the kernel command line (or install azure-vm-utils, whose udev rule sets it)",
+    sources="NVME UB AVU",
+    severity={Profile.NVME: Severity.WARNING},
+)
+def nvme_patience(facts: Facts) -> Iterator[Finding]:
+    by_rule = any("io_timeout" in text for text in facts.udev_rules.values())
+    if by_rule or not facts.boot_entries:
+        return
+    first = facts.boot_entries[0]
+    value = (first.values("nvme_core.io_timeout") or ["30"])[-1]
+    if not value.isdigit() or int(value) < 240:
+        yield Finding(f"nvme_core.io_timeout is {value} s", first.where)
+
+
+@rule(
+    "K11",
+    "drivers of accelerated networking are there",
+    why="Without mlx5_core (and mana on newer hosts) behind pci-hyperv all traffic takes the slower synthetic path.",
+    mend="install the distribution's full or Azure kernel; mana is in Linux from 6.2 on",
+    sources="MANA LISA",
+    severity=Severity.WARNING,
+)
+def accelerated_networking(facts: Facts) -> Iterator[Finding]:
+    kernel = the_default_kernel(facts)
+    missing = [name for name in ("mlx5_core", "mana", "pci_hyperv") if kernel.state(name) == "absent"]
+    if missing:
+        lone_mana = Severity.INFO if missing == ["mana"] else None
+        yield Finding(f"kernel {kernel.version} has no {', '.join(missing)}", kernel.image, severity=lone_mana)
+
+
+_VF_RULE = "etc/udev/rules.d/10-azure-unmanaged-sriov.rules"
+_VF_TEXT = """\
+# The virtual function of accelerated networking is a slave of eth0: no network manager may configure it.
+SUBSYSTEM=="net", ACTION!="remove", DRIVERS=="hv_pci", ENV{NM_UNMANAGED}="1", ENV{ID_NET_MANAGED_BY}="unmanaged"
+"""
+
+
+@rule(
+    "K12",
+    "the virtual function of accelerated networking is left alone by the network manager",
+    why="It has the MAC address of eth0. A network manager that configures it too gets the same address twice, and "
+    "broken "
+    "routes.",
+    mend="ship a udev rule that sets NM_UNMANAGED and ID_NET_MANAGED_BY for devices behind hv_pci (azure-vm-utils has "
+    "one)",
+    sources="RH AVU",
+    severity=Severity.WARNING,
+    fix=lambda facts, findings: [Write(_VF_RULE, _VF_TEXT.encode(), 0o644)],
+)
+def vf_unmanaged(facts: Facts) -> Iterator[Finding]:
+    if any("NM_UNMANAGED" in text or "ID_NET_MANAGED_BY" in text for text in facts.udev_rules.values()):
+        return
+    first = [each for each in facts.network.profiles if each.stack != "link"]
+    by_name = [each for each in first if each.names or each.drivers]
+    if any(each.unmanaged for each in first):
+        return
+    starting = set(facts.network.stacks)
+    wide = [each for each in by_name if any(name not in ("eth0", "lo") and "*" in name for name in each.names)]
+    nothing_matches_all = not wide and len(by_name) == len(first)
+    if nothing_matches_all and "networkmanager" not in starting:
+        return
+    yield Finding("no rule or profile leaves the virtual function alone", wide[0].path if wide else "")
+
+
+@rule(
+    "K13",
+    "the kernel has CIFS and a watchdog",
+    why='LISA counts them among the "essential modules".',
+    mend="install the distribution's full or Azure kernel",
+    sources="LISA",
+    severity={Profile.MARKETPLACE: Severity.INFO},
+)
+def cifs_and_watchdog(facts: Facts) -> Iterator[Finding]:
+    kernel = the_default_kernel(facts)
+    if kernel.state("cifs") == "absent":
+        yield Finding(f"kernel {kernel.version} has no cifs", kernel.image)
+    if kernel.config and kernel.config.get("CONFIG_WATCHDOG") != "y":
+        yield Finding(f"kernel {kernel.version} is configured without CONFIG_WATCHDOG", kernel.image)
+
+
+_FLOPPY = "etc/modprobe.d/azure-no-floppy.conf"
+
+
+@rule(
+    "K14",
+    "floppy is not loaded",
+    why="Generation 1 emulates a floppy controller without a drive: the driver waits for it at every boot, and logs "
+    "I/O errors.",
+    mend="write `blacklist floppy` to a file in /etc/modprobe.d",
+    sources="LISA",
+    severity=Severity.INFO,
+    fix=lambda facts, findings: [Write(_FLOPPY, b"blacklist floppy\n", 0o644)],
+)
+def no_floppy(facts: Facts) -> Iterator[Finding]:
+    kernel = the_default_kernel(facts)
+    if kernel.state("floppy") == "module" and not any(ban.module == "floppy" for ban in facts.bans):
+        yield Finding(f"kernel {kernel.version} may load floppy", kernel.image)
+
+
+@rule(
+    "K15",
+    "the system is 64-bit: x86-64 or arm64",
+    why="Azure takes nothing else.",
+    mend="build the image for amd64 or arm64",
+    sources="LISA CERT",
+    severity=Severity.FATAL,
+)
+def sixty_four_bit(facts: Facts) -> Iterator[Finding]:
+    if not facts.architecture:
+        raise Skip("no shell in it to tell the architecture by")
+    if facts.architecture not in ("x86_64", "aarch64"):
+        yield Finding(f"programs are made for {facts.architecture}", facts.program("sh"))
+
+
+@rule(
+    "K16",
+    "the kernel is 3.8 or newer",
+    why="Older ones have a NUMA fault on larger VM sizes (numa=off hides it) and lack most of Hyper-V's drivers.",
+    mend="update the kernel, or add numa=off to its command line",
+    sources="GEN LISA",
+    severity=Severity.ERROR,
+)
+def recent_kernel(facts: Facts) -> Iterator[Finding]:
+    kernel = the_default_kernel(facts)
+    parts = kernel.version.split("-")[0].split(".")[:2]
+    numbers = tuple(int(part) for part in parts if part.isdigit())
+    if len(numbers) == 2 and numbers < _TOO_OLD and not any(entry.has("numa=off") for entry in facts.boot_entries):
+        yield Finding(f"kernel {kernel.version} is older than 3.8", kernel.image)
+
+
+@rule(
+    "K17",
+    "the initramfs is built for any machine, after its settings",
+    why="dracut builds for the machine it runs on unless told otherwise: Microsoft names this the main cause of failed "
+    "migrations. Settings changed since were not taken in.",
+    mend='write hostonly="no" to a file in /etc/dracut.conf.d, and rebuild',
+    sources="HVD GEN",
+    severity=Severity.WARNING,
+)
+def generic_initramfs(facts: Facts) -> Iterator[Finding]:
+    kernel = the_default_kernel(facts)
+    if not kernel.initramfs_path:
+        raise Skip("the kernel has no initramfs")
+    if facts.distro.family in (Family.DEBIAN,):
+        path = "etc/initramfs-tools/initramfs.conf"
+        for number, line in lines_with(facts, path, r"^\s*MODULES=dep\b"):
+            mend = f"set MODULES=most, and run {facts.distro.names.rebuild_initramfs}"
+            yield Finding(f"{line}: only this machine's drivers are taken in", f"{path}:{number}", mend)
+    for path in facts.files.glob("{etc,usr/lib}/dracut.conf{,.d/*.conf}"):
+        for number, line in lines_with(facts, path, r"^\s*hostonly=[\"']?yes"):
+            yield Finding(line, f"{path}:{number}")
+    yield from _settings_newer_than(facts, kernel)
+
+
+def _settings_newer_than(facts: Facts, kernel: Kernel) -> Iterator[Finding]:
+    built = facts.files.stat(kernel.initramfs_path).mtime
+    feeding = "etc/{dracut.conf.d/*.conf,initramfs-tools/modules,initramfs-tools/initramfs.conf,mkinitcpio.conf}"
+    for path in facts.files.glob(feeding):
+        if facts.files.stat(path).mtime > built + 1:
+            mend = f"run {facts.distro.names.rebuild_initramfs}"
+            yield Finding(f"/{path} is newer than /{kernel.initramfs_path}", path, mend)

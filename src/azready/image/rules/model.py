@@ -1,0 +1,133 @@
+"""What a rule is, and what asking one can answer.
+
+A rule is a record around one small function. To add one: a function with `@rule(…)` in the module of its area, and in
+tests/image/rules a tree that breaks it and one that does not. Documentation, `--only`, `--skip` and `azready
+generalize` follow from the table.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+from azready.image.actions import Action
+from azready.image.facts import Facts
+
+
+class Severity(IntEnum):
+    """How bad a finding is."""
+
+    INFO = 1
+    """Good to know; nothing fails."""
+    WARNING = 2
+    """Something is slower, weaker or missing for somebody."""
+    ERROR = 3
+    """The image provisions, but a user will be locked out, exposed, or refused by a test of Microsoft's."""
+    FATAL = 4
+    """The image will not boot, not be accepted, or never report ready."""
+
+    @property
+    def word(self) -> str:
+        """As options and reports spell it."""
+        return self.name.lower()
+
+
+class Profile(StrEnum):
+    """What the image is meant for. `azure` always counts; the others add rules, or make them graver."""
+
+    AZURE = "azure"
+    NVME = "nvme"
+    TRUSTED_LAUNCH = "trusted-launch"
+    MARKETPLACE = "marketplace"
+
+
+class Stage(IntEnum):
+    """When a fix is carried out; the order is safe on a machine that one is logged in to."""
+
+    MEND = 1
+    """A setting is wrong: `prepare` and `generalize --mend` put it right; sealing alone does not touch it."""
+    WIPE = 2
+    """Identity, secrets and state of this machine."""
+    USERS = 3
+    IDENTITY = 4
+    """machine-id and seeds: after it the machine must not be restarted before it is captured."""
+    LOGS = 5
+    """Last, since everything before may write to them."""
+
+
+class Skip(Exception):
+    """Raised by a rule that has nothing to say about this image; the text says why."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that breaks a rule: what it is, where (a path, or `path:line`), and how to mend it."""
+
+    what: str
+    where: str = ""
+    mend: str = ""
+    """Empty: as the rule says."""
+    severity: Severity | None = None
+    """None: as the rule says."""
+
+    @property
+    def path(self) -> str:
+        """The file of `where`, without the line number."""
+        path, colon, number = self.where.rpartition(":")
+        return path if colon and number.isdigit() else self.where
+
+    @property
+    def line(self) -> int:
+        """The line number of `where`, 0 when it has none."""
+        number = self.where.rpartition(":")[2]
+        return int(number) if ":" in self.where and number.isdigit() else 0
+
+
+Find = Callable[[Facts], Iterable[Finding]]
+Fix = Callable[[Facts, Sequence[Finding]], Iterable[Action]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A requirement of Azure, or of an image that many machines are made from."""
+
+    id: str
+    title: str
+    """What holds in a good image."""
+    why: str
+    mend: str
+    sources: tuple[str, ...]
+    """Keys of `sources.SOURCES`."""
+    severities: Mapping[Profile, Severity]
+    """By profile; the gravest of those chosen counts. A rule without any of them is not asked."""
+    find: Find = field(repr=False)
+    fix: Fix | None = field(default=None, repr=False)
+    stage: Stage = Stage.MEND
+
+    @property
+    def seals(self) -> bool:
+        """Whether `azready generalize` mends it."""
+        return self.fix is not None and self.stage is not Stage.MEND
+
+    def severity(self, profiles: Iterable[Profile]) -> Severity | None:
+        """The gravest of the chosen profiles; None when the rule belongs to none of them."""
+        return max((self.severities[each] for each in profiles if each in self.severities), default=None)
+
+
+def rule(
+    id: str,
+    title: str,
+    *,
+    why: str,
+    mend: str,
+    sources: str,
+    severity: Severity | Mapping[Profile, Severity],
+    fix: Fix | None = None,
+    stage: Stage = Stage.MEND,
+) -> Callable[[Find], Rule]:
+    """Make a rule of a function that yields findings. `sources` are keys separated by spaces."""
+    severities = {Profile.AZURE: severity} if isinstance(severity, Severity) else severity
+
+    def made(find: Find) -> Rule:
+        return Rule(id, title, why, mend, tuple(sources.split()), severities, find, fix, stage)
+
+    return made

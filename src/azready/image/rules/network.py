@@ -1,0 +1,399 @@
+"""N: how the image gets its address, and what may stand between it and the platform."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from azready.image.actions import Action, Remove, Write
+from azready.image.distros import Family
+from azready.image.facts import Facts
+from azready.image.facts.network import Profile as NetworkProfile
+from azready.image.facts.reading import lstat_of, sections, shell_values, stat_of
+from azready.image.rules import fixes
+from azready.image.rules.asking import lines_with, needs_systemd
+from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
+
+WIRESERVER = "168.63.129.16"
+IMDS = "169.254.169.254"
+_CLIENTS = {"ifupdown": ("dhclient", "dhcpcd", "udhcpc", "busybox"), "network-scripts": ("dhclient",)}
+_BY_DEFAULT = {"networkmanager", "dhcpcd", "connman"}
+_PROFILE_OF = {
+    "networkd": ("networkd", "netplan"),
+    "networkmanager": ("networkmanager", "netplan", "ifcfg"),
+    "ifupdown": ("ifupdown",),
+    "wicked": ("wicked",),
+    "network-scripts": ("ifcfg",),
+    "dhcpcd": (),
+    "connman": (),
+}
+_PERSISTENT = (
+    "etc/udev/rules.d/{70,75,76}-persistent-net*.rules",
+    "etc/udev/rules.d/85-persistent-net-cloud-init.rules",
+    "etc/mactab",
+)
+
+
+def _mine(facts: Facts, stack: str) -> list[NetworkProfile]:
+    return [each for each in facts.network.of(*_PROFILE_OF[stack]) if each.is_for_machines_nics()]
+
+
+def _asks_for_address(facts: Facts, stack: str) -> bool:
+    """Whether this stack, when it runs, asks for an IPv4 address on eth0."""
+    profiles = [each for each in _mine(facts, stack) if each.applies_to_first_nic()]
+    if any(each.dhcp4 for each in profiles):
+        return not _CLIENTS.get(stack) or any(facts.program(client) for client in _CLIENTS[stack])
+    if stack == "dhcpcd" or stack == "connman":
+        return True
+    if stack == "networkmanager" and not profiles:
+        return not _no_auto_default(facts)
+    return False
+
+
+def _no_auto_default(facts: Facts) -> bool:
+    files = facts.files.glob("{etc,usr/lib}/NetworkManager/{NetworkManager.conf,conf.d/*.conf}")
+    values = [
+        value for path in files for _, key, value, _ in sections(facts.text(path) or "") if key == "no-auto-default"
+    ]
+    return any(value.strip() == "*" for value in values)
+
+
+@rule(
+    "N01",
+    "one network stack starts, and asks for an address by DHCP on the first card",
+    why="Address, routes and the WireServer's address come by DHCP. Without it nothing can be reported: Microsoft "
+    "supports "
+    "generalized images without agent only with DHCP.",
+    mend="azready prepare writes a DHCP profile for the image's network stack",
+    sources="NOAG",
+    severity=Severity.FATAL,
+)
+def dhcp_on_first_nic(facts: Facts) -> Iterator[Finding]:
+    stacks = facts.network.stacks
+    if not stacks:
+        yield Finding(
+            "no network stack starts at boot", mend="enable systemd-networkd, NetworkManager or networking.service"
+        )
+        return
+    asking = [stack for stack in stacks if _asks_for_address(facts, stack)]
+    if not asking:
+        profiles = [each.path for stack in stacks for each in _mine(facts, stack)]
+        yield Finding(
+            f"{' and '.join(stacks)} starts, but does not ask for an IPv4 address on eth0", (profiles or [""])[0]
+        )
+    elif len(asking) > 1:
+        what = f"{' and '.join(asking)} both ask for an address: two clients, two leases, routes that come and go"
+        yield Finding(what, mend=f"disable all but one: systemctl disable {asking[-1]}", severity=Severity.WARNING)
+
+
+def _drop_macs(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    yield from fixes.drop_lines(facts, findings)
+    for finding in findings:
+        if not finding.line and (finding.path.endswith(".rules") or finding.path == "etc/mactab"):
+            yield Remove(finding.path)
+        elif not finding.line and finding.path.startswith("etc/netplan/"):
+            yield _netplan_without_macs(facts, finding.path)
+
+
+def _netplan_without_macs(facts: Facts, path: str) -> Write:
+    """Drop `macaddress:` lines; a match that held nothing else then matches by the driver."""
+    text = re.sub(r"(?m)^(\s*)macaddress:.*\n", "", facts.text(path) or "")
+    text = re.sub(r"(?m)^(\s*)match:[ \t]*\n(?!\1\s)", r"\1match: {driver: hv_netvsc}" + "\n", text)
+    return fixes.write(path, text)
+
+
+@rule(
+    "N02",
+    "no network card is known by its MAC address",
+    why="Every VM has a MAC address of its own: a profile or udev rule that wants the builder's never matches again, "
+    "or names "
+    "the card eth1.",
+    mend="remove the line, or the file",
+    sources="LISA VS SUSE",
+    severity=Severity.FATAL,
+    fix=_drop_macs,
+    stage=Stage.WIPE,
+)
+def no_macs(facts: Facts) -> Iterator[Finding]:
+    for profile in facts.network.profiles:
+        for line in profile.macs:
+            yield Finding(line.text, line.where)
+    for pattern in _PERSISTENT:
+        for path in facts.files.glob(pattern):
+            found = lstat_of(facts.files, path)
+            if found and not (found.kind == "link" or found.size == 0):
+                yield Finding("it binds names to MAC addresses", path)
+
+
+@rule(
+    "N03",
+    "no address, gateway or route is fixed",
+    why="The address comes from Azure; a fixed one is of the wrong subnet.",
+    mend="replace it by DHCP",
+    sources="NOAG",
+    severity=Severity.FATAL,
+)
+def no_fixed_address(facts: Facts) -> Iterator[Finding]:
+    for profile in facts.network.profiles:
+        if profile.static and not profile.dhcp4 and profile.applies_to_first_nic() and profile.is_for_machines_nics():
+            used = any(profile.stack in _PROFILE_OF[stack] for stack in facts.network.stacks)
+            for line in profile.static:
+                yield Finding(line.text, line.where, severity=None if used else Severity.WARNING)
+
+
+@rule(
+    "N04",
+    "no profile waits for a card whose name will not exist",
+    why="Hyper-V's card is eth0 under every naming scheme, with net.ifnames=0 or without. A profile for ens3 or "
+    "enp1s0 never "
+    "matches.",
+    mend="write eth0 (or match the driver hv_netvsc)",
+    sources="OWN",
+    severity=Severity.FATAL,
+)
+def no_foreign_names(facts: Facts) -> Iterator[Finding]:
+    for stack in facts.network.stacks:
+        covered = _asks_for_address(facts, stack)
+        for profile in _mine(facts, stack):
+            names = [name for name in profile.names if re.match(r"(en[opsx]\w+|ens\d+|eno\d+|venet\d|eth[1-9])$", name)]
+            if names and not profile.applies_to_first_nic():
+                yield Finding(
+                    f"it is for {', '.join(names)}", profile.path, severity=Severity.INFO if covered else None
+                )
+
+
+@rule(
+    "N05",
+    "network files are worded as LISA expects them",
+    why="LISA compares them literally. On SUSE, DHCLIENT_SET_HOSTNAME also keeps DHCP from renaming the host.",
+    mend="write the line",
+    sources="LISA",
+    severity={Profile.MARKETPLACE: Severity.INFO},
+)
+def worded_for_lisa(facts: Facts) -> Iterator[Finding]:
+    wanted = {
+        Family.SUSE: (("etc/sysconfig/network/dhcp", "DHCLIENT_SET_HOSTNAME", "no"),),
+        Family.REDHAT: (("etc/sysconfig/network", "NETWORKING", "yes"),),
+    }.get(facts.distro.family, ())
+    for path, key, value in wanted:
+        text = facts.text(path)
+        if text is not None and shell_values(text).get(key) != value:
+            yield Finding(f'{key}="{value}" is not set', path)
+
+
+@rule(
+    "N06",
+    "the DHCP client waits long enough",
+    why="The first lease of a VM can take minutes; a client that gives up leaves it without network, and provisioning "
+    "times out.",
+    mend="remove the timeout, or set 300 seconds",
+    sources="LISA",
+    severity=Severity.WARNING,
+)
+def patient_dhcp(facts: Facts) -> Iterator[Finding]:
+    for path in ("etc/dhcp/dhclient.conf", "etc/dhclient.conf"):
+        for number, line in lines_with(facts, path, r"^\s*timeout\s+\d+"):
+            if (found := re.search(r"\d+", line)) and int(found[0]) < 60:
+                yield Finding(line, f"{path}:{number}")
+    for path in facts.files.glob("etc/NetworkManager/{conf.d/*.conf,NetworkManager.conf,system-connections/*}"):
+        for _, key, value, number in sections(facts.text(path) or ""):
+            if key in ("dhcp-timeout", "ipv4.dhcp-timeout") and value.isdigit() and 0 < int(value) < 45:
+                yield Finding(f"{key}={value}", f"{path}:{number}")
+
+
+@rule(
+    "N07",
+    "the host's name is sent with DHCP",
+    why="Azure's DNS learns it that way.",
+    mend="dhclient: send host-name = gethostname(); networkd: no SendHostname=no; NetworkManager: no "
+    "dhcp-send-hostname=no",
+    sources="PROV WALA",
+    severity=Severity.WARNING,
+)
+def name_is_sent(facts: Facts) -> Iterator[Finding]:
+    for path in facts.files.glob("etc/systemd/network/{*.network,*.network.d/*.conf}"):
+        for number, line in lines_with(facts, path, r"^\s*SendHostname\s*=\s*(no|false|0)"):
+            yield Finding(line, f"{path}:{number}")
+    for path in facts.files.glob("etc/NetworkManager/{conf.d/*.conf,NetworkManager.conf,system-connections/*}"):
+        for number, line in lines_with(facts, path, r"^\s*(ipv4\.)?dhcp-send-hostname\s*=\s*(no|false|0)"):
+            yield Finding(line, f"{path}:{number}")
+    path = "etc/dhcp/dhclient.conf"
+    used = "ifupdown" in facts.network.stacks and facts.program("dhclient") and facts.text(path) is not None
+    if used and not lines_with(facts, path, r"^\s*send\s+(host-name|fqdn\.fqdn)"):
+        yield Finding("no `send host-name`", path)
+
+
+@rule(
+    "N09",
+    "the firewall lets root reach the platform, and everybody ssh",
+    why=f"Everything goes through {WIRESERVER} and {IMDS} (tcp 80): with a closed OUTPUT chain the VM never reports "
+    f"ready.",
+    mend=f"accept tcp to {WIRESERVER} (80, 443, 32526) and {IMDS} (80), DHCP and DNS; inbound tcp 22",
+    sources="WIRE",
+    severity=Severity.ERROR,
+)
+def firewall_open(facts: Facts) -> Iterator[Finding]:
+    yield from _nftables(facts)
+    yield from _iptables(facts)
+    defaults = shell_values(facts.text("etc/default/ufw") or "")
+    if re.search(r"(?m)^ENABLED=yes", facts.text("etc/ufw/ufw.conf") or ""):
+        rules = facts.text("etc/ufw/user.rules") or ""
+        if defaults.get("DEFAULT_OUTPUT_POLICY", "ACCEPT") != "ACCEPT" and WIRESERVER not in rules:
+            yield Finding("ufw drops outgoing traffic", "etc/default/ufw", severity=Severity.FATAL)
+        if defaults.get("DEFAULT_INPUT_POLICY", "DROP") != "ACCEPT" and not re.search(
+            r"dport (22|ssh)\b|dapp_OpenSSH", rules
+        ):
+            yield Finding("ufw is on and does not let ssh in", "etc/ufw/user.rules", "ufw allow OpenSSH")
+    for number, line in lines_with(facts, "etc/hosts.deny", r"^\s*(ALL|sshd)\s*:\s*ALL"):
+        if facts.files.exists("usr/sbin/tcpd"):
+            yield Finding(line, f"etc/hosts.deny:{number}", severity=Severity.WARNING)
+
+
+def _nftables(facts: Facts) -> Iterator[Finding]:
+    path = next(iter(facts.files.glob("etc/{nftables.conf,sysconfig/nftables.conf}")), "")
+    if not path or not facts.units.enabled("nftables.service", "nftables"):
+        return
+    text = re.sub(r"(?m)#.*$", "", facts.text(path) or "")
+    if re.search(r"hook\s+output[^}]*?policy\s+drop", text) and WIRESERVER not in text:
+        yield Finding("the output chain drops what it does not name", path, severity=Severity.FATAL)
+    if re.search(r"hook\s+input[^}]*?policy\s+drop", text) and not re.search(r"dport[^\n]*\b(22|ssh)\b", text):
+        yield Finding("the input chain does not let ssh in", path, "add: tcp dport 22 accept")
+
+
+def _iptables(facts: Facts) -> Iterator[Finding]:
+    units = ("netfilter-persistent.service", "iptables.service", "iptables")
+    for path in ("etc/iptables/rules.v4", "etc/sysconfig/iptables", "etc/iptables/rules-save"):
+        text = facts.text(path)
+        if text is None or not facts.units.enabled(*units):
+            continue
+        if re.search(r"(?m)^:OUTPUT (DROP|REJECT)", text) and WIRESERVER not in text:
+            yield Finding("the OUTPUT chain drops what it does not name", path, severity=Severity.FATAL)
+        closed = re.search(r"(?m)^:INPUT (DROP|REJECT)", text) or re.search(r"(?m)^-A INPUT -j (DROP|REJECT)", text)
+        if closed and not re.search(r"--dports? \S*\b22\b", text):
+            yield Finding("the INPUT chain does not let ssh in", path, "add: -A INPUT -p tcp --dport 22 -j ACCEPT")
+
+
+@rule(
+    "N10",
+    "no firewall rule of a removed agent is left",
+    why="waagent keeps permanent rules that let only root reach the WireServer; `waagent -deprovision` removes its "
+    "service, and "
+    "leaves those.",
+    mend="azready prepare removes them; or delete the lines with the WireServer's address",
+    sources="WALA",
+    severity=Severity.WARNING,
+    fix=lambda facts, findings: fixes.drop_lines(facts, findings),
+    stage=Stage.WIPE,
+)
+def no_agent_firewall(facts: Facts) -> Iterator[Finding]:
+    for path in ("etc/firewalld/direct.xml", "etc/iptables/rules.v4", "etc/sysconfig/iptables"):
+        for number, line in lines_with(
+            facts,
+            path,
+            rf"{re.escape(WIRESERVER)}.*(security|DROP|uid-owner|conntrack)|security.*{re.escape(WIRESERVER)}",
+        ):
+            yield Finding(line, f"{path}:{number}")
+
+
+def _own_resolver(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    yield Write("etc/resolv.conf", b"", 0o644)
+
+
+@rule(
+    "N11",
+    "resolv.conf names no server of the builder's network",
+    why="A nameserver that is out of reach makes every look-up wait, or fail.",
+    mend="empty /etc/resolv.conf, or link it to the file that the network stack keeps",
+    sources="WALA",
+    severity=Severity.WARNING,
+    fix=_own_resolver,
+    stage=Stage.WIPE,
+)
+def no_foreign_dns(facts: Facts) -> Iterator[Finding]:
+    path = "etc/resolv.conf"
+    found = lstat_of(facts.files, path)
+    if found is None or found.kind != "file":
+        return
+    if facts.live:
+        raise Skip("the machine is using it; its network stack rewrites it")
+    for number, line in lines_with(facts, path, r"^\s*nameserver\s"):
+        if not re.search(rf"127\.|::1|{re.escape(WIRESERVER)}", line):
+            yield Finding(line, f"{path}:{number}")
+
+
+@rule(
+    "N12",
+    "no proxy catches what is meant for the platform",
+    why="IMDS and the WireServer cannot be reached through a proxy.",
+    mend=f"add no_proxy={WIRESERVER},{IMDS}",
+    sources="OWN",
+    severity=Severity.WARNING,
+)
+def no_proxy(facts: Facts) -> Iterator[Finding]:
+    for path in facts.files.glob(
+        "etc/{environment,systemd/system.conf,systemd/system.conf.d/*.conf,profile.d/*proxy*.sh}"
+    ):
+        text = facts.text(path) or ""
+        if IMDS in text:
+            continue
+        for number, line in lines_with(facts, path, r"(?i)\b(http_proxy|all_proxy)\s*=\s*['\"]?\w"):
+            yield Finding(_without_password(line), f"{path}:{number}")
+
+
+def _without_password(line: str) -> str:
+    return re.sub(r"//[^/@\s]+@", "//…@", line)
+
+
+@rule(
+    "N13",
+    "hosts knows only localhost",
+    why="Entries of the builder point clones to the wrong machine.",
+    mend="remove the lines of the builder's name and network",
+    sources="OWN",
+    severity=Severity.INFO,
+)
+def plain_hosts(facts: Facts) -> Iterator[Finding]:
+    for number, line in lines_with(facts, "etc/hosts", r"^\s*[0-9a-f.:]+\s+\S"):
+        address, *names = line.split()
+        if address == "127.0.1.1" or not re.match(r"127\.|::1$|fe00::|ff0[0-2]::|0\.0\.0\.0", address):
+            yield Finding(f"{address} {' '.join(names)}", f"etc/hosts:{number}")
+
+
+@rule(
+    "N14",
+    "the routes that DHCP offers are taken",
+    why="The way to IMDS and the WireServer comes as classless static routes.",
+    mend="remove the override",
+    sources="DEP WALA",
+    severity=Severity.ERROR,
+)
+def routes_are_taken(facts: Facts) -> Iterator[Finding]:
+    for path in facts.files.glob("etc/systemd/network/{*.network,*.network.d/*.conf}"):
+        for number, line in lines_with(facts, path, r"^\s*(UseRoutes|UseGateway)\s*=\s*(no|false|0)"):
+            yield Finding(line, f"{path}:{number}")
+    for path in facts.files.glob("etc/NetworkManager/system-connections/*"):
+        for number, line in lines_with(facts, path, r"^\s*(never-default|ignore-auto-routes)\s*=\s*(true|yes|1)"):
+            yield Finding(line, f"{path}:{number}")
+    if stat_of(facts.files, "etc/udhcpc/udhcpc.conf") and lines_with(facts, "etc/udhcpc/udhcpc.conf", r"NO_GATEWAY="):
+        yield Finding("NO_GATEWAY is set", "etc/udhcpc/udhcpc.conf")
+
+
+@rule(
+    "N08",
+    "network-online.target waits for an address",
+    why="Services that other people order after it start too early otherwise. azready's own program waits by itself, "
+    "and does "
+    "not need it.",
+    mend="enable systemd-networkd-wait-online.service or NetworkManager-wait-online.service",
+    sources="NOAG AI",
+    severity=Severity.INFO,
+)
+def online_means_online(facts: Facts) -> Iterator[Finding]:
+    needs_systemd(facts)
+    waits = {
+        "networkd": "systemd-networkd-wait-online.service",
+        "networkmanager": "NetworkManager-wait-online.service",
+    }
+    wanted = [waits[stack] for stack in facts.network.stacks if stack in waits]
+    if not wanted:
+        raise Skip("the network stack's own unit waits")
+    if not facts.units.enabled(*wanted):
+        yield Finding(f"{wanted[0]} is not enabled")

@@ -1,0 +1,194 @@
+"""P01–P03 and P05: who provisions a VM made from the image, and what may keep it from starting."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from azready.image.actions import Action, Link, Remove
+from azready.image.facts import Facts
+from azready.image.facts.network import STACK_UNITS
+from azready.image.facts.reading import names_in
+from azready.image.rules import fixes
+from azready.image.rules.asking import needs_systemd
+from azready.image.rules.model import Finding, Severity, Stage, rule
+
+PROGRAM = "usr/lib/azure-provisioning"
+STATE = "var/lib/azure-provisioning"
+UNIT = "azure-provisioning.service"
+OUR_UNITS = (UNIT, "azure-provisioning-hostkeys.service", "azure-provisioning-clone.service")
+PRESET_FILE = "etc/systemd/system-preset/05-azure-image.preset"
+_OTHERS = {
+    "waagent": ("waagent.service", "walinuxagent.service", "waagent"),
+    "cloud-init": ("cloud-init.service", "cloud-init-main.service", "cloud-init-local.service", "cloud-init"),
+    "azure-init": ("azure-init.service",),
+    "afterburn": ("afterburn-checkin.service", "coreos-metadata.service"),
+    "tiny-cloud": ("tiny-cloud", "tiny-cloud-main"),
+}
+_WIZARDS = (
+    "jeos-firstboot.service", "YaST2-Firstboot.service", "initial-setup.service", "initial-setup-graphical.service",
+    "initial-setup-text.service", "gnome-initial-setup-first-login.service", "firstboot.service", "oem-config.service",
+)  # fmt: skip
+_WIZARD_FILES = (".unconfigured", "etc/reconfigSys", "var/lib/YaST2/reconfig_system", "var/lib/oem-config/run")
+
+
+def _ours(facts: Facts) -> bool:
+    return facts.files.exists(PROGRAM)
+
+
+def _rearm(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    """Enable our units again, and forget which VM was provisioned."""
+    if not _ours(facts):
+        return
+    for name in OUR_UNITS:
+        if path := facts.units.installed.get(name):
+            yield Link(f"etc/systemd/system/multi-user.target.wants/{name}", f"/{path}")
+    if facts.files.exists("etc/init.d/azure-provisioning"):
+        yield Link("etc/runlevels/default/azure-provisioning", "/etc/init.d/azure-provisioning")
+    yield from (Remove(f"{STATE}/{name}") for name in names_in(facts.files, STATE))
+
+
+@rule(
+    "P01",
+    "something will provision the VM and report it ready",
+    why="A VM that never reports ready is restarted, and after some 40 minutes its deployment fails with "
+    "OSProvisioningTimedOut. A provisioner that thinks it is done reports nothing.",
+    mend="azready prepare installs our program; azready generalize arms it again",
+    sources="NOAG DEP AI",
+    severity=Severity.FATAL,
+    fix=_rearm,
+    stage=Stage.WIPE,
+)
+def somebody_provisions(facts: Facts) -> Iterator[Finding]:
+    if not _ours(facts):
+        others = [name for name, units in _OTHERS.items() if facts.units.enabled(*units)]
+        if not others:
+            yield Finding("no provisioner is installed, or none is enabled", mend="azready prepare TARGET")
+        return
+    if not facts.units.enabled(UNIT, "azure-provisioning"):
+        yield Finding(f"{UNIT} is installed, and not enabled", PROGRAM, "azready generalize TARGET")
+    for name in names_in(facts.files, STATE):
+        grave = None if name in ("applied", "reported") else Severity.ERROR
+        yield Finding(
+            "state of the VM that was provisioned last", f"{STATE}/{name}", "azready generalize TARGET", grave
+        )
+
+
+def _stack_in_use(facts: Facts) -> tuple[str, ...]:
+    return tuple(name for stack in facts.network.stacks for name in STACK_UNITS[stack] if name.endswith(".service"))
+
+
+def _kept(facts: Facts) -> list[str]:
+    """Units whose being enabled must outlive a first boot."""
+    wanted = [*OUR_UNITS, "ssh.service", "sshd.service", "ssh.socket", *_stack_in_use(facts)]
+    return [name for name in wanted if facts.units.enabled(name) and name in facts.units.installed]
+
+
+def _preset_text(facts: Facts) -> bytes:
+    other = [name for stack, names in STACK_UNITS.items() if stack not in facts.network.stacks for name in names]
+    lines = ["# A first boot applies presets: they must not change what this image starts."]
+    lines += [f"enable {name}" for name in _kept(facts)]
+    lines += [f"disable {name}" for name in other if name in facts.units.installed]
+    return ("\n".join(lines) + "\n").encode()
+
+
+@rule(
+    "P02",
+    "a first boot's presets leave enabled what provisioning needs, and nothing else",
+    why="A machine id of `uninitialized` makes systemd apply presets at first boot. On Fedora, RHEL and Azure Linux "
+    "that "
+    "disables every unit that no preset names; elsewhere it may enable a second network stack.",
+    mend="azready generalize writes a preset file that says what is enabled now",
+    sources="SD WALA",
+    severity=Severity.FATAL,
+    fix=lambda facts, findings: [fixes.write(PRESET_FILE, _preset_text(facts).decode(), 0o644)],
+    stage=Stage.WIPE,
+)
+def presets_agree(facts: Facts) -> Iterator[Finding]:
+    needs_systemd(facts)
+    units = facts.units
+    for name in _kept(facts):
+        preset = units.preset(name)
+        if preset and not preset.enable:
+            grave = None if facts.distro.full_preset else Severity.WARNING
+            yield Finding(f"a first boot disables {name} (`{preset.pattern}`)", preset.where, severity=grave)
+    for stack, names in STACK_UNITS.items():
+        for name in names:
+            if stack in facts.network.stacks or name not in units.installed or name in units.masked:
+                continue
+            preset = units.preset(name)
+            if (preset is None or preset.enable) and units.installable(name):
+                where = preset.where if preset else units.installed[name]
+                yield Finding(f"a first boot enables {name}, a second network stack", where, severity=Severity.ERROR)
+
+
+def _mask_wizards(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    for finding in findings:
+        if finding.where.endswith(".service"):
+            yield Link(f"etc/systemd/system/{finding.where.rpartition('/')[2]}", "/dev/null")
+        else:
+            yield Remove(finding.path)
+
+
+@rule(
+    "P03",
+    "no first-boot wizard asks questions on the console",
+    why="It waits for an answer that nobody types, before ssh and provisioning start.",
+    mend="mask the unit, and remove the file that calls it",
+    sources="VS SD",
+    severity=Severity.FATAL,
+    fix=_mask_wizards,
+    stage=Stage.WIPE,
+)
+def no_wizard(facts: Facts) -> Iterator[Finding]:
+    for name in _WIZARDS:
+        if facts.units.enabled(name) and name in facts.units.installed:
+            yield Finding(f"{name} is enabled", facts.units.installed[name])
+    for path in _WIZARD_FILES:
+        if facts.files.exists(path):
+            yield Finding("it calls a first-boot wizard", path)
+    yield from _systemd_firstboot(facts)
+
+
+_ASKS = {
+    "--prompt-locale": ("etc/locale.conf", "etc/default/locale"),
+    "--prompt-timezone": ("etc/localtime",),
+    "--prompt-keymap": ("etc/vconsole.conf", "etc/default/keyboard"),
+}
+
+
+def _systemd_firstboot(facts: Facts) -> Iterator[Finding]:
+    """systemd-firstboot asks, on a first boot, for what is not set yet."""
+    name = "systemd-firstboot.service"
+    if name not in facts.units.installed or not facts.units.enabled(name):
+        return
+    starts = " ".join(facts.units.values(name, "Service", "ExecStart"))
+    options = [option for option in ("--prompt", *_ASKS) if re.search(rf"{option}(\s|$)", starts)]
+    missing = [option for option, paths in _ASKS.items() if not any(_there(facts, path) for path in paths)]
+    asked = [option for option in missing if option in options or "--prompt" in options]
+    if asked:
+        what = ", ".join(option.removeprefix("--prompt-") for option in asked)
+        yield Finding(f"{name} asks for {what} at a first boot", facts.units.installed[name])
+
+
+def _there(facts: Facts, path: str) -> bool:
+    """Whether a path is there, be it a link into a folder that is not (etc/localtime in a minimal image)."""
+    folder, _, name = path.rpartition("/")
+    return name in names_in(facts.files, folder)
+
+
+@rule(
+    "P05",
+    "the Hyper-V key-value daemon is there and enabled",
+    why="It brings the provisioning report to the host, and the VM's address to the portal. Nothing waits for it.",
+    mend="install the Hyper-V daemons and enable the unit",
+    sources="LISA DEB",
+    severity=Severity.INFO,
+)
+def kvp_daemon(facts: Facts) -> Iterator[Finding]:
+    names = facts.distro.names
+    units = [f"{name}.service" for name in names.kvp_units]
+    if not any(facts.units.has(name) for name in (*units, *names.kvp_units)):
+        yield Finding("it is not installed", mend=f"install {names.kvp_package}")
+    elif not facts.units.enabled(*units, *names.kvp_units):
+        rules = any("hv_kvp" in text or "vmbus/hv_kvp" in text for text in facts.udev_rules.values())
+        if not rules:
+            yield Finding(f"{units[0]} is not enabled")

@@ -1,0 +1,115 @@
+"""P07–P11: time, and what the agents did for disks."""
+
+from collections.abc import Iterator, Sequence
+
+from azready.image.actions import Action, Write
+from azready.image.facts import Facts
+from azready.image.rules.asking import lines_with
+from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
+
+_CHRONY = ("etc/chrony.conf", "etc/chrony/chrony.conf")
+_CLOCK = "refclock PHC /dev/ptp_hyperv poll 3 dpoll -2 offset 0 stratum 2"
+_DAEMONS = {
+    "chrony": ("chrony.service", "chronyd.service", "chronyd"),
+    "systemd-timesyncd": ("systemd-timesyncd.service",),
+    "ntp": ("ntp.service", "ntpd.service", "ntpsec.service", "ntpd"),
+}
+_PTP_RULE = b'SUBSYSTEM=="ptp", ATTR{clock_name}=="hyperv", SYMLINK+="ptp_hyperv"\n'
+
+
+def _host_clock(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    for folder in ("etc/chrony/conf.d", "etc/chrony.d"):
+        if facts.files.exists(folder):
+            yield Write(f"{folder}/azure.conf", f"{_CLOCK}\nmakestep 1.0 -1\n".encode(), 0o644)
+            return
+
+
+@rule(
+    "P07",
+    "chrony takes the time from the host",
+    why="The host's clock comes over /dev/ptp_hyperv, without network. After maintenance the VM's clock jumps, and "
+    "nothing else "
+    "puts it right quickly.",
+    mend=f"install chrony; in its configuration: {_CLOCK}, and makestep 1.0 -1",
+    sources="TIME LISA",
+    severity=Severity.WARNING,
+    fix=_host_clock,
+)
+def host_clock(facts: Facts) -> Iterator[Finding]:
+    running = [name for name, units in _DAEMONS.items() if facts.units.enabled(*units)]
+    if len(running) > 1:
+        yield Finding(f"{' and '.join(running)} both set the clock", mend="disable all but chrony")
+    if "chrony" not in running:
+        known = "only systemd-timesyncd, which knows no host clock" if "systemd-timesyncd" in running else "no chrony"
+        grave = Severity.INFO if running else None
+        yield Finding(f"{known} keeps the time", severity=grave)
+        return
+    paths = [
+        *_CHRONY,
+        *facts.files.glob("etc/{chrony.d,chrony/conf.d}/*.conf"),
+        *facts.files.glob("usr/lib/chrony.d/*.conf"),
+    ]
+    if not any(lines_with(facts, path, r"^\s*refclock\s+PHC\s+/dev/ptp") for path in paths):
+        yield Finding(
+            "chrony does not use the host's clock", next((p for p in _CHRONY if facts.text(p) is not None), "")
+        )
+
+
+@rule(
+    "P08",
+    "/dev/ptp_hyperv is the host's clock",
+    why="With accelerated networking there are two clocks, and their numbers may swap.",
+    mend="ship a udev rule: " + _PTP_RULE.decode().strip(),
+    sources="TIME LISA",
+    severity=Severity.WARNING,
+    fix=lambda facts, findings: [Write("etc/udev/rules.d/99-ptp_hyperv.rules", _PTP_RULE, 0o644)],
+)
+def clock_has_a_name(facts: Facts) -> Iterator[Finding]:
+    if not facts.udev_rules:
+        raise Skip("no udev rules in it")
+    if not any("ptp_hyperv" in text for text in facts.udev_rules.values()):
+        yield Finding("no udev rule makes the link")
+
+
+@rule(
+    "P09",
+    "disks have their Azure names",
+    why="Scripts and fstabs written for Azure use /dev/disk/azure/…; the rules come with an agent, and go with it.",
+    mend="azready prepare ships the rules; or install azure-vm-utils",
+    sources="AVU WALA",
+    severity=Severity.WARNING,
+)
+def disk_names(facts: Facts) -> Iterator[Finding]:
+    if not facts.udev_rules:
+        raise Skip("no udev rules in it")
+    if not any("disk/azure" in text for text in facts.udev_rules.values()):
+        yield Finding("no udev rule makes /dev/disk/azure")
+
+
+@rule(
+    "P10",
+    "SCSI commands may take 300 seconds",
+    why="While a host fails over, disks pause; waagent raised the limit from 180 seconds. Few images miss it.",
+    mend='ship a udev rule: ATTRS{vendor}=="Msft", ATTR{timeout}="300"',
+    sources="LISA WALA",
+    severity={Profile.MARKETPLACE: Severity.INFO},
+)
+def patient_disks(facts: Facts) -> Iterator[Finding]:
+    if not any("timeout" in text and "Msft" in text for text in facts.udev_rules.values()):
+        yield Finding("no udev rule raises the limit")
+
+
+@rule(
+    "P11",
+    "the temporary disk is taken care of",
+    why="The agents formatted and mounted it, with a warning file in it. Without them it is an empty disk.",
+    mend="azure-vm-utils has azure-ephemeral-disk-setup.service; or leave it to the user, and say so",
+    sources="LISA AVU PROV",
+    severity=Severity.INFO,
+)
+def temporary_disk(facts: Facts) -> Iterator[Finding]:
+    if facts.units.enabled("azure-ephemeral-disk-setup.service", "walinuxagent.service", "waagent.service"):
+        return
+    if any("azure_resource" in m.device or "/disk/azure/resource" in m.device for m in facts.mounts):
+        return
+    yield Finding("nothing formats or mounts it")

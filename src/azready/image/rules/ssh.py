@@ -1,0 +1,188 @@
+"""S: the ssh server that people will log in through."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from azready.image.actions import Action, Chmod, Write
+from azready.image.facts import Facts
+from azready.image.facts.reading import stat_of
+from azready.image.facts.sshd import seconds
+from azready.image.rules import fixes
+from azready.image.rules.asking import the_sshd, there
+from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
+
+UNITS = ("ssh.service", "ssh.socket", "sshd.service", "sshd.socket", "sshd", "dropbear.service", "dropbear")
+HOST_KEYS = ("etc/ssh/ssh_host_*key*", "etc/dropbear/*_host_key", "usr/etc/ssh/ssh_host_*key*")
+_KEY_MAKERS = (
+    "azure-provisioning-hostkeys.service",
+    "sshd-keygen.service",
+    "sshd-keygen.target",
+    "sshdgenkeys.service",
+    "ssh-keygen.service",
+    "sshd_keygen.service",
+    "regenerate_ssh_host_keys.service",
+    "ssh-host-keys.service",
+)
+_TIGHT = {
+    "etc/ssh/sshd_config": 0o644,
+    "etc/shadow": 0o640,
+    "etc/gshadow": 0o640,
+    "etc/passwd": 0o644,
+    "etc/group": 0o644,
+}
+_DROP_IN = "etc/ssh/sshd_config.d/10-azure.conf"
+
+
+def _installed(facts: Facts) -> bool:
+    return bool(facts.program("sshd") or facts.program("dropbear"))
+
+
+@rule(
+    "S01",
+    "an ssh server is installed and starts",
+    why="Without it nobody reaches the VM, and LISA's first test fails.",
+    mend="install openssh-server and enable it; an image that wants none waives S01",
+    sources="GEN UB LISA",
+    severity=Severity.FATAL,
+)
+def server_starts(facts: Facts) -> Iterator[Finding]:
+    if not _installed(facts):
+        yield Finding("neither sshd nor dropbear is installed", severity=Severity.ERROR)
+    elif not facts.units.enabled(*UNITS) and not facts.files.glob("etc/rc?.d/S*ssh*"):
+        unit = facts.distro.names.ssh_unit
+        yield Finding(f"{unit}.service is not enabled", mend=f"systemctl enable {unit} (OpenRC: rc-update add sshd)")
+
+
+@rule(
+    "S02",
+    "the image carries no host keys",
+    why="All clones would have the same: whoever reads one image can pose as every VM made of it.",
+    mend="azready generalize removes them; the first boot makes new ones",
+    sources="DIS WALA VS",
+    severity=Severity.ERROR,
+    fix=fixes.remove,
+    stage=Stage.WIPE,
+)
+def no_host_keys(facts: Facts) -> Iterator[Finding]:
+    yield from there(facts, *HOST_KEYS)
+
+
+@rule(
+    "S03",
+    "somebody makes host keys before the ssh server starts",
+    why="Without keys sshd does not start. Red Hat, SUSE and Arch make them at every start that finds none; Debian "
+    "and Ubuntu "
+    "only when the package is installed.",
+    mend="azready prepare installs azure-provisioning-hostkeys.service; or a unit before ssh that runs ssh-keygen -A",
+    sources="CI OWN",
+    severity=Severity.FATAL,
+)
+def host_keys_are_made(facts: Facts) -> Iterator[Finding]:
+    if not _installed(facts) or not facts.program("sshd"):
+        raise Skip("OpenSSH's server is not installed")
+    if not facts.systemd:
+        script = facts.text("etc/init.d/sshd") or facts.text("etc/init.d/ssh") or ""
+        if not re.search(r"ssh-keygen|checkconfig|generate_host_keys", script):
+            yield Finding("the init script of sshd makes no keys", "etc/init.d")
+        return
+    units = facts.units
+    if units.enabled(*_KEY_MAKERS) or any("sshd-keygen@" in name for name in units.wanted):
+        return
+    wants = [value for name in UNITS[:4] for key in ("Wants", "Requires") for value in units.values(name, "Unit", key)]
+    starts = [value for name in UNITS[:4] for value in units.values(name, "Service", "ExecStartPre")]
+    if not re.search("keygen|gen-keys", " ".join(wants + starts)):
+        yield Finding("no unit makes host keys at boot")
+
+
+def _keep_alive(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    if facts.sshd and facts.sshd.drop_ins:
+        yield Write(_DROP_IN, b"ClientAliveInterval 180\n", 0o644)
+
+
+@rule(
+    "S04",
+    "idle ssh connections are kept alive",
+    why="Azure's load balancers cut a connection that is silent for four minutes. The marketplace wants "
+    "ClientAliveInterval "
+    "between 30 and 235 seconds.",
+    mend="set ClientAliveInterval 180 in sshd's configuration",
+    sources="LISA CERT RH",
+    severity={Profile.AZURE: Severity.INFO, Profile.MARKETPLACE: Severity.WARNING},
+    fix=_keep_alive,
+)
+def kept_alive(facts: Facts) -> Iterator[Finding]:
+    sshd = the_sshd(facts)
+    setting = sshd.first("ClientAliveInterval")
+    value = seconds(setting.value) if setting else 0
+    if not value or not 1 <= value <= 235:
+        said = f"ClientAliveInterval is {setting.value}" if setting else "ClientAliveInterval is not set"
+        yield Finding(said, setting.where if setting else sshd.main)
+
+
+@rule(
+    "S05",
+    "root does not log in by password, and nobody without one",
+    why="Every public address is tried with common passwords, all day.",
+    mend="set PermitRootLogin prohibit-password and PermitEmptyPasswords no",
+    sources="CERT",
+    severity=Severity.WARNING,
+)
+def no_root_password_login(facts: Facts) -> Iterator[Finding]:
+    sshd = the_sshd(facts)
+    root, empty, passwords = (
+        sshd.first(key) for key in ("PermitRootLogin", "PermitEmptyPasswords", "PasswordAuthentication")
+    )
+    if root and root.value == "yes" and not (passwords and passwords.value == "no"):
+        yield Finding("PermitRootLogin yes", root.where)
+    if empty and empty.value == "yes":
+        yield Finding("PermitEmptyPasswords yes", empty.where, severity=Severity.ERROR)
+
+
+@rule(
+    "S06",
+    "nothing keeps the provisioned user from logging in",
+    why="The platform says who may log in and how; lists of users, other key files, or a leftover of an agent that is "
+    "read "
+    "first, defeat it.",
+    mend="remove the setting, or name the group that the provisioned user will be in",
+    sources="PROV AI",
+    severity=Severity.ERROR,
+)
+def nothing_defeats_login(facts: Facts) -> Iterator[Finding]:
+    sshd = the_sshd(facts)
+    public = sshd.first("PubkeyAuthentication")
+    if public and public.value == "no":
+        yield Finding("PubkeyAuthentication no", public.where)
+    for key in ("AllowUsers", "AllowGroups"):
+        if setting := sshd.first(key):
+            sudoers = key == "AllowGroups" and {"sudo", "wheel", "adm"} & set(setting.value.split())
+            if not sudoers:
+                yield Finding(f"{key} {setting.value}", setting.where)
+    keys = sshd.first("AuthorizedKeysFile")
+    if keys and not re.search(r"%[hu]|\.ssh/authorized_keys", keys.value):
+        yield Finding(f"AuthorizedKeysFile {keys.value}: the same file for everybody", keys.where)
+    passwords = sshd.first("PasswordAuthentication")
+    if passwords and passwords.value == "no" and "cloud" in passwords.where:
+        mend = "remove the leftover: our own file would be read after it"
+        yield Finding("PasswordAuthentication no, whatever the platform says", passwords.where, mend, Severity.WARNING)
+
+
+@rule(
+    "S07",
+    "modes of account and ssh files are tight",
+    why="sshd refuses keys in files that others may write (StrictModes); LISA takes loose ones for a compromise.",
+    mend="chmod",
+    sources="LISA",
+    severity=Severity.WARNING,
+    fix=lambda facts, findings: [Chmod(each.path, _TIGHT.get(each.path, 0o600)) for each in findings],
+)
+def tight_modes(facts: Facts) -> Iterator[Finding]:
+    for path, allowed in _TIGHT.items():
+        found = stat_of(facts.files, path)
+        if found and found.mode & ~(allowed | 0o200):
+            yield Finding(f"mode {found.mode:04o}", path, f"chmod {allowed:04o} /{path}")
+    for home in facts.homes():
+        path = f"{home}/.ssh/authorized_keys"
+        found = stat_of(facts.files, path)
+        if found and found.mode & 0o077:
+            yield Finding(f"mode {found.mode:04o}", path, f"chmod 0600 /{path}")
