@@ -55,8 +55,8 @@ def documents() -> dict[str, str]:
 
 def _index() -> Iterator[str]:
     yield from (GENERATED, "", "# Rules", "")
-    yield f"`azready check` asks these {len(RULES)} rules. Those marked *seal* are mended by `azready generalize`, those"
-    yield "marked *mend* by `azready generalize --mend`. `azready check --explain ID` prints one of them."
+    yield f"`azready check` asks these {len(RULES)} rules. Those marked *seal* are mended by `azready generalize`,"
+    yield "those marked *mend* by `azready generalize --mend`. `azready check --explain ID` prints one of them."
     for area in AREAS:
         yield from (
             "",

@@ -15,7 +15,7 @@ _ROTATED = (".gz", ".xz", ".zst", ".bz2", ".old", ".1", ".2", ".3", ".4", ".5", 
 _CACHES = (
     "var/cache/apt/archives/*.deb", "var/cache/apt/{pkgcache,srcpkgcache}.bin",
     "var/cache/{dnf,yum,tdnf,zypp,libdnf5}/*",
-    "var/cache/pacman/pkg/*", "var/cache/apk/*", "var/cache/debconf/*-old", "var/cache/distfiles/*",
+    "var/cache/pacman/pkg/*", "var/cache/apk/*", "var/cache/distfiles/*",
 )  # fmt: skip
 _ACCOUNT_BACKUPS = "etc/{passwd,shadow,group,gshadow,subuid,subgid}-"
 _SPOOLS = (
@@ -67,7 +67,8 @@ def no_logs(facts: Facts) -> Iterator[Finding]:
     found = list(_logs(facts))
     if found:
         size = sum(stat.size for _, stat in found)
-        yield Finding(f"{len(found)} files with {size / (1 << 20):.1f} MiB, {found[0][0]} among them", "var/log")
+        files = "a file" if len(found) == 1 else f"{len(found)} files"
+        yield Finding(f"{files} with {-(-size // 1024)} KiB, /{found[0][0]} among them", "var/log")
 
 
 def _empty_caches(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:

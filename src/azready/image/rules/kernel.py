@@ -274,16 +274,15 @@ SUBSYSTEM=="net", ACTION!="remove", DRIVERS=="hv_pci", ENV{NM_UNMANAGED}="1", EN
 def vf_unmanaged(facts: Facts) -> Iterator[Finding]:
     if any("NM_UNMANAGED" in text or "ID_NET_MANAGED_BY" in text for text in facts.udev_rules.values()):
         return
-    first = [each for each in facts.network.profiles if each.stack != "link"]
-    by_name = [each for each in first if each.names or each.drivers]
-    if any(each.unmanaged for each in first):
+    profiles = facts.network.profiles
+    if any(profile.unmanaged for profile in profiles):
         return
-    starting = set(facts.network.stacks)
-    wide = [each for each in by_name if any(name not in ("eth0", "lo") and "*" in name for name in each.names)]
-    nothing_matches_all = not wide and len(by_name) == len(first)
-    if nothing_matches_all and "networkmanager" not in starting:
-        return
-    yield Finding("no rule or profile leaves the virtual function alone", wide[0].path if wide else "")
+    wide = [each for each in profiles if each.dhcp4 and each.applies_to_first_nic() and not each.drivers]
+    wide = [each for each in wide if not each.names or any("*" in name for name in each.names)]
+    if wide:
+        yield Finding("it applies to the virtual function too", wide[0].path)
+    elif "networkmanager" in facts.network.stacks:
+        yield Finding("NetworkManager manages every card that no rule excepts")
 
 
 @rule(

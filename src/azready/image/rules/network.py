@@ -48,6 +48,10 @@ def _asks_for_address(facts: Facts, stack: str) -> bool:
     return False
 
 
+def _asking(facts: Facts) -> list[str]:
+    return [stack for stack in facts.network.stacks if _asks_for_address(facts, stack)]
+
+
 def _no_auto_default(facts: Facts) -> bool:
     files = facts.files.glob("{etc,usr/lib}/NetworkManager/{NetworkManager.conf,conf.d/*.conf}")
     values = [
@@ -68,12 +72,14 @@ def _no_auto_default(facts: Facts) -> bool:
 )
 def dhcp_on_first_nic(facts: Facts) -> Iterator[Finding]:
     stacks = facts.network.stacks
+    if facts.units.enabled("cloud-init.service", "cloud-init-network.service", "cloud-init") and not _asking(facts):
+        raise Skip("cloud-init configures the network at every boot, as long as it is there")
     if not stacks:
         yield Finding(
             "no network stack starts at boot", mend="enable systemd-networkd, NetworkManager or networking.service"
         )
         return
-    asking = [stack for stack in stacks if _asks_for_address(facts, stack)]
+    asking = _asking(facts)
     if not asking:
         profiles = [each.path for stack in stacks for each in _mine(facts, stack)]
         yield Finding(

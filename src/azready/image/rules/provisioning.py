@@ -16,6 +16,7 @@ STATE = "var/lib/azure-provisioning"
 UNIT = "azure-provisioning.service"
 OUR_UNITS = (UNIT, "azure-provisioning-hostkeys.service", "azure-provisioning-clone.service")
 PRESET_FILE = "etc/systemd/system-preset/05-azure-image.preset"
+_SSH_SOCKETS = ("ssh.socket", "sshd.socket")
 _OTHERS = {
     "waagent": ("waagent.service", "walinuxagent.service", "waagent"),
     "cloud-init": ("cloud-init.service", "cloud-init-main.service", "cloud-init-local.service", "cloud-init"),
@@ -72,52 +73,64 @@ def somebody_provisions(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _stack_in_use(facts: Facts) -> tuple[str, ...]:
-    return tuple(name for stack in facts.network.stacks for name in STACK_UNITS[stack] if name.endswith(".service"))
+def _flips(facts: Facts) -> Iterator[tuple[str, bool]]:
+    """Units that a first boot would enable or disable, against what they are now."""
+    units = facts.units
+    for name in sorted(units.installed):
+        if "@." in name or name in units.masked:
+            continue
+        preset = units.preset(name)
+        wanted = preset is None or preset.enable
+        now = units.enabled(name)
+        if wanted == now or (now and not facts.distro.full_preset):
+            continue
+        if units.installable(name):
+            yield name, wanted
 
 
-def _kept(facts: Facts) -> list[str]:
-    """Units whose being enabled must outlive a first boot."""
-    wanted = [*OUR_UNITS, "ssh.service", "sshd.service", "ssh.socket", *_stack_in_use(facts)]
-    return [name for name in wanted if facts.units.enabled(name) and name in facts.units.installed]
+def _preset_text(facts: Facts) -> str:
+    lines = ["# A first boot applies presets. They must not change what this image starts: made by azready generalize."]
+    lines += [f"enable {name}" for name in _vital(facts)]
+    lines += [f"{'disable' if wanted else 'enable'} {name}" for name, wanted in _flips(facts)]
+    return "\n".join(dict.fromkeys(lines)) + "\n"
 
 
-def _preset_text(facts: Facts) -> bytes:
-    other = [name for stack, names in STACK_UNITS.items() if stack not in facts.network.stacks for name in names]
-    lines = ["# A first boot applies presets: they must not change what this image starts."]
-    lines += [f"enable {name}" for name in _kept(facts)]
-    lines += [f"disable {name}" for name in other if name in facts.units.installed]
-    return ("\n".join(lines) + "\n").encode()
+def _vital(facts: Facts) -> list[str]:
+    """Enabled units without which the VM is not provisioned, not reached, or not logged in to."""
+    stacks = [name for stack in facts.network.stacks for name in STACK_UNITS[stack]]
+    wanted = [*OUR_UNITS, "ssh.service", "sshd.service", "ssh.socket", *stacks]
+    return [name for name in wanted if name in facts.units.installed and facts.units.enabled(name)]
 
 
 @rule(
     "P02",
-    "a first boot's presets leave enabled what provisioning needs, and nothing else",
+    "a first boot's presets change nothing that is enabled or disabled now",
     why="A machine id of `uninitialized` makes systemd apply presets at first boot. On Fedora, RHEL and Azure Linux "
     "that "
-    "disables every unit that no preset names; elsewhere it may enable a second network stack.",
+    "disables every unit that no preset names; elsewhere it enables what somebody had disabled, a second network "
+    "stack too.",
     mend="azready generalize writes a preset file that says what is enabled now",
     sources="SD WALA",
-    severity=Severity.FATAL,
-    fix=lambda facts, findings: [fixes.write(PRESET_FILE, _preset_text(facts).decode(), 0o644)],
+    severity=Severity.WARNING,
+    fix=lambda facts, findings: [fixes.write(PRESET_FILE, _preset_text(facts), 0o644)],
     stage=Stage.WIPE,
 )
 def presets_agree(facts: Facts) -> Iterator[Finding]:
     needs_systemd(facts)
-    units = facts.units
-    for name in _kept(facts):
-        preset = units.preset(name)
-        if preset and not preset.enable:
-            grave = None if facts.distro.full_preset else Severity.WARNING
-            yield Finding(f"a first boot disables {name} (`{preset.pattern}`)", preset.where, severity=grave)
-    for stack, names in STACK_UNITS.items():
-        for name in names:
-            if stack in facts.network.stacks or name not in units.installed or name in units.masked:
-                continue
-            preset = units.preset(name)
-            if (preset is None or preset.enable) and units.installable(name):
-                where = preset.where if preset else units.installed[name]
-                yield Finding(f"a first boot enables {name}, a second network stack", where, severity=Severity.ERROR)
+    vital = set(_vital(facts))
+    stacks = {name for names in STACK_UNITS.values() for name in names} if facts.network.stacks else set()
+    for name, wanted in _flips(facts):
+        preset = facts.units.preset(name)
+        where = preset.where if preset else facts.units.installed[name]
+        if name in vital:
+            yield Finding(f"a first boot disables {name}", where, severity=Severity.FATAL)
+        elif wanted and name in stacks:
+            yield Finding(f"a first boot enables {name}, a second network stack", where, severity=Severity.ERROR)
+        elif wanted and name in _SSH_SOCKETS and vital & {"ssh.service", "sshd.service"}:
+            what = f"a first boot enables {name}, which conflicts with the ssh service"
+            yield Finding(what, where, severity=Severity.ERROR)
+        else:
+            yield Finding(f"a first boot {'enables' if wanted else 'disables'} {name}", where)
 
 
 def _mask_wizards(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
@@ -132,7 +145,7 @@ def _mask_wizards(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]
     "P03",
     "no first-boot wizard asks questions on the console",
     why="It waits for an answer that nobody types, before ssh and provisioning start.",
-    mend="mask the unit, and remove the file that calls it",
+    mend="azready generalize masks the unit, and removes the file that calls it",
     sources="VS SD",
     severity=Severity.FATAL,
     fix=_mask_wizards,

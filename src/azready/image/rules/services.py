@@ -1,9 +1,11 @@
 """P07–P11: time, and what the agents did for disks."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
+from azready.image.rules import fixes
 from azready.image.rules.asking import lines_with
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
 
@@ -18,10 +20,15 @@ _PTP_RULE = b'SUBSYSTEM=="ptp", ATTR{clock_name}=="hyperv", SYMLINK+="ptp_hyperv
 
 
 def _host_clock(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
-    for folder in ("etc/chrony/conf.d", "etc/chrony.d"):
-        if facts.files.exists(folder):
-            yield Write(f"{folder}/azure.conf", f"{_CLOCK}\nmakestep 1.0 -1\n".encode(), 0o644)
-            return
+    main = next((path for path in _CHRONY if facts.text(path) is not None), "")
+    if not main or not facts.units.enabled(*_DAEMONS["chrony"]):
+        return
+    lines = f"{_CLOCK}\nmakestep 1.0 -1\n"
+    folder = re.search(r"(?m)^\s*(?:confdir|include)\s+/(etc/\S+?)/?(?:\*\.conf)?\s*$", facts.text(main) or "")
+    if folder:
+        yield fixes.write(f"{folder[1].rstrip('/')}/azure.conf", lines, 0o644)
+    else:
+        yield fixes.write(main, (facts.text(main) or "").rstrip("\n") + f"\n{lines}")
 
 
 @rule(
@@ -40,9 +47,10 @@ def host_clock(facts: Facts) -> Iterator[Finding]:
     if len(running) > 1:
         yield Finding(f"{' and '.join(running)} both set the clock", mend="disable all but chrony")
     if "chrony" not in running:
-        known = "only systemd-timesyncd, which knows no host clock" if "systemd-timesyncd" in running else "no chrony"
-        grave = Severity.INFO if running else None
-        yield Finding(f"{known} keeps the time", severity=grave)
+        if running:
+            yield Finding(f"{running[0]} sets the clock, and knows no host clock", severity=Severity.INFO)
+        else:
+            yield Finding("nothing sets the clock")
         return
     paths = [
         *_CHRONY,

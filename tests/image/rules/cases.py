@@ -1,0 +1,380 @@
+# ruff: noqa: E501 (a table)
+"""For every rule: changes to the good image that break it, and changes that must not.
+
+A change is a function of a `Sample`. A disk rule's case works on a `Disk` instead: it has `disks`, pairs of a disk and
+whether it is good.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from azready.image.diskfile import DiskFile
+from azready.image.facts.disk import Content, Disk
+from azready.image.formats.gpt import Partition
+from azready.image.formats.partitions import TYPE_BIOS_BOOT, TYPE_ESP, TYPE_LINUX, TYPE_SWAP, Table
+from azready.image.formats.superblocks import Superblock
+from tests.image.sample import ELF_ARM, ELF_X86, KERNEL, UUID, Sample, initramfs, pe
+
+Change = Callable[[Sample], object]
+MIB = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """`bad` changes each break the rule; `good` ones each keep it. `base` comes first in both."""
+
+    bad: tuple[Change, ...] = ()
+    good: tuple[Change, ...] = ()
+    base: Change = lambda s: None
+    bad_disks: tuple[Disk, ...] = ()
+    good_disks: tuple[Disk, ...] = ()
+
+
+ESP = Partition(number=1, type=TYPE_ESP, start=MIB, size=100 * MIB, uuid="11111111-0000-4000-8000-000000000001")
+ROOT = Partition(
+    number=2, type=TYPE_LINUX, start=101 * MIB, size=3800 * MIB, uuid="11111111-0000-4000-8000-000000000002"
+)
+BIOS = Partition(number=3, type=TYPE_BIOS_BOOT, start=4000 * MIB, size=MIB)
+SWAP = Partition(number=4, type=TYPE_SWAP, start=4001 * MIB, size=MIB)
+EXT4 = Superblock("ext4", uuid=UUID, size=3800 * MIB, free=1000 * MIB)
+DISK = Disk(
+    DiskFile(Path("disk.vhd"), "vhd", 4096 * MIB),
+    4096 * MIB + 512,
+    Table("gpt", (ESP, ROOT, BIOS), boot_code=True),
+    (Content(ESP, Superblock("vfat", uuid="ABCD-1234")), Content(ROOT, EXT4), Content(BIOS, None)),
+    (),
+    False,
+)
+
+
+def disk(size: int | None = None, format: str = "vhd", path: str = "disk.vhd", **changes: object) -> Disk:
+    """The good disk, changed."""
+    file = DiskFile(Path(path), format, DISK.size if size is None else size)  # type: ignore[arg-type]
+    return dataclasses.replace(DISK, file=file, **changes)
+
+
+def table(**changes: object) -> Disk:
+    return dataclasses.replace(DISK, table=dataclasses.replace(DISK.table, **changes))
+
+
+def root_holds(**changes: object) -> Disk:
+    block = dataclasses.replace(EXT4, **changes)
+    return dataclasses.replace(DISK, contents=(DISK.contents[0], Content(ROOT, block)))
+
+
+def arm(s: Sample) -> None:
+    s.write("usr/bin/sh", ELF_ARM, 0o755)
+
+
+def fedora(s: Sample) -> None:
+    s.write("etc/os-release", "ID=fedora\nVERSION_ID=42\n")
+
+
+def selinux(s: Sample) -> None:
+    s.write("etc/selinux/config", "SELINUX=enforcing\n").write(".autorelabel", "")
+
+
+def with_network(path: str, text: str) -> Change:
+    """networkd is replaced by another file for eth0."""
+    return lambda s: s.remove("etc/systemd/network/10-eth0.network").write(path, text)
+
+
+NETWORKD = "etc/systemd/network/10-eth0.network"
+SSHD = "etc/ssh/sshd_config"
+MODPROBE = "etc/modprobe.d/hardening.conf"
+STACK = {name: f"usr/lib/systemd/system/{name}.service" for name in ("NetworkManager", "networking", "wicked")}
+
+
+def stack(name: str) -> Change:
+    """networkd out, another stack in."""
+    return lambda s: s.disable("systemd-networkd").remove(NETWORKD).unit(name)
+
+
+def both(*changes: Change) -> Change:
+    return lambda s: [change(s) for change in changes]
+
+
+CASES: dict[str, Case] = {
+    # ---- kernel
+    "K01": Case(
+        (lambda s: s.not_in_initramfs("hv_vmbus"), lambda s: s.without_module("hv_vmbus"),
+         lambda s: s.remove(f"boot/initrd.img-{KERNEL}")),
+        (lambda s: s.not_in_initramfs("hv_vmbus").write(
+            f"usr/lib/modules/{KERNEL}/modules.builtin", "kernel/drivers/hv/hv_vmbus.ko\n"),),
+    ),
+    "K02": Case((lambda s: s.not_in_initramfs("hv_storvsc"),)),
+    "K03": Case((lambda s: s.without_module("hv_netvsc"),), (lambda s: s.not_in_initramfs("hv_netvsc"),)),
+    "K04": Case((lambda s: s.not_in_initramfs("hyperv_keyboard"),)),
+    "K05": Case((lambda s: s.without_module("hv_utils"),)),
+    "K06": Case((lambda s: s.without_module("hv_balloon"), lambda s: s.without_module("hyperv_fb"))),
+    "K07": Case(
+        (lambda s: s.write(MODPROBE, "install udf /bin/true\n"), lambda s: s.write(MODPROBE, "blacklist hv_netvsc\n"),
+         lambda s: s.write(MODPROBE, "install vfat /bin/false\n"), lambda s: s.arguments("module_blacklist=nvme"),
+         lambda s: s.write(f"boot/initrd.img-{KERNEL}", initramfs(extra={"etc/modprobe.d/a.conf": b"blacklist hv-vmbus\n"}))),
+        (lambda s: s.write(MODPROBE, "#install udf /bin/true\ninstall cramfs /bin/true\n"),
+         lambda s: s.write(MODPROBE, "install nvme /sbin/modprobe --ignore-install nvme\n")),
+    ),
+    "K08": Case((lambda s: s.without_module("udf"),)),
+    "K09": Case((lambda s: s.not_in_initramfs("nvme"), lambda s: s.not_in_initramfs("pci_hyperv"))),
+    "K10": Case((lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "io_timeout", "x").without_argument(
+        "nvme_core.io_timeout=240"),), (lambda s: s.without_argument("nvme_core.io_timeout=240"),)),
+    "K11": Case((lambda s: s.without_module("mlx5_core"), lambda s: s.without_module("mana"))),
+    "K12": Case(
+        (both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"),
+              lambda s: s.edit(NETWORKD, "Name=eth0", "Name=en* eth*")),
+         both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"), stack("NetworkManager"))),
+        (lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"),),
+    ),
+    "K13": Case((lambda s: s.without_module("cifs"), lambda s: s.write(f"boot/config-{KERNEL}", "CONFIG_HYPERV=m\n"))),
+    "K14": Case((lambda s: s.remove("etc/modprobe.d/azure-no-floppy.conf"),)),
+    "K15": Case((lambda s: s.write("usr/bin/sh", b"\x7fELF\x01\x01\x01" + ELF_X86[7:18] + b"\x03\0", 0o755),), (arm,)),
+    "K16": Case(
+        (lambda s: [s.write(path.replace(KERNEL, "3.2.0-4-amd64"), (s.root / path).read_bytes()) and s.remove(path)
+                    for path in (f"usr/lib/modules/{KERNEL}/modules.dep", f"boot/vmlinuz-{KERNEL}")],),
+    ),
+    "K17": Case(
+        (lambda s: s.write("etc/initramfs-tools/initramfs.conf", "MODULES=dep\n"),
+         lambda s: s.write("etc/dracut.conf.d/x.conf", 'hostonly="yes"\n')),
+    ),
+    # ---- boot
+    "B01": Case((lambda s: s.without_argument("console=ttyS0,115200n8"), arm,
+                 lambda s: s.edit("boot/grub/grub.cfg", "console=ttyS0,115200n8", "console=ttyS0 console=tty0"))),
+    "B02": Case((lambda s: s.without_argument("earlyprintk=ttyS0"),)),
+    "B03": Case((lambda s: s.without_argument("rootdelay=300"),)),
+    "B05": Case((lambda s: s.arguments("libata.atapi_enabled=0"),)),
+    "B06": Case((lambda s: s.arguments("quiet"),)),
+    "B07": Case((lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", "root=/dev/sda1"),
+                 lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", "root=/dev/nvme0n1p1")),
+                (lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", "root=/dev/mapper/vg-root"),)),
+    "B08": Case((lambda s: s.arguments("ds=nocloud"), lambda s: s.arguments("console=hvc0"))),
+    "B09": Case((lambda s: None,), (lambda s: s.arguments("initcall_blacklist=arm_pmu_acpi_init"),), base=arm),
+    "B10": Case(
+        (lambda s: s.write("boot/loader/entries/a.conf", f"linux /vmlinuz-{KERNEL}\noptions root=UUID={UUID} ro\n"),),
+        (lambda s: s.write("boot/loader/entries/a.conf",
+                           f"linux /vmlinuz-{KERNEL}\noptions $kernelopts console=tty1 console=ttyS0,115200n8\n"),),
+    ),
+    "B11": Case((lambda s: s.edit("etc/default/grub", "serial console", "console"),
+                 lambda s: s.edit("etc/default/grub", "GRUB_TIMEOUT=5", "GRUB_TIMEOUT=0"))),
+    "B12": Case((lambda s: s.link("etc/systemd/system/serial-getty@ttyS0.service", "/dev/null"),)),
+    "B13": Case((lambda s: s.remove("boot/efi/EFI/BOOT/BOOTX64.EFI").write("boot/efi/EFI/debian/shimx64.efi", ""),),
+                (lambda s: s.remove("boot/efi/EFI/BOOT/BOOTX64.EFI").write("efi/EFI/boot/bootx64.efi", ""),)),
+    "B14": Case(bad_disks=(table(boot_code=False), table(partitions=(ESP, ROOT))), good_disks=(DISK,)),
+    "B15": Case(bad_disks=(table(partitions=(ROOT,)), table(partitions=(ROOT, BIOS))), good_disks=(DISK,)),
+    "B16": Case((lambda s: s.write("boot/efi/EFI/BOOT/BOOTX64.EFI", pe(b"")),
+                 lambda s: s.write("boot/efi/EFI/BOOT/BOOTX64.EFI", pe(b"my own key")),
+                 lambda s: s.write("boot/efi/EFI/Linux/a.efi", pe(b"", {".linux": b"k", ".uname": b"9"})))),
+    "B17": Case((lambda s: s.arguments("acpi=off"),)),
+    # ---- disk
+    "D01": Case(bad_disks=(disk(4096 * MIB + 512), disk(5000, "raw", "a.raw")), good_disks=(DISK,)),
+    "D02": Case(bad_disks=(disk(format="qcow2"), disk(format="vhdx")), good_disks=(DISK,)),
+    "D03": Case(bad_disks=(disk(footer_problems=("the checksum is wrong",)),), good_disks=(DISK,)),
+    "D04": Case(bad_disks=(disk(10 * MIB), disk(5 << 40), disk(3 << 40)), good_disks=(DISK,)),
+    "D05": Case(bad_disks=(table(problems=("the backup GPT header is missing or damaged",)),), good_disks=(DISK,)),
+    "D06": Case(
+        bad_disks=(table(partitions=(dataclasses.replace(ROOT, start=32256),)), disk(first_mib_used=True)),
+        good_disks=(DISK,),
+    ),
+    "D07": Case(
+        (lambda s: s.append("etc/fstab", "UUID=1234 none swap sw 0 0\n"), lambda s: s.write("swapfile", bytes(2 * MIB)),
+         lambda s: s.append("etc/fstab", "/dev/vda5 none swap sw 0 0\n")),
+        (lambda s: s.append("etc/fstab", "/dev/zram0 none swap sw 0 0\n#/swap none swap sw 0 0\n"),),
+        bad_disks=(dataclasses.replace(DISK, contents=(*DISK.contents, Content(SWAP, None))),
+                   root_holds(kind="swap")),
+    ),
+    "D08": Case(bad_disks=(root_holds(kind="lvm"), root_holds(kind="luks")), good_disks=(DISK,)),
+    "D09": Case(
+        (lambda s: s.append("etc/fstab", "/dev/sdb1 /data ext4 defaults 0 2\n"),
+         lambda s: s.append("etc/fstab", "/dev/sr0 /media/cdrom0 udf user,ro 0 0\n"),
+         lambda s: s.append("etc/fstab", "server:/x /x nfs defaults 0 0\n"),
+         lambda s: s.append("etc/fstab", "/dev/disk/cloud/azure_resource-part1 /mnt auto defaults 0 2\n"),
+         lambda s: s.write("etc/crypttab", "data /dev/sdb2 none luks\n")),
+        (lambda s: s.append("etc/fstab", "/dev/sr0 /media/cdrom0 udf user,noauto 0 0\nserver:/x /x nfs nofail 0 0\n"
+                            "tmpfs /tmp tmpfs defaults 0 0\n/dev/mapper/vg-var /var xfs defaults 0 0\n"),),
+        bad_disks=(root_holds(uuid="99999999-0000-4000-8000-000000000000"),),
+        good_disks=(DISK,),
+    ),
+    "D10": Case(bad_disks=(root_holds(dirty="it was not unmounted"),), good_disks=(DISK,)),
+    "D11": Case(
+        (lambda s: s.write("etc/azure-provisioning.conf", "GROW=no\n"),),
+        (lambda s: s.write("etc/azure-provisioning.conf", "").write("usr/lib/repart.d/root.conf", "[Partition]\n"),),
+    ),
+    "D12": Case(bad_disks=(root_holds(free=MIB),), good_disks=(DISK,)),
+    # ---- network
+    "N01": Case(
+        (lambda s: s.disable("systemd-networkd"), lambda s: s.edit(NETWORKD, "DHCP=ipv4", "DHCP=ipv6"),
+         lambda s: s.edit(NETWORKD, "eth0", "ens3"), stack("networking"),
+         both(stack("networking"), lambda s: s.write("etc/network/interfaces", "auto eth0\niface eth0 inet dhcp\n")),
+         both(stack("NetworkManager"), lambda s: s.write("etc/NetworkManager/NetworkManager.conf", "[main]\nno-auto-default=*\n")),
+         lambda s: s.unit("NetworkManager")),
+        (lambda s: s.edit(NETWORKD, "Name=eth0", "Driver=hv_netvsc"), stack("NetworkManager"),
+         both(stack("networking"), lambda s: s.write("usr/sbin/dhclient", "").write(
+             "etc/network/interfaces", "source /etc/network/interfaces.d/*\n").write(
+             "etc/network/interfaces.d/eth0", "allow-hotplug eth0\niface eth0 inet dhcp\n")),
+         both(stack("wicked"), lambda s: s.write(
+             "etc/sysconfig/network/ifcfg-eth0", "BOOTPROTO='dhcp'\nSTARTMODE='auto'\n")),
+         both(stack("NetworkManager"), lambda s: s.write(
+             "etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nBOOTPROTO=dhcp\nONBOOT=yes\n")),
+         with_network("etc/netplan/50.yaml", "network:\n  ethernets:\n    a:\n      match: {driver: hv_netvsc}\n      dhcp4: true\n")),
+    ),
+    "N02": Case(
+        (lambda s: s.edit(NETWORKD, "Name=eth0", "MACAddress=00:0d:3a:00:00:01"),
+         lambda s: s.write("etc/udev/rules.d/70-persistent-net.rules", 'ATTR{address}=="00:0d", NAME="eth0"\n'),
+         lambda s: s.write("etc/netplan/50-x.yaml",
+                           "network:\n  ethernets:\n    eth0:\n      dhcp4: true\n      match:\n        macaddress: 00:0d:3a:00:00:01\n"),
+         lambda s: s.write("etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nHWADDR=00:0d:3a:00:00:01\nBOOTPROTO=dhcp\n"),
+         lambda s: s.write("etc/NetworkManager/system-connections/a.nmconnection",
+                           "[connection]\ntype=ethernet\n[ethernet]\nmac-address=00:0D:3A:00:00:01\n"),
+         lambda s: s.write("etc/network/interfaces", "auto eth0\niface eth0 inet dhcp\n\thwaddress 00:0d:3a:00:00:01\n")),
+        (lambda s: s.link("etc/udev/rules.d/75-persistent-net-generator.rules", "/dev/null"),
+         lambda s: s.write("etc/NetworkManager/system-connections/a.nmconnection",
+                           "[connection]\ntype=ethernet\n[ethernet]\ncloned-mac-address=preserve\n")),
+    ),
+    "N03": Case(
+        (lambda s: s.edit(NETWORKD, "DHCP=ipv4", "Address=10.0.0.4/24\nGateway=10.0.0.1"),
+         lambda s: s.write("etc/network/interfaces", "auto eth0\niface eth0 inet static\n\taddress 10.0.0.4/24\n"),
+         lambda s: s.write("etc/netplan/a.yaml", "network: {ethernets: {eth0: {addresses: [10.0.0.4/24]}}}\n"),
+         lambda s: s.write("etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nBOOTPROTO=none\nIPADDR=10.0.0.4\n"),
+         lambda s: s.write("etc/NetworkManager/system-connections/a.nmconnection",
+                           "[connection]\ntype=ethernet\n[ipv4]\nmethod=manual\naddress1=10.0.0.4/24,10.0.0.1\n")),
+        (lambda s: s.write("etc/network/interfaces", "auto lo\niface lo inet loopback\n"),
+         lambda s: s.write("etc/sysconfig/network-scripts/ifcfg-lo", "DEVICE=lo\nIPADDR=127.0.0.1\n")),
+    ),
+    "N04": Case((lambda s: s.edit(NETWORKD, "eth0", "ens3"),
+                 both(stack("networking"), lambda s: s.write("etc/network/interfaces", "auto enp0s3\niface enp0s3 inet dhcp\n")))),
+    "N05": Case((lambda s: s.write("etc/sysconfig/network", "NETWORKING=no\n"),),
+                (lambda s: s.write("etc/sysconfig/network", "NETWORKING=yes\n"),), base=fedora),
+    "N06": Case((lambda s: s.write("etc/dhcp/dhclient.conf", "timeout 10;\n"),
+                 lambda s: s.write("etc/NetworkManager/conf.d/a.conf", "[connection]\nipv4.dhcp-timeout=20\n")),
+                (lambda s: s.write("etc/dhcp/dhclient.conf", "#timeout 10;\ntimeout 300;\n"),)),
+    "N07": Case((lambda s: s.append(NETWORKD, "[DHCPv4]\nSendHostname=no\n"),)),
+    "N08": Case((lambda s: s.remove("etc/systemd/system/multi-user.target.wants/systemd-networkd-wait-online.service"),)),
+    "N09": Case(
+        (lambda s: s.unit("nftables").write("etc/nftables.conf", "chain o { type filter hook output priority 0; policy drop; }"),
+         lambda s: s.unit("nftables").write("etc/nftables.conf", "chain i { type filter hook input priority 0; policy drop; }"),
+         lambda s: s.unit("iptables").write("etc/sysconfig/iptables", ":OUTPUT DROP [0:0]\n"),
+         lambda s: s.write("etc/ufw/ufw.conf", "ENABLED=yes\n").write("etc/default/ufw", 'DEFAULT_INPUT_POLICY="DROP"\n')),
+        (lambda s: s.write("etc/nftables.conf", "chain o { type filter hook output priority 0; policy drop; }"),
+         lambda s: s.unit("nftables").write(
+             "etc/nftables.conf", "chain i { type filter hook input priority 0; policy drop;\n tcp dport { 22, 80 } accept }"),
+         lambda s: s.write("etc/ufw/ufw.conf", "ENABLED=yes\n").write(
+             "etc/ufw/user.rules", "### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in\n-A ufw-user-input -p tcp --dport 22 -j ACCEPT\n")),
+    ),
+    "N10": Case((lambda s: s.write(
+        "etc/firewalld/direct.xml",
+        '<direct>\n<passthrough ipv="ipv4">-t security -A OUTPUT -d 168.63.129.16 -j DROP</passthrough>\n</direct>\n'),)),
+    "N11": Case((lambda s: s.write("etc/resolv.conf", "nameserver 10.1.2.3\n"),),
+                (lambda s: s.link("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"),
+                 lambda s: s.write("etc/resolv.conf", "nameserver 127.0.0.53\n"))),
+    "N12": Case((lambda s: s.write("etc/environment", "http_proxy=http://user:secret@proxy:3128\n"),),
+                (lambda s: s.write("etc/environment", "http_proxy=http://p\nno_proxy=169.254.169.254,168.63.129.16\n"),)),
+    "N13": Case((lambda s: s.append("etc/hosts", "127.0.1.1 builder\n"), lambda s: s.append("etc/hosts", "10.0.0.5 db\n"))),
+    "N14": Case((lambda s: s.append(NETWORKD, "[DHCPv4]\nUseRoutes=no\n"),)),
+    # ---- ssh
+    "S01": Case((lambda s: s.remove("usr/sbin/sshd"), lambda s: s.disable("ssh"))),
+    "S02": Case((lambda s: s.write("etc/ssh/ssh_host_ed25519_key", "x"), lambda s: s.write("etc/dropbear/a_host_key", "x"))),
+    "S03": Case(
+        (lambda s: s.disable("azure-provisioning-hostkeys"),),
+        (lambda s: s.disable("azure-provisioning-hostkeys").unit("ssh", "Wants=sshd-keygen.target\n"),),
+    ),
+    "S04": Case((lambda s: s.remove("etc/ssh/sshd_config.d/10-azure.conf"),
+                 lambda s: s.write("etc/ssh/sshd_config.d/10-azure.conf", "ClientAliveInterval 10m\n")),
+                (lambda s: s.write("etc/ssh/sshd_config.d/10-azure.conf", "clientaliveinterval=3m\n"),)),
+    "S05": Case((lambda s: s.append(SSHD, "PermitRootLogin yes\n"), lambda s: s.append(SSHD, "PermitEmptyPasswords yes\n")),
+                (lambda s: s.append(SSHD, "Match Address 10.0.0.0/8\nPermitRootLogin yes\n"),
+                 lambda s: s.append(SSHD, "PermitRootLogin yes\nPasswordAuthentication no\n"))),
+    "S06": Case((lambda s: s.append(SSHD, "AllowUsers builder\n"), lambda s: s.append(SSHD, "PubkeyAuthentication no\n"),
+                 lambda s: s.append(SSHD, "AuthorizedKeysFile /etc/keys\n"),
+                 lambda s: s.write("etc/ssh/sshd_config.d/50-cloud-init.conf", "PasswordAuthentication no\n")),
+                (lambda s: s.append(SSHD, "AllowGroups sudo\nAuthorizedKeysFile /etc/ssh/keys/%u\n"),)),
+    "S07": Case((lambda s: (s.root / "etc/shadow").chmod(0o644), lambda s: (s.root / SSHD).chmod(0o666))),
+    # ---- accounts
+    "A01": Case((lambda s: s.append("etc/shadow", "bob:$6$abc$def:19000::::::\n"),),
+                (lambda s: s.append("etc/shadow", "bob:!$6$abc$def:19000::::::\n"),)),
+    "A02": Case((lambda s: s.edit("etc/shadow", "root:*", "root:"),)),
+    "A03": Case((lambda s: s.write("root/.ssh/authorized_keys", "ssh-ed25519 AAAA builder\n"),
+                 lambda s: s.write("root/.ssh/id_ed25519", "x"), lambda s: s.write("root/.ssh/known_hosts", "x")),
+                (lambda s: s.write("root/.ssh/authorized_keys", "# nobody\n").write("root/.ssh/config", "Host *\n"),
+                 lambda s: s.write("root/.ssh/authorized_keys",
+                                   "no-pty,command=\"echo 'Please login as the user ubuntu'\" ssh-rsa A b\n"))),
+    "A04": Case((lambda s: s.append("etc/passwd", "toor:x:0:0::/root:/bin/sh\n"),)),
+    "A05": Case((lambda s: s.append("etc/passwd", "bob:x:1000:1000::/home/bob:/bin/bash\n"),),
+                (lambda s: s.append("etc/passwd", "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"),)),
+    "A06": Case((lambda s: s.write("root/.bash_history", "ls\n"), lambda s: s.write("root/.viminfo", "x"),
+                 lambda s: s.write("root/.local/share/fish/fish_history", "x")),
+                (lambda s: s.write("root/.bash_history", ""), lambda s: s.link("root/.bash_history", "/dev/null"))),
+    "A07": Case((lambda s: s.remove("usr/bin/sudo"), lambda s: s.edit("etc/sudoers", "@includedir", "#")),
+                (lambda s: s.remove("usr/bin/sudo").write("usr/bin/doas", ""),
+                 lambda s: s.edit("etc/sudoers", "@includedir", "#includedir"))),
+    "A08": Case((lambda s: s.append("etc/sudoers", "Defaults targetpw # ask\n"),),
+                (lambda s: s.append("etc/sudoers", "Defaults !targetpw\n#Defaults targetpw\n"),)),
+    "A09": Case((lambda s: s.write("etc/sudoers.d/90-cloud-init-users", "ubuntu ALL=(ALL) NOPASSWD:ALL\n"),
+                 lambda s: s.write("etc/sudoers.d/mine", "gone ALL=(ALL) NOPASSWD:ALL\n"),
+                 lambda s: s.write("etc/sudoers.d/loose", "%sudo ALL=(ALL) ALL\n", 0o666))),
+    "A10": Case((lambda s: s.remove("usr/sbin/useradd"), lambda s: s.remove("usr/bin/python3")),
+                (lambda s: s.remove("usr/sbin/useradd").write("usr/sbin/adduser", ""),)),
+    # ---- services
+    "P01": Case((lambda s: s.disable("azure-provisioning"), lambda s: s.write("var/lib/azure-provisioning/reported", "id"),
+                 lambda s: (s.root / "usr/lib/azure-provisioning").rename(s.root / "gone"))),
+    "P02": Case(
+        (lambda s: s.write("usr/lib/systemd/system/systemd-homed.service", "[Install]\nWantedBy=multi-user.target\n"),
+         both(fedora, lambda s: s.write("usr/lib/systemd/system-preset/99-default-disable.preset", "disable *\n"))),
+        (lambda s: s.write("usr/lib/systemd/system/helper.service", "[Service]\nExecStart=/bin/true\n"),),
+    ),
+    "P03": Case((lambda s: s.unit("jeos-firstboot"), lambda s: s.write(".unconfigured", ""),
+                 lambda s: s.remove("etc/locale.conf").unit("systemd-firstboot").append(
+                     "usr/lib/systemd/system/systemd-firstboot.service", "[Service]\nExecStart=systemd-firstboot --prompt-locale\n"))),
+    "P04": Case((lambda s: s.append("var/lib/dpkg/status", "\nPackage: waagent\nStatus: install ok installed\nVersion: 2\n"),
+                 lambda s: s.write("usr/sbin/waagent", ""), lambda s: s.write("etc/cloud/cloud.cfg", ""))),
+    "P05": Case((lambda s: s.remove("usr/lib/systemd/system/hv-kvp-daemon.service"), lambda s: s.disable("hv-kvp-daemon"))),
+    "P06": Case((lambda s: s.write("var/lib/hyperv/.kvp_pool_1", "x" * 2560),),
+                (lambda s: s.write("var/lib/hyperv/.kvp_pool_1", ""),)),
+    "P07": Case((lambda s: s.edit("etc/chrony/chrony.conf", "refclock", "#refclock"),
+                 lambda s: s.write("etc/chrony/chrony.conf", "confdir /etc/chrony/conf.d\n"), lambda s: s.disable("chrony"),
+                 lambda s: s.unit("ntp")),
+                (lambda s: s.edit("etc/chrony/chrony.conf", "refclock", "#refclock").write(
+                    "etc/chrony/conf.d/azure.conf", "refclock PHC /dev/ptp_hyperv poll 3\n"),)),
+    "P08": Case((lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "ptp_hyperv", "ptp0"),)),
+    "P09": Case((lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "disk/azure", "disk"),)),
+    "P10": Case((lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "Msft", "x"),)),
+    "P11": Case((lambda s: s.disable("azure-ephemeral-disk-setup"),)),
+    "P12": Case((lambda s: s.write("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
+                 lambda s: s.write("var/lib/dbus/machine-id", "0123456789abcdef0123456789abcdef\n")),
+                (lambda s: s.write("etc/machine-id", ""), lambda s: s.remove("etc/machine-id"),
+                 lambda s: s.link("var/lib/dbus/machine-id", "/etc/machine-id"))),
+    "P13": Case((lambda s: s.write("boot/loader/entries/0123456789abcdef0123456789abcdef-6.1.conf", "linux /x\n"),),
+                (lambda s: s.write("boot/loader/entries/debian-6.1.conf", "linux /x\n"),)),
+    "P14": Case((lambda s: s.write("etc/hostname", "builder\n"), lambda s: s.write("etc/sysconfig/network", "HOSTNAME=b\n"))),
+    "P15": Case((lambda s: s.write("etc/apt/sources.list", ""),
+                 lambda s: s.write("etc/apt/sources.list", "deb http://deb.debian.org/debian bookworm main\n"))),
+    "P16": Case((lambda s: s.append("etc/apt/sources.list", "deb cdrom:[Debian 12]/ bookworm main\n"),
+                 lambda s: s.append("etc/apt/sources.list", "deb [trusted=yes] file:/repo ./\n"),
+                 lambda s: s.write("etc/apt/apt.conf.d/proxy", 'Acquire::http::Proxy "http://10.0.0.1:3142";\n'),
+                 lambda s: s.write("etc/yum.repos.d/dvd.repo", "[dvd]\nbaseurl=file:///media/dvd\n")),
+                (lambda s: s.write("etc/yum.repos.d/a.repo", "[a]\nbaseurl=https://x/\ngpgkey=file:///etc/pki/key\n"),)),
+    "P17": Case((lambda s: s.write("opt/omi/bin/omiserver", "").append(
+        "var/lib/dpkg/status", "\nPackage: omi\nStatus: install ok installed\nVersion: 1.6.8.0\n"),
+        lambda s: s.edit("var/lib/dpkg/status", "3.0.15-1", "0.9.8-1"))),
+    "P18": Case((lambda s: s.write("var/opt/microsoft/x", ""),)),
+    "P19": Case((lambda s: s.remove(".autorelabel"),), (lambda s: None,), base=selinux),
+    "P21": Case((lambda s: None,), (lambda s: s.write("usr/sbin/waagent", ""),)),
+    # ---- identity
+    "G03": Case((lambda s: s.write("var/lib/dhcp/dhclient.eth0.leases", "lease {}"),
+                 lambda s: s.write("var/lib/NetworkManager/internal-x-eth0.lease", "x"),
+                 lambda s: s.write("var/lib/dhcpcd/duid", "x"))),
+    "G07": Case((lambda s: s.write("var/lib/waagent/ovf-env.xml", "x"), lambda s: s.write("var/lib/cloud/data/x", ""),
+                 lambda s: s.append("etc/fstab", "/dev/sdb1 /mnt auto defaults,comment=cloudconfig 0 2\n"))),
+    "G14": Case((lambda s: s.write("var/lib/systemd/random-seed", "x"),
+                 lambda s: s.write("var/lib/systemd/credential.secret", "x"))),
+    "G19": Case((lambda s: s.write("var/log/syslog", "x"), lambda s: s.write("var/log/journal/a/system.journal", "x")),
+                (lambda s: s.write("var/log/syslog", ""),)),
+    "G20": Case((lambda s: s.write("tmp/x", ""), lambda s: s.write("var/cache/apt/archives/a.deb", "x")),
+                (lambda s: s.write("var/cache/apt/archives/lock", ""),)),
+    "G21": Case((lambda s: s.write("etc/shadow-", "x"),)),
+    "G23": Case((lambda s: s.write("var/crash/a", "x"),)),
+    "G24": Case((lambda s: s.write("var/mail/root", "x"), lambda s: s.write("var/spool/cron/crontabs/bob", "* * * * * x\n"))),
+    "G25": Case((lambda s: s.write("etc/krb5.keytab", "x"), lambda s: s.write("root/.azure/tokens", "x"),
+                 lambda s: s.write("etc/iscsi/initiatorname.iscsi", "InitiatorName=iqn.1993-08.org.debian:01:abc\n")),
+                (lambda s: s.write("etc/iscsi/initiatorname.iscsi", "GenerateName=yes\n"),)),
+    "G27": Case((lambda s: s.write("root/anaconda-ks.cfg", "x"),)),
+}  # fmt: skip
