@@ -18,7 +18,7 @@ from azready.boot import evidence, identity
 from azready.boot.container import Container, Guest, Order, find_init, uses_systemd
 from azready.boot.login import Key, check_login, ssh_words, throwaway_key
 from azready.boot.network import Network, dhcp_configuration
-from azready.boot.timeline import BootRecord, Check, Expectation
+from azready.boot.timeline import BootRecord, Check, Expectation, Outcome
 from azready.boot.watch import Watch
 from azready.console import SILENT, Console
 from azready.fabric import Fabric, Fault, Machine
@@ -221,16 +221,16 @@ def _wait(fabric: Fabric, turn: Turn, plan: Plan, watch: Watch, alive: int) -> V
 def _checks(
     container: Container, guest: Guest, fabric: Fabric, turn: Turn, plan: Plan, key: Key, verdict: Verdict
 ) -> tuple[Check, ...]:
-    """Look at a provisioned guest from outside."""
-    if turn.expected == "ready" and not verdict.provisioned:
-        return ()
-    checks: tuple[Check, ...] = ()
-    if plan.login:
-        checks += _login(container, fabric, turn, key)
+    """Look at the guest from outside: may its owner log in, and is its unit off only when the platform knows?"""
+    failed = turn.expected == "ready" and not verdict.provisioned
+    checks = _login(container, fabric, turn, key) if plan.login and not failed else ()
     if (container.tree / f"usr/lib/systemd/system/{evidence.PROVISIONER}").exists():
         asked = container.ask_guest(guest, ["systemctl", "is-enabled", evidence.PROVISIONER])
-        said = asked.stdout.strip() if asked else "no answer"
-        checks += (Check("unit is off", "passed" if said == "disabled" else "failed", said, fabric.ledger.now()),)
+        said = asked.stdout.strip() if asked and asked.stdout.strip() else "no answer"
+        wanted = "enabled" if failed else "disabled"
+        name = "unit stays on" if failed else "unit is off"
+        outcome: Outcome = "skipped" if said == "no answer" and failed else "passed" if said == wanted else "failed"
+        checks += (Check(name, outcome, said, round(fabric.ledger.now(), 4)),)
     return checks
 
 

@@ -1,0 +1,37 @@
+"""A Debian tree without agents and with the guest program, made once and shared by all workers: boots never change it."""
+
+import fcntl
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from azready.pipelines import trees
+from azready.proc import run
+
+Prepared = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def prepared(need: Callable[..., None], tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Prepared:
+    """`prepared("bookworm", "curl", network="ifupdown", guest="sh")`: a tree that `azready prepare` has prepared."""
+    need("root", "tool:mmdebstrap", "tool:zstd", "tool:dnsmasq", "tool:ssh", "tool:unshare", "tool:nsenter")
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+
+    def make(
+        suite: str = "bookworm", *packages: str, network: trees.Network = "networkd", guest: str = "python"
+    ) -> Path:
+        packages = packages or ("python3-minimal",)
+        root = shared / "-".join(("tree", suite, *packages, network, guest))
+        with (shared / f"{root.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not root.exists():
+                partial = root.with_suffix(".partial")
+                trees.unpack(trees.tree(suite, packages, network), partial)
+                run([sys.executable, "-m", "azready", "prepare", partial, "--guest", guest])
+                partial.rename(root)
+        return root
+
+    return make

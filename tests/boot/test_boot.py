@@ -1,0 +1,186 @@
+"""Real boots: systemd as PID 1, networkd's DHCP client, sshd, the guest program, and our fabric at Azure's addresses."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from azready.boot.container import GUEST_PATH, Container, Order, check_tree, find_init
+from azready.boot.identity import ENVIRONMENT, dmi
+from azready.boot.network import Network
+from azready.boot.session import Plan, boot_tree
+from azready.boot.timeline import BootRecord
+from azready.errors import Failure, UsageFailure
+from azready.fabric import Fault, Machine
+from azready.proc import run
+
+Prepared = Callable[..., Path]
+MACHINE = Machine(name="web-1", computer_name="web-one", admin_username="me", incarnation="7", custom_data="#!/bin/sh\n")
+
+
+def said(record: BootRecord) -> str:
+    """What the guest program said in the journal."""
+    return "\n".join(line.text for line in record.journal if line.identifier == "azure-provisioning")
+
+
+def test_the_walk_through_first_boot_silence_and_a_copy(prepared: Prepared) -> None:
+    first, second, copy = boot_tree(prepared(), MACHINE, Plan(recapture=True))
+    assert first.verdict.provisioned, said(first)
+    assert first.passed, first.checks
+    assert {check.name: check.outcome for check in first.checks} == {
+        "ssh login": "passed",
+        "host name": "passed",
+        "sudo": "passed",
+        "unit is off": "passed",
+    }
+    assert [report.state for report in first.reports] == ["Ready"]
+    posted = next(each for each in first.exchanges if each.target == "/machine?comp=health")
+    assert "<GoalStateIncarnation>7</GoalStateIncarnation>" in posted.request_body
+    for line in (f"ContainerId: {MACHINE.container_id}", f"InstanceId: {MACHINE.instance_id}", "Response: 200 OK"):
+        assert line in said(first), line
+    assert "medium: /dev/sr0" in said(first)
+    times = {stone.name: stone.at for stone in first.milestones}
+    assert times["lease"] < times["imds"] < times["goal state"] < times["ready"]
+    assert {"init", "basic.target", "sshd", "multi-user"} <= set(times)
+    assert any("Welcome to" in line.text for line in first.console)
+
+    assert second.expected == "silence"
+    assert second.passed, second.checks
+    assert not [each for each in second.exchanges if each.service != "dhcp"]
+    assert said(second) == ""
+
+    assert copy.passed, said(copy)
+    assert copy.verdict.provisioned
+    assert dict(copy.machine)["vm_id"] != dict(first.machine)["vm_id"]
+
+
+def test_the_tree_is_never_changed(prepared: Prepared) -> None:
+    root = prepared()
+    before = fingerprint(root)
+    boot_tree(root, MACHINE, Plan(boots=1))
+    assert fingerprint(root) == before
+
+
+def fingerprint(root: Path) -> str:
+    digest = hashlib.sha256()
+    for folder, names, files in os.walk(root):
+        names.sort()
+        for name in sorted([*names, *files]):
+            status = (Path(folder) / name).lstat()
+            digest.update(f"{folder}/{name} {status.st_mode} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def test_a_goal_state_withheld_for_seconds_ends_ready(prepared: Prepared) -> None:
+    withheld = Fault(service="wireserver", path="*comp=goalstate*", seconds="0-2.5", silent=True)
+    (record,) = boot_tree(prepared(), MACHINE, Plan(boots=1, faults=(withheld,)))
+    assert record.passed, said(record)
+    assert record.verdict.at is not None
+    assert record.verdict.at > 2.5
+    assert any(each.fault for each in record.exchanges)
+
+
+@pytest.mark.slow
+def test_a_goal_state_withheld_for_twenty_seconds_ends_ready(prepared: Prepared) -> None:
+    withheld = Fault(service="wireserver", path="*comp=goalstate*", seconds="0-20", status=503)
+    (record,) = boot_tree(prepared(), MACHINE, Plan(boots=1, faults=(withheld,)))
+    assert record.passed, said(record)
+    assert record.verdict.at is not None
+    assert 20 < record.verdict.at < 40
+
+
+def test_refused_for_ever_times_out_with_the_unit_on_and_the_next_boot_is_ready(prepared: Prepared) -> None:
+    refused = Fault(service="wireserver", path="*comp=health*", status=503)
+    plan = Plan(boots=2, deadline=4.0, faults=(refused,), heal=True)
+    first, second = boot_tree(prepared(), MACHINE, plan)
+    assert first.verdict.code == "OSProvisioningTimedOut"
+    assert not first.passed
+    assert [(check.name, check.outcome) for check in first.checks] == [("unit stays on", "passed")]
+    assert second.expected == "ready"
+    assert second.passed, said(second)
+
+
+def test_a_guest_in_posix_sh_passes_the_same_boot(prepared: Prepared) -> None:
+    first, second = boot_tree(prepared("bookworm", "curl", guest="sh"), MACHINE, Plan())
+    assert first.passed, said(first)
+    assert second.passed, second.checks
+
+
+def test_a_wireserver_elsewhere_is_found_by_option_245(prepared: Prepared) -> None:
+    plan = Plan(boots=1, network=Network(wireserver="10.77.0.16"), login=False)
+    (record,) = boot_tree(prepared(), MACHINE, plan)
+    assert record.passed, said(record)
+
+
+def test_generation_1_swaps_the_uuid_and_is_still_the_same_vm(prepared: Prepared) -> None:
+    machine = Machine(name="old", generation=1, vm_id="5a2c0a32-0000-4000-8000-00112233aabb")
+    first, second = boot_tree(prepared(), machine, Plan(login=False))
+    assert first.passed
+    assert "VM 5a2c0a32-0000-4000-8000-00112233aabb, generation 1" in said(first)
+    assert second.passed
+
+
+def test_a_guest_without_dhcp_is_told_apart(prepared: Prepared) -> None:
+    plan = Plan(boots=1, deadline=3.0, faults=(Fault(service="dhcp", silent=True),))
+    (record,) = boot_tree(prepared(), MACHINE, plan)
+    assert record.verdict.code == "OSProvisioningTimedOut"
+    assert "never asked for an address" in record.verdict.because
+
+
+def test_an_init_that_ends_is_no_timeout(prepared: Prepared) -> None:
+    (record,) = boot_tree(prepared(), MACHINE, Plan(boots=2, init="/bin/sh -c 'echo no system here; exit 3'"))
+    assert not record.passed
+    assert "init ended" in record.verdict.because
+    assert record.seconds < 20
+    assert any("no system here" in line.text for line in record.console)
+
+
+def test_no_packet_can_leave_and_the_guest_sees_azure(prepared: Prepared) -> None:
+    """The namespaces themselves, without a fabric: routes, SMBIOS data, disks, and the host's settings out of reach."""
+    machine = MACHINE
+    with Container(prepared(), Network()) as container:
+        order = Order(1, find_init(container.tree), dmi(machine), [machine.mac], environment=ENVIRONMENT)
+        guest = container.start(order)
+
+        def ask(script: str) -> str:
+            done = container.ask_guest(guest, ["/bin/sh", "-c", script])
+            assert done is not None
+            return done.stdout + done.stderr
+
+        for where in (container.in_fabric, lambda words: container.in_guest(guest, words)):
+            out = run(where(["ip", "route", "get", "192.0.2.1"]), check=False)
+            assert "unreachable" in out.stderr, out
+        assert ask("cat /sys/class/dmi/id/chassis_asset_tag") == "7783-7084-3265-9085-8269-3286-77\n"
+        assert ask("ls /sys/block") == ""
+        assert ask("ls -d /sys/firmware/efi") == "/sys/firmware/efi\n"
+        assert "Read-only" in ask("echo 1 >/proc/sys/vm/overcommit_memory")
+        assert "Read-only" in ask("echo h >/proc/sysrq-trigger")
+        assert str(os.getpid()) not in ask("ls /proc").split()
+        assert GUEST_PATH in ask("echo $PATH")
+
+
+@pytest.mark.parametrize("name", ["missing", "empty", "file"])
+def test_what_is_no_tree_is_refused_with_advice(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageFailure) as refused:
+        check_tree(tmp_path / name)
+    assert refused.value.hint
+
+
+def test_the_running_system_and_trees_of_others_are_refused(tmp_path: Path, need: Callable[..., None]) -> None:
+    with pytest.raises(UsageFailure, match="this machine itself"):
+        check_tree(Path("/"))
+    (tmp_path / "etc").mkdir()
+    need("root")
+    os.chown(tmp_path / "etc", 12345, 12345)
+    (tmp_path / "usr").mkdir()
+    with pytest.raises(Failure, match="uid 12345"):
+        check_tree(tmp_path)
+
+
+def test_a_tree_without_init_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageFailure, match="no init"):
+        find_init(tmp_path)
