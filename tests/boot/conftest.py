@@ -1,4 +1,4 @@
-"""A Debian tree without agents and with the guest program, made once and shared by all workers: boots never change it."""
+"""A prepared Debian tree, made once and shared by all workers: boots never change it."""
 
 import fcntl
 import sys

@@ -700,7 +700,7 @@ FOUND_OVF='
 function found(p, v,   name) {
     if (substr(p, 1, length(set)) != set) return
     name = substr(p, length(set) + 1)
-    if (name == "w:SSH/w:PublicKeys/w:PublicKey/w:Value") { keys(v, number++); return }
+    if (name == "w:SSH/w:PublicKeys/w:PublicKey/w:Value") { keys(v, key_number++); return }
     if (index(name, "/") || substr(name, 1, 2) != "w:") return
     if (seen[name]++) bad()
     if (name == "w:HostName") print "host", clean(trim(v))
@@ -717,10 +717,10 @@ function found(p, v,   name) {
 }
 BEGIN {
     set = "o:Environment/w:ProvisioningSection/w:LinuxProvisioningConfigurationSet/"
-    number = 0
+    key_number = 0
 }
 END {
-    some = number
+    some = key_number
     for (name in seen) some = 1
     if (!some) exit 1
 }
