@@ -1,20 +1,23 @@
-"""From what the user typed to facts: opens the target for reading, and a disk file's own bytes beside its files."""
+"""From a target to facts: its files, and a disk file's own bytes beside them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from azready.errors import UsageFailure
 from azready.image.facts import Facts
-from azready.image.targets.tree import Tree
+from azready.image.facts.disk import gather_disk
+from azready.image.targets import Target
+from azready.image.targets.opening import kind_of, open_target
 
 
 @contextmanager
-def look(target: str) -> Iterator[Facts]:
-    """Facts of a target, opened read-only, until the block ends. Raises UsageFailure for what is no target."""
-    path = Path(target)
-    if path.is_dir():
-        with Tree(path) as tree:
-            yield Facts(tree, live=tree.live)
-        return
-    raise UsageFailure(f"{target} is no target", "give /, a directory, a disk file or ssh://user@host")
+def look(spec: str) -> Iterator[Facts]:
+    """Facts of what the user typed, opened read-only, until the block ends. Raises as `open_target` does."""
+    disk = gather_disk(Path(spec)) if kind_of(spec) == "disk" else None
+    with open_target(spec) as target:
+        yield Facts(target, target.live, disk)
+
+
+def facts_of(target: Target) -> Facts:
+    """Fresh facts of an open target."""
+    return Facts(target, target.live)

@@ -198,7 +198,7 @@ def own_password(facts: Facts) -> Iterator[Finding]:
     mend="azready generalize removes them",
     sources="CI WALA",
     severity=Severity.WARNING,
-    fix=lambda facts, findings: [_sudo_fix(each) for each in findings],
+    fix=lambda facts, findings: [_sudo_fix(each) for each in findings if not each.line],
     stage=Stage.USERS,
 )
 def no_left_sudo(facts: Facts) -> Iterator[Finding]:

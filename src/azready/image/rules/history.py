@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from azready.image.actions import Action, Remove, RemoveContent, Truncate
+from azready.image.actions import Action, Remove, Truncate
 from azready.image.facts import Facts
 from azready.image.facts.reading import lstat_of, names_in
 from azready.image.rules import fixes
@@ -10,6 +10,7 @@ from azready.image.rules.asking import there
 from azready.image.rules.model import Finding, Profile, Severity, Stage, rule
 from azready.image.targets import Stat
 
+_JOURNAL = "var/log/journal"
 _KEPT_LOGS = ("README", ".gitkeep", ".keep")
 _ROTATED = (".gz", ".xz", ".zst", ".bz2", ".old", ".1", ".2", ".3", ".4", ".5", ".6", ".7")
 _CACHES = (
@@ -35,21 +36,34 @@ _INSTALLER = (
 )
 
 
-def _logs(facts: Facts) -> Iterator[tuple[str, Stat]]:
-    if names_in(facts.files, "var/log"):
-        for path, found in facts.files.walk("var/log"):
-            if found.kind == "file" and found.size and path.rpartition("/")[2] not in _KEPT_LOGS:
-                yield path, found
+def _logs(facts: Facts) -> Iterator[tuple[str, int]]:
+    """Logs that hold something, with their sizes; a journal is one, its folder is named after the machine id."""
+    if not names_in(facts.files, "var/log"):
+        return
+    for name in names_in(facts.files, _JOURNAL):
+        yield f"{_JOURNAL}/{name}", sum(found.size for _, found in _below(facts, f"{_JOURNAL}/{name}"))
+    for path, found in facts.files.walk("var/log"):
+        if found.kind == "file" and found.size and not path.startswith(_JOURNAL) and _name(path) not in _KEPT_LOGS:
+            yield path, found.size
 
 
-def _is_whole_file_to_go(path: str) -> bool:
+def _below(facts: Facts, path: str) -> Iterator[tuple[str, Stat]]:
+    if facts.files.lstat(path).kind == "dir":
+        yield from facts.files.walk(path)
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _goes_whole(path: str) -> bool:
     """Journals and rotated logs go; a current log is emptied, since its writer expects it."""
-    return "/journal/" in path or path.endswith(_ROTATED) or path.rpartition("/")[2].rpartition(".")[2].isdigit()
+    return path.startswith(_JOURNAL) or path.endswith(_ROTATED) or _name(path).rpartition(".")[2].isdigit()
 
 
 def _empty_logs(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
-    for path, _ in _logs(facts):
-        yield Remove(path) if _is_whole_file_to_go(path) else Truncate(path)
+    for path, _ in list(_logs(facts)):
+        yield Remove(path) if _goes_whole(path) else Truncate(path)
 
 
 @rule(
@@ -66,15 +80,23 @@ def _empty_logs(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
 def no_logs(facts: Facts) -> Iterator[Finding]:
     found = list(_logs(facts))
     if found:
-        size = sum(stat.size for _, stat in found)
+        size = sum(number for _, number in found)
         files = "a file" if len(found) == 1 else f"{len(found)} files"
         yield Finding(f"{files} with {-(-size // 1024)} KiB, /{found[0][0]} among them", "var/log")
 
 
-def _empty_caches(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+def _temporary(facts: Facts) -> Iterator[str]:
+    """What lies in the temporary folders; on a running system without what it is using."""
     for folder in ("tmp", "var/tmp"):
-        if not (facts.live and folder == "tmp"):
-            yield RemoveContent(folder)
+        if not (facts.live and folder == "tmp"):  # the session's own files; a restart empties it
+            for name in names_in(facts.files, folder):
+                if not (facts.live and name.startswith("systemd-private-")):
+                    yield f"{folder}/{name}"
+
+
+def _empty_caches(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    for path in _temporary(facts):
+        yield Remove(path)
     for pattern in _CACHES:
         for path in facts.files.glob(pattern):
             yield Remove(path)
@@ -91,11 +113,8 @@ def _empty_caches(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]
     stage=Stage.WIPE,
 )
 def no_caches(facts: Facts) -> Iterator[Finding]:
-    for folder in ("tmp", "var/tmp"):
-        if facts.live and folder == "tmp":
-            continue  # the session's own files; a restart empties it
-        if names := names_in(facts.files, folder):
-            yield Finding(f"{len(names)} entries", folder)
+    if temporary := list(_temporary(facts)):
+        yield Finding(f"{len(temporary)} in /tmp and /var/tmp", temporary[0])
     cached = [path for pattern in _CACHES for path in facts.files.glob(pattern)]
     if cached:
         yield Finding(f"{len(cached)} cached packages or indexes", cached[0])
@@ -143,7 +162,8 @@ def no_spools(facts: Facts) -> Iterator[Finding]:
     for pattern in _SPOOLS:
         for path in facts.files.glob(pattern):
             found = lstat_of(facts.files, path)
-            if found and found.kind == "file" and found.size:
+            image_s_own = "/cron/" in path and _name(path) == "root"
+            if found and found.kind == "file" and found.size and not image_s_own:
                 yield Finding("of a user of the builder", path)
 
 

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from azready.image.actions import Action, Remove, RemoveContent, Write
+from azready.image.actions import Action, Remove, Write
+from azready.image.distros import Family
 from azready.image.facts import Facts
 from azready.image.facts.reading import lstat_of, shell_values, stat_of
 from azready.image.rules import fixes
@@ -50,8 +51,6 @@ _ENROLMENTS = {
     "LVM devices": ("etc/lvm/devices/system.devices",),
     "MySQL": ("var/lib/mysql/auto.cnf",),
     "yum": ("var/lib/yum/uuid",),
-    "popularity contest": ("etc/popularity-contest.conf",),
-    "self-signed certificate": ("etc/ssl/private/ssl-cert-snakeoil.key", "etc/ssl/certs/ssl-cert-snakeoil.pem"),
 }
 _NAMES = ("localhost", "localhost.localdomain", "localhost6", "debian", "ubuntu", "fedora", "alpine", "archlinux", "")
 
@@ -204,7 +203,7 @@ def no_seeds(facts: Facts) -> Iterator[Finding]:
     mend="azready generalize removes the identity; enrol each VM by itself (hooks in /etc/azure-provisioning.d)",
     sources="VS OWN",
     severity=Severity.ERROR,
-    fix=lambda facts, findings: [_forget(each) for each in findings],
+    fix=lambda facts, findings: [action for each in findings for action in _forget(facts, each)],
     stage=Stage.WIPE,
 )
 def enrolled_nowhere(facts: Facts) -> Iterator[Finding]:
@@ -212,23 +211,38 @@ def enrolled_nowhere(facts: Facts) -> Iterator[Finding]:
         for pattern in patterns:
             for path in facts.files.glob(pattern):
                 found = lstat_of(facts.files, path)
-                if found and not _harmless(facts, what, path, found.size):
-                    yield Finding(what, path, severity=_grave(what))
+                if found and not (found.kind == "file" and found.size == 0) and not _generates(facts, path):
+                    yield Finding(what, path, severity=Severity.WARNING if what in _HARMLESS else None)
+    for number, _ in lines_with(facts, _POPCON, r"^MY_HOSTID=.?\w"):
+        yield Finding("popularity contest", f"{_POPCON}:{number}", severity=Severity.WARNING)
 
 
-def _forget(finding: Finding) -> Action:
-    return RemoveContent(finding.path) if finding.path.endswith("/") else Remove(finding.path)
+_POPCON = "etc/popularity-contest.conf"
+_HARMLESS = ("iSCSI", "yum", "MySQL")
 
 
-def _grave(what: str) -> Severity | None:
-    return (
-        Severity.WARNING if what in ("iSCSI", "popularity contest", "yum", "self-signed certificate", "MySQL") else None
-    )
+def _generates(facts: Facts, path: str) -> bool:
+    """Open-iSCSI makes a name at first start where its file says so."""
+    return path.endswith("initiatorname.iscsi") and "GenerateName=yes" in (facts.text(path) or "")
 
 
-def _harmless(facts: Facts, what: str, path: str, size: int) -> bool:
-    if what == "iSCSI":
-        return "GenerateName=yes" in (facts.text(path) or "")
-    if what == "popularity contest":
-        return not lines_with(facts, path, r"^MY_HOSTID=.?\w")
-    return what in ("Landscape", "SSSD") and size == 0
+def _forget(facts: Facts, finding: Finding) -> Iterator[Action]:
+    if finding.line:
+        yield from fixes.drop_lines(facts, [finding])
+    elif finding.what == "iSCSI" and facts.distro.family is Family.DEBIAN:
+        yield Write(finding.path, b"GenerateName=yes\n", 0o600)
+    else:
+        yield Remove(finding.path)
+
+
+@rule(
+    "G26",
+    "no self-signed certificate of the builder is shared",
+    why="Every VM would answer with the same certificate, whose key is in the image.",
+    mend="make a new one at first boot: a hook in /etc/azure-provisioning.d that runs make-ssl-cert "
+    "generate-default-snakeoil --force-overwrite",
+    sources="OWN",
+    severity=Severity.WARNING,
+)
+def no_shared_certificate(facts: Facts) -> Iterator[Finding]:
+    yield from there(facts, "etc/ssl/private/ssl-cert-snakeoil.key", "etc/pki/tls/private/localhost.key")

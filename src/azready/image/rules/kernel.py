@@ -7,6 +7,7 @@ from azready.image.distros import Family
 from azready.image.facts import Facts
 from azready.image.facts.kernels import Kernel
 from azready.image.facts.modprobe import bans_in_archive
+from azready.image.replacing import plan_udev
 from azready.image.rules import fixes
 from azready.image.rules.asking import lines_with, the_default_kernel, the_kernels
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
@@ -252,13 +253,6 @@ def accelerated_networking(facts: Facts) -> Iterator[Finding]:
         yield Finding(f"kernel {kernel.version} has no {', '.join(missing)}", kernel.image, severity=lone_mana)
 
 
-_VF_RULE = "etc/udev/rules.d/10-azure-unmanaged-sriov.rules"
-_VF_TEXT = """\
-# The virtual function of accelerated networking is a slave of eth0: no network manager may configure it.
-SUBSYSTEM=="net", ACTION!="remove", DRIVERS=="hv_pci", ENV{NM_UNMANAGED}="1", ENV{ID_NET_MANAGED_BY}="unmanaged"
-"""
-
-
 @rule(
     "K12",
     "the virtual function of accelerated networking is left alone by the network manager",
@@ -269,7 +263,7 @@ SUBSYSTEM=="net", ACTION!="remove", DRIVERS=="hv_pci", ENV{NM_UNMANAGED}="1", EN
     "one)",
     sources="RH AVU",
     severity=Severity.WARNING,
-    fix=lambda facts, findings: [Write(_VF_RULE, _VF_TEXT.encode(), 0o644)],
+    fix=lambda facts, findings: plan_udev(facts.files, ["vf-rule"]),
 )
 def vf_unmanaged(facts: Facts) -> Iterator[Finding]:
     if any("NM_UNMANAGED" in text or "ID_NET_MANAGED_BY" in text for text in facts.udev_rules.values()):

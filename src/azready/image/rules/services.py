@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
+from azready.image.replacing import plan_udev
 from azready.image.rules import fixes
 from azready.image.rules.asking import lines_with
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
@@ -86,6 +87,7 @@ def clock_has_a_name(facts: Facts) -> Iterator[Finding]:
     mend="azready prepare ships the rules; or install azure-vm-utils",
     sources="AVU WALA",
     severity=Severity.WARNING,
+    fix=lambda facts, findings: plan_udev(facts.files, ["disk-links"]),
 )
 def disk_names(facts: Facts) -> Iterator[Finding]:
     if not facts.udev_rules:
@@ -101,6 +103,7 @@ def disk_names(facts: Facts) -> Iterator[Finding]:
     mend='ship a udev rule: ATTRS{vendor}=="Msft", ATTR{timeout}="300"',
     sources="LISA WALA",
     severity={Profile.MARKETPLACE: Severity.INFO},
+    fix=lambda facts, findings: plan_udev(facts.files, ["disk-links"]),
 )
 def patient_disks(facts: Facts) -> Iterator[Finding]:
     if not any("timeout" in text and "Msft" in text for text in facts.udev_rules.values()):

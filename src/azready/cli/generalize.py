@@ -1,0 +1,143 @@
+"""`azready generalize TARGET`: seals an image, so that many VMs can be made from it."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from azready.errors import Exit, UsageFailure
+
+if TYPE_CHECKING:
+    from azready.image.apply import Outcome
+    from azready.image.generalize import Sealed, Sealing
+    from azready.image.targets import Target
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("generalize")(generalize)
+
+
+def generalize(
+    target: Annotated[str, typer.Argument(help="/, a directory, a disk file, or ssh://[user@]host[:port]")],
+    user: Annotated[
+        list[str], typer.Option("--user", "-u", help="Remove this user, home and all, at the end; repeatable.")
+    ] = [],  # noqa: B006 (Typer copies it)
+    mend: Annotated[bool, typer.Option("--mend", help="Also mend settings that `azready check` finds.")] = False,
+    skip: Annotated[list[str], typer.Option("--skip", help="Rules to leave alone; repeatable.")] = [],  # noqa: B006
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a running system is sealed.")] = False,
+    output: Annotated[str, typer.Option("--output", "-o", help="text or json")] = "text",
+) -> None:
+    """Remove identity, keys, users, state and logs, and arm the guest program for the next first boot.
+
+    Shows its plan, acts, looks again. Running it again is safe, also after an interruption. On the machine it runs on
+    it wants --yes; the ssh session stays alive, and nobody can log in afterwards.
+    """
+    from azready.image import generalize as sealing
+    from azready.image.looking import facts_of
+    from azready.image.rules import RULES
+    from azready.image.targets.opening import enter_namespace_for, open_target, require_writable
+
+    if output not in ("text", "json"):
+        raise UsageFailure(f"--output cannot be {output!r}", "use one of text, json")
+    chosen = frozenset(each.upper() for each in skip)
+    if unknown := chosen - {rule.id for rule in RULES}:
+        raise UsageFailure(
+            f"there is no rule {', '.join(sorted(unknown))}", "`azready check --list` prints all of them"
+        )
+    options = sealing.Options(tuple(user), mend, chosen)
+    enter_namespace_for(target)
+    with open_target(target, write=not dry_run) as opened:
+        if not dry_run:
+            require_writable(opened)
+        planned = sealing.plan(facts_of(opened), options)
+        if dry_run:
+            _print_plan(opened, planned, output)
+            return
+        if opened.live and not yes:
+            _ask(opened, planned)
+        sealed = sealing.carry_out(opened, lambda: facts_of(opened), options, _report)
+        _print_result(opened, planned, sealed, output)
+    if any((result.worst or 0) >= _ERROR or result.worst is None for result in sealed.left):
+        raise typer.Exit(Exit.NEGATIVE)
+
+
+_ERROR = 3
+
+
+def _ask(target: "Target", planned: "Sealing") -> None:
+    if not sys.stdin.isatty():
+        raise UsageFailure(
+            f"{target.describe()} is a running system: after sealing nobody can log in to it",
+            "say --yes to do it, or --dry-run to see the plan",
+        )
+    _print_plan(target, planned, "text", file_is_stderr=True)
+    if not typer.confirm(f"Seal {target.describe()}? Nobody can log in to it afterwards.", err=True):
+        raise typer.Exit(Exit.NEGATIVE)
+
+
+def _report(outcome: "Outcome") -> None:
+    from azready.console import Console
+
+    if outcome.warning:
+        Console().warn(f"{outcome.action.describe()}: {outcome.warning}")
+
+
+def _print_plan(target: "Target", planned: "Sealing", output: str, file_is_stderr: bool = False) -> None:
+    stream = sys.stderr if file_is_stderr else sys.stdout
+    if output == "json":
+        _print_json(target, planned, None)
+        return
+    print(f"{target.describe()}: would", file=stream)
+    for step in planned.steps:
+        print(f"  {step.title}", file=stream)
+        for action in step.actions[:_SHOWN]:
+            print(f"      {action.describe()}", file=stream)
+        if len(step.actions) > _SHOWN:
+            print(f"      and {len(step.actions) - _SHOWN} more", file=stream)
+    for note in planned.notes:
+        print(f"note: {note}", file=stream)
+    if not planned.steps:
+        print("  change nothing: it is sealed", file=stream)
+
+
+_SHOWN = 8
+
+
+def _print_result(target: "Target", planned: "Sealing", sealed: "Sealed", output: str) -> None:
+    if output == "json":
+        _print_json(target, planned, sealed)
+        return
+    from azready.image.report import as_text
+
+    changed = sum(outcome.changed for outcome in sealed.outcomes)
+    for step in planned.steps:
+        print(f"✓ {step.title}")
+    for note in planned.notes:
+        print(f"note: {note}")
+    for result in sealed.rewritten:
+        print(f"note: written again by the running system since: {result.rule.id}, {result.rule.title}")
+    if sealed.left:
+        print(as_text(sealed.left, target.describe()))
+    else:
+        print(f"Sealed {target.describe()}: {changed} changes, and nothing is found any more")
+    if target.live:
+        print("Leave this shell with: unset HISTFILE; exit (or it writes its history again)")
+
+
+def _print_json(target: "Target", planned: "Sealing", sealed: "Sealed | None") -> None:
+    import json
+
+    document: dict[str, object] = {
+        "target": target.describe(),
+        "steps": [
+            {"title": step.title, "actions": [action.describe() for action in step.actions]} for step in planned.steps
+        ],
+        "notes": list(planned.notes),
+    }
+    if sealed is not None:
+        document["changed"] = sum(outcome.changed for outcome in sealed.outcomes)
+        document["left"] = [result.rule.id for result in sealed.left]
+        document["rewritten"] = [result.rule.id for result in sealed.rewritten]
+    print(json.dumps(document, indent=2, ensure_ascii=False))
