@@ -97,7 +97,7 @@ GOOD: Mapping[str, str | bytes] = {
     "var/lib/azure-provisioning/": "",
     "var/lib/dpkg/status": "Package: openssl\nStatus: install ok installed\nVersion: 3.0.15-1~deb12u1\n\n"
     "Package: bash\nStatus: install ok installed\nVersion: 5.2.15-2+b7\n",
-    "root/": "", "usr/lib/udev/rules.d/": "", "var/log/": "", "tmp/": "", "var/tmp/": "",
+    "root/": "", "usr/lib/udev/rules.d/50-udev-default.rules": "", "var/log/": "", "tmp/": "", "var/tmp/": "",
 }  # fmt: skip
 ENABLED = (
     "ssh", "systemd-networkd", "systemd-networkd-wait-online", "chrony", "hv-kvp-daemon", "azure-provisioning",

@@ -90,13 +90,13 @@ def gather_network(files: Files, units: Units) -> Network:
     stacks = [stack for stack, names in STACK_UNITS.items() if units.enabled(*names)]
     if files.glob("etc/rc?.d/S*networking") and "ifupdown" not in stacks:
         stacks.append("ifupdown")
-    if "networkd" not in stacks and _netplan_starts_networkd(files):
+    if "networkd" not in stacks and netplan_starts_networkd(files):
         stacks.append("networkd")
     profiles = [profile for read in _READERS for profile in read(files)]
     return Network(tuple(stacks), tuple(profiles))
 
 
-def _netplan_starts_networkd(files: Files) -> bool:
+def netplan_starts_networkd(files: Files) -> bool:
     """netplan's generator starts networkd at boot, enabled or not, when a file names no other renderer."""
     if not files.glob("{usr/lib,lib,usr/libexec}/systemd/system-generators/netplan"):
         return False

@@ -49,6 +49,12 @@ def needs_systemd(facts: Facts) -> None:
         raise Skip("it has no systemd")
 
 
+def needs_udev(facts: Facts) -> None:
+    """Skip where nothing would read a udev rule (a container's tree)."""
+    if not facts.files.glob("{usr/lib,lib}/udev/rules.d/50-udev-default.rules"):
+        raise Skip("udev is not installed")
+
+
 def lines_with(facts: Facts, path: str, pattern: str) -> list[tuple[int, str]]:
     """The lines of a file in which `pattern` (a regular expression) is found, with their numbers; comments count "
     "not."""

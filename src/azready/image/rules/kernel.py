@@ -9,7 +9,7 @@ from azready.image.facts.kernels import Kernel
 from azready.image.facts.modprobe import bans_in_archive
 from azready.image.replacing import plan_udev
 from azready.image.rules import fixes
-from azready.image.rules.asking import lines_with, the_default_kernel, the_kernels
+from azready.image.rules.asking import lines_with, needs_udev, the_default_kernel, the_kernels
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
 
 VITAL = ("hv_vmbus", "hv_storvsc", "hv_netvsc", "hv_utils")
@@ -266,6 +266,7 @@ def accelerated_networking(facts: Facts) -> Iterator[Finding]:
     fix=lambda facts, findings: plan_udev(facts.files, ["vf-rule"]),
 )
 def vf_unmanaged(facts: Facts) -> Iterator[Finding]:
+    needs_udev(facts)
     if any("NM_UNMANAGED" in text or "ID_NET_MANAGED_BY" in text for text in facts.udev_rules.values()):
         return
     profiles = facts.network.profiles

@@ -7,6 +7,7 @@ from azready.image.actions import Action, Remove, Write
 from azready.image.distros import Family
 from azready.image.facts import Facts
 from azready.image.facts.network import Profile as NetworkProfile
+from azready.image.facts.network import netplan_starts_networkd
 from azready.image.facts.reading import lstat_of, sections, shell_values, stat_of
 from azready.image.rules import fixes
 from azready.image.rules.asking import lines_with, needs_systemd
@@ -394,6 +395,8 @@ def routes_are_taken(facts: Facts) -> Iterator[Finding]:
 )
 def online_means_online(facts: Facts) -> Iterator[Finding]:
     needs_systemd(facts)
+    if netplan_starts_networkd(facts.files):
+        raise Skip("netplan enables the unit that waits")
     waits = {
         "networkd": "systemd-networkd-wait-online.service",
         "networkmanager": "NetworkManager-wait-online.service",

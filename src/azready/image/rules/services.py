@@ -7,8 +7,8 @@ from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.replacing import plan_udev
 from azready.image.rules import fixes
-from azready.image.rules.asking import lines_with
-from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
+from azready.image.rules.asking import lines_with, needs_udev
+from azready.image.rules.model import Finding, Profile, Severity, rule
 
 _CHRONY = ("etc/chrony.conf", "etc/chrony/chrony.conf")
 _CLOCK = "refclock PHC /dev/ptp_hyperv poll 3 dpoll -2 offset 0 stratum 2"
@@ -74,8 +74,7 @@ def host_clock(facts: Facts) -> Iterator[Finding]:
     fix=lambda facts, findings: [Write("etc/udev/rules.d/99-ptp_hyperv.rules", _PTP_RULE, 0o644)],
 )
 def clock_has_a_name(facts: Facts) -> Iterator[Finding]:
-    if not facts.udev_rules:
-        raise Skip("no udev rules in it")
+    needs_udev(facts)
     if not any("ptp_hyperv" in text for text in facts.udev_rules.values()):
         yield Finding("no udev rule makes the link")
 
@@ -90,8 +89,7 @@ def clock_has_a_name(facts: Facts) -> Iterator[Finding]:
     fix=lambda facts, findings: plan_udev(facts.files, ["disk-links"]),
 )
 def disk_names(facts: Facts) -> Iterator[Finding]:
-    if not facts.udev_rules:
-        raise Skip("no udev rules in it")
+    needs_udev(facts)
     if not any("disk/azure" in text for text in facts.udev_rules.values()):
         yield Finding("no udev rule makes /dev/disk/azure")
 
