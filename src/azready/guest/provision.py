@@ -1974,14 +1974,7 @@ def step_sshd(tree, wishes, settings):
     if sshd_setting(sshd_lines(tree), "PasswordAuthentication").lower() == wanted:
         return "PasswordAuthentication is %s already" % wanted
     if includes_drop_ins(tree):
-        path, text = (
-            DROP_IN,
-            (
-                "# Written by azure-provisioning: the password policy that the platform states for this VM.\n"
-                "# sshd takes the first value that it reads, so this file sorts first.\n"
-                "PasswordAuthentication %s\n" % wanted
-            ),
-        )
+        path, text = DROP_IN, drop_in(wanted)
         tree.folder("/etc/ssh/sshd_config.d", 0o755)
     else:
         path, text = SSHD, _sshd_edited(tree.text(SSHD), wanted)
@@ -1990,6 +1983,15 @@ def step_sshd(tree, wishes, settings):
         warn("another file says PasswordAuthentication before %s does: passwords stay as the image has them" % path)
     _reload_sshd(tree)
     return "PasswordAuthentication %s in %s" % (wanted, path)
+
+
+def drop_in(wanted):
+    """The drop-in that states the password policy. Images bring it with "no"."""
+    return (
+        "# Written by azure-provisioning: the password policy that the platform states for this VM.\n"
+        "# sshd takes the first value that it reads, so this file sorts first.\n"
+        "PasswordAuthentication %s\n" % wanted
+    )
 
 
 def _sshd_edited(text, wanted):
