@@ -1,16 +1,22 @@
 """The running fabric: whole exchanges over loopback, as an agent makes them."""
 
+import contextlib
+import http.client
 import json
 import re
+import socket
+import time
 from xml.etree import ElementTree
 
 import pytest
 
-from azready.fabric import Fabric, Fault, Machine
+from azready.fabric import Exchange, Fabric, Fault, Machine
 from tests.fabric.client import ask
 
 WIRE = {"x-ms-version": "2012-11-30", "x-ms-agent-name": "test"}
 XML = {**WIRE, "Content-Type": "text/xml; charset=utf-8"}
+JSON = {"Content-Type": "application/json", "x-ms-guest-agent-name": "test v1"}
+READY = b'{"state":"Ready"}'
 METADATA = {"Metadata": "true"}
 GOAL_STATE = "/machine?comp=goalstate"
 HEALTH = "/machine?comp=health"
@@ -107,8 +113,6 @@ def test_a_fault_meets_the_first_three_attempts_only() -> None:
 
 
 def test_sockets_may_come_from_elsewhere_and_are_closed_at_the_end() -> None:
-    import socket
-
     sock = socket.create_server(("127.0.0.1", 0))
     port = sock.getsockname()[1]
     with Fabric(sockets={"wireserver": sock}) as fabric:
@@ -116,3 +120,98 @@ def test_sockets_may_come_from_elsewhere_and_are_closed_at_the_end() -> None:
         assert ask(fabric.wireserver_url, "/?comp=versions").status == 200
     with pytest.raises(ConnectionRefusedError):
         ask(f"http://127.0.0.1:{port}", "/?comp=versions")
+
+
+def test_one_fabric_serves_many_machines_by_host_header_and_by_address() -> None:
+    fleet = {f"vm{number}.test": Machine(name=f"vm{number}") for number in range(50)}
+    fleet["127.0.0.1"] = Machine(name="by-address")
+    target = "/metadata/instance/compute/name?api-version=2019-06-01&format=text"
+    with Fabric(machines=fleet) as fabric:
+        for number in range(50):
+            host = f"vm{number}.test"
+            assert ask(fabric.imds_url, target, {**METADATA, "Host": host}).text == f"vm{number}"
+            assert (
+                ask(fabric.wireserver_url, "/provisioning/health", {**JSON, "Host": host}, "POST", READY).status == 201
+            )
+        assert ask(fabric.imds_url, target, METADATA).text == "by-address"
+        assert all(fabric.ledger_of(host).ready for host in fleet if host != "127.0.0.1")
+        assert fabric.ledger_of("vm7.test").findings == ()
+        assert fabric.ledger_of("127.0.0.1").ready is None
+
+
+def test_a_machine_of_many_that_asks_for_ever_does_not_fill_the_memory() -> None:
+    with Fabric(machines={"vm.test": Machine()}, strict=False) as fabric:
+        connection = http.client.HTTPConnection(*fabric.address("imds"), timeout=5)
+        for _ in range(200):
+            connection.request("GET", "/metadata/versions", headers={**METADATA, "Host": "vm.test"})
+            connection.getresponse().read()
+        connection.close()
+        entries = fabric.ledger_of("vm.test").entries
+    assert len(entries) == 64
+    assert all(not one.response_body for one in entries if isinstance(one, Exchange))
+
+
+def _raw(fabric: Fabric, data: bytes) -> bytes:
+    with socket.create_connection(fabric.address("wireserver"), timeout=5) as sock:
+        sock.sendall(data)
+        got = b""
+        while piece := sock.recv(65536):
+            got += piece
+        return got
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n", b"400"),
+        (b"GET /" + b"x" * 200_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"431"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n" + b"x" * 1_100_000, b"413"),
+    ],
+)
+def test_what_is_not_http_is_refused_and_noted(azure_fabric: Fabric, data: bytes, status: bytes) -> None:
+    with contextlib.suppress(ConnectionError):  # it closes before all of a long body was sent
+        assert _raw(azure_fabric, data).startswith(b"HTTP/1.1 " + status)
+    assert [finding.code for finding in azure_fabric.ledger.findings] == ["http-malformed"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "happens"),
+    [
+        (Fault(reset=True), ConnectionResetError),
+        (Fault(cut=10), http.client.IncompleteRead),
+        (Fault(length=50), http.client.IncompleteRead),
+        (Fault(silent=True), TimeoutError),
+    ],
+)
+def test_what_a_client_sees_of_a_disturbed_answer(fault: Fault, happens: type[Exception]) -> None:
+    with Fabric(faults=[fault]) as fabric, pytest.raises(happens):
+        ask(fabric.wireserver_url, GOAL_STATE, WIRE, timeout=0.5)
+
+
+def test_a_lost_answer_is_a_report_that_arrived_and_a_reset_one_did_not() -> None:
+    for fault, arrived in ((Fault(method="POST", lost=True), True), (Fault(method="POST", reset=True), False)):
+        with Fabric(faults=[fault]) as fabric:
+            with pytest.raises((ConnectionError, http.client.HTTPException)):
+                ask(fabric.wireserver_url, "/provisioning/health", JSON, "POST", READY)
+            assert (fabric.ledger.ready is not None) is arrived
+
+
+def test_a_goal_state_that_changes_between_get_and_post() -> None:
+    fault = Fault(path="*comp=goalstate*", attempts="1", change="incarnation")
+    with Fabric(faults=[fault]) as fabric:
+        assert ask(fabric.wireserver_url, HEALTH, XML, "POST", ready(fabric)).status == 410
+        assert ask(fabric.wireserver_url, HEALTH, XML, "POST", ready(fabric)).status == 200
+
+
+def test_stopping_ends_silent_connections_too() -> None:
+    fabric = Fabric(faults=[Fault(silent=True)]).start()
+    with socket.create_connection(fabric.address("imds"), timeout=5) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert fabric.ledger.wait_for(lambda ledger: len(ledger.exchanges) == 1, 5)
+        began = time.monotonic()
+        fabric.stop()
+        assert time.monotonic() - began < 5
+        assert sock.recv(1) == b""
+    fabric.stop()

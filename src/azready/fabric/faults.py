@@ -54,7 +54,9 @@ class Fault:
     cut: int = -1
     """Close after so many bytes of the body; -1 for the whole body."""
     reset: bool = False
-    """Reset the connection (RST) instead of ending it; with `cut` after the bytes, else without any."""
+    """Reset the connection (RST): with `cut` after the bytes; else before the platform has seen the request."""
+    lost: bool = False
+    """The platform takes the request, but its answer is lost: the connection is reset."""
     silent: bool = False
     """Never answer; the connection stays open until the asker gives up. For dhcp and media: there is none."""
     length: int = 0
@@ -87,7 +89,16 @@ class Fault:
     @property
     def disturbs(self) -> bool:
         """Whether the answer's bytes go out otherwise than in one piece over a connection that may live on."""
-        return bool(self.drip or self.cut >= 0 or self.reset or self.silent or self.length)
+        return bool(self.drip or self.cut >= 0 or self.reset or self.lost or self.silent or self.length)
+
+    @property
+    def unseen(self) -> bool:
+        """Whether the platform never sees the request, so that a report in it changes nothing."""
+        return bool(self.status or self.silent or (self.reset and self.cut < 0))
+
+    @property
+    def unanswered(self) -> bool:
+        return self.silent or self.lost or (self.reset and self.cut < 0)
 
 
 def _span(text: str) -> tuple[float, float]:
@@ -193,7 +204,7 @@ def steps(head: bytes, body: bytes, fault: Fault) -> tuple[Step, ...]:
     start: tuple[Step, ...] = (Wait(fault.delay),) if fault.delay else ()
     if fault.silent:
         return (*start, Hang())
-    if fault.reset and fault.cut < 0:
+    if fault.lost or (fault.reset and fault.cut < 0):
         return (*start, Reset())
     data = head + (body if fault.cut < 0 else body[: fault.cut])
     sent: tuple[Step, ...] = _dripped(data, fault.drip) if fault.drip else (Send(data),)

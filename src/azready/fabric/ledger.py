@@ -72,6 +72,8 @@ class Ledger:
     epoch: float = 0.0
     limit: int = 100_000
     """Entries kept; of a longer story the oldest are forgotten, health reports never."""
+    bodies: bool = True
+    """Whether exchanges keep what was asked and answered, or only that it was."""
     _entries: deque[Entry] = field(default_factory=deque)
     _reports: list[HealthReport] = field(default_factory=list)
     _followers: list[Callable[[Entry], None]] = field(default_factory=list)

@@ -74,20 +74,17 @@ def document(machine: Machine, version: str, extended: bool = False) -> dict[str
         }
     for path, value in machine.imds:
         _override(whole, path.replace(".", "/").split("/"), value)
-    shown = _as_of(whole, version, "")
-    assert isinstance(shown, dict)
-    return shown
+    for path, since in SINCE.items():
+        if since > version:
+            _remove(whole, path.split("/"))
+    return whole
 
 
-def _as_of(node: Any, version: str, path: str) -> Any:
+def _remove(node: Any, keys: list[str]) -> None:
+    for key in keys[:-1]:
+        node = node.get(key) if isinstance(node, dict) else None
     if isinstance(node, dict):
-        below = {key: (f"{path}/{key}".lstrip("/"), value) for key, value in node.items()}
-        return {
-            key: _as_of(value, version, where)
-            for key, (where, value) in below.items()
-            if SINCE.get(where, INSTANCE_SINCE) <= version
-        }
-    return node
+        node.pop(keys[-1], None)
 
 
 def _override(node: Any, keys: list[str], value: Any) -> None:

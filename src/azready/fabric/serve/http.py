@@ -16,6 +16,7 @@ from azready.fabric.protocol.messages import Request, Response
 BODY_LIMIT = 1 << 20
 IDLE_SECONDS = 75.0
 CHUNK = 1 << 16
+HEAD_LIMIT = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamW
     """Answer requests of one connection until it ends; never raises for what the other side does."""
     peer = writer.get_extra_info("peername")
     source = peer[0] if isinstance(peer, tuple) else ""
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=CHUNK)
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
     try:
         while await _serve_one(connection, reader, writer, source, handle):
             connection.start_next_cycle()

@@ -66,7 +66,7 @@ class Fabric:
         self.seed = seed
         self.faults: tuple[Fault, ...] = tuple(faults)
         self._vm = Vm(machine or Machine(), Ledger())
-        self._vms = {key: Vm(other, Ledger(limit=FLEET_LIMIT)) for key, other in (machines or {}).items()}
+        self._vms = {key: Vm(other, Ledger(limit=FLEET_LIMIT, bodies=False)) for key, other in (machines or {}).items()}
         self._sockets = dict(sockets) if sockets is not None else None
         self._addresses: dict[Service, tuple[str, int]] = {}
         self._thread: threading.Thread | None = None
@@ -218,18 +218,17 @@ class Fabric:
             return self._disturbed(vm, service, request, fault)
         answer = PROTOCOLS[service](request, vm.machine, vm.ledger, self.rules)
         took = time.perf_counter() - began
-        vm.ledger.record(_exchange(service, request, answer.response, took), *answer.notes)
+        vm.ledger.record(_exchange(service, request, answer.response, took, vm.ledger.bodies), *answer.notes)
         return Delivery(answer.response)
 
     def _disturbed(self, vm: Vm, service: Service, request: Request, fault: Fault) -> Delivery:
         """Answer with a fault. What it replaces was never seen by the platform: such a report changes nothing."""
-        if fault.status or fault.silent or (fault.reset and fault.cut < 0):
+        if fault.unseen:
             answer = Answer(Response(fault.status or 500))
         else:
             answer = PROTOCOLS[service](request, vm.machine, vm.ledger, self.rules)
         response = faulty.spoil(answer.response, fault, self.seed, formatdate(time.time() + 2, usegmt=True))
-        unanswered = fault.silent or (fault.reset and fault.cut < 0)
-        entry = _exchange(service, request, None if unanswered else response, fault.delay)
+        entry = _exchange(service, request, None if fault.unanswered else response, fault.delay, vm.ledger.bodies)
         vm.ledger.record(replace(entry, fault=fault.name or "fault"), *answer.notes)
         vm.machine = faulty.changed(vm.machine, fault)
         if fault.disturbs:
@@ -251,13 +250,16 @@ def _refuse(vm: Vm, service: Service, request: Malformed) -> Delivery:
     return Delivery(response)
 
 
-def _exchange(service: Service, request: Request, response: Response | None, took: float) -> Exchange:
+def _exchange(service: Service, request: Request, response: Response | None, took: float, bodies: bool) -> Exchange:
+    status = None if response is None else response.status
+    if not bodies:
+        return Exchange(request.at, service, request.method, request.target, status, request.source, took=took)
     return Exchange(
         request.at,
         service,
         request.method,
         request.target,
-        None if response is None else response.status,
+        status,
         request.source,
         request.headers,
         request.body.decode("utf-8", "replace"),
