@@ -1,5 +1,6 @@
 """`azready prepare`: takes the agents out of an image and puts the guest program in."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -33,6 +34,8 @@ def prepare(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Setting of the guest program; may be repeated."),
     ] = None,
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Disk: write the changed copy there.")] = None,
+    in_place: Annotated[bool, typer.Option("--in-place", help="Disk: change the file itself.")] = False,
     output: Annotated[str, typer.Option("--output", "-o", help="text or json")] = "text",
 ) -> None:
     """Remove walinuxagent, cloud-init and the like, and install the guest program in their place.
@@ -41,7 +44,7 @@ def prepare(
     """
     from azready.errors import Exit
     from azready.image.prepare import Options, carry_out, plan
-    from azready.image.targets.opening import enter_namespace_for, open_target, require_writable
+    from azready.image.targets.opening import enter_namespace_for, open_target, require_writable, to_change
 
     _one_of("--guest", guest, ("auto", "python", "sh"))
     _one_of("--init", init, ("auto", "systemd", "openrc", "sysv", "runit", "busybox"))
@@ -52,13 +55,13 @@ def prepare(
         guest, init, clone_guard, firewall, grow, network, disk_links, vf_rule, parse_settings(setting or [])
     )
     enter_namespace_for(target)
-    with open_target(target, write=not dry_run) as opened:
-        if not dry_run:
-            require_writable(opened)
+    if dry_run:
+        with open_target(target) as opened:
+            _print_plan(opened, plan(opened, options, opened.live), output)
+        return
+    with to_change(target, to, in_place) as changed, open_target(changed, write=True) as opened:
+        require_writable(opened)
         preparation = plan(opened, options, opened.live)
-        if dry_run:
-            _print_plan(opened, preparation, output)
-            return
         if opened.live and not yes:
             _ask(opened, preparation)
         outcomes: list[Outcome] = []

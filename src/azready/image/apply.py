@@ -25,7 +25,6 @@ from azready.image.actions import (
     Write,
 )
 from azready.image.targets import Files, Stat, Target
-from azready.proc import CommandFailed
 
 AGAIN = "what was done stays done: mend the cause, then run the same command again and it goes on from there"
 
@@ -57,8 +56,8 @@ def apply(plan: Plan, target: Target, report: Callable[[Outcome], None] | None =
         except OSError as error:
             reason = error.strerror or str(error)
             raise ApplyFailed(action, reason, tuple(done), _hint(error)) from error
-        except CommandFailed as failed:
-            hint = action.hint if isinstance(action, Run) and action.hint else AGAIN
+        except Failure as failed:
+            hint = failed.hint or (action.hint if isinstance(action, Run) and action.hint else AGAIN)
             raise ApplyFailed(action, failed.message, tuple(done), hint) from failed
         done.append(outcome)
         if report:
@@ -149,7 +148,7 @@ def _write(action: Write, target: Target) -> bool:
 def _run(action: Run, target: Target) -> Outcome:
     try:
         target.run(action.argv, env=dict(action.env))
-    except CommandFailed as failed:
+    except Failure as failed:
         if action.needed:
             raise
         return Outcome(action, True, failed.message)

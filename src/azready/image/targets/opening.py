@@ -10,7 +10,7 @@ from shutil import which
 from azready.errors import Failure, UsageFailure
 from azready.image.targets import Target
 from azready.image.targets.tree import Tree
-from azready.proc import find_tool
+from azready.proc import find_tool, run
 
 _INSIDE = "AZREADY_IN_NAMESPACE"
 
@@ -45,8 +45,42 @@ def open_target(spec: str, *, write: bool = False) -> Iterator[Target]:
         case "tree":
             with _tree(Path(spec)) as tree:
                 yield tree
+        case "disk":
+            from azready.image.targets.disk import open_disk
+
+            with open_disk(Path(spec), write) as tree:
+                yield tree
         case kind:
             raise Failure(f"{spec}: {kind} targets are not there yet")
+
+
+@contextmanager
+def to_change(spec: str, copy_to: Path | None, in_place: bool) -> Iterator[str]:
+    """What to open for writing: the target itself, but of a disk a copy, unless the user said `in_place`.
+
+    The copy has the disk's own format. It gets its name `copy_to` only when the block ends well; until then, and
+    after a failure, nothing has that name, and the input is never written to.
+    """
+    if kind_of(spec) != "disk":
+        if copy_to is not None or in_place:
+            raise UsageFailure(f"{spec} is not a disk file: it is changed where it is", "leave --to and --in-place out")
+        yield spec
+        return
+    if in_place == (copy_to is not None):
+        raise UsageFailure(f"{spec} is a disk: say what becomes of it", "--to FILE makes a changed copy; --in-place")
+    if copy_to is None:
+        yield spec
+        return
+    if copy_to.exists():
+        raise UsageFailure(f"{copy_to} exists already", "give a new name, or remove it first")
+    partial = copy_to.with_name(f".{copy_to.name}.azready")
+    try:
+        run(["cp", "--sparse=always", "--reflink=auto", "--", spec, partial], hint="is there room for a copy?")
+        partial.chmod(0o644)
+        yield str(partial)
+        partial.rename(copy_to)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _tree(path: Path) -> Tree:
@@ -64,27 +98,25 @@ def require_writable(target: Target) -> None:
 
 
 def enter_namespace_for(spec: str) -> None:
-    """Run this very command again as root of a user namespace, when an ordinary user's target wants that.
+    """Run this very command again in namespaces of its own, when the target wants that; else return.
 
-    It does for a tree that the user (or the user's sub-ids) owns, and for a disk file. Returns otherwise: as root,
-    for `/`, for ssh, for a tree of other owners. Only a command line may call it: it replaces the process.
+    A disk's mounts are then seen by nobody else and go with the command, however it ends. An ordinary user becomes
+    root of a user namespace, for a disk file and for a tree that the user (or the user's sub-ids) owns.
+    Only a command line may call it: it replaces the process.
     """
-    if os.geteuid() == 0 or os.environ.get(_INSIDE) or spec.startswith("ssh://"):
+    if os.environ.get(_INSIDE) or spec.startswith("ssh://") or not Path(spec).exists():
         return
-    path = Path(spec)
-    try:
-        if path.is_dir() and not _owned(path.stat().st_uid):
-            return
-        if not path.exists():
-            return
-    except OSError:
+    disk = not Path(spec).is_dir()
+    user = os.geteuid() != 0
+    if not disk and (not user or not _owned(Path(spec).stat().st_uid)):
         return
+    spaces = ["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
+    if user:
+        spaces += ["--user", "--map-root-user", *(["--map-auto"] if which("newuidmap") else [])]
     unshare = find_tool("unshare", "util-linux")
-    mapping = ["--map-root-user", *(["--map-auto"] if which("newuidmap") else [])]
-    command = [sys.executable, "-m", "azready", *sys.argv[1:]]
     os.environ[_INSIDE] = "1"
     sys.stdout.flush()
-    os.execv(unshare, [unshare, "--user", "--mount", *mapping, "--", *command])
+    os.execv(unshare, [unshare, *spaces, "--", sys.executable, "-m", "azready", *sys.argv[1:]])
 
 
 def _owned(uid: int) -> bool:

@@ -1,0 +1,223 @@
+"""A disk file as a target: its file systems mounted where its own fstab puts them, then a tree like any other.
+
+As root by loop devices. As an ordinary user, in a user namespace, by FUSE: ext4 by fuse2fs. The EFI system partition
+is copied out by mtools where the kernel cannot mount it. Formats other than raw and fixed VHD are shown as a raw file
+by qemu-storage-daemon's FUSE export, so that nothing is converted (measured: 0.1 s, whatever the size).
+Without `write` everything is opened read-only and no journal is replayed: not one byte of the disk changes.
+"""
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from azready.errors import Failure
+from azready.image import diskfile
+from azready.image.formats.identify import QEMU_NAMES
+from azready.image.targets import fat
+from azready.image.targets.tree import Tree
+from azready.image.targets.volumes import Mounting, Volume, esp_place, find_volumes, from_fstab, root_candidates
+from azready.proc import Completed, find_tool, run, spawn, stop
+
+_EXT = ("ext2", "ext3", "ext4")
+_READ_ONLY = {
+    "ext3": ("ro,noload",),
+    "ext4": ("ro,noload",),
+    "xfs": ("ro,norecovery,nouuid",),
+    "btrfs": ("ro,rescue=nologreplay", "ro,nologreplay", "ro"),
+}
+_WRITABLE = {"xfs": ("rw,nouuid",)}
+_BTRFS_ROOTS = ("", "@", "root", "@rootfs")
+_PATIENCE = 20.0
+
+
+@contextmanager
+def open_disk(path: Path, write: bool) -> Iterator[Tree]:
+    """Mount a disk file for the length of a `with`. Raises Failure when no root file system can be mounted."""
+    disk = diskfile.inspect(path)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="azready-disk-")))
+        raw = path.resolve() if disk.direct else stack.enter_context(_exported(disk, scratch, write))
+        with raw.open("rb") as file:
+            number = file.fileno()
+            volumes = find_volumes(
+                lambda at, count: os.pread(number, max(0, min(count, disk.size - at)), at) if at >= 0 else b"",
+                disk.size,
+            )
+        mounter = _Mounter(stack, raw, scratch, write)
+        root = _mount_root(mounter, path, volumes)
+        tree = stack.enter_context(Tree(root, described=f"the disk {path}"))
+        for mounting in _rest(tree, volumes):
+            mounter.mount(mounting, root / tree.resolve(mounting.path))
+        yield tree
+
+
+def _mount_root(mounter: "_Mounter", path: Path, volumes: tuple[Volume, ...]) -> Path:
+    problems = [f"{next(iter(each.names))} is in pieces" for each in volumes if each.kind == "scattered"]
+    for volume in root_candidates(volumes):
+        for subvolume in _BTRFS_ROOTS if volume.kind == "btrfs" else ("",):
+            place = mounter.folder()
+            try:
+                mounter.mount(Mounting("", volume, subvolume), place)
+            except Failure as failure:
+                problems.append(failure.message)
+                continue
+            with Tree(place) as tree:
+                if tree.exists("etc/os-release") or tree.exists("usr/lib/os-release"):
+                    return place
+    kinds = ", ".join(f"{each.kind} of {each.size >> 20} MiB" for each in volumes if each.size)
+    if any(each.kind == "luks" for each in volumes):
+        raise Failure(f"{path} is encrypted", "open it with cryptsetup, mount it, and give the folder")
+    detail = f"; {problems[-1]}" if problems else ""
+    raise Failure(
+        f"no root file system that can be read in {path} (found: {kinds or 'nothing known'}){detail}",
+        "as root more kinds can be mounted; or mount it yourself and give the folder",
+    )
+
+
+def _rest(tree: Tree, volumes: tuple[Volume, ...]) -> list[Mounting]:
+    fstab = tree.read_text("etc/fstab") if tree.exists("etc/fstab") else ""
+    mountings = from_fstab(fstab, volumes)
+    folders = [path for path in ("boot/efi", "efi", "boot") if tree.exists(path)]
+    esp = esp_place(folders, mountings, volumes)
+    mountings += [esp] if esp else []
+    return [each for each in mountings if tree.exists(each.path) or each.path.startswith("boot/")]
+
+
+class _Mounter:
+    """Mounts volumes of one raw file, each undone when the ExitStack closes, the last one first."""
+
+    def __init__(self, stack: ExitStack, raw: Path, scratch: Path, write: bool) -> None:
+        self._stack = stack
+        self._raw = raw
+        self._scratch = scratch
+        self._write = write
+        self._made = 0
+
+    def folder(self) -> Path:
+        self._made += 1
+        folder = self._scratch / f"mount{self._made}"
+        folder.mkdir()
+        return folder
+
+    def mount(self, mounting: Mounting, place: Path) -> None:
+        """Mount a volume on a folder. Raises Failure that says what is missing."""
+        volume = mounting.volume
+        if _may_use_loop_devices():
+            failed = self._by_kernel(mounting, place)
+            if failed is None:
+                return
+            if volume.kind != "vfat":
+                raise Failure(f"mounting its {volume.kind} failed: {_last_line(failed)}")
+        if volume.kind == "vfat":
+            self._by_mtools(volume, place)
+        elif volume.kind in _EXT:
+            self._by_fuse2fs(volume, place)
+        else:
+            raise Failure(f"its {volume.kind} can only be mounted by root", "run it with sudo")
+
+    def _by_kernel(self, mounting: Mounting, place: Path) -> Completed | None:
+        volume = mounting.volume
+        table, default = (_WRITABLE, "rw") if self._write else (_READ_ONLY, "ro")
+        failed = None
+        for options in table.get(volume.kind, (default,)):
+            where = f"loop,offset={volume.start},sizelimit={volume.size},nodev,nosuid"
+            subvolume = f",subvol={mounting.subvolume}" if mounting.subvolume else ""
+            mount = [find_tool("mount", "mount"), "-t", volume.kind, "-o", f"{options},{where}{subvolume}"]
+            done = run([*mount, self._raw, place], check=False)
+            if done.status == 0:
+                self._stack.callback(_unmount, place)
+                return None
+            failed = done
+        return failed
+
+    def _by_fuse2fs(self, volume: Volume, place: Path) -> None:
+        _require_fuse()
+        options = f"offset={volume.start}" + ("" if self._write else ",ro,norecovery")
+        process = spawn([find_tool("fuse2fs", "fuse2fs"), "-f", "-o", options, self._raw, place])
+        self._stack.callback(stop, process, _PATIENCE)
+        _wait_until(lambda: os.path.ismount(place), process, "fuse2fs")
+        self._stack.callback(_end_fuse, place, process)
+
+    def _by_mtools(self, volume: Volume, place: Path) -> None:
+        files = self._stack.enter_context(fat.as_folder(self._raw, volume.start, self.folder(), self._write))
+        bind = "bind" if self._write else "bind,ro"
+        run([find_tool("mount", "mount"), "-o", bind, files, place])
+        self._stack.callback(_unmount, place)
+
+
+@contextmanager
+def _exported(disk: diskfile.DiskFile, scratch: Path, write: bool) -> Iterator[Path]:
+    """The disk as a raw file, by a FUSE export that ends with the block (or with this process)."""
+    _require_fuse()
+    shown = scratch / "disk.raw"
+    shown.touch()
+    tool = find_tool("qemu-storage-daemon", "qemu-system-common")
+    file = f"driver=file,node-name=file,filename={_quoted(disk.path.resolve())},read-only={_on_off(not write)}"
+    image = f"driver={QEMU_NAMES[disk.format]},node-name=disk,file=file,read-only={_on_off(not write)}"
+    export = f"type=fuse,id=disk,node-name=disk,mountpoint={_quoted(shown)},writable={_on_off(write)}"
+    guard = [find_tool("setpriv", "util-linux"), "--pdeathsig", "TERM", "--"]
+    process = spawn([*guard, tool, "--blockdev", file, "--blockdev", image, "--export", export])
+    try:
+        _wait_until(lambda: shown.stat().st_size == disk.size, process, "qemu-storage-daemon")
+        yield shown
+    finally:
+        stop(process, _PATIENCE)
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace(",", ",,")
+
+
+def _on_off(value: bool) -> str:
+    return "on" if value else "off"
+
+
+def _may_use_loop_devices() -> bool:
+    """Root of this machine, not of a user namespace: only that may make block devices of files."""
+    return os.geteuid() == 0 and os.access("/dev/loop-control", os.W_OK) and not _in_user_namespace()
+
+
+def _in_user_namespace() -> bool:
+    return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
+
+
+def _require_fuse() -> None:
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        raise Failure(
+            "/dev/fuse may not be used here", "run it with sudo, or ask for /dev/fuse to be readable and writable"
+        )
+
+
+def _wait_until(ready: Callable[[], bool], process: "subprocess.Popen[bytes]", name: str) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            stop(process)
+            said = process.stdout.read().decode(errors="replace").strip() if process.stdout else ""
+            raise Failure(f"{name} could not show the disk: {said.splitlines()[-1] if said else 'it ended'}")
+        time.sleep(0.005)
+
+
+def _unmount(place: Path) -> None:
+    done = run([find_tool("umount", "mount"), place], check=False)
+    if done.status != 0:
+        run([find_tool("umount", "mount"), "--lazy", place])
+
+
+def _end_fuse(place: Path, process: "subprocess.Popen[bytes]") -> None:
+    """Unmount, and wait until everything is written: FUSE lets umount return before that."""
+    _unmount(place)
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise Failure(
+            "fuse2fs did not finish writing the disk", "look at the disk with fsck before using it"
+        ) from error
+
+
+def _last_line(done: Completed) -> str:
+    return (done.stderr.strip() or f"status {done.status}").splitlines()[-1]
