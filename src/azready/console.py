@@ -40,8 +40,9 @@ class Console:
             else:
                 with self._rich.status(title):
                     yield
-        except BaseException:
-            self.say(f"✗ {title}: failed after {time.monotonic() - started:.1f} s")
+        except BaseException as error:
+            how = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            self.say(f"✗ {title}: {how} after {time.monotonic() - started:.1f} s")
             raise
         self.say(f"✓ {title} ({time.monotonic() - started:.1f} s)")
 

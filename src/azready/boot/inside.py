@@ -2,7 +2,7 @@
 
 Three processes, one program:
 
-    holder      in the host's process namespace; made by the host process, waits, dies with it
+    holder      in the host's process namespace; made by the host process, waits for the supervisor
     supervisor  PID 1 of the fabric's namespaces (user, network, mount, process); everything ends when it ends
     guest       one a boot: PID 1 of the guest's namespaces, which becomes the guest's init
 
@@ -57,7 +57,6 @@ def main() -> None:
         cgroup = make_cgroup(spec["name"]) if spec["needs_cgroup"] else None
         _enter_user_namespace(spec["id_maps"])
         unshare(_FABRIC)
-        die_with_parent()
     except (OSError, subprocess.CalledProcessError) as error:
         messages.send(control, {"error": str(error)})
         sys.exit(1)

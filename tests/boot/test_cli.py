@@ -1,0 +1,78 @@
+"""`azready boot` as its users run it: what it prints, the exit codes, and what it says to wrong input."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from azready.boot.timeline import from_json
+
+Prepared = Callable[..., Path]
+
+
+def azready(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "azready", "boot", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_text_on_stdout_progress_on_stderr(prepared: Prepared) -> None:
+    done = azready(prepared(), "--set", "name=vm9", "--boots", "1")
+    assert done.returncode == 0, done.stderr
+    assert "✔ Provisioned: Ready after" in done.stdout
+    assert "✓ ssh login: as azureuser · ✓ host name: vm9 · ✓ sudo: asks no password · ✓ unit is off" in done.stdout
+    assert "✓ First boot of" in done.stderr
+
+
+def test_json_holds_the_whole_record(prepared: Prepared) -> None:
+    done = azready(prepared(), "--boots", "1", "--no-ssh-check", "--output", "json")
+    assert done.returncode == 0, done.stderr
+    table = json.loads(done.stdout)
+    assert table["passed"] is True
+    record = from_json(table["boots"][0])
+    assert record.verdict.provisioned
+    assert record.journal
+    assert record.console
+
+
+def test_a_refused_report_is_exit_1_with_a_line_that_repeats_it(prepared: Prepared) -> None:
+    done = azready(prepared(), "--fault", "service=wireserver,path=*health*,status=503", "--deadline", "3")
+    assert done.returncode == 1, done.stderr
+    assert "✘ OSProvisioningTimedOut" in done.stdout
+    assert "to repeat: azready boot" in done.stderr
+
+
+def test_the_agent_report_names_the_agent(prepared: Prepared) -> None:
+    done = azready(prepared(), "--agent-report", "--boots", "1", "--no-ssh-check")
+    assert done.returncode == 0, done.stderr
+    assert "agent:     azure-provisioning" in done.stdout
+    assert "/machine?comp=goalstate → 200" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["/no/such/tree"], "does not exist"),
+        (["/"], "this machine itself"),
+        (["TMP", "--deadline", "0"], "--deadline"),
+        (["TMP", "--scenario", "no-such"], "no scenario"),
+        (["TMP", "--wireserver", "not-an-address"], "--wireserver"),
+        (["TMP", "--heal", "--boots", "1"], "--heal"),
+        (["TMP", "--boots", "0"], "--boots"),
+        (["TMP"], "no operating system"),
+        (["TMP", "--set", "nonsense=1"], "nonsense"),
+    ],
+)
+def test_wrong_input_is_exit_2_with_advice(tmp_path: Path, words: list[str], says: str) -> None:
+    done = azready(*(str(tmp_path) if word == "TMP" else word for word in words))
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
