@@ -86,7 +86,7 @@ def boot_tree(tree: Path, machine: Machine, plan: Plan, console: Console = SILEN
         container = stack.enter_context(Container(tree, plan.network))
         fabric = stack.enter_context(Fabric(machine, strict=plan.strict, seed=plan.seed, sockets=container.sockets))
         for turn in turns(plan, machine, records, provisioner(container.tree)):
-            with console.step(f"{turn.title[0].upper()}{turn.title[1:]} of {tree}"):
+            with console.step(f"{turn.title[0].upper()}{turn.title[1:]} ({container.tree.name})"):
                 hold = console if plan.keep and turn.last else None
                 records.append(_boot(container, fabric, turn, plan, key, hold))
     return tuple(records)
