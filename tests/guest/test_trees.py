@@ -14,7 +14,11 @@ import pytest
 from bench.lab import GUEST, command
 
 Need = Callable[..., None]
-SUITES = ["bullseye", "bookworm", "trixie"]
+SUITES = [
+    pytest.param("bullseye", marks=pytest.mark.slow),  # a tree takes a minute to build when it is not cached
+    "bookworm",
+    pytest.param("trixie", marks=pytest.mark.slow),
+]
 ROOT = Path(__file__).parents[2]
 
 
@@ -44,7 +48,7 @@ def test_a_first_boot_with_everything(need: Need, suite: str) -> None:
     assert (seen["keys"].count("ssh-ed25519"), seen["keys_owner"]) == (1, 1000)
     assert seen["ran"], "custom data ran"
     assert "\n1000\n" in seen["said"], "the hook's output is in the log"
-    assert seen["host_keys"] == ["ssh_host_ecdsa_key", "ssh_host_ed25519_key", "ssh_host_rsa_key"]
+    assert {"ssh_host_ecdsa_key", "ssh_host_ed25519_key", "ssh_host_rsa_key"} <= set(seen["host_keys"])
     assert seen["hostname"] == "vm1"
     assert "parsed OK" in seen["sudo"]
     assert "passwordauthentication yes" in seen["sshd"]
