@@ -104,6 +104,7 @@ def _check(
     from azready.image.looking import look
     from azready.image.rules import RULES
     from azready.image.rules.model import Profile, Severity
+    from azready.image.targets.opening import enter_namespace_for
 
     choice = asking.Choice(
         frozenset(Profile(each.value) for each in profile),
@@ -113,6 +114,7 @@ def _check(
         sealing=not before_generalize,
     )
     threshold = Severity[fail_on.name]
+    enter_namespace_for(target)
     with look(target) as facts:
         results = asking.check(facts, RULES, choice)
     match output:

@@ -1,6 +1,7 @@
 """`azready generalize TARGET`: seals an image, so that many VMs can be made from it."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +28,8 @@ def generalize(
     skip: Annotated[list[str], typer.Option("--skip", help="Rules to leave alone; repeatable.")] = [],  # noqa: B006
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a running system is sealed.")] = False,
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Disk: write the changed copy there.")] = None,
+    in_place: Annotated[bool, typer.Option("--in-place", help="Disk: change the file itself.")] = False,
     output: Annotated[str, typer.Option("--output", "-o", help="text or json")] = "text",
 ) -> None:
     """Remove identity, keys, users, state and logs, and arm the guest program for the next first boot.
@@ -37,7 +40,7 @@ def generalize(
     from azready.image import generalize as sealing
     from azready.image.looking import facts_of
     from azready.image.rules import RULES
-    from azready.image.targets.opening import enter_namespace_for, open_target, require_writable
+    from azready.image.targets.opening import enter_namespace_for, open_target, require_writable, to_change
 
     if output not in ("text", "json"):
         raise UsageFailure(f"--output cannot be {output!r}", "use one of text, json")
@@ -48,13 +51,13 @@ def generalize(
         )
     options = sealing.Options(tuple(user), mend, chosen)
     enter_namespace_for(target)
-    with open_target(target, write=not dry_run) as opened:
-        if not dry_run:
-            require_writable(opened)
+    if dry_run:
+        with open_target(target) as opened:
+            _print_plan(opened, sealing.plan(facts_of(opened), options), output)
+        return
+    with to_change(target, to, in_place) as changed, open_target(changed, write=True) as opened:
+        require_writable(opened)
         planned = sealing.plan(facts_of(opened), options)
-        if dry_run:
-            _print_plan(opened, planned, output)
-            return
         if opened.live and not yes:
             _ask(opened, planned)
         sealed = sealing.carry_out(opened, lambda: facts_of(opened), options, _report)

@@ -13,6 +13,7 @@ from azready.image import agents, dpkg, installing, network, removal, replacing
 from azready.image.actions import Action, Run
 from azready.image.agents import Leftover
 from azready.image.apply import AGAIN, Outcome, apply
+from azready.image.packages import read_packages
 from azready.image.targets import Files, Target
 
 _ROOM = 16 * 1024 * 1024
@@ -129,7 +130,8 @@ def _packages(files: Files) -> tuple[str, tuple[str, ...]]:
     if files.exists(dpkg.STATUS):
         listed = dpkg.parse_status(files.read_text(dpkg.STATUS))
         return "apt", tuple(package.name for package in listed if package.present)
-    return "", ()
+    found = read_packages(files)
+    return found.manager, tuple(found.versions)
 
 
 def _select(files: Files, options: Options, found: tuple[Leftover, ...]) -> installing.Selection:

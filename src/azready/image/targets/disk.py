@@ -35,8 +35,8 @@ _PATIENCE = 20.0
 
 
 @contextmanager
-def open_disk(path: Path, write: bool) -> Iterator[Tree]:
-    """Mount a disk file for the length of a `with`. Raises Failure when no root file system can be mounted."""
+def open_disk(path: Path, write: bool, shown: Path | None = None) -> Iterator[Tree]:
+    """Mount a disk file for the length of a `with`; `shown` is its name for people. Raises Failure when no root file system can be mounted."""
     disk = diskfile.inspect(path)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="azready-disk-")))
@@ -48,8 +48,8 @@ def open_disk(path: Path, write: bool) -> Iterator[Tree]:
                 disk.size,
             )
         mounter = _Mounter(stack, raw, scratch, write)
-        root = _mount_root(mounter, path, volumes)
-        tree = stack.enter_context(Tree(root, described=f"the disk {path}"))
+        root = _mount_root(mounter, shown or path, volumes)
+        tree = stack.enter_context(Tree(root, described=f"the disk {shown or path}"))
         for mounting in _rest(tree, volumes):
             mounter.mount(mounting, root / tree.resolve(mounting.path))
         yield tree

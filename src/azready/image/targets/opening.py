@@ -13,6 +13,7 @@ from azready.image.targets.tree import Tree
 from azready.proc import find_tool, run
 
 _INSIDE = "AZREADY_IN_NAMESPACE"
+_PARTIAL = ".azready"
 
 
 def kind_of(spec: str) -> str:
@@ -48,7 +49,7 @@ def open_target(spec: str, *, write: bool = False) -> Iterator[Target]:
         case "disk":
             from azready.image.targets.disk import open_disk
 
-            with open_disk(Path(spec), write) as tree:
+            with open_disk(Path(spec), write, _shown(Path(spec))) as tree:
                 yield tree
         case kind:
             raise Failure(f"{spec}: {kind} targets are not there yet")
@@ -73,7 +74,7 @@ def to_change(spec: str, copy_to: Path | None, in_place: bool) -> Iterator[str]:
         return
     if copy_to.exists():
         raise UsageFailure(f"{copy_to} exists already", "give a new name, or remove it first")
-    partial = copy_to.with_name(f".{copy_to.name}.azready")
+    partial = copy_to.with_name(f".{copy_to.name}{_PARTIAL}")
     try:
         run(["cp", "--sparse=always", "--reflink=auto", "--", spec, partial], hint="is there room for a copy?")
         partial.chmod(0o644)
@@ -81,6 +82,13 @@ def to_change(spec: str, copy_to: Path | None, in_place: bool) -> Iterator[str]:
         partial.rename(copy_to)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _shown(path: Path) -> Path:
+    """The name that a disk will have: a copy has another one until it is whole."""
+    if path.name.startswith(".") and path.name.endswith(_PARTIAL):
+        return path.with_name(path.name[1:].removesuffix(_PARTIAL))
+    return path
 
 
 def _tree(path: Path) -> Tree:
