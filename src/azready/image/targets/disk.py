@@ -36,7 +36,10 @@ _PATIENCE = 20.0
 
 @contextmanager
 def open_disk(path: Path, write: bool, shown: Path | None = None) -> Iterator[Tree]:
-    """Mount a disk file for the length of a `with`; `shown` is its name for people. Raises Failure when no root file system can be mounted."""
+    """Mount a disk file for the length of a `with`; `shown` is its name for people.
+
+    Raises Failure when no root file system can be mounted.
+    """
     disk = diskfile.inspect(path)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="azready-disk-")))
