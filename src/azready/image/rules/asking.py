@@ -49,6 +49,17 @@ def needs_systemd(facts: Facts) -> None:
         raise Skip("it has no systemd")
 
 
+def needs_first_boot(facts: Facts) -> None:
+    """Skip where the next boot is no "first boot" to systemd, and will not be after sealing either.
+
+    An empty machine id gets a new one without it; `uninitialized`, or none, means first boot (machine-id(5)); an id is
+    reset to `uninitialized` by sealing.
+    """
+    needs_systemd(facts)
+    if facts.text("etc/machine-id") == "":
+        raise Skip("with an empty machine id the next boot is no first boot to systemd")
+
+
 def needs_udev(facts: Facts) -> None:
     """Skip where nothing would read a udev rule (a container's tree)."""
     if not facts.files.glob("{usr/lib,lib}/udev/rules.d/50-udev-default.rules"):

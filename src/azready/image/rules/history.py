@@ -81,8 +81,8 @@ def no_logs(facts: Facts) -> Iterator[Finding]:
     found = list(_logs(facts))
     if found:
         size = sum(number for _, number in found)
-        files = "a file" if len(found) == 1 else f"{len(found)} files"
-        yield Finding(f"{files} with {-(-size // 1024)} KiB, /{found[0][0]} among them", "var/log")
+        others = f" and {len(found) - 1} others" if len(found) > 1 else ""
+        yield Finding(f"/{found[0][0]}{others} hold {-(-size // 1024)} KiB", "var/log")
 
 
 def _temporary(facts: Facts) -> Iterator[str]:

@@ -8,7 +8,7 @@ from azready.image.facts import Facts
 from azready.image.facts.network import STACK_UNITS
 from azready.image.facts.reading import names_in
 from azready.image.rules import fixes
-from azready.image.rules.asking import needs_systemd
+from azready.image.rules.asking import needs_first_boot
 from azready.image.rules.model import Finding, Severity, Stage, rule
 
 PROGRAM = "usr/lib/azure-provisioning"
@@ -81,7 +81,7 @@ def _flips(facts: Facts) -> Iterator[tuple[str, bool]]:
             continue
         preset = units.preset(name)
         wanted = preset is None or preset.enable
-        now = units.enabled(name)
+        now = units.enabled(name) or name in OUR_UNITS  # ours disables itself when it is done; sealing enables it
         if wanted == now or (now and not facts.distro.full_preset):
             continue
         if units.installable(name):
@@ -99,7 +99,8 @@ def _vital(facts: Facts) -> list[str]:
     """Enabled units without which the VM is not provisioned, not reached, or not logged in to."""
     stacks = [name for stack in facts.network.stacks for name in STACK_UNITS[stack]]
     wanted = [*OUR_UNITS, "ssh.service", "sshd.service", "ssh.socket", *stacks]
-    return [name for name in wanted if name in facts.units.installed and facts.units.enabled(name)]
+    enabled = [name for name in wanted if name in OUR_UNITS or facts.units.enabled(name)]
+    return [name for name in enabled if name in facts.units.installed]
 
 
 @rule(
@@ -116,7 +117,7 @@ def _vital(facts: Facts) -> list[str]:
     stage=Stage.WIPE,
 )
 def presets_agree(facts: Facts) -> Iterator[Finding]:
-    needs_systemd(facts)
+    needs_first_boot(facts)
     vital = set(_vital(facts))
     stacks = {name for names in STACK_UNITS.values() for name in names} if facts.network.stacks else set()
     for name, wanted in _flips(facts):
@@ -171,7 +172,7 @@ _ASKS = {
 def _systemd_firstboot(facts: Facts) -> Iterator[Finding]:
     """systemd-firstboot asks, on a first boot, for what is not set yet."""
     name = "systemd-firstboot.service"
-    if name not in facts.units.installed or not facts.units.enabled(name):
+    if name not in facts.units.installed or not facts.units.enabled(name) or facts.text("etc/machine-id") == "":
         return
     starts = " ".join(facts.units.values(name, "Service", "ExecStart"))
     options = [option for option in ("--prompt", *_ASKS) if re.search(rf"{option}(\s|$)", starts)]
