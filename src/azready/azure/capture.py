@@ -368,8 +368,23 @@ def gallery_steps(
             lambda known: images.list_versions(place, definition(known).gallery, definition(known).name),
             learn_version,
         ),
-        Ensure("image-version", "image version, replicated", create),
+        Ensure(
+            "image-version",
+            "image version, replicated",
+            create,
+            progress=region_progress,
+            watch=lambda known: images.replication(
+                place, definition(known).gallery, definition(known).name, known["version"]
+            ),
+        ),
     ]
+
+
+def region_progress(body: Json) -> str:
+    """`westeurope 100 %, eastus 30 %`, from a version with its replication status."""
+    status = body["properties"].get("replicationStatus") or {}
+    rows = status.get("summary") or ()
+    return ", ".join(f"{row.get('region')} {row.get('progress', 0)} %" for row in rows)
 
 
 def _trial(wishes: Wishes, guest: GuestWork) -> list[Step]:

@@ -70,15 +70,16 @@ class Client:
         self._patience = patience or Patience()
         self._pipeline = self._connect()
 
-    def send(self, request: Request) -> Answer:
+    def send(self, request: Request, progress: Callable[[], str] | None = None) -> Answer:
         """Send, wait until the operation ends, return its last answer. Raises AzureFailure and Failure.
 
-        Waits (bounded) while another operation holds the resource; renews the login once.
+        Waits (bounded) while another operation holds the resource; renews the login once. `progress` is asked now
+        and then, from another thread, how far a long operation is.
         """
         renewed = False
         for attempt in range(self._patience.busy_tries + 1):
             try:
-                return self._send(request)
+                return self._send(request, progress)
             except AzureFailure as failure:
                 match failure.advice.act:
                     case "wait" if attempt < self._patience.busy_tries:
@@ -134,7 +135,7 @@ class Client:
             **options,
         )
 
-    def _send(self, request: Request) -> Answer:
+    def _send(self, request: Request, progress: Callable[[], str] | None) -> Answer:
         from azure.core.exceptions import AzureError
         from azure.core.rest import HttpRequest
 
@@ -149,11 +150,11 @@ class Client:
                 raise AzureFailure(_doing(request), _problem(response))
             if request.method == "GET" or not _is_long_running(response.headers):
                 return _answer(response)
-            return self._wait(request, first)
+            return self._wait(request, first, progress)
         except AzureError as error:
             raise _translate(request, error) from error
 
-    def _wait(self, request: Request, first: Any) -> Answer:
+    def _wait(self, request: Request, first: Any, progress: Callable[[], str] | None) -> Answer:
         """Poll until the operation ends, telling now and then that it still runs."""
         from azure.core.polling import LROPoller
         from azure.mgmt.core.polling.arm_polling import ARMPolling
@@ -162,7 +163,7 @@ class Client:
         method: Any = ARMPolling(self._patience.poll, lro_options=options, retry_on_methods=REPEATABLE)
         poller: LROPoller[Answer] = LROPoller(self._pipeline, first, lambda done: _answer(done.http_response), method)
         stop = threading.Event()
-        teller = threading.Thread(target=self._tell, args=(request, stop), daemon=True)
+        teller = threading.Thread(target=self._tell, args=(request, stop, progress), daemon=True)
         teller.start()
         try:
             while not poller.done():
@@ -171,11 +172,16 @@ class Client:
         finally:
             stop.set()
 
-    def _tell(self, request: Request, stop: threading.Event) -> None:
+    def _tell(self, request: Request, stop: threading.Event, progress: Callable[[], str] | None) -> None:
         started = time.monotonic()
         usual = f" ({request.usual})" if request.usual else ""
         while not stop.wait(self._patience.tell):
-            self._console.say(f"  {request.resource}: still at it after {time.monotonic() - started:.0f} s{usual}")
+            try:
+                more = progress() if progress else ""
+            except Failure:  # a look that fails is no reason to stop waiting
+                more = ""
+            text = f"still at it after {time.monotonic() - started:.0f} s{usual}"
+            self._console.say(f"  {request.resource}: {text}" + (f": {more}" if more else ""))
 
 
 def _is_long_running(headers: Any) -> bool:
@@ -220,7 +226,3 @@ def _translate(request: Request, error: Any) -> Failure:
         f"{_doing(request)}: Azure {reached}: {str(error).splitlines()[0]}",
         "check the network and the proxy, then run the same command again: it goes on where it stopped",
     )
-
-
-Send = Callable[[Request], Answer]
-"""What the verbs need of a client: tests pass their own."""

@@ -79,10 +79,12 @@ def open_run(path: Path, verb: str, inputs: Mapping[str, str], restart: bool) ->
     asked = tuple((key, value) for key, value in inputs.items())
     if restart or not path.exists():
         return StateFile(path, Run(verb, uuid.uuid4().hex[:8], asked))
-    run = _read(path)
+    run = read_run(path)
     before = dict(run.inputs)
     changed = [key for key in {**before, **inputs} if before.get(key) != inputs.get(key)]
     if run.verb != verb or changed:
+        if not run.created:  # it made nothing: there is nothing to go on with
+            return StateFile(path, Run(verb, uuid.uuid4().hex[:8], asked))
         what = ", ".join(f"{key} was {before.get(key, '')!r}" for key in changed) or f"it is of `{run.verb}`"
         raise UsageFailure(
             f"{path} is the state of an unfinished run with other options: {what}",
@@ -91,7 +93,8 @@ def open_run(path: Path, verb: str, inputs: Mapping[str, str], restart: bool) ->
     return StateFile(path, run)
 
 
-def _read(path: Path) -> Run:
+def read_run(path: Path) -> Run:
+    """What a state file says. Raises UsageFailure when it is not one."""
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         return Run(
@@ -108,9 +111,9 @@ def _read(path: Path) -> Run:
         ) from error
 
 
-def leftovers(state: StateFile) -> str:
-    """What a run left behind, with the command that removes each; for the hint of a failure. Newest first."""
-    if not state.run.created:
+def leftovers(run: Run) -> str:
+    """What a run left behind, with the command that removes each, newest first; empty when there is nothing."""
+    if not run.created:
         return ""
-    lines = [f"  {' '.join(removal(item))}" for item in reversed(state.run.created)]
+    lines = [f"    {' '.join(removal(item))}" for item in reversed(run.created)]
     return "left behind (remove with):\n" + "\n".join(lines)

@@ -65,6 +65,9 @@ class Ensure:
     learn: Learn = _learn_nothing
     again: bool = True
     """Whether a resource that failed to be created is asked for again. A VM whose guest failed is not."""
+    progress: Callable[[Json], str] | None = None
+    """What to tell, while it is being made, of the answer to `watch`."""
+    watch: Callable[[Known], Request] | None = None
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,19 @@ class Runner:
                 )
         self.state.expect(request.path)
         with self.console.step(_with_time(step.title, request.usual)):
-            return step.learn(self.client.send(request).body, known)
+            return step.learn(self.client.send(request, self._watcher(step, known)).body, known)
+
+    def _watcher(self, step: Ensure, known: Known) -> Callable[[], str] | None:
+        """A function that says how far the making of a resource is."""
+        watch, progress = step.watch, step.progress
+        if watch is None or progress is None:
+            return None
+
+        def tell() -> str:
+            found = self.client.find(watch(known))
+            return progress(found.body) if found else ""
+
+        return tell
 
     def _tag(self, body: Json) -> str:
         return str((body.get("tags") or {}).get(RUN_TAG, ""))

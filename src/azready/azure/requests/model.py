@@ -80,7 +80,8 @@ class Request:
 
 def as_text(request: Request, endpoint: str) -> str:
     """The request as a person reads it: the line, the body, and the equal `az` lines."""
-    lines = [f"{request.method} {endpoint}{request.target}"]
+    target = request.target.replace("%3C", "<").replace("%3E", ">")  # what a dry run cannot know yet
+    lines = [f"{request.method} {endpoint}{target}"]
     if request.body is not None:
         lines += json.dumps(request.body, indent=2, ensure_ascii=False).splitlines()
     lines += [f"# {shlex.join(words)}" for words in request.az]

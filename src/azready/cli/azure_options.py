@@ -1,0 +1,211 @@
+"""What capture, publish and verify share on the command line: options named as in `az`, the session, the plan."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from azready.console import Console
+from azready.errors import Failure, UsageFailure
+
+if TYPE_CHECKING:
+    from azready.azure.client import Client
+    from azready.azure.clouds import Cloud
+    from azready.azure.state import StateFile
+    from azready.azure.steps import Step
+
+Group = Annotated[str, typer.Option("--resource-group", "-g", help="Resource group; created when absent.")]
+Location = Annotated[str, typer.Option("--location", "-l", help="Region, such as westeurope.")]
+Subscription = Annotated[str, typer.Option("--subscription", help="Id or name; else AZURE_SUBSCRIPTION_ID, else az's.")]
+CloudName = Annotated[
+    str,
+    typer.Option("--cloud", help="AzureCloud, AzureUSGovernment or AzureChinaCloud; else what `az cloud set` chose."),
+]
+Auth = Annotated[
+    str,
+    typer.Option(
+        "--auth", help="How to log in: auto, environment, workload-identity, github, az, azd or managed-identity."
+    ),
+]
+Tags = Annotated[list[str], typer.Option("--tags", metavar="KEY=VALUE", help="A tag for what is created; repeatable.")]
+Size = Annotated[str, typer.Option("--size", help="VM size.")]
+Admin = Annotated[str, typer.Option("--admin-username", help="User of the VMs.")]
+SshKey = Annotated[Path, typer.Option("--ssh-key", help="Private key, with its .pub beside it; by default a new pair.")]
+Output = Annotated[str, typer.Option("--output", "-o", metavar="text|json", help="Form of the result on stdout.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the exact requests and the equal az lines; send nothing.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+State = Annotated[Path, typer.Option("--state", help="State file; by default under ~/.local/state/azready.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Forget an unfinished run instead of going on with it.")]
+Regions = Annotated[
+    list[str],
+    typer.Option("--target-regions", metavar="REGION[=REPLICAS[=STORAGE]]", help="Where to copy; repeatable."),
+]
+GalleryName = Annotated[str, typer.Option("--gallery-name", "-r", help="Compute gallery; created when absent.")]
+DefinitionName = Annotated[
+    str, typer.Option("--gallery-image-definition", "-i", help="Definition in it; by default the name.")
+]
+Version = Annotated[
+    str, typer.Option("--gallery-image-version", "-e", help="MAJOR.MINOR.PATCH; by default the next patch.")
+]
+Publisher = Annotated[str, typer.Option("--publisher", help="Publisher of a new definition.")]
+Offer = Annotated[str, typer.Option("--offer", help="Offer of a new definition.")]
+Sku = Annotated[str, typer.Option("--sku", help="SKU of a new definition; by default its name.")]
+SecurityFeature = Annotated[
+    str, typer.Option("--security-type", help="Standard, TrustedLaunch, or a SecurityType feature of a definition.")
+]
+
+DEFAULT_SIZE = "Standard_D2s_v5"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options that say who we are and where."""
+
+    subscription: str
+    cloud: str
+    auth: str
+
+
+@dataclass(frozen=True)
+class Session:
+    """A login that works, and the subscription that it is used for."""
+
+    client: "Client"
+    cloud: "Cloud"
+    subscription: str
+    ca: str | None
+
+
+def check_output(output: str) -> None:
+    if output not in ("text", "json"):
+        raise UsageFailure(f"--output is {output!r}", "use text or json")
+
+
+def need_libraries() -> None:
+    """Raise Failure when the optional Azure libraries are not installed."""
+    import importlib.util
+
+    try:
+        found = all(importlib.util.find_spec(name) for name in ("azure.core", "azure.mgmt.core", "azure.identity"))
+    except ModuleNotFoundError:
+        found = False
+    if not found:
+        raise Failure("Azure's libraries are not installed", "pip install 'azready[azure]'")
+
+
+def planned_place(asked: Asked) -> tuple[str, str]:
+    """For a dry run: the endpoint, and the subscription as far as it is known without asking."""
+    from azready.azure import clouds, subscriptions
+
+    cloud = clouds.choose(asked.cloud, os.environ)
+    return cloud.arm, subscriptions.wanted(asked.subscription, os.environ) or "<subscription>"
+
+
+def open_session(asked: Asked, console: Console) -> Session:
+    """Log in and find the subscription. Raises Failure and UsageFailure."""
+    need_libraries()
+    from azready.azure import clouds, credentials, subscriptions
+    from azready.azure.client import Client
+
+    cloud = clouds.choose(asked.cloud, os.environ)
+    way = credentials.choose(asked.auth, os.environ, lambda tool: shutil.which(tool) is not None)
+    ca = os.environ.get("REQUESTS_CA_BUNDLE") or None
+    client = Client(cloud, credentials.make(way, cloud, os.environ), console, ca=ca)
+    subscription = subscriptions.resolve(client, subscriptions.wanted(asked.subscription, os.environ))
+    console.say(f"Using {credentials.DESCRIPTIONS[way]}, subscription {subscription}, {cloud.name}")
+    return Session(client, cloud, subscription, ca)
+
+
+def parse_tags(texts: list[str]) -> tuple[tuple[str, str], ...]:
+    """Read `KEY=VALUE` texts. Raises UsageFailure."""
+    pairs = []
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise UsageFailure(f"{text!r} is not a tag", "write KEY=VALUE")
+        pairs.append((key, value))
+    return tuple(pairs)
+
+
+def open_state(
+    path: Path | None, verb: str, group: str, name: str, inputs: Mapping[str, str], restart: bool
+) -> "StateFile":
+    """The state file of this run: an unfinished one with the same inputs, or a new one."""
+    from azready.azure.state import default_path, leftovers, open_run
+
+    where = path or default_path(os.environ, verb, group, name)
+    if restart and where.exists():
+        from azready.azure.state import read_run
+
+        forgotten = leftovers(read_run(where))
+        if forgotten:
+            print(f"The forgotten run {forgotten}")
+    return open_run(where, verb, inputs, restart)
+
+
+@contextmanager
+def telling_leftovers(state: "StateFile", console: Console) -> Iterator[None]:
+    """On a failure or Ctrl-C: say what exists because of this run, with the command that removes each."""
+    from azready.azure.state import leftovers
+
+    if state.run.done:
+        console.say(f"Going on with run {state.run.id}: {len(state.run.done)} steps are done ({state.path})")
+    try:
+        yield
+    except Failure as failure:
+        left = leftovers(state.run)
+        if left:
+            failure.hint += f"\n  {left}"
+        raise
+    except KeyboardInterrupt:
+        left = leftovers(state.run)
+        if left:
+            console.warn(f"interrupted; the same command goes on where it stopped. {left}")
+        raise
+
+
+def print_plan(steps: "list[Step]", endpoint: str, output: str, known: Mapping[str, str] | None = None) -> None:
+    """Every step in order: its title, its request in full, and the `az` lines that do the same."""
+    from azready.azure.requests.model import as_json, as_text
+    from azready.azure.steps import Work, requests_of
+
+    pairs = requests_of(steps, known)
+    if output == "json":
+        rows = [
+            {"step": step.id, "title": step.title}
+            | (as_json(request, endpoint) if request else {})
+            | ({"note": step.note} if isinstance(step, Work) and step.note else {})
+            for step, request in pairs
+        ]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    for number, (step, request) in enumerate(pairs, 1):
+        print(f"{number}. {step.title}" + (f": {request.usual}" if request and request.usual else ""))
+        if request:
+            print(_indented(as_text(request, endpoint)))
+        if isinstance(step, Work) and step.note:
+            print(_indented(f"# {step.note}"))
+    print("Nothing was sent.")
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"   {line}" for line in text.splitlines())
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask on a terminal; without one, or without a yes, raise UsageFailure."""
+    if yes:
+        return
+    if not os.isatty(0):
+        raise UsageFailure(f"{question}: not confirmed", "say --yes to do it without being asked")
+    if not typer.confirm(question, err=True):
+        raise UsageFailure("not confirmed", "nothing was done")

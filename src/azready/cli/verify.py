@@ -1,0 +1,199 @@
+"""`azready verify`: VMs from an image, without agent: Ready or not, and why."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from azready.cli.azure_options import (
+    DEFAULT_SIZE,
+    Admin,
+    Asked,
+    Auth,
+    CloudName,
+    DryRun,
+    Location,
+    Output,
+    Quiet,
+    SecurityFeature,
+    Size,
+    SshKey,
+    State,
+    Subscription,
+    Tags,
+    Yes,
+)
+
+if TYPE_CHECKING:
+    from azready.azure.instances import Instance
+    from azready.azure.verify import Report, Wishes
+    from azready.console import Console
+
+MINUTES = 6.0
+"""What a good run takes, for the estimate; a guest that stays silent costs up to 40 minutes more."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("verify")(verify)
+
+
+def verify(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="Id of an image, a gallery definition or a version.")],
+    location: Location,
+    group: Annotated[
+        str, typer.Option("--resource-group", "-g", help="Use this group; by default one is made and removed.")
+    ] = "",
+    instances: Annotated[
+        int, typer.Option("--instances", help="How many VMs; more than one: a flexible scale set.")
+    ] = 1,
+    size: Size = DEFAULT_SIZE,
+    admin: Admin = "azureuser",
+    ssh_key: SshKey = None,  # type: ignore[assignment]
+    public_ip: Annotated[
+        bool, typer.Option("--public-ip", help="Give the VM a public address, with ssh open to --ssh-from.")
+    ] = False,
+    ssh_from: Annotated[
+        str, typer.Option("--ssh-from", help="With --public-ip: an address or CIDR, or auto.")
+    ] = "auto",
+    security_type: SecurityFeature = "",
+    keep: Annotated[bool, typer.Option("--keep", help="Remove nothing afterwards.")] = False,
+    tags: Tags = [],  # noqa: B006 # Typer copies it
+    subscription: Subscription = "",
+    cloud: CloudName = "",
+    auth: Auth = "auto",
+    state: State = None,  # type: ignore[assignment]
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Create VMs from an image without agent, wait until they are Ready, read their consoles, remove them.
+
+    Exit code 0 when all became Ready, 1 when one did not, 3 when it could not be tried.
+    """
+    from azready.azure import verify as verifying
+    from azready.azure.requests.model import Place
+    from azready.cli import azure_options as options
+    from azready.console import Console
+    from azready.errors import Exit, UsageFailure
+
+    options.check_output(output)
+    if security_type not in ("", "Standard", "TrustedLaunch"):
+        raise UsageFailure(f"--security-type is {security_type!r}", "use Standard or TrustedLaunch")
+    place = Place("", group, location.replace(" ", "").lower(), options.parse_tags(tags))
+    wishes = verifying.Wishes(
+        place=place,
+        own_group=not group,
+        name="azready",
+        image=image,
+        size=size,
+        admin=admin,
+        public_key="",
+        instances=instances,
+        security_type=security_type,
+        ssh_from=ssh_from if public_ip else "",
+        keep=keep,
+    )
+    asked = Asked(subscription, cloud, auth)
+    if dry_run:
+        _print_plan(wishes, asked, output)
+        return
+    report = _run(wishes, asked, Console(quiet=quiet), ssh_key, state, yes)
+    _render(report, output)
+    if not report.all_ready:
+        raise typer.Exit(Exit.NEGATIVE)
+
+
+def _named(wishes: "Wishes", run: str, subscription: str) -> "Wishes":
+    """The wishes with the run's own names and tags."""
+    from azready.azure import verify as verifying
+    from azready.azure.requests.model import RUN_TAG
+
+    place = replace(
+        wishes.place,
+        subscription=subscription,
+        group=wishes.place.group or f"azready-verify-{run}",
+        tags=(*wishes.place.tags, (RUN_TAG, run)),
+    )
+    ready = replace(wishes, place=place, name=f"azready-{run}")
+    verifying.check(ready)
+    return ready
+
+
+def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:
+    from azready.azure import verify as verifying
+    from azready.cli import azure_options as options
+
+    endpoint, found = options.planned_place(asked)
+    planned = replace(_named(wishes, "RUN", found), public_key="<public key>")
+    if planned.ssh_from == "auto":
+        planned = replace(planned, ssh_from="<this machine>")
+    steps = [*verifying.plan(planned), *([] if planned.keep else verifying.clean_up(planned))]
+    options.print_plan(steps, endpoint, output)
+
+
+def _run(
+    wishes: "Wishes", asked: Asked, console: "Console", ssh_key: Path | None, state: Path | None, yes: bool
+) -> "Report":
+    from azready.azure import keys, prices
+    from azready.azure import verify as verifying
+    from azready.azure.console_log import fetcher
+    from azready.azure.own_address import source_of_ssh
+    from azready.azure.steps import Runner
+    from azready.cli import azure_options as options
+
+    name = wishes.image.rstrip("/").rsplit("/", 1)[-1]
+    file = options.open_state(state, "verify", wishes.place.group or "own", name, {"image": wishes.image}, False)
+    named = _named(wishes, file.run.id, "")
+    own_key = ssh_key is None
+    key = file.path.with_suffix(".key") if ssh_key is None else ssh_key.expanduser()
+    session = options.open_session(asked, console)
+    named = replace(named, place=replace(named.place, subscription=session.subscription))
+    cost = prices.estimate(
+        session.cloud.prices, named.place.location, named.size, named.instances, MINUTES, prices.fetch_json
+    )
+    console.say(f"{cost}; a guest that never reports takes up to 40 minutes more")
+    options.confirm("Create them?", yes)
+    ready = replace(
+        named,
+        public_key=keys.make(key) if own_key else keys.read_public(key),
+        ssh_from=source_of_ssh(named.ssh_from, console.say) if named.ssh_from else "",
+    )
+    with options.telling_leftovers(file, console):
+        runner = Runner(session.client, file, console)
+        report = verifying.run(ready, runner, session.client, console, fetcher(session.ca))
+    if ready.keep:
+        console.say(f"Kept in {ready.place.group}, with the key {key}; listed in {file.path}")
+        return report
+    file.forget()
+    if own_key:
+        keys.forget(key)
+    return report
+
+
+def _render(report: "Report", output: str) -> None:
+    from dataclasses import asdict
+
+    if output == "json":
+        facts = {"image": report.image, "allReady": report.all_ready, "error": report.error}
+        print(json.dumps(facts | {"instances": [asdict(item) for item in report.instances]}, indent=2))
+        return
+    for instance in report.instances:
+        print(_line(instance))
+        for line in instance.console.splitlines():
+            print(f"    | {line}")
+    good = sum(instance.ready for instance in report.instances)
+    print(f"{good} of {len(report.instances)} Ready")
+
+
+def _line(instance: "Instance") -> str:
+    times = []
+    if instance.seconds is not None:
+        times.append(f"{instance.seconds:.0f} s after its creation")
+    if instance.guest_seconds is not None:
+        times.append(f"{instance.guest_seconds:.2f} s of the guest's own work")
+    if instance.ready:
+        return f"{instance.name}: Ready" + (f", {', '.join(times)}" if times else "")
+    return f"{instance.name}: {instance.code}: {instance.message}"
