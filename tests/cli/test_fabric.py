@@ -149,3 +149,13 @@ def test_the_environment_comes_before_the_file_and_after_the_flag(tmp_path: Path
     assert "seed 1" in azready(*words).stderr
     assert "seed 2" in azready(*words, env={"AZREADY_SEED": "2"}).stderr
     assert "seed 3" in azready(*words, "--seed", "3", env={"AZREADY_SEED": "2"}).stderr
+
+
+def test_medium_writes_the_disc_or_its_text(tmp_path: Path) -> None:
+    for name, start in (("m.iso", b"\0"), ("m.xml", b"<?xml")):
+        path = tmp_path / name
+        assert azready("medium", str(path), "--set", "name=web").returncode == 0
+        assert path.read_bytes().startswith(start)
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert "<wa:HostName>web<" in (tmp_path / "m.xml").read_text()
+    assert "name it OUT.iso" in azready("medium", str(tmp_path / "m.img")).stderr

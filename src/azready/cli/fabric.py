@@ -67,6 +67,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(serve)
     group.command("run")(run)
     group.command("scenarios")(scenarios)
+    group.command("medium")(medium)
     group.command("matrix")(matrix)
     group.command("replay")(replay)
     app.add_typer(group, name="fabric")
@@ -161,6 +162,32 @@ def scenarios() -> None:
     for name in scenario.names():
         one = scenario.load(name)
         print(f"{name:<26} {one.summary}{'' if one.expect == 'ready' else f' [{one.expect}]'}")
+
+
+def medium(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="An .iso file (UDF, as Azure's), or an .xml file.")],
+    machine: MachineFile = None,
+    set_: Set = None,
+    iso9660: Annotated[bool, typer.Option("--iso9660", help="Readable without UDF too; Azure's is not.")] = False,
+) -> None:
+    """Write the provisioning medium of a machine: for a VM of your own, or to look at its ovf-env.xml.
+
+    Exit code: 0 written, 2 wrong usage.
+    """
+    from azready.fabric.protocol import media
+    from azready.fabric.settings import Given, resolve
+
+    described = resolve(Given(machine, set_ or ())).machine
+    kind = out.suffix.lower()
+    if kind not in (".iso", ".xml"):
+        raise UsageFailure(f"{out} is neither an .iso nor an .xml file", "name it OUT.iso, or OUT.xml")
+    content = media.medium(described, iso9660=iso9660) if kind == ".iso" else media.ovf_env(described).encode()
+    try:
+        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise UsageFailure(f"{out}: {error.strerror}", "give a file that can be written") from error
+    Console().say(f"{out}: {len(content)} bytes, readable by you alone: it holds the machine's secrets")
 
 
 def matrix(

@@ -3,6 +3,7 @@
 import base64
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +61,15 @@ def test_openssl_opens_what_the_fabric_envelops(machine: Machine, tmp_path: Path
 def test_the_medium_names_the_certificate_of_an_rsa_key(machine: Machine) -> None:
     (thumbprint,) = certificates.thumbprints(machine).values()
     assert f"<wa:Fingerprint>{thumbprint}</wa:Fingerprint>" in media.ovf_env(machine)
+
+
+def test_another_process_makes_the_same_thumbprints(machine: Machine) -> None:
+    code = (
+        "import sys; from azready.fabric.machine import Machine; from azready.fabric.protocol import certificates as c;"
+        "print(*c.thumbprints(Machine(public_keys=(sys.argv[1],))).values())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, machine.public_keys[0]], capture_output=True, check=True)
+    assert done.stdout.decode().split() == list(certificates.thumbprints(machine).values())
 
 
 @pytest.mark.parametrize("shown", ["", "####", "AAAA"])

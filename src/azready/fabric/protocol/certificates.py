@@ -8,12 +8,13 @@ holds a certificate that carries it, signed by the fabric: so fingerprints of `o
 
 import base64
 import datetime
+import hashlib
 from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 
 from azready.fabric.machine import Machine
@@ -22,7 +23,6 @@ from azready.fabric.protocol.messages import Answer, Request, text
 
 HEADER = "x-ms-guest-agent-public-x509-cert"
 ISSUER = "azready local Azure (not Microsoft)"
-_VALID = datetime.timedelta(days=3650)
 
 
 def answer(request: Request, machine: Machine) -> Answer:
@@ -67,12 +67,16 @@ def thumbprints(machine: Machine) -> dict[str, str]:
 def fabric_identity() -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
     """The key that this process signs with, and its certificate, whose subject says what it is."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return key, _certificate(key.public_key(), ISSUER, key)
+    return key, _builder(key.public_key(), ISSUER).sign(key, hashes.SHA256())
 
 
 @lru_cache(maxsize=64)
 def _for_keys(public_keys: tuple[str, ...]) -> dict[str, x509.Certificate]:
-    signing, _ = fabric_identity()
+    """Certificates that carry RSA keys: the same in every process, so that a medium made before still fits.
+
+    Hence an Ed25519 signature, which is deterministic, by a key that anybody can derive. Agents do not check it.
+    """
+    signing = ed25519.Ed25519PrivateKey.from_private_bytes(hashlib.sha256(ISSUER.encode()).digest())
     carried = {}
     for line in public_keys:
         try:
@@ -80,19 +84,17 @@ def _for_keys(public_keys: tuple[str, ...]) -> dict[str, x509.Certificate]:
         except (ValueError, UnsupportedAlgorithm):
             continue
         if isinstance(public, rsa.RSAPublicKey):
-            carried[line] = _certificate(public, "user", signing)
+            carried[line] = _builder(public, "user").sign(signing, None)
     return carried
 
 
-def _certificate(public: rsa.RSAPublicKey, name: str, signing: rsa.RSAPrivateKey) -> x509.Certificate:
-    now = datetime.datetime.now(datetime.UTC)
+def _builder(public: rsa.RSAPublicKey, name: str) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
         .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, ISSUER)]))
         .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + _VALID)
-        .sign(signing, hashes.SHA256())
+        .serial_number(public.public_numbers().n % (1 << 128) + 1)
+        .not_valid_before(datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC))
+        .not_valid_after(datetime.datetime(2049, 12, 31, tzinfo=datetime.UTC))
     )
