@@ -111,10 +111,11 @@ class Container:
 
     def _open(self) -> None:
         needs_cgroup = uses_systemd(self.tree)
-        prefix = _delegation() if needs_cgroup else []
+        maps = id_maps()
+        prefix = delegation() if needs_cgroup else []
         spec = {
             "name": f"azready-{os.getpid()}-{id(self):x}",
-            "id_maps": id_maps(),
+            "id_maps": maps,
             "needs_cgroup": needs_cgroup,
             "ip": find_tool("ip", "iproute2"),
             "links": fabric_links(self.network),
@@ -270,7 +271,7 @@ def sub_ids(table: str, name: str, uid: int) -> list[tuple[int, int]]:
     return [(int(row[1]), int(row[2])) for row in rows if len(row) == 3 and row[0] in (name, str(uid))]
 
 
-def _delegation() -> list[str]:
+def delegation() -> list[str]:
     """Words before a command that give it a cgroup of its own to manage; none where it has one already."""
     if cgroups.delegated():
         return []

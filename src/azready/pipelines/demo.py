@@ -65,12 +65,13 @@ class Story:
 
 def missing() -> str:
     """Why the whole story cannot be told here; empty when it can, as far as one can know without trying."""
-    from azready.boot.container import id_maps
+    from azready.boot.container import delegation, id_maps
 
     try:
         for tool, package in _TOOLS:
             find_tool(tool, package)
         id_maps()
+        delegation()
     except MissingTool as failure:
         return f"{failure.message} ({failure.hint})"
     except Failure as failure:

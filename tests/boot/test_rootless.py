@@ -1,0 +1,119 @@
+"""The same boot as an ordinary user: sub-ids, a delegated cgroup, and nothing else that root must give.
+
+The user exists for the test alone: its tables lie over /etc/passwd and /etc/subuid in a mount namespace.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import azready
+from azready.boot.cgroups import here, remove_cgroup
+from azready.pipelines import trees
+
+UID = 54321
+ENTER = """
+set -eu
+home=$1 cgroup=$2; shift 2
+for table in passwd group subuid subgid; do mount --bind "$home/tables/$table" "/etc/$table"; done
+[ -z "$cgroup" ] || echo $$ >"$cgroup/cgroup.procs"
+cd "$home"
+exec setpriv --reuid 54321 --regid 54321 --clear-groups "$@"
+"""
+
+AsUser = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home folder that the user can reach: pytest's own folders are closed to others."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="azready-user-", dir="/var/tmp") as folder:
+        home = Path(folder)
+        home.chmod(0o755)
+        (home / "tables").mkdir()
+        for table in ("passwd", "group"):
+            row = f"azuser:x:{UID}:{UID}::{home}:/bin/sh\n" if table == "passwd" else f"azuser:x:{UID}:\n"
+            (home / "tables" / table).write_text(Path("/etc", table).read_text() + row)
+        for table in ("subuid", "subgid"):
+            (home / "tables" / table).write_text("azuser:600000:65536\n")
+        os.chown(home, UID, UID)
+        yield home
+        subprocess.run(["rm", "-rf", home / "tree"], check=False)
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    own = here()
+    if own is None:
+        pytest.skip("no cgroup of version 2 here")
+    folder = own / f"azready-test-{os.getpid()}"
+    folder.mkdir()
+    for path in (folder, *(folder / f"cgroup.{name}" for name in ("procs", "threads", "subtree_control"))):
+        os.chown(path, UID, UID)
+    yield folder
+    remove_cgroup(folder)
+
+
+@pytest.fixture
+def as_user(need: Callable[..., None], home: Path) -> AsUser:
+    need("root", "tool:unshare", "tool:setpriv", "tool:newuidmap", "tool:zstd", "tool:mmdebstrap", "tool:dnsmasq")
+    source = Path(azready.__file__).parents[1]
+    packages = next(path for path in sys.path if path.endswith("site-packages"))
+    python = Path("/usr/bin/python3")
+
+    def run(*words: str | Path, cgroup: Path | None = None) -> subprocess.CompletedProcess[str]:
+        environment = [f"HOME={home}", "USER=azuser", "PATH=/usr/bin:/bin", f"PYTHONPATH={source}:{packages}"]
+        enter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", ENTER, "sh", home, cgroup or ""]
+        command = ["env", "-i", *environment, python, *words]
+        return subprocess.run([*enter, *command], capture_output=True, text=True, timeout=150, check=False)
+
+    probe = run("-c", "import azready, typer, sys; sys.exit(sys.version_info < (3, 11))")
+    if probe.returncode != 0:
+        pytest.skip(f"an ordinary user cannot run this checkout with {python}: {probe.stderr[-200:]}")
+    return run
+
+
+def test_an_ordinary_user_prepares_and_boots_a_tree(as_user: AsUser, home: Path, cgroup: Path) -> None:
+    tar = home / "tree.tar.zst"
+    tar.write_bytes(trees.tree("bookworm", ("waagent",)).read_bytes())
+    tree = home / "tree"
+    unpack = "import sys; from pathlib import Path; from azready.pipelines.trees import unpack; "
+    done = as_user("-c", unpack + "unpack(Path(sys.argv[1]), Path(sys.argv[2]))", tar, tree)
+    assert done.returncode == 0, done.stderr
+    assert (tree / "etc").stat().st_uid == UID
+    done = as_user("-m", "azready", "prepare", tree)
+    assert done.returncode == 0, done.stderr
+    done = as_user("-m", "azready", "boot", tree, cgroup=cgroup)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "✔ Provisioned: Ready after" in done.stdout
+    assert "✓ ssh login: as azureuser" in done.stdout
+    assert "✔ Silent" in done.stdout
+    assert not list(cgroup.glob("azready-*")), "no cgroup stays"
+    assert not list((home / ".cache").rglob("boot-*")), "no writable layer stays"
+
+
+def test_what_a_user_lacks_is_said(as_user: AsUser, home: Path) -> None:
+    tree = home / "tree"
+    for name in ("etc", "usr/lib/systemd"):
+        (tree / name).mkdir(parents=True)
+    (tree / "usr/lib/systemd/systemd").write_text("")
+    done = as_user("-m", "azready", "boot", tree)
+    assert done.returncode == 3
+    assert "belongs to another user (uid 0)" in done.stderr
+    for path in (tree, tree / "etc"):
+        os.chown(path, UID, UID)
+    done = as_user("-m", "azready", "boot", tree)
+    assert done.returncode == 3
+    assert "no cgroup may be made here" in done.stderr
+    assert "systemd-run --user --scope" in done.stderr
+    (home / "tables" / "subuid").write_text("")
+    done = as_user("-m", "azready", "boot", tree)
+    assert done.returncode == 3
+    assert "no sub-ids in /etc/subuid" in done.stderr
+    assert "usermod --add-subuids" in done.stderr
