@@ -1,0 +1,339 @@
+"""The boots of one disk in QEMU: the first, the second, and the first of a copy, each judged. Not changing the disk.
+
+The counterpart of `session` for disks; both fill the same `BootRecord`.
+"""
+
+import contextlib
+import os
+import select
+import shlex
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from azready.boot import evidence, machine_room, packets, qemu, serial
+from azready.boot.diagnose import diagnose
+from azready.boot.login import Key, check_login, ssh_words, throwaway_key
+from azready.boot.machine_room import Room
+from azready.boot.monitor import Monitor
+from azready.boot.qemu import Guest, Net
+from azready.boot.session import Plan, Turn, turns
+from azready.boot.timeline import BootRecord, Check, JournalLine
+from azready.boot.watch import Watch
+from azready.console import SILENT, Console
+from azready.errors import Failure
+from azready.fabric import Fabric, Machine
+from azready.fabric.ledger import Exchange
+from azready.fabric.protocol.media import medium
+from azready.fabric.verdict import Verdict, decided, judge
+from azready.proc import run, stop
+
+OURS = ("azready", "azure-provisioning")
+"""How a provisioner of ours names itself to the platform."""
+_SETTLE, _SHUTDOWN, _LAST_WORDS = 60.0, 60.0, 2.0
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """How the guest is joined to the fabric."""
+
+    net: Net
+    address: str
+    port: int
+    """Where the guest's sshd is reached."""
+    prefix: tuple[str, ...] = ()
+    """Words that put a command where the guest's network is."""
+
+
+@dataclass
+class Live:
+    """A running guest, as those who look at it need it."""
+
+    fabric: Fabric
+    turn: Turn
+    watch: Watch
+    process: "subprocess.Popen[bytes]"
+    monitor: Monitor
+    wiring: Wiring
+    shut_down: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def seen(self, name: str) -> float | None:
+        """When the console showed a milestone."""
+        return next((stone.at for stone in serial.milestones(self.watch.console) if stone.name == name), None)
+
+
+def boot_disk(
+    guest: Guest,
+    machine: Machine,
+    plan: Plan,
+    console: Console = SILENT,
+    *,
+    target: str,
+    size: int = 0,
+    keep_console: Path | None = None,
+) -> tuple[BootRecord, ...]:
+    """Boot a disk (or a kernel) as planned; nothing is ever written to it.
+
+    `keep_console` gets the serial console of all boots. Raises Failure when QEMU cannot run here. Stops after a boot
+    that failed, unless the plan heals.
+    """
+    records: list[BootRecord] = []
+    with contextlib.ExitStack() as stack:
+        key = stack.enter_context(throwaway_key())
+        machine = replace(machine, public_keys=(*machine.public_keys, key.public))
+        room = stack.enter_context(machine_room.room(guest, size))
+        fabric = stack.enter_context(Fabric(machine, strict=plan.strict, seed=plan.seed))
+        wiring = _user_wiring(fabric)
+        for turn in turns(plan, machine, records, "other"):
+            turn = _sharper(turn, records)
+            if turn.machine.vm_id != machine.vm_id:
+                room.fresh_variables()
+            with console.step(f"{turn.title[0].upper()}{turn.title[1:]} of {target}, {room.how}"):
+                hold = console if plan.keep and turn.last else None
+                record = _boot(room, fabric, wiring, turn, plan, key, hold, target)
+            records.append(replace(record, diagnosis=diagnose(record)))
+            if keep_console is not None:
+                keep_console.write_text(_console_text(records))
+    return tuple(records)
+
+
+def _console_text(records: Sequence[BootRecord]) -> str:
+    parts = []
+    for record in records:
+        lines = "".join(f"{line.at:9.3f} {line.text}\n" for line in record.console)
+        parts.append(f"# {record.title} of {record.target}, {record.how}, {record.started}\n{lines}")
+    return "\n".join(parts)
+
+
+def _sharper(turn: Turn, records: Sequence[BootRecord]) -> Turn:
+    """Later boots of a provisioner that named itself as ours must stay silent; of others nothing is asked."""
+    agents = {report.agent.lower() for record in records for report in record.reports}
+    ours = any(agent.startswith(OURS) for agent in agents)
+    return replace(turn, expected="silence") if turn.expected == "any" and ours else turn
+
+
+def _user_wiring(fabric: Fabric) -> Wiring:
+    addresses = {service: fabric.address(service) for service in ("wireserver", "hostplugin", "imds")}
+    login = machine_room.free_port()
+    relay = [shlex.quote(word) for word in machine_room.relay_words()]
+    return Wiring(qemu.UserNetwork(qemu.forwards(addresses, relay), login), "127.0.0.1", login)
+
+
+def _boot(
+    room: Room, fabric: Fabric, wiring: Wiring, turn: Turn, plan: Plan, key: Key, hold: Console | None, target: str
+) -> BootRecord:
+    started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    with contextlib.ExitStack() as stack:
+        live = stack.enter_context(_started(stack, room, fabric, wiring, turn))
+        verdict = _wait(live, plan)
+        checks, journal = _look(live, plan, key, verdict)
+        record = BootRecord(
+            number=turn.number,
+            title=turn.title,
+            target=target,
+            how=room.how,
+            started=started,
+            seconds=round(fabric.ledger.now(), 3),
+            deadline=plan.deadline,
+            verdict=verdict,
+            expected=turn.expected,
+            machine=described(turn.machine),
+            faults=plan.fault_words if turn.faults else (),
+            checks=checks,
+        )
+        if hold is not None:
+            _hold(live, key, hold)
+        _power_off(live)
+        stones = serial.milestones(live.watch.console)
+        units = {stone.name: stone.at for stone in stones if stone.name in ("basic.target", "sshd")}
+        seen = {stone.name for stone in stones}
+        told = evidence.milestones(fabric.ledger, units, live.seen("multi-user"))
+        both = [*stones, *(stone for stone in told if stone.name not in seen)]
+        return replace(
+            record,
+            milestones=tuple(sorted(both, key=lambda stone: stone.at)),
+            exchanges=fabric.ledger.exchanges,
+            findings=fabric.ledger.findings,
+            reports=fabric.ledger.reports,
+            journal=journal or tuple(serial.spoken(live.watch.console)),
+            console=tuple(live.watch.console),
+        )
+
+
+def described(machine: Machine) -> tuple[tuple[str, str], ...]:
+    names = ("name", "computer_name", "admin_username", "vm_id", "generation", "mac", "location", "size")
+    return tuple((name, str(getattr(machine, name))) for name in names)
+
+
+@contextlib.contextmanager
+def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wiring, turn: Turn) -> Iterator[Live]:
+    """QEMU running, its console, packets and events watched."""
+    disc = None
+    no_medium = any(fault.service == "media" and fault.silent for fault in turn.faults)
+    # Azure takes the medium away once a VM is provisioned.
+    if not no_medium and turn.expected == "ready":
+        disc = room.folder / "medium.iso"
+        disc.write_bytes(medium(turn.machine))
+    control, errors, pipe = room.folder / "qmp", room.folder / "errors", room.folder / "packets"
+    control.unlink(missing_ok=True)
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe, 0o600)
+    words = qemu.command(
+        room.guest,
+        turn.machine,
+        wiring.net,
+        medium=disc,
+        pflash=room.pflash,
+        control=control,
+        packets=pipe,
+        accelerated=room.accelerated,
+    )
+    fabric.restart(turn.machine, turn.faults)
+    began = time.monotonic()
+    fabric.ledger.epoch = began
+    listener = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    process = stack.enter_context(machine_room.running([*wiring.prefix, *words], errors))
+    assert process.stdout is not None
+    watch = Watch(began)
+    watch.follow_console(os.dup(process.stdout.fileno()))
+    stack.enter_context(_heard(listener, fabric, turn.machine))
+    stack.enter_context(watch)
+
+    def happened(name: str, data: dict[str, Any]) -> None:
+        if name == "DEVICE_TRAY_MOVED" and data.get("tray-open"):
+            fabric.record(Exchange(round(fabric.ledger.now(), 4), "media", "EJECT", "/dev/sr0", 200))
+        if name == "SHUTDOWN":
+            live.shut_down.set()
+
+    monitor = Monitor(control, happened)
+    live = Live(fabric, turn, watch, process, monitor, wiring)
+    stack.enter_context(monitor)
+    failure = machine_room.complaint(errors, process)
+    if failure is not None:
+        raise failure
+    yield live
+
+
+@contextlib.contextmanager
+def _heard(listener: int, fabric: Fabric, machine: Machine) -> Iterator[None]:
+    """Take DHCP from the guest's packets into the ledger while the block lasts."""
+    frames, done = packets.Frames(), threading.Event()
+
+    def listen() -> None:
+        while not done.is_set():
+            if not select.select([listener], [], [], 0.2)[0]:
+                continue
+            data = os.read(listener, 65536)
+            if not data:  # QEMU has not opened it yet, or has gone
+                done.wait(0.05)
+            at = round(fabric.ledger.now(), 4)
+            for frame in frames.feed(data):
+                fabric.record(*packets.entries(frame, at, machine))
+
+    thread = threading.Thread(target=listen, name="azready-packets", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(2)
+        os.close(listener)
+
+
+def _wait(live: Live, plan: Plan) -> Verdict:
+    """Wait until the platform knows the outcome, or the console shows that none will come."""
+    ledger, quiet = live.fabric.ledger, live.turn.expected != "ready"
+    because = ""
+    while not decided(ledger) and ledger.now() < plan.deadline and not because:
+        ledger.wait_for(decided, min(0.25, max(0.0, plan.deadline - ledger.now())))
+        if live.ended:
+            because = f"the machine ended after {ledger.now():.1f} s"
+        elif quiet and live.seen("multi-user") is not None:
+            ledger.wait_for(decided, 3.0)  # nothing is started any more: what would report has begun by now
+            break
+        elif (end := serial.over(live.watch.console)) is not None:
+            ledger.wait_for(decided, _LAST_WORDS)
+            because = f"the boot ended in the {end[0]} after {end[1].at:.1f} s"
+    verdict = judge(ledger, plan.deadline)
+    if because and not decided(ledger):
+        return replace(verdict, because=f"{because}; nothing was reported")
+    return verdict
+
+
+def _look(live: Live, plan: Plan, key: Key, verdict: Verdict) -> tuple[tuple[Check, ...], tuple[JournalLine, ...]]:
+    """Let the boot come to its end, then log in and ask the guest what it knows."""
+    if live.turn.expected == "ready" and not verdict.provisioned:
+        return (), ()
+    until = time.monotonic() + _SETTLE
+    while live.seen("multi-user") is None and time.monotonic() < until and not live.ended:
+        time.sleep(0.1)
+    if not plan.login or live.ended:
+        return (), ()
+    clock = live.fabric.ledger.now
+    there = replace(live.turn.machine, address=live.wiring.address)
+    checks = check_login(_at_port(live.wiring), key, there, clock, patience=_SETTLE)
+    if checks[0].outcome != "passed":
+        return checks, ()
+    asked = _ask(live, key, "systemctl", "is-enabled", evidence.PROVISIONER)
+    said = asked.stdout.strip() if asked else ""
+    if said and live.fabric.ledger.reports:
+        checks += (Check("unit is off", "passed" if said == "disabled" else "failed", said, round(clock(), 3)),)
+    return checks, _journal(live, key)
+
+
+def _at_port(wiring: Wiring) -> Any:
+    def wrap(words: Sequence[str | Path]) -> list[str | Path]:
+        moved = [
+            str(wiring.port) if before == "-p" else word for before, word in zip(["", *words], words, strict=False)
+        ]
+        return [*wiring.prefix, *moved]
+
+    return wrap
+
+
+def _ask(live: Live, key: Key, *words: str) -> Any:
+    command = ssh_words(
+        key.private, live.turn.machine.admin_username, live.wiring.address, live.wiring.port, ("-T", shlex.join(words))
+    )
+    try:
+        return run([*live.wiring.prefix, *command], check=False, timeout=60)
+    except Failure:
+        return None
+
+
+def _journal(live: Live, key: Key) -> tuple[JournalLine, ...]:
+    """The guest's own journal, on our clock: the kernel's first moment in it is the one seen on the console."""
+    fields = "--output-fields=MESSAGE,SYSLOG_IDENTIFIER,PRIORITY,_SYSTEMD_UNIT,UNIT,_COMM"
+    done = _ask(live, key, "sudo", "-n", "journalctl", "-b", "-o", "json", fields, "--no-pager")
+    start = live.seen("kernel")
+    return evidence.parse_journal(done.stdout if done else "", -(start or 0.0))
+
+
+def _hold(live: Live, key: Key, console: Console) -> None:
+    words = ssh_words(key.private, live.turn.machine.admin_username, live.wiring.address, live.wiring.port, command=())
+    console.say("The guest stays up; Ctrl-C ends it. From another terminal:")
+    console.say(f"  log in: {shlex.join([*live.wiring.prefix, *map(str, words)])}")
+    with contextlib.suppress(KeyboardInterrupt):
+        live.process.wait()
+
+
+def _power_off(live: Live) -> None:
+    """Press the power button and wait, so that the next boot finds what this one wrote; at the last, switch off."""
+    alive = live.seen("init") is not None and serial.over(live.watch.console) is None
+    if alive and not live.turn.last and not live.ended:
+        live.monitor.tell("system_powerdown")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            live.process.wait(_SHUTDOWN)
+    live.monitor.tell("quit")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        live.process.wait(5)
+    stop(live.process)
