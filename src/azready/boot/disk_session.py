@@ -14,21 +14,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from azready.boot import evidence, machine_room, packets, qemu, serial
 from azready.boot.diagnose import diagnose
 from azready.boot.login import Key, check_login, ssh_words, throwaway_key
 from azready.boot.machine_room import Room
 from azready.boot.monitor import Monitor
+from azready.boot.network import Network, dhcp_configuration
 from azready.boot.qemu import Guest, Net
-from azready.boot.session import Plan, Turn, turns
+from azready.boot.session import Plan, Turn, start_dhcp, turns
+from azready.boot.tapnet import TapNetwork, tap_network
 from azready.boot.timeline import BootRecord, Check, JournalLine
 from azready.boot.watch import Watch
 from azready.console import SILENT, Console
 from azready.errors import Failure
 from azready.fabric import Fabric, Machine
 from azready.fabric.ledger import Exchange
+from azready.fabric.protocol import dhcp
 from azready.fabric.protocol.media import medium
 from azready.fabric.verdict import Verdict, decided, judge
 from azready.proc import run, stop
@@ -48,6 +51,8 @@ class Wiring:
     """Where the guest's sshd is reached."""
     prefix: tuple[str, ...] = ()
     """Words that put a command where the guest's network is."""
+    dhcp: Network | None = None
+    """The network that a DHCP server of ours serves; None where QEMU has its own."""
 
 
 @dataclass
@@ -79,11 +84,13 @@ def boot_disk(
     *,
     target: str,
     size: int = 0,
+    network: Literal["user", "tap"] = "user",
     keep_console: Path | None = None,
 ) -> tuple[BootRecord, ...]:
     """Boot a disk (or a kernel) as planned; nothing is ever written to it.
 
-    `keep_console` gets the serial console of all boots. Raises Failure when QEMU cannot run here. Stops after a boot
+    `network` is `user` (slirp: no rights needed) or `tap` (options 121 and 245, several NICs). `keep_console` gets
+    the serial console of all boots. Raises Failure when QEMU cannot run here. Stops after a boot
     that failed, unless the plan heals.
     """
     records: list[BootRecord] = []
@@ -91,8 +98,10 @@ def boot_disk(
         key = stack.enter_context(throwaway_key())
         machine = replace(machine, public_keys=(*machine.public_keys, key.public))
         room = stack.enter_context(machine_room.room(guest, size))
-        fabric = stack.enter_context(Fabric(machine, strict=plan.strict, seed=plan.seed))
-        wiring = _user_wiring(fabric)
+        taps = stack.enter_context(_taps(plan, machine)) if network == "tap" else None
+        sockets = taps.sockets if taps else None
+        fabric = stack.enter_context(Fabric(machine, strict=plan.strict, seed=plan.seed, sockets=sockets))
+        wiring = _tap_wiring(taps, plan, machine) if taps else _user_wiring(fabric)
         for turn in turns(plan, machine, records, "other"):
             turn = _sharper(turn, records)
             if turn.machine.vm_id != machine.vm_id:
@@ -126,6 +135,14 @@ def _user_wiring(fabric: Fabric) -> Wiring:
     login = machine_room.free_port()
     relay = [shlex.quote(word) for word in machine_room.relay_words()]
     return Wiring(qemu.UserNetwork(qemu.forwards(addresses, relay), login), "127.0.0.1", login)
+
+
+def _taps(plan: Plan, machine: Machine) -> contextlib.AbstractContextManager[TapNetwork]:
+    return tap_network(plan.network, 1 + len(machine.secondary_nics))
+
+
+def _tap_wiring(taps: TapNetwork, plan: Plan, machine: Machine) -> Wiring:
+    return Wiring(qemu.Taps(taps.taps), machine.address, 22, taps.prefix, plan.network)
 
 
 def _boot(
@@ -194,9 +211,14 @@ def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wi
         medium=disc,
         pflash=room.pflash,
         control=control,
-        packets=pipe,
+        packets=pipe if wiring.dhcp is None else None,
         accelerated=room.accelerated,
     )
+    server = None
+    if wiring.dhcp is not None:
+        leases = room.folder / f"leases{turn.number}"
+        text = dhcp_configuration(wiring.dhcp, turn.machine, leases, turn.faults)
+        server = start_dhcp(stack, [*wiring.prefix], text, turn.faults)
     fabric.restart(turn.machine, turn.faults)
     began = time.monotonic()
     fabric.ledger.epoch = began
@@ -206,6 +228,8 @@ def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wi
     watch = Watch(began)
     watch.follow_console(os.dup(process.stdout.fileno()))
     stack.enter_context(_heard(listener, fabric, turn.machine))
+    if server is not None:
+        watch.follow(server, lambda at, line: fabric.record(*dhcp.entries(line, at, turn.machine)))
     stack.enter_context(watch)
 
     def happened(name: str, data: dict[str, Any]) -> None:

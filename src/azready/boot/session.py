@@ -170,11 +170,18 @@ def _order(container: Container, turn: Turn, plan: Plan, agent: str) -> Order:
 
 
 def _dhcp_server(stack: contextlib.ExitStack, container: Container, turn: Turn) -> int | None:
-    """Start dnsmasq for this machine; return a descriptor of its log. None where a fault wants no DHCP at all."""
-    if any(fault.service == "dhcp" and fault.silent for fault in turn.faults):
+    leases = container.scratch / f"leases{turn.number}"
+    text = dhcp_configuration(container.network, turn.machine, leases, turn.faults)
+    return start_dhcp(stack, container.in_fabric([]), text, turn.faults)
+
+
+def start_dhcp(
+    stack: contextlib.ExitStack, prefix: Sequence[str | Path], configuration: str, faults: Sequence[Fault]
+) -> int | None:
+    """Start dnsmasq; return a descriptor of its log. None where a fault wants no DHCP at all."""
+    if any(fault.service == "dhcp" and fault.silent for fault in faults):
         return None
-    text = dhcp_configuration(container.network, turn.machine, container.scratch / f"leases{turn.number}", turn.faults)
-    words = container.in_fabric([find_tool("dnsmasq", "dnsmasq-base"), "--no-daemon", "--conf-file=-"])
+    words = [*prefix, find_tool("dnsmasq", "dnsmasq-base"), "--no-daemon", "--conf-file=-"]
     out, into = os.pipe()
     config, source = os.pipe()
     try:
@@ -184,7 +191,7 @@ def _dhcp_server(stack: contextlib.ExitStack, container: Container, turn: Turn) 
         os.close(config)
     stack.callback(stop, server)
     with os.fdopen(source, "w") as file:
-        file.write(text)
+        file.write(configuration)
     return out
 
 

@@ -1,0 +1,115 @@
+"""From a disk file to a boot of it: what it is decides firmware, processor and generation."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from azready.boot.disk_session import boot_disk
+from azready.boot.qemu import Architecture, Bus, Guest
+from azready.boot.session import Plan
+from azready.boot.timeline import BootRecord
+from azready.console import SILENT, Console
+from azready.errors import UsageFailure
+from azready.fabric import Machine
+from azready.image import diskfile
+from azready.image.formats import Read, fat
+from azready.image.formats.identify import QEMU_NAMES
+from azready.image.formats.partitions import TYPE_ROOT_ARM64, TYPE_ROOT_X86_64, Table, read_table
+
+_LOADERS: dict[str, Architecture] = {"bootx64.efi": "x86_64", "bootaa64.efi": "aarch64"}
+
+
+@dataclass(frozen=True)
+class DiskFacts:
+    """What of a disk decides how it boots."""
+
+    format: str
+    size: int
+    generations: tuple[int, ...]
+    architecture: Architecture
+    loaders: tuple[str, ...]
+    """The boot loaders that a firmware without memory finds: the files of \\EFI\\BOOT."""
+
+
+def look(path: Path) -> DiskFacts:
+    """Read what decides. Raises UsageFailure for a disk that nothing can boot."""
+    disk = diskfile.inspect(path)
+    with diskfile.reading(disk) as read:
+        table = read_table(read, disk.size)
+        loaders = _loaders(read, table)
+    if not table.generations:
+        raise UsageFailure(
+            f"{path} has neither an EFI system partition nor BIOS boot code",
+            "is it a whole disk, with its partition table? `azready check` says what is missing",
+        )
+    name = "raw" if disk.direct else QEMU_NAMES[disk.format]
+    return DiskFacts(name, disk.size, table.generations, _architecture(table, loaders), loaders)
+
+
+def _loaders(read: Read, table: Table) -> tuple[str, ...]:
+    return () if table.esp is None else fat.names(read, table.esp.start, "EFI/BOOT") or ()
+
+
+def _architecture(table: Table, loaders: tuple[str, ...]) -> Architecture:
+    """By the boot loader, else by the type of the root partition; x86-64 is the only one with BIOS."""
+    named = {_LOADERS[name.lower()] for name in loaders if name.lower() in _LOADERS}
+    if len(named) == 1:
+        return named.pop()
+    kinds = {partition.type for partition in table.partitions}
+    return "aarch64" if TYPE_ROOT_ARM64 in kinds and TYPE_ROOT_X86_64 not in kinds else "x86_64"
+
+
+def choose_generation(facts: DiskFacts, wanted: int, chosen: bool) -> int:
+    """The generation to boot: the wanted one where the disk can; else the disk's, unless it was asked for."""
+    if wanted in facts.generations:
+        return wanted
+    if chosen:
+        raise UsageFailure(
+            f"the disk cannot boot as generation {wanted}", f"it boots as generation {facts.generations[0]}"
+        )
+    return facts.generations[0]
+
+
+def boot(
+    path: Path,
+    machine: Machine,
+    plan: Plan,
+    console: Console = SILENT,
+    *,
+    generation_chosen: bool = False,
+    bus: Bus = "virtio",
+    network: Literal["user", "tap"] = "user",
+    memory: int = 1024,
+    keep_console: Path | None = None,
+) -> tuple[BootRecord, ...]:
+    """Boot a disk file by its own firmware against the fabric. The file is never changed.
+
+    `network` is `user` (no rights needed; options 245 and 121 are not in its DHCP) or `tap` (all of Azure's DHCP).
+    """
+    facts = look(path)
+    generation = choose_generation(facts, machine.generation, generation_chosen)
+    if generation != machine.generation:
+        console.say(f"{path} boots by {'UEFI' if generation == 2 else 'BIOS'}: the VM is of generation {generation}")
+    if generation == 2 and not any(name.lower() in _LOADERS for name in facts.loaders):
+        console.warn(
+            "the EFI system partition has no \\EFI\\BOOT\\BOOTX64.EFI or BOOTAA64.EFI: a new VM may not find it"
+        )
+    guest = Guest(
+        architecture=facts.architecture,
+        firmware="uefi" if generation == 2 else "bios",
+        disk=path,
+        format=facts.format,
+        bus=bus,
+        memory=memory,
+    )
+    machine = replace(machine, generation=generation)
+    return boot_disk(
+        guest,
+        machine,
+        plan,
+        console,
+        target=str(path),
+        size=facts.size,
+        network=network,
+        keep_console=keep_console,
+    )
