@@ -29,10 +29,14 @@ mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev
 NETWORK = """
 for m in $(cat /modules/order); do insmod /modules/$m 2>/dev/null; done
 ip link set lo up; ip link set eth0 up
-udhcpc -q -n -f -i eth0 -s /lease -t 10 -T 1
+udhcpc -q -n -f -i eth0 -s /lease -t 10 -T 1 -O 121 -O 245
 """
 LEASE = """#!/bin/busybox sh
-[ "$1" = bound ] && ip addr add $ip/${mask:-7} dev eth0
+[ "$1" = bound ] || exit 0
+ip addr add $ip/${mask:-7} dev eth0
+set -- $staticroutes
+while [ $# -ge 2 ]; do [ $1 = 0.0.0.0/0 ] || ip route add $1 via $2; shift 2; done
+echo "lease: ${opt245:-no option 245}"
 exit 0
 """
 REPORT = """

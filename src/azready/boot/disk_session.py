@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from azready.boot import evidence, machine_room, packets, qemu, serial
 from azready.boot.diagnose import diagnose
@@ -83,22 +83,19 @@ def boot_disk(
     console: Console = SILENT,
     *,
     target: str,
-    size: int = 0,
-    network: Literal["user", "tap"] = "user",
     keep_console: Path | None = None,
 ) -> tuple[BootRecord, ...]:
     """Boot a disk (or a kernel) as planned; nothing is ever written to it.
 
-    `network` is `user` (slirp: no rights needed) or `tap` (options 121 and 245, several NICs). `keep_console` gets
-    the serial console of all boots. Raises Failure when QEMU cannot run here. Stops after a boot
+    `keep_console` gets the serial console of all boots. Raises Failure when QEMU cannot run here. Stops after a boot
     that failed, unless the plan heals.
     """
     records: list[BootRecord] = []
     with contextlib.ExitStack() as stack:
         key = stack.enter_context(throwaway_key())
         machine = replace(machine, public_keys=(*machine.public_keys, key.public))
-        room = stack.enter_context(machine_room.room(guest, size))
-        taps = stack.enter_context(_taps(plan, machine)) if network == "tap" else None
+        room = stack.enter_context(machine_room.room(guest))
+        taps = stack.enter_context(_taps(plan, machine)) if guest.hardware.network == "tap" else None
         sockets = taps.sockets if taps else None
         fabric = stack.enter_context(Fabric(machine, strict=plan.strict, seed=plan.seed, sockets=sockets))
         wiring = _tap_wiring(taps, plan, machine) if taps else _user_wiring(fabric)

@@ -48,8 +48,8 @@ class Room:
 
 
 @contextlib.contextmanager
-def room(guest: Guest, size: int = 0) -> Iterator[Room]:
-    """Prepare what the boots of one guest share. `size` is that of a raw disk in bytes (without a VHD's footer).
+def room(guest: Guest) -> Iterator[Room]:
+    """Prepare what the boots of one guest share.
 
     Raises Failure where QEMU or firmware is missing.
     """
@@ -61,7 +61,7 @@ def room(guest: Guest, size: int = 0) -> Iterator[Room]:
             pflash = Pflash(found.code, folder / "variables.fd")
         if guest.disk is not None:
             layer = folder / "layer.qcow2"
-            _make_layer(guest, size, layer)
+            _make_layer(guest, layer)
             guest = replace(guest, disk=layer, format="qcow2")
         made = Room(folder, guest, pflash, can_accelerate(guest.architecture))
         made.fresh_variables()
@@ -79,12 +79,12 @@ def can_accelerate(architecture: Architecture) -> bool:
         return False
 
 
-def _make_layer(guest: Guest, size: int, layer: Path) -> None:
+def _make_layer(guest: Guest, layer: Path) -> None:
     assert guest.disk is not None
     below = str(guest.disk.resolve())
-    if guest.format == "raw" and size:
+    if guest.format == "raw" and guest.size:
         file = {"driver": "file", "filename": below}
-        below = "json:" + json.dumps({"driver": "raw", "size": size, "file": file})
+        below = "json:" + json.dumps({"driver": "raw", "size": guest.size, "file": file})
     tool = find_tool("qemu-img", "qemu-utils")
     run([tool, "create", "-q", "-f", "qcow2", "-F", guest.format, "-b", below, layer])
 

@@ -35,17 +35,31 @@ class Kernel:
 
 
 @dataclass(frozen=True)
+class Hardware:
+    """What the user may choose of the virtual machine. `memory` is MiB.
+
+    `network` is `user` (slirp: no rights needed; no options 121 and 245) or `tap` (all of Azure's DHCP).
+    """
+
+    bus: Bus = "virtio"
+    memory: int = 1024
+    network: Literal["user", "tap"] = "user"
+
+
+@dataclass(frozen=True)
 class Guest:
-    """What to boot: a disk by firmware, or a kernel (with or without a disk). `format` is QEMU's name of it."""
+    """What to boot: a disk by firmware, or a kernel (with or without a disk).
+
+    `format` is QEMU's name of the disk's format, `size` its bytes where it is raw (a VHD's footer is left out).
+    """
 
     architecture: Architecture = "x86_64"
     firmware: Firmware = "uefi"
     disk: Path | None = None
     format: str = "qcow2"
-    bus: Bus = "virtio"
+    size: int = 0
     kernel: Kernel | None = None
-    memory: int = 1024
-    """MiB."""
+    hardware: Hardware = Hardware()
 
 
 @dataclass(frozen=True)
@@ -172,7 +186,7 @@ def _processor(guest: Guest, accelerated: bool) -> list[str]:
         how = ["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "cortex-a72" if arm else "max,-hypervisor"]
     kind = "virt" if arm else "q35" if guest.firmware == "uefi" else "pc"
     cores = min(2, os.cpu_count() or 1)
-    return ["-machine", kind, *how, "-smp", str(cores), "-m", str(guest.memory)]
+    return ["-machine", kind, *how, "-smp", str(cores), "-m", str(guest.hardware.memory)]
 
 
 def _accelerated(architecture: Architecture) -> list[str]:
@@ -234,7 +248,7 @@ def _disk(guest: Guest) -> list[str]:
         "nvme": ["-device", "nvme,drive=os,serial=azready-os,bootindex=1"],
         "scsi": ["-device", "virtio-scsi-pci,id=bus0", "-device", "scsi-hd,bus=bus0.0,drive=os,bootindex=1"],
         "sata": ["-device", "ich9-ahci,id=bus0", "-device", "ide-hd,bus=bus0.0,drive=os,bootindex=1"],
-    }[guest.bus]
+    }[guest.hardware.bus]
     return ["-drive", drive, *device]
 
 

@@ -113,8 +113,8 @@ def _assert_sealed(spec: Mapping[str, Any]) -> None:
     assert not strange, f"links that are not ours: {strange}"
     out = routes_out(Path("/proc/net/route").read_text(), [spec["subnet"]])
     assert not out, f"a route leads out: {out}"
-    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as probe:
-        for _, address, port in spec["listeners"]:
+    for _, address, port in spec["listeners"]:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((address, port))
             assert probe.getsockname()[0] == address, f"{address} is not an address of this namespace"
 

@@ -1,7 +1,6 @@
 """`azready boot`: boots an image in the local Azure, and says what Azure would have said."""
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,6 +12,7 @@ from azready.console import Console
 from azready.errors import Exit, UsageFailure
 
 if TYPE_CHECKING:
+    from azready.boot.qemu import Hardware
     from azready.boot.session import Plan
     from azready.boot.timeline import BootRecord
     from azready.fabric.settings import Settings
@@ -28,6 +28,14 @@ Init = Annotated[str, typer.Option(metavar="COMMAND", help="PID 1 of a tree, ins
 SshCheck = Annotated[bool, typer.Option("--ssh-check/--no-ssh-check", help="Log in as the admin user, with a new key.")]
 AgentReport = Annotated[bool, typer.Option("--agent-report", help="Print who provisioned, when, and what it asked.")]
 Report = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the timeline as one self-contained page.")]
+DhcpOptions = Annotated[
+    bool, typer.Option("--dhcp-options", help="Disk: Azure's whole DHCP (options 121 and 245, several NICs) by taps.")
+]
+DiskBus = Annotated[
+    Literal["virtio", "nvme", "scsi", "sata"], typer.Option("--bus", help="Disk: how the guest sees its OS disk.")
+]
+Memory = Annotated[int, typer.Option(metavar="MIB", min=64, help="Disk: memory of the virtual machine.")]
+ConsoleFile = Annotated[Path | None, typer.Option("--console", metavar="FILE", help="Disk: keep the serial console.")]
 Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="Form of the result on stdout.")]
 
 
@@ -54,6 +62,10 @@ def boot(
     init: Init = "",
     ssh_check: SshCheck = True,
     agent_report: AgentReport = False,
+    dhcp_options: DhcpOptions = False,
+    bus: DiskBus = "virtio",
+    memory: Memory = 1024,
+    console_file: ConsoleFile = None,
     report: Report = None,
     output: Output = "text",
 ) -> None:
@@ -63,13 +75,18 @@ def boot(
     of it can reach any network. Works without root (see docs/boot.md).
     Exit code: 0 every boot went as it should, 1 it did not, 2 wrong usage, 3 could not boot here.
     """
+    from azready.boot.qemu import Hardware
     from azready.fabric.settings import Given, resolve
 
     given = Given(machine, set_ or (), fault or (), scenario, seed, strict)
     effective = resolve(given, settings)
     plan = _plan(effective, wireserver, deadline, boots, recapture, heal, keep, init, ssh_check)
     console = Console()
-    records = _boot(target, effective, plan, console)
+    if target.is_dir():
+        records = _boot_tree(target, effective, plan, console)
+    else:
+        hardware = Hardware(bus=bus, memory=memory, network="tap" if dhcp_options else "user")
+        records = _boot_disk(target, effective, plan, console, hardware, console_file)
     if report is not None:
         _write_report(report, records, console)
     if output == "json":
@@ -133,14 +150,25 @@ def _plan(
     )
 
 
-def _boot(target: Path, effective: "Settings", plan: "Plan", console: Console) -> "tuple[BootRecord, ...]":
-    if target.is_dir():
-        from azready.boot.session import boot_tree
+def _boot_tree(target: Path, effective: "Settings", plan: "Plan", console: Console) -> "tuple[BootRecord, ...]":
+    from azready.boot.session import boot_tree
 
-        return boot_tree(target, effective.machine, plan, console)
+    return boot_tree(target, effective.machine, plan, console)
+
+
+def _boot_disk(
+    target: Path,
+    effective: "Settings",
+    plan: "Plan",
+    console: Console,
+    hardware: "Hardware",
+    console_file: Path | None,
+) -> "tuple[BootRecord, ...]":
+    from azready.pipelines import bootdisk
+
     if not target.exists():
         raise UsageFailure(f"{target} does not exist", "give a root tree (directory) or a disk file")
-    raise UsageFailure(f"{shlex.quote(str(target))} is not a directory", "this version boots root trees only")
+    return bootdisk.boot(target, effective.machine, plan, console, hardware=hardware, keep_console=console_file)
 
 
 def _write_report(report: Path, records: "tuple[BootRecord, ...]", console: Console) -> None:

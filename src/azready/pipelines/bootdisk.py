@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from azready.boot.disk_session import boot_disk
-from azready.boot.qemu import Architecture, Bus, Guest
+from azready.boot.qemu import Architecture, Guest, Hardware
 from azready.boot.session import Plan
 from azready.boot.timeline import BootRecord
 from azready.console import SILENT, Console
@@ -77,15 +76,10 @@ def boot(
     console: Console = SILENT,
     *,
     generation_chosen: bool = False,
-    bus: Bus = "virtio",
-    network: Literal["user", "tap"] = "user",
-    memory: int = 1024,
+    hardware: Hardware = Hardware(),
     keep_console: Path | None = None,
 ) -> tuple[BootRecord, ...]:
-    """Boot a disk file by its own firmware against the fabric. The file is never changed.
-
-    `network` is `user` (no rights needed; options 245 and 121 are not in its DHCP) or `tap` (all of Azure's DHCP).
-    """
+    """Boot a disk file by its own firmware against the fabric. The file is never changed."""
     facts = look(path)
     generation = choose_generation(facts, machine.generation, generation_chosen)
     if generation != machine.generation:
@@ -99,8 +93,8 @@ def boot(
         firmware="uefi" if generation == 2 else "bios",
         disk=path,
         format=facts.format,
-        bus=bus,
-        memory=memory,
+        size=facts.size,
+        hardware=hardware,
     )
     machine = replace(machine, generation=generation)
     return boot_disk(
@@ -109,7 +103,5 @@ def boot(
         plan,
         console,
         target=str(path),
-        size=facts.size,
-        network=network,
         keep_console=keep_console,
     )
