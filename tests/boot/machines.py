@@ -178,3 +178,54 @@ def uki(stub: Path, kernel: Path, initrd: Path, command_line: str, out: Path) ->
         words += ["--add-section", f"{section}={source}", "--change-section-vma", f"{section}={at:#x}"]
         at += source.stat().st_size
     run([*words, stub, out])
+
+
+ROOT_UUID = "5f3b1c2e-0d4a-4f7b-9c7e-1a2b3c4d5e6f"
+STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
+COMMAND_LINE = f"root=UUID={ROOT_UUID} rw console=tty1 console=ttyS0,115200n8 mitigations=off"
+
+
+def debian_disk(generation: int) -> Path:
+    """A raw disk with a whole Debian that boots as this generation; as its distribution made it, with no provisioner.
+
+    Made once and cached: copy it before changing it. Needs root for the owners of its files.
+    """
+    disk = _cache() / f"debian-gen{generation}-{kernel_tree().name}-2.raw"
+    with trees._locked(disk.name):
+        if not disk.exists():
+            with tempfile.TemporaryDirectory(dir=disk.parent) as scratch:
+                made = Path(scratch) / "disk.raw"
+                (_gen2 if generation == 2 else _gen1)(made, Path(scratch), kernel_tree())
+                made.replace(disk)
+    return disk
+
+
+def _root(scratch: Path, tree: Path, size: int) -> Path:
+    part, fstab = scratch / "root.img", scratch / "fstab"
+    ext4(part, size, tree, ROOT_UUID)
+    fstab.write_text(f"UUID={ROOT_UUID} / ext4 defaults 0 1\n")
+    run([find_tool("debugfs", "e2fsprogs"), "-w", "-f", "-", part], stdin=f"rm /etc/fstab\nwrite {fstab} /etc/fstab\n")
+    return part
+
+
+def _gen2(disk: Path, scratch: Path, tree: Path) -> None:
+    make_table(disk, 1290 * MIB, "label: gpt\nstart=1MiB, size=80MiB, type=U\nsize=1200MiB, type=L\n")
+    loader, esp = scratch / "BOOTX64.EFI", scratch / "esp.img"
+    uki(STUB, kernel_of(tree), max((tree / "boot").glob("initrd.img-*")), COMMAND_LINE, loader)
+    fat(esp, 80 * MIB, [(loader, "EFI/BOOT/BOOTX64.EFI")])
+    place(esp, disk, MIB)
+    place(_root(scratch, tree, 1200 * MIB), disk, 81 * MIB)
+
+
+def _gen1(disk: Path, scratch: Path, tree: Path) -> None:
+    make_table(disk, 1290 * MIB, "label: dos\nstart=1MiB, size=80MiB, type=c, bootable\nsize=1200MiB, type=83\n")
+    boot, menu = scratch / "boot.img", scratch / "syslinux.cfg"
+    line = COMMAND_LINE
+    menu.write_text(f"SERIAL 0 115200\nDEFAULT linux\nLABEL linux\n LINUX vmlinuz\n INITRD initrd\n APPEND {line}\n")
+    initrd = max((tree / "boot").glob("initrd.img-*"))
+    fat(boot, 80 * MIB, [(kernel_of(tree), "vmlinuz"), (initrd, "initrd"), (menu, "syslinux.cfg")])
+    run([find_tool("syslinux", "syslinux"), "--install", boot])
+    with disk.open("r+b") as file:
+        file.write(Path("/usr/lib/syslinux/mbr/mbr.bin").read_bytes()[:440])
+    place(boot, disk, MIB)
+    place(_root(scratch, tree, 1200 * MIB), disk, 81 * MIB)

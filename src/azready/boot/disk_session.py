@@ -25,7 +25,7 @@ from azready.boot.network import Network, dhcp_configuration
 from azready.boot.qemu import Guest, Net
 from azready.boot.session import Plan, Turn, start_dhcp, turns
 from azready.boot.tapnet import TapNetwork, tap_network
-from azready.boot.timeline import BootRecord, Check, JournalLine
+from azready.boot.timeline import BootRecord, Check, ConsoleLine, JournalLine
 from azready.boot.watch import Watch
 from azready.console import SILENT, Console
 from azready.errors import Failure
@@ -38,7 +38,7 @@ from azready.proc import run, stop
 
 OURS = ("azready", "azure-provisioning")
 """How a provisioner of ours names itself to the platform."""
-_SETTLE, _SHUTDOWN, _LAST_WORDS = 60.0, 60.0, 2.0
+_LOGIN, _SETTLE, _SHUTDOWN, _LAST_WORDS = 90.0, 15.0, 60.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -167,10 +167,11 @@ def _boot(
         if hold is not None:
             _hold(live, key, hold)
         _power_off(live)
-        stones = serial.milestones(live.watch.console)
+        told_later = (ConsoleLine(line.at, line.text) for line in journal)
+        stones = serial.milestones(sorted((*live.watch.console, *told_later), key=lambda line: line.at))
         units = {stone.name: stone.at for stone in stones if stone.name in ("basic.target", "sshd")}
         seen = {stone.name for stone in stones}
-        told = evidence.milestones(fabric.ledger, units, live.seen("multi-user"))
+        told = evidence.milestones(fabric.ledger, units, None)
         both = [*stones, *(stone for stone in told if stone.name not in seen)]
         return replace(
             record,
@@ -294,14 +295,15 @@ def _look(live: Live, plan: Plan, key: Key, verdict: Verdict) -> tuple[tuple[Che
     """Let the boot come to its end, then log in and ask the guest what it knows."""
     if live.turn.expected == "ready" and not verdict.provisioned:
         return (), ()
-    until = time.monotonic() + _SETTLE
-    while live.seen("multi-user") is None and time.monotonic() < until and not live.ended:
-        time.sleep(0.1)
+    if not plan.login:
+        until = time.monotonic() + _SETTLE
+        while live.seen("multi-user") is None and time.monotonic() < until and not live.ended:
+            time.sleep(0.1)
     if not plan.login or live.ended:
         return (), ()
     clock = live.fabric.ledger.now
     there = replace(live.turn.machine, address=live.wiring.address)
-    checks = check_login(_at_port(live.wiring), key, there, clock, patience=_SETTLE)
+    checks = check_login(_at_port(live.wiring), key, there, clock, patience=_LOGIN)
     if checks[0].outcome != "passed":
         return checks, ()
     asked = _ask(live, key, "systemctl", "is-enabled", evidence.PROVISIONER)

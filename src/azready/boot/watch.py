@@ -3,6 +3,7 @@
 One thread reads them all and stamps every line with the moment it came.
 """
 
+import codecs
 import os
 import re
 import selectors
@@ -35,9 +36,10 @@ class _Stream:
 
     take: Callable[[float, str], None]
     rest: str = ""
+    decoder: codecs.IncrementalDecoder = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"))
 
     def feed(self, at: float, data: bytes) -> None:
-        *lines, self.rest = (self.rest + data.decode("utf-8", "replace")).split("\n")
+        *lines, self.rest = (self.rest + self.decoder.decode(data)).split("\n")
         for line in lines:
             self.take(at, line)
 
