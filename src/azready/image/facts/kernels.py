@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from azready.errors import Failure
 from azready.image.facts.reading import first_there, names_in, text_of
 from azready.image.formats.initramfs import Initramfs, list_initramfs
-from azready.image.formats.uki import Uki, read_uki
+from azready.image.formats.uki import NotAProgram, Uki, read_uki
 from azready.image.targets import Files
 
 State = Literal["built in", "module", "absent"]
@@ -74,7 +73,7 @@ class Kernel:
     @cached_property
     def initramfs(self) -> Initramfs | None:
         """Its initramfs listed, or None when it has none. Raises Failure and OSError where it cannot be read."""
-        if self.uki:
+        if self.uki and not self.initramfs_path:
             return list_initramfs(self.uki.initrd, _wanted) if self.uki.initrd else None
         if not self.initramfs_path:
             return None
@@ -105,9 +104,17 @@ def gather_kernels(files: Files, default_image: str, unified: Mapping[str, Uki])
     bootable = [version for version, image in kernels if image]
     default = (named or bootable or versions)[-1:]
     return tuple(
-        _kernel(files, f"{folder}/{version}", version, image, version in default, unified.get(version))
+        _kernel(files, f"{folder}/{version}", version, image, version in default, _uki_of(version, versions, unified))
         for version, image in kernels
     )
+
+
+def _uki_of(version: str, versions: list[str], unified: Mapping[str, Uki]) -> Uki | None:
+    """The image that says this version; where none says any, the only one goes with the only kernel."""
+    if version in unified:
+        return unified[version]
+    unnamed = [uki for uki in unified.values() if not uki.uname]
+    return unnamed[0] if len(versions) == 1 and len(unnamed) == len(unified) == 1 else None
 
 
 def _kernel(files: Files, folder: str, version: str, image: str, default: bool, uki: Uki | None) -> Kernel:
@@ -135,14 +142,17 @@ def _alpine(files: Files, version: str, kind: str) -> str:
 
 
 def gather_ukis(files: Files) -> dict[str, Uki]:
-    """Unified kernel images on the ESP (or in boot), by kernel version; one that cannot be parsed is left out."""
-    found = {}
-    for path in files.glob("{boot/efi,efi,boot}/EFI/Linux/*.efi"):
+    """Unified kernel images on the EFI partition, by kernel version (by path where they do not say it).
+
+    Other programs there (shim, GRUB) are none, and left out. FAT does not tell upper from lower case.
+    """
+    found: dict[str, Uki] = {}
+    for path in files.glob("{boot/efi,efi,boot}/[Ee][Ff][Ii]/{[Ll]inux,LINUX,[Bb][Oo][Oo][Tt]}/*.[Ee][Ff][Ii]"):
         try:
             uki = read_uki(files.read_bytes(path, LARGEST_INITRAMFS), path)
-        except Failure:
+        except NotAProgram:
             continue
-        found[uki.uname or path] = uki
+        found.setdefault(uki.uname or path, uki)
     return found
 
 

@@ -31,7 +31,7 @@ def _first_lacking(facts: Facts, present: str) -> BootEntry | None:
 
 
 def _where_to_set(facts: Facts) -> str:
-    if any(entry.where.endswith(".efi") for entry in facts.boot_entries):
+    if any(entry.where.lower().endswith(".efi") for entry in facts.boot_entries):
         return "in the image's build (mkosi: KernelCommandLine=): it is part of the signed kernel image"
     if facts.files.exists("etc/default/grub"):
         return f"in GRUB_CMDLINE_LINUX of /etc/default/grub, then run {facts.distro.names.apply_grub}"

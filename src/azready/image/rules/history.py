@@ -81,8 +81,8 @@ def no_logs(facts: Facts) -> Iterator[Finding]:
     found = list(_logs(facts))
     if found:
         size = sum(number for _, number in found)
-        others = f" and {len(found) - 1} others" if len(found) > 1 else ""
-        yield Finding(f"/{found[0][0]}{others} hold {-(-size // 1024)} KiB", "var/log")
+        others = f" and {len(found) - 1} others hold" if len(found) > 1 else " holds"
+        yield Finding(f"/{found[0][0]}{others} {-(-size // 1024)} KiB")
 
 
 def _temporary(facts: Facts) -> Iterator[str]:

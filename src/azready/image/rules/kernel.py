@@ -358,7 +358,7 @@ def recent_kernel(facts: Facts) -> Iterator[Finding]:
 def generic_initramfs(facts: Facts) -> Iterator[Finding]:
     kernel = the_default_kernel(facts)
     if not kernel.initramfs_path:
-        raise Skip("the kernel has no initramfs")
+        raise Skip("the kernel has no initramfs file")
     if facts.distro.family in (Family.DEBIAN,):
         path = "etc/initramfs-tools/initramfs.conf"
         for number, line in lines_with(facts, path, r"^\s*MODULES=dep\b"):
