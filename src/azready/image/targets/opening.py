@@ -51,8 +51,16 @@ def open_target(spec: str, *, write: bool = False) -> Iterator[Target]:
 
             with open_disk(Path(spec), write, _shown(Path(spec))) as tree:
                 yield tree
-        case kind:
-            raise Failure(f"{spec}: {kind} targets are not there yet")
+        case _:
+            from azready.image.targets.shell import Shell, parse_address
+            from azready.image.targets.ssh import Ssh
+
+            address = parse_address(spec)
+            machine = Ssh(Shell(address, want_root=write or sys.stdin.isatty()), str(address))
+            try:
+                yield machine
+            finally:
+                machine.close()
 
 
 @contextmanager
