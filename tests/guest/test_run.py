@@ -405,3 +405,39 @@ def test_an_interrupted_useradd_is_completed(fabric: Fabric, scratch: Make, mach
     assert tree.run(*_at(fabric)).returncode == 0
     assert "sudo:x:27:azureuser" in tree.text("/etc/group")
     assert tree.has("/home/azureuser/.ssh/authorized_keys")
+
+
+def test_a_mistake_of_ours_is_reported_too(fabric: Fabric, scratch: Make, machine: Machine) -> None:
+    """The state folder cannot be made: no step is at fault, and the platform is told all the same."""
+    tree = scratch(machine)
+    (tree.root / "var/lib/azure-provisioning").write_text("a file in the way")
+    done = tree.run(*_at(fabric))
+    assert done.returncode == 1, done.stderr
+    assert fabric.ledger.failed and fabric.ledger.failed.description.startswith(
+        "unhandled exception|error=NotADirectory"
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_without_dmi_the_id_comes_from_imds_and_nothing_is_done_twice(
+    fabric: Fabric, scratch: Make, machine: Machine
+) -> None:
+    tree = scratch(machine)
+    (tree.root / "sys/class/dmi/id/product_uuid").unlink()
+    assert tree.run(*_at(fabric)).returncode == 0
+    assert tree.text(STATE + "/reported").splitlines()[0] == machine.vm_id
+    fabric.restart()
+    calls = tree.called()
+    again = tree.run(*_at(fabric))
+    assert again.stderr.endswith("nothing to do\n")
+    assert tree.called() == calls and not fabric.ledger.reports
+
+
+def test_doas_is_used_where_there_is_no_sudo(fabric: Fabric, scratch: Make, machine: Machine) -> None:
+    tree = scratch(machine)
+    (tree.root / "usr/bin/sudo").rename(tree.root / "usr/bin/doas")
+    (tree.root / "etc/doas.conf").write_text("permit persist :wheel")
+    for _ in range(2):
+        assert tree.run(*_at(fabric), "--only=user,sudo").returncode == 0
+    assert tree.text("/etc/doas.conf").startswith("permit persist :wheel\n#")
+    assert tree.text("/etc/doas.conf").count("permit nopass azureuser\n") == 1

@@ -1504,8 +1504,8 @@ def gather(tree, options, settings, network, until):
     """Read the medium and IMDS, waiting for either until `until`. Returns (imds, medium), one of them may be None."""
     address = parse_url(options.imds)
     say("IMDS: GET %s/metadata/instance?api-version=2021-08-01&extended=true" % options.imds.rstrip("/"))
-    started, teller = time.monotonic(), Teller("IMDS")
-    medium = read_medium(tree, options)
+    started, teller, refused = time.monotonic(), Teller("IMDS"), set()
+    medium = read_medium(tree, options, refused)
     imds, problem, old = None, None, False
     while imds is None:
         if not final(problem):
@@ -1525,11 +1525,11 @@ def gather(tree, options, settings, network, until):
         if time.monotonic() >= patience:
             break
         network.pause(problem, patience)
-        medium = medium or read_medium(tree, options)
+        medium = medium or read_medium(tree, options, refused)
     if imds is None and medium is None:
         raise Failed(problem.reason, ("error", problem.text), ("url", options.imds))
     if imds is not None and medium is None:
-        medium = await_medium(tree, options, settings, imds, until)
+        medium = await_medium(tree, options, settings, imds, until, refused)
     say("medium: " + ("%s, ovf-env.xml of %d bytes" % (medium.device, len(medium.document)) if medium else "none"))
     return imds, medium
 
@@ -1539,7 +1539,7 @@ def final(problem):
     return bool(problem and problem.response and problem.response.status in (401, 403))
 
 
-def await_medium(tree, options, settings, imds, until):
+def await_medium(tree, options, settings, imds, until, refused):
     """The medium may come later than the network. Wait for it when IMDS says that it holds something."""
     custom_data, expected = medium_expected(imds)
     if not expected or options.medium == "none":
@@ -1547,7 +1547,7 @@ def await_medium(tree, options, settings, imds, until):
     until = min(until, time.monotonic() + int(settings["MEDIUM_WAIT"]))
     while time.monotonic() < until:
         time.sleep(0.2)
-        medium = read_medium(tree, options)
+        medium = read_medium(tree, options, refused)
         if medium:
             return medium
     if custom_data:
@@ -1557,31 +1557,31 @@ def await_medium(tree, options, settings, imds, until):
     return None
 
 
-def read_medium(tree, options):
-    """Find and read the provisioning medium; None when there is none (yet)."""
+def read_medium(tree, options, refused):
+    """Find and read the provisioning medium; None when there is none (yet). `refused`: devices that do not mount."""
     if options.medium == "none":
         return None
     if options.medium:
-        return _read_medium_at(tree, options.medium)
+        return _read_medium_at(tree, options.medium, refused)
     if not tree.live:
         return None
     for name in sorted(tree.names("/sys/block"), key=lambda name: (not name.startswith("sr"), name)):
         if name.startswith(("loop", "ram", "zram", "dm-", "md", "fd", "nbd")):
             continue
-        medium = _read_medium_at(tree, "/dev/" + name)
+        medium = _read_medium_at(tree, "/dev/" + name, refused)
         if medium:
             return medium
     return None
 
 
-def _read_medium_at(tree, path):
+def _read_medium_at(tree, path, refused):
     try:
         mode = posix.stat(path).st_mode
     except OSError:
         return None
     if mode & 0o170000 == 0o040000:
         return _parse_medium(_read_capped(path + "/ovf-env.xml"), path)
-    if not _is_optical(path) or tree.dry_run:
+    if path in refused or tree.dry_run or not _is_optical(path):
         return None
     folder = RUN + "/medium"
     tree.folder(RUN, 0o700)
@@ -1590,11 +1590,13 @@ def _read_medium_at(tree, path):
         tree.run(["mount", "-o", "ro,nosuid,nodev,noexec", "-t", "udf,iso9660", path, tree.at(folder)])
     except (CommandFailed, TimeLimit) as error:
         warn("%s: %s" % (path, error))
+        refused.add(path)
         return None
+    document = _read_capped(tree.at(folder) + "/ovf-env.xml")
     try:
-        document = _read_capped(tree.at(folder) + "/ovf-env.xml")
-    finally:
         tree.run(["umount", tree.at(folder)])
+    except (CommandFailed, TimeLimit) as error:
+        warn("%s stays mounted: %s" % (path, error))
     return _parse_medium(document, path)
 
 
@@ -1721,7 +1723,7 @@ def step_user(tree, wishes, settings):
 def _add_user(tree, name, groups, own_group_exists):
     shell = "/bin/bash" if tree.exists("/bin/bash") else "/bin/sh"
     if not tree.tool("useradd"):
-        if not tree.tool("adduser"):
+        if not tree.live or not tree.tool("adduser"):  # adduser knows no --prefix
             raise Failed("failure in step user", ("error", "neither useradd nor adduser is there"))
         tree.run(["adduser", "-D", "-s", shell, name])  # busybox
         for group in groups:
@@ -1774,7 +1776,7 @@ def step_sudo(tree, wishes, settings):
     name = wishes.user
     if not name:
         return "no user name: skipped"
-    if tree.exists("/etc/sudoers.d") or tree.has_tool("sudo"):
+    if tree.has_tool("sudo") or tree.exists("/etc/sudoers.d") and not tree.has_tool("doas"):
         text = "# Written by azure-provisioning\n%s ALL=(ALL:ALL) NOPASSWD: ALL\n" % sudoers_name(name)
         if not tree.exists("/etc/sudoers.d"):
             tree.folder("/etc/sudoers.d", 0o750)
@@ -1821,11 +1823,11 @@ def step_keys(tree, wishes, settings):
     owner = account(tree, wishes.user)
     if owner is None and tree.dry_run:
         return "would write %d key(s) once %s exists" % (len(wishes.keys), wishes.user)
-    if owner is None:
-        raise Failed("failure in step keys", ("error", "there is no account %s" % wishes.user))
+    if owner is None or not owner.home.startswith("/"):
+        raise Failed("failure in step keys", ("error", "there is no account %s with a home" % wishes.user))
     path = keys_path(sshd_setting(sshd_lines(tree), "AuthorizedKeysFile"), owner)
     added = add_keys(tree, path, owner, wishes.keys)
-    if tree.exists("/sys/fs/selinux/enforce") and tree.tool("restorecon") and added:
+    if tree.live and added and tree.exists("/sys/fs/selinux/enforce") and tree.tool("restorecon"):
         tree.run(["restorecon", "-F", "-R", path.rpartition("/")[0]])
     return "%s has %d key(s), %d added" % (path, len(wishes.keys), added)
 
@@ -2516,26 +2518,26 @@ def facts_now(vm_id):
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def provision(tree, options, settings, vm_id, network, until):
-    """Everything but the report. Returns the wishes that were carried out."""
+def provision(tree, options, settings, vm_id, network, until, announce):
+    """Everything but the report. Returns the wishes, and whether the steps were taken now."""
     began = time.monotonic()
     imds, medium = gather(tree, options, settings, network, began + (until - began) * 0.9)
     vm_id = vm_id or canonical(text_at(imds or {}, "compute", "vmId"))
     wishes = decide(imds, medium, vm_id)
     for remark in wishes.remarks:
         warn(remark)
-    tree.folder(STATE, 0o700)
     if has_stamp(tree, "applied", vm_id) and not options.only:  # only IMDS could say which VM this is
-        return wishes
+        return wishes, False
+    announce()
+    tree.folder(STATE, 0o700)
     skipped = set(options.skip) | set(step_list(settings["SKIP"])[0])
     for name, step in STEPS:
-        if options.only and name not in options.only or name in skipped:
-            continue
-        take_step(name, step, tree, wishes, settings)
+        if (not options.only or name in options.only) and name not in skipped:
+            take_step(name, step, tree, wishes, settings)
     tree.sync()
     if not options.only and not tree.dry_run:
         stamp_applied(tree, vm_id)
-    return wishes
+    return wishes, True
 
 
 def run(tree, options, settings, vm_id, began):
@@ -2544,25 +2546,49 @@ def run(tree, options, settings, vm_id, began):
     applied = has_stamp(tree, "applied", vm_id) and not options.only
     form = options.report or settings["REPORT"]
     if applied and (has_stamp(tree, "reported", vm_id) or form == "none"):
-        if not tree.dry_run and form != "none":
-            disable(tree)
-        say("VM %s is provisioned%s already: nothing to do" % (vm_id, "" if form == "none" else " and reported"))
-        return 0
+        return nothing_to_do(tree, vm_id, form)
     network = Network()
     reporter = Reporter(tree, options, form, network, until)
     silent = _why_silent(options, form)
+
+    def announce():
+        if settings["EARLY_REPORT"] == "yes" and not silent:
+            reporter.send("NotReady", "Provisioning", "provisioning has begun", once=True)
+
     name = tree.text("/etc/hostname").strip()
     if applied:
         say("VM %s is provisioned already: reporting again" % vm_id)
     else:
-        if settings["EARLY_REPORT"] == "yes" and not silent:
-            reporter.send("NotReady", "Provisioning", "provisioning has begun", once=True)
         try:
-            wishes = provision(tree, options, settings, vm_id, network, until)
+            wishes, taken = provision(tree, options, settings, vm_id, network, until, announce)
         except Failed as failure:
             return fail(tree, settings, reporter, failure, vm_id, silent)
-        vm_id, name = vm_id or wishes.vm_id, wishes.hostname or name
+        except Exception as error:  # a mistake of ours, or a full disk: the platform is told all the same
+            failure = Failed("unhandled exception", ("error", _told(error)))
+            return fail(tree, settings, reporter, failure, vm_id, silent)
+        vm_id, name = wishes.vm_id, wishes.hostname or name
+        if not taken and has_stamp(tree, "reported", vm_id):
+            return nothing_to_do(tree, vm_id, form)
     return finish(tree, settings, reporter, vm_id, name or "this VM", began, silent)
+
+
+def nothing_to_do(tree, vm_id, form):
+    """This VM has its stamps. Returns the exit code."""
+    if form != "none":
+        disable(tree)
+    say("VM %s is provisioned%s already: nothing to do" % (vm_id, "" if form == "none" else " and reported"))
+    return 0
+
+
+def _told(error):
+    """An exception without what it may quote: its type and place; an OSError also says what it met."""
+    place = error.__traceback__
+    while place and place.tb_next:
+        place = place.tb_next
+    text = "%s at line %d" % (type(error).__name__, place.tb_lineno if place else 0)
+    if isinstance(error, OSError) and error.strerror:
+        text += ": %s %s" % (error.strerror, error.filename or "")
+    return text.rstrip()
 
 
 def _why_silent(options, form):
@@ -2586,7 +2612,10 @@ def finish(tree, settings, reporter, vm_id, name, began, silent):
     if refused:
         say("Provisioned %s in %.2f s, but not reported: %s; the next boot reports again" % (name, took, refused))
         return 2
-    stamp_reported(tree)
+    try:
+        stamp_reported(tree)
+    except OSError as error:
+        warn("%s: the next boot reports again" % _told(error))
     disable(tree)
     say("Provisioned %s in %.2f s: reported Ready" % (name, took))
     return 0
@@ -2620,6 +2649,7 @@ def report(tree, options, settings, vm_id, began):
     if options.failed is not None:
         code = fail(tree, settings, reporter, Failed(options.failed), vm_id, options.dry_run and "--dry-run")
         return 2 if code == 2 else 0
+    vm_id = vm_id or canonical(tree.text(STATE + "/applied").partition("\n")[0])  # no DMI: as the last run found out
     if not has_stamp(tree, "applied", vm_id):
         say("Nothing is reported: VM %s is not provisioned yet" % (vm_id or "unknown"))
         return 1
@@ -2642,9 +2672,12 @@ def lock(tree):
     """One run at a time. The lock is the process's; it ends with it."""
     import fcntl
 
-    tree.folder(RUN, 0o700)
     flags = posix.O_RDWR | posix.O_CREAT | posix.O_NOFOLLOW
-    fcntl.flock(posix.open(tree.at(RUN + "/lock"), flags, 0o600), fcntl.LOCK_EX)
+    try:
+        tree.folder(RUN, 0o700)
+        fcntl.flock(posix.open(tree.at(RUN + "/lock"), flags, 0o600), fcntl.LOCK_EX)
+    except OSError as error:
+        warn("no lock: " + _told(error))
 
 
 def act(options, began):
@@ -2653,8 +2686,8 @@ def act(options, began):
     if tree.live and posix.geteuid() != 0:
         say("azure-provisioning must run as root; --root DIR acts on a tree")
         return 77
-    if not tree.live and not tree.exists("/"):
-        raise Usage("--root %s is not there" % options.root)
+    if not tree.live and not tree.exists("/."):
+        raise Usage("--root %s is no folder" % options.root)
     tag = not_azure(tree, options)
     if tag:
         say("Not on Azure (chassis asset tag: %s): nothing to do" % tag)
