@@ -1,15 +1,23 @@
 """Every test here runs where only `lo` exists; Azure is the fake in `fake_arm`, held to Microsoft's schemas."""
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from azready.azure import capture
+from azready.azure.capture import Captured, Wishes
 from azready.azure.client import Client, Patience
 from azready.azure.clouds import Cloud
+from azready.azure.requests.model import RUN_TAG
+from azready.azure.state import open_run
+from azready.azure.steps import Runner
 from azready.console import SILENT, Console
 from tests.azure import netns
 from tests.azure.certificates import make_authority
@@ -17,6 +25,7 @@ from tests.azure.contract import Checker
 from tests.azure.fake_arm.entra import make_token
 from tests.azure.fake_arm.model import Arm
 from tests.azure.fake_arm.server import Server, serving
+from tests.azure.samples import Guests
 
 HURRIED = Patience(poll=0.02, backoff=0.01, throttled=5, busy=0.05, busy_tries=10, tell=0.2)
 
@@ -85,3 +94,18 @@ def connect(azure: Server, authority: SimpleNamespace) -> Callable[..., Client]:
 def stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack
+
+
+@pytest.fixture
+def capturing(connect: Callable[..., Client], tmp_path: Path) -> Callable[..., Captured]:
+    """Run capture once: `capturing(wishes, guests, said=…)`; the state file is `tmp_path/state.json`."""
+
+    def run(wishes: Wishes, guests: Guests, said: io.StringIO | None = None) -> Captured:
+        console = Console(said or io.StringIO())
+        state = open_run(tmp_path / "state.json", "capture", {"name": wishes.name}, restart=False)
+        place = replace(wishes.place, tags=((RUN_TAG, state.run.id), *wishes.place.tags[1:]))
+        client = connect(console=console)
+        runner = Runner(client, state, console, pause=0.02)
+        return capture.run(replace(wishes, place=place), guests.work(), runner, client, lambda _: b"kernel panic\n")
+
+    return run

@@ -1,6 +1,5 @@
 """capture against the fake: what it leaves, how it goes on, what it says when Azure or the guest refuses."""
 
-import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,74 +7,23 @@ from pathlib import Path
 import pytest
 
 from azready.azure import capture
-from azready.azure.capture import Captured, GuestWork, Host, Wishes
+from azready.azure.capture import Captured, Host, Wishes
 from azready.azure.client import Client
 from azready.azure.problems import AzureFailure
-from azready.azure.requests.images import Definition, TargetRegion
-from azready.azure.requests.model import RUN_TAG, Place, Request, parse_urn
+from azready.azure.requests.images import TargetRegion
+from azready.azure.requests.model import Place, Request, parse_urn
 from azready.azure.state import StateFile, leftovers, open_run
-from azready.azure.steps import NameTaken, Runner, requests_of
-from azready.console import Console
+from azready.azure.steps import NameTaken, requests_of
 from azready.errors import Failure, UsageFailure
 from tests.azure.fake_arm.model import SUBSCRIPTION, Arm, Guest
 from tests.azure.fake_arm.server import Fault, Server
+from tests.azure.samples import GALLERY, WISHES, Guests, kinds
 
 Connect = Callable[..., Client]
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJq test"
-WISHES = Wishes(
-    place=Place(SUBSCRIPTION, "rg", "westeurope"),
-    name="web",
-    urn=parse_urn("debian:debian-12:12-gen2:latest"),
-    vm="",
-    size="Standard_D2s_v5",
-    admin="azureuser",
-    public_key=KEY,
-    key_file="/keys/id",
-    ssh_from="203.0.113.7/32",
-)
-GALLERY = Definition("gal", "def", "me", "azready", "web", "", security_type="TrustedLaunchSupported")
-
-
-class Guests:
-    """The ssh part: remembers what it was asked to do."""
-
-    def __init__(self) -> None:
-        self.sealed: list[Host] = []
-        self.failure: Failure | None = None
-
-    def seal(self, host: Host) -> None:
-        if self.failure:
-            raise self.failure
-        self.sealed.append(host)
-
-    def journal(self, host: Host) -> str:
-        return "ContainerId: 1\nResponse: 200 OK\nProvisioned web in 0.41 s: reported Ready\n"
-
-    def work(self) -> GuestWork:
-        return GuestWork(self.seal, self.journal)
-
-
-@pytest.fixture
-def capturing(connect: Connect, tmp_path: Path) -> Callable[..., Captured]:
-    """Run capture once: `capturing(wishes, guests, said=…)`; the state file is `tmp_path/state.json`."""
-
-    def run(wishes: Wishes, guests: Guests, said: io.StringIO | None = None) -> Captured:
-        console = Console(said or io.StringIO())
-        state = open_run(tmp_path / "state.json", "capture", {"name": wishes.name}, restart=False)
-        place = replace(wishes.place, tags=((RUN_TAG, state.run.id),))
-        client = connect(console=console)
-        runner = Runner(client, state, console, pause=0.02)
-        return capture.run(replace(wishes, place=place), guests.work(), runner, client, lambda _: b"kernel panic\n")
-
-    return run
 
 
 def saved(tmp_path: Path) -> StateFile:
     return open_run(tmp_path / "state.json", "capture", {"name": "web"}, restart=False)
-
-
-def kinds(arm: Arm) -> list[str]:
-    return sorted(item["type"].split("/", 1)[1] for item in arm.resources.values() if "/" in item["type"])
 
 
 def test_only_the_image_is_left(arm: Arm, azure: Server, capturing: Callable[..., Captured]) -> None:
@@ -157,7 +105,7 @@ def test_ssh_refused_leaves_the_vm_and_says_how_to_remove_it(
     guests.failure = Failure("ssh to 192.0.2.4 is refused", "is the security group right?")
     with pytest.raises(Failure, match="ssh to"):
         capturing(WISHES, guests)
-    assert "az resource delete --ids" in leftovers(saved(tmp_path).run)
+    assert "az vm delete --yes --ids" in leftovers(saved(tmp_path).run)
     assert "virtualMachines/web-base" in leftovers(saved(tmp_path).run)
     guests.failure = None
     assert capturing(WISHES, guests).trial

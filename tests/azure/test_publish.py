@@ -23,7 +23,7 @@ from azready.errors import Failure, UsageFailure
 from tests.azure.blobs import Blob, FileStore, serving_blob
 from tests.azure.fake_arm.model import SUBSCRIPTION, Arm
 from tests.azure.fake_arm.server import Server
-from tests.azure.test_capture import kinds
+from tests.azure.samples import kinds
 
 Connect = Callable[..., Client]
 MIB = 1024 * 1024

@@ -153,7 +153,11 @@ def test_text_shows_the_line_the_body_and_the_az_command() -> None:
 
 def test_removals_name_the_group_or_the_id() -> None:
     assert removal(PLACE.group_id)[:5] == ("az", "group", "delete", "-n", "my-rg")
-    assert removal(VM) == ("az", "resource", "delete", "--ids", VM)
+    assert removal(VM) == ("az", "vm", "delete", "--yes", "--ids", VM)
+    version = images.version_id(PLACE, "gal", "def", "1.0.0")
+    assert " ".join(removal(version)).endswith(
+        "delete -g my-rg --subscription " + PLACE.subscription + " -r gal -i def -e 1.0.0"
+    )
 
 
 def test_a_filter_is_escaped_and_names_are_kept() -> None:

@@ -20,7 +20,7 @@ from azready.console import Console
 from azready.errors import Failure, UsageFailure
 from tests.azure.fake_arm.model import SUBSCRIPTION, Arm, Guest
 from tests.azure.fake_arm.server import Fault, Server
-from tests.azure.test_capture import kinds
+from tests.azure.samples import kinds
 
 Connect = Callable[..., Client]
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourcegroups"

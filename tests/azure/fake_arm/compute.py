@@ -114,6 +114,10 @@ def put_vm(arm: Arm, ask: Ask) -> Reply:
                 "OperationNotAllowed",
                 f"Operation 'PUT' is not allowed on VM '{before['name']}' since it is generalized.",
             )
+        # An update: of what may be changed, only this is asked for by anyone here.
+        asked = ask.body.get("properties", {}).get("diagnosticsProfile")
+        if asked:
+            before["properties"]["diagnosticsProfile"] = asked
         return Reply(200, before)
     properties = copy.deepcopy(ask.body.get("properties", {}))
     reference = properties["storageProfile"]["imageReference"]

@@ -151,12 +151,30 @@ def delete(path: str, api_version: str, usual: Usual | None = None) -> Request:
     return Request("DELETE", path, api_version, usual=usual, az=(removal(path),))
 
 
+_REMOVALS = {
+    "virtualmachines": "vm delete --yes",
+    "virtualmachinescalesets": "vmss delete",
+    "images": "image delete",
+    "disks": "disk delete --yes",
+    "networkinterfaces": "network nic delete",
+    "networksecuritygroups": "network nsg delete",
+    "virtualnetworks": "network vnet delete",
+    "publicipaddresses": "network public-ip delete",
+}
+
+
 def removal(path: str) -> tuple[str, ...]:
     """The `az` line that removes a resource (or a group)."""
     parts = path.strip("/").split("/")
     if len(parts) == 4 and parts[2].lower() == "resourcegroups":
         return ("az", "group", "delete", "-n", parts[3], "--subscription", parts[1], "--yes")
-    return ("az", "resource", "delete", "--ids", path)
+    kind = parts[6].lower()
+    if kind == "galleries":
+        levels = (("-r", 7, "sig"), ("-i", 9, "sig image-definition"), ("-e", 11, "sig image-version"))
+        used = [level for level in levels if level[1] < len(parts)]
+        names = tuple(word for option, at, _ in used for word in (option, parts[at]))
+        return ("az", *used[-1][2].split(), "delete", "-g", parts[3], "--subscription", parts[1], *names)
+    return ("az", *_REMOVALS.get(kind, "resource delete").split(), "--ids", path)
 
 
 @dataclass(frozen=True)
