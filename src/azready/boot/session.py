@@ -16,6 +16,7 @@ from pathlib import Path
 
 from azready.boot import evidence, identity
 from azready.boot.container import Container, Guest, Order, find_init, uses_systemd
+from azready.boot.diagnose import diagnose
 from azready.boot.login import Key, check_login, ssh_words, throwaway_key
 from azready.boot.network import Network, dhcp_configuration
 from azready.boot.timeline import BootRecord, Check, Expectation, JournalLine, Outcome
@@ -88,7 +89,8 @@ def boot_tree(tree: Path, machine: Machine, plan: Plan, console: Console = SILEN
         for turn in turns(plan, machine, records, provisioner(container.tree)):
             with console.step(f"{turn.title[0].upper()}{turn.title[1:]} ({container.tree.name})"):
                 hold = console if plan.keep and turn.last else None
-                records.append(_boot(container, fabric, turn, plan, key, hold))
+                record = _boot(container, fabric, turn, plan, key, hold)
+            records.append(replace(record, diagnosis=diagnose(record)))
     return tuple(records)
 
 
