@@ -123,7 +123,8 @@ CASES: dict[str, Case] = {
     "K12": Case(
         (both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"),
               lambda s: s.edit(NETWORKD, "Name=eth0", "Name=en* eth*")),
-         both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"), stack("NetworkManager"))),
+         both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X").write(
+            "usr/lib/udev/rules.d/85-nm-unmanaged.rules", 'ENV{ID_NET_DRIVER}=="veth", ENV{NM_UNMANAGED}="1"\n'), stack("NetworkManager"))),
         (lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"),),
     ),
     "K13": Case((lambda s: s.without_module("cifs"), lambda s: s.write(f"boot/config-{KERNEL}", "CONFIG_HYPERV=m\n"))),
