@@ -26,7 +26,7 @@ BODY_LIMIT=1048576
 NEWLINE='
 '
 TAB='	'
-CR=$(printf '\r')
+CR=$(echo r | tr r '\015')
 
 USAGE='usage: provision.sh [run] [OPTION...]                 apply what the owner asked for, then report
        provision.sh report [--failed TEXT] [OPTION...] only report: Ready, or that provisioning failed and why
@@ -106,40 +106,55 @@ longer() {
     [ "$delay" -le "$2" ] || delay=$2
 }
 
-# limited SECONDS COMMAND...: 124 when it ran too long. GNU, busybox since 1.30, older busybox, or by ourselves.
+# limited SECONDS COMMAND...: sets timed_out to yes when it ran too long. GNU, busybox since 1.30, older busybox, or by
+# ourselves; each has its own exit code for that, which a command may have, too: the clock tells.
 limited() {
-    case ${timeout_form-} in
-        '')
-            if timeout 9 true 2>/dev/null; then
-                timeout_form=new
-            elif timeout -t 9 true 2>/dev/null; then
-                timeout_form=old
-            else
-                timeout_form=none
-            fi
-            limited "$@"
-            ;;
+    timed_out=''
+    [ -n "${timeout_form-}" ] || find_timeout
+    clock
+    deadline_at=$((now + $1 * 100 - 5))
+    case $timeout_form in
         new) timeout -k 5 "$@" ;;
         old) timeout -t "$@" ;;
-        none)
-            seconds=$1
-            shift
-            "$@" <&0 &
-            child=$!
-            (
-                trap 'kill $sleeper 2>/dev/null' TERM
-                sleep "$seconds" &
-                sleeper=$!
-                wait $sleeper && kill -9 $child 2>/dev/null
-            ) >/dev/null 2>&1 &
-            watchdog=$!
-            wait $child
-            ended=$?
-            kill $watchdog 2>/dev/null
-            [ $ended -ne 137 ] || ended=124
-            return $ended
+        none) { watched "$@"; } 7<&0 ;;
+    esac
+    ended=$?
+    case $ended in
+        124 | 137 | 143)
+            clock
+            [ "$now" -lt $deadline_at ] || timed_out=yes
             ;;
     esac
+    return $ended
+}
+
+find_timeout() {
+    timeout_form=none
+    if timeout -k 5 9 cat </dev/null 2>/dev/null; then
+        timeout_form=new
+    elif timeout -t 9 cat </dev/null 2>/dev/null; then
+        timeout_form=old
+    fi
+}
+
+# A job of a shell reads /dev/null, unless it is told otherwise; fd 7 is what the command shall read.
+watched() {
+    seconds=$1
+    shift
+    "$@" <&7 7<&- 9>&- &
+    child=$!
+    (
+        while [ "$seconds" -gt 0 ] && kill -0 $child; do
+            sleep 1
+            seconds=$((seconds - 1))
+        done
+        kill -9 $child
+    ) >/dev/null 2>&1 7<&- 9>&- &
+    watchdog=$!
+    wait $child 2>/dev/null
+    ended=$?
+    kill -9 $watchdog 2>/dev/null
+    return $ended
 }
 
 # ---- files ----
@@ -206,8 +221,7 @@ try() {
         return 0
     fi
     limited 120 "$@" <"$work/input" >"$work/output" 2>&1 && return 0
-    ended=$?
-    if [ $ended = 124 ]; then
+    if [ -n "$timed_out" ]; then
         error="$1: ran too long"
     else
         error="$1: exit $ended: $(grep -v '^[[:space:]]*$' "$work/output" | tail -n 1)"
@@ -283,10 +297,10 @@ http() {
 }
 
 read_head() {
-    while IFS=" $TAB$CR" read -r name value rest; do
+    while IFS=" $TAB" read -r name value rest; do
         case $name in
-            HTTP/1.*) status=$value phrase=${rest%"$CR"} retry_after='' ;;
-            [Rr]etry-[Aa]fter:) retry_after=$value ;;
+            HTTP/1.*) status=${value%"$CR"} phrase=${rest%"$CR"} retry_after='' ;;
+            [Rr]etry-[Aa]fter:) retry_after=${value%"$CR"} ;;
         esac
     done <"$work/head"
     case $status in
@@ -336,14 +350,11 @@ http_bash_tcp() {
     host=${authority%:*} port=80
     [ "$host" = "$authority" ] || port=${authority##*:}
     {
-        printf '%s /%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n' "$method" "${rest#*/}" "$authority"
-        for header in "$@"; do printf '%s\r\n' "$header"; done
-        if [ "$method" = GET ]; then
-            printf '\r\n'
-        else
-            printf 'Content-Length: %s\r\n\r\n' "$(($(wc -c <"$work/request")))"
-            cat "$work/request"
-        fi
+        line "$method /${rest#*/} HTTP/1.1$CR${NEWLINE}Host: $authority$CR${NEWLINE}Connection: close$CR"
+        for header in "$@"; do line "$header$CR"; done
+        [ "$method" = GET ] || line "Content-Length: $(($(wc -c <"$work/request")))$CR"
+        line "$CR"
+        [ "$method" = GET ] || cat "$work/request"
     } >"$work/wire"
     # shellcheck disable=SC2016 # bash expands it
     { limited 12 bash -c 'exec 3<>"/dev/tcp/$0/$1" || exit 7; cat "$2" >&3; cat <&3' "$host" "$port" "$work/wire" \
@@ -388,10 +399,10 @@ END {
 # ---- documents ----
 
 # Both readers call found(PATH, VALUE) for each value; what is wanted goes out as one line each, NAME and VALUE, with
-# control characters turned into "?": no value of ours may hold one, so each then fails its own check.
+# control characters turned into blanks: no name may hold either, so each fails its own check.
 SHARED='
 function bad() { wrong = 1; exit 1 }
-function clean(s) { gsub(/[\001-\037\177]+/, "?", s); return s }
+function clean(s) { gsub(/[\001-\037\177]/, " ", s); return s }
 function utf8(n) {
     if (n < 32) return n == 10 ? "\n" : n == 13 ? "\r" : n == 9 ? "\t" : "?"
     if (n < 128) return sprintf("%c", n)
@@ -484,6 +495,7 @@ function outside(s,   c) {
     }
 }
 BEGIN { RS = "\""; state = "value" }
+NR == 1 { sub(/^\357\273\277/, "") }
 {
     if (!inside) {
         outside($0)
@@ -873,8 +885,7 @@ stamp() {
         line "$vm_id$NEWLINE$other_id"
     else
         line unknown
-    fi | store "$state/$1" 0600 || fail 'unhandled exception' "error=$STATE/$1 cannot be written"
-    settle
+    fi | store "$state/$1" 0600 && settle
 }
 
 # ---- inputs ----
@@ -900,7 +911,8 @@ find_medium() {
         if [ -d "$device" ]; then
             copy_medium "$device" || continue
         else
-            [ -e "$device" ] && [ -z "$dry_run" ] && optical "$device" && mount_medium "$device" || continue
+            [ -e "$device" ] && [ -z "$dry_run" ] && ! has "$device" "$refused_devices" && optical "$device" &&
+                mount_medium "$device" || continue
         fi
         medium=$device
         read_medium
@@ -924,6 +936,7 @@ mount_medium() {
     if ! mount -o ro,nosuid,nodev,noexec -t udf,iso9660 "$1" "$run_folder/medium" >"$work/mount" 2>&1; then
         one_line "$work/mount"
         warn "$1: mount: $value"
+        refused_devices="$refused_devices $1"
         return 1
     fi
     found=1
@@ -996,7 +1009,10 @@ ask_imds() {
             ;;
         '')
             problem=$trouble reason='connection timeout querying IMDS'
-            routed "$imds_base" || reason='failure to obtain DHCP lease'
+            case $trouble in
+                *'more than'* | *'closed with'* | *prematurely* | *'short') reason='error parsing IMDS metadata' ;;
+                *) routed "$imds_base" || reason='failure to obtain DHCP lease' ;;
+            esac
             ;;
         *) problem="$status $phrase" reason="http error $status querying IMDS" ;;
     esac
@@ -1464,7 +1480,7 @@ step_sudo() {
         return
     fi
     changed=''
-    if [ -d "$root/etc/sudoers.d" ] || tree_has sudo; then
+    if tree_has sudo || { [ -d "$root/etc/sudoers.d" ] && ! tree_has doas; }; then
         # a word in capitals would be an alias
         case $user in
             *[A-Z]*) quoted=\"$user\" ;;
@@ -1585,15 +1601,19 @@ step_keys() {
         did='none given'
         return
     fi
-    if ! account "$user"; then
-        [ -n "$dry_run" ] || step_failed "there is no account $user"
+    account "$user" || home=''
+    case $home$dry_run in
+        /* | yes) ;;
+        *) step_failed "there is no account $user with a home" ;;
+    esac
+    if [ -z "$uid" ]; then
         did="would write $key_count key(s) once $user exists"
         return
     fi
     keys_path
     added=0
     add_keys
-    if [ $added != 0 ] && [ -e "$root/sys/fs/selinux/enforce" ] && have restorecon; then
+    if [ $added != 0 ] && [ -z "$root" ] && [ -e /sys/fs/selinux/enforce ] && have restorecon; then
         run restorecon -F -R "${keys_path%/*}"
     fi
     did="$keys_path has $key_count key(s), $added added"
@@ -1825,8 +1845,10 @@ write_sshd_checked() {
     put "$sshd_file" 0644 <"$work/sshd"
 }
 
+# sshd checks nothing without its folder in /run, which its service may make only later.
 sshd_accepts() {
     sshd=$(command -v sshd) && [ -z "$dry_run" ] || return 0
+    [ -n "$root" ] || folder /run/sshd 0755
     try "$sshd" -t ${root:+-f "$root/etc/ssh/sshd_config"}
 }
 
@@ -1993,17 +2015,11 @@ step_hooks() {
 # run_shown PATH WHAT: one of the image's or the owner's programs, its output in our log, facts in its environment.
 run_shown() {
     account "${user:-//}" || home=''
-    clock
-    started=$now
     limited "$hook_timeout" env -i PATH="$PATH" AZURE_VM_ID="$vm_id" AZURE_VM_NAME="${imds_name-}" \
         AZURE_HOSTNAME="$host" AZURE_LOCATION="${imds_location-}" AZURE_ADMIN_USER="$user" AZURE_ADMIN_HOME="$home" \
         AZURE_CUSTOM_DATA="$(state_path custom-data)" AZURE_USER_DATA="$(state_path user-data)" \
         AZURE_ROOT="${root:-/}" "$root$1" </dev/null 1>&2 9>&- && return 0
-    ended=$?
-    clock
-    if [ $ended = 124 ] && [ $((now - started)) -ge $((hook_timeout * 100 - 10)) ]; then
-        fail "$2 timed out" "limit=$hook_timeout s"
-    fi
+    [ -z "$timed_out" ] || fail "$2 timed out" "limit=$hook_timeout s"
     fail "$2 failed" "exit=$ended"
 }
 
@@ -2076,6 +2092,7 @@ function escaped(s) {
     gsub(/>/, "\\&gt;", s)
     return s
 }
+function over(s,   n) { n = int((length(escaped(s)) - 4095) / 6); return n > 1 ? n : 1 }
 {
     gsub(/[|\001-\037\177]/, " ")
     if (length($0) > 1500) $0 = substr($0, 1, 1500) "..."
@@ -2083,7 +2100,7 @@ function escaped(s) {
 }
 END {
     whole = length(text)
-    while (length(escaped(text)) > 4095) text = substr(text, 1, length(text) - 1 - int((length(escaped(text)) - 4095) / 6))
+    while (length(escaped(text)) > 4095) text = substr(text, 1, length(text) - over(text))
     if (length(text) < whole) sub(/[\300-\377][\200-\277]*$/, "", text)
     print form == "" ? text : escaped(text)
 }
@@ -2246,9 +2263,9 @@ fail() {
     fields=$failure
     for fact in "$@"; do
         say "${fact%%=*}: ${fact#*=}"
-        fields=$fields$NEWLINE$(line "$fact" | tr '\n' ' ')
+        fact=$(line "$fact" | tr '\n' ' ')
+        fields=$fields$NEWLINE${fact% }
     done
-    fail_code=1
     if [ -z "$silent" ]; then
         facts_now
         fields=$fields$NEWLINE$facts
@@ -2280,7 +2297,7 @@ finish() {
         say "Provisioned $1 in $took s, but not reported: $refused; the next boot reports again"
         exit 2
     fi
-    stamp reported
+    stamp reported || warn 'the next boot reports again'
     disable
     say "Provisioned $1 in $took s: reported Ready"
     exit 0
@@ -2392,7 +2409,7 @@ take_option() {
     esac
     case $option in
         --only | --skip)
-            [ -z "$unknown" ] || usage "provision.sh: $option: unknown step '$unknown'; the steps are $STEPS"
+            [ -z "$unknown" ] || usage "provision.sh: $option: unknown step '$unknown'; the steps are $(line "$STEPS" | sed 's/ /, /g')"
             ;;
     esac
 }
@@ -2442,7 +2459,8 @@ step_list() {
 parse_settings() {
     form=auto deadline=1200 imds_wait=60 medium_wait=10 hook_timeout=300 early=no kvp=yes entropy=yes grow=no
     custom_data=save skip_setting='' warnings=''
-    [ ! -r "$root$config" ] || while IFS=" $TAB$CR" read -r text || [ -n "$text" ]; do
+    [ ! -r "$root$config" ] || while IFS=" $TAB" read -r text || [ -n "$text" ]; do
+        text=${text%"$CR"}
         case $text in
             '' | '#'*) continue ;;
         esac
@@ -2499,11 +2517,13 @@ provision() {
         settle_vm_id "$imds_vm_id"
     fi
     make_wishes
-    folder $STATE 0700
     # only IMDS could say which VM this is
     if [ -z "$only" ] && stamped applied; then
+        ! stamped reported || nothing_to_do
         return
     fi
+    [ "$early" = no ] || [ -n "$silent" ] || send NotReady Provisioning 'provisioning has begun' once
+    folder $STATE 0700
     for candidate in $STEPS; do
         if has "$candidate" "$skip $skip_setting" || { [ -n "$only" ] && ! has "$candidate" "$only"; }; then
             continue
@@ -2511,20 +2531,25 @@ provision() {
         take "$candidate"
     done
     settle
-    [ -n "$only$dry_run" ] || stamp applied
+    [ -n "$only$dry_run" ] || stamp applied || fail 'unhandled exception' "error=$STATE/applied cannot be written"
+}
+
+# This VM has its stamps.
+nothing_to_do() {
+    if [ "$form" = none ]; then
+        say "VM $vm_id is provisioned already: nothing to do"
+    else
+        [ -n "$dry_run" ] || disable
+        say "VM $vm_id is provisioned and reported already: nothing to do"
+    fi
+    exit 0
 }
 
 run_verb() {
     applied=''
     [ -n "$only" ] || ! stamped applied || applied=yes
     if [ -n "$applied" ] && { [ "$form" = none ] || stamped reported; }; then
-        if [ "$form" = none ]; then
-            say "VM $vm_id is provisioned already: nothing to do"
-        else
-            [ -n "$dry_run" ] || disable
-            say "VM $vm_id is provisioned and reported already: nothing to do"
-        fi
-        exit 0
+        nothing_to_do
     fi
     silent=''
     [ "$form" != none ] || silent=REPORT=none
@@ -2535,7 +2560,6 @@ run_verb() {
     if [ -n "$applied" ]; then
         say "VM $vm_id is provisioned already: reporting again"
     else
-        [ "$early" = no ] || [ -n "$silent" ] || send NotReady Provisioning 'provisioning has begun' once
         provision
     fi
     host=${host:-$image_name}
@@ -2549,6 +2573,11 @@ report_verb() {
     if [ -n "$told_failed" ]; then
         fail_code=0
         fail "$failed"
+    fi
+    if [ -z "$vm_id" ]; then
+        # no DMI: as the last run found out
+        one_line "$state/applied"
+        ! guid "$value" || settle_vm_id "$value"
     fi
     if ! stamped applied; then
         say "Nothing is reported: VM ${vm_id:-unknown} is not provisioned yet"
@@ -2566,10 +2595,15 @@ report_verb() {
 lock() {
     [ -z "$dry_run" ] || return 0
     folder /run/azure-provisioning 0700
-    have flock || return 0
     umask 077
-    exec 9>>"$root/run/azure-provisioning/lock" && flock 9
+    if ! { true 9>>"$root/run/azure-provisioning/lock"; } 2>/dev/null; then
+        umask 022
+        warn 'no lock: /run is not writable'
+        return
+    fi
+    exec 9>>"$root/run/azure-provisioning/lock"
     umask 022
+    ! have flock || flock 9
 }
 
 shell_name() {
@@ -2586,7 +2620,7 @@ act() {
         say 'azure-provisioning must run as root; --root DIR acts on a tree'
         exit 77
     fi
-    [ -d "$root/" ] || usage "provision.sh: --root $root is not there"
+    [ -d "$root/" ] || usage "provision.sh: --root $root is no folder"
     one_line "$root/sys/class/dmi/id/chassis_asset_tag"
     if [ "$platform" = auto ] && [ "$value" != $ASSET_TAG ]; then
         say "Not on Azure (chassis asset tag: ${value:-none}): nothing to do"
@@ -2610,7 +2644,7 @@ act() {
     "${verb}_verb"
 }
 
-step='' silent='' dirty='' medium='' fail_code=1 work=/nonexistent
+step='' silent='' dirty='' medium='' refused_devices='' fail_code=1 work=/nonexistent
 STATE=/var/lib/azure-provisioning HOOKS=/etc/azure-provisioning.d
 clock
 began=$now

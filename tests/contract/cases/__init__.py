@@ -1,0 +1,16 @@
+"""The cases of the contract, by subject."""
+
+from tests.contract.case import Case
+from tests.contract.cases import accounts, data, keys, media, names, passwords, platform, state, usage
+
+CASES: list[Case] = [
+    *names.CASES,
+    *accounts.CASES,
+    *keys.CASES,
+    *passwords.CASES,
+    *data.CASES,
+    *media.CASES,
+    *platform.CASES,
+    *state.CASES,
+    *usage.CASES,
+]

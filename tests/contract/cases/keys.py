@@ -1,0 +1,199 @@
+"""SSH keys: which are taken, cleaned, left out; where they go; what is never followed."""
+
+from tests.contract.case import (
+    KEY,
+    KEYS,
+    OTHER_KEY,
+    RSA_BODY,
+    SUDOERS,
+    USERADD,
+    VISUDO,
+    Case,
+    File,
+    Folder,
+    Link,
+    Node,
+    account,
+    begun,
+    failed,
+    imds,
+    machine,
+    named,
+    provisioned,
+    stamps,
+    sudoers,
+)
+
+RSA = f"ssh-rsa {RSA_BODY} old@portal"
+BROKEN_RSA = f"ssh-rsa {RSA_BODY[:70]}\r\n{RSA_BODY[70:140]}\r\n{RSA_BODY[140:]} old@portal\r\n"
+PEM = "-----BEGIN CERTIFICATE-----\nMIIBszCCARygAwIBAgIBADANBgkqhkiG9w0BAQUFADAdMRswGQ\n-----END CERTIFICATE-----\n"
+SK = (
+    "sk-ssh-ed25519@openssh.com "
+    "AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIE1lPxbdQFXkWVGKuzkjOvvDQHIzbhRTGiU3iMbGb3NxAAAABHNzaDo="
+)
+ECDSA = (
+    "ecdsa-sha2-nistp256 "
+    "AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEmKSENjQEezOmxkZMy7opKgwFB9nkt5YR"
+    "rYMjNuG5N87uRgg6CLrbo5wAdT/y6v0mKV0U2w0WZ2YB/++Tpockg= me"
+)
+
+
+def image_user(*files: tuple[str, Node]) -> dict[str, Node | None]:
+    """An image that has the user already, so that its home can hold something."""
+    return {
+        "etc/passwd": File("root:x:0:0:root:/root:/bin/bash\nazureuser:x:1000:1000::/home/azureuser:/bin/sh\n"),
+        "etc/group": File("root:x:0:\nadm:x:4:azureuser\nsudo:x:27:azureuser\nazureuser:x:1000:\n"),
+        "etc/shadow": File("root:*:19000:0:99999:7:::\nazureuser:!:19000:0:99999:7:::\n", 0o640),
+        "home/azureuser": Folder(0o700),
+        **dict(files),
+    }
+
+
+def refused(name: str, error: str, *files: tuple[str, Node]) -> Case:
+    """Something in the home that must not be followed: nothing outside of it is touched."""
+    return Case(
+        name,
+        tree=image_user(*files),
+        exit=1,
+        commands=(VISUDO,),
+        changes={**begun(), **named(), SUDOERS: sudoers("azureuser")},
+        report=failed("failure in step keys", "step=keys", f"error={error}"),
+    )
+
+
+def elsewhere(name: str, setting: str, path: str, **more: object) -> Case:
+    """AuthorizedKeysFile names another place."""
+    rest = {key: node for key, node in provisioned().items() if key != KEYS}
+    config = f"Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n{setting}\n"
+    return Case(
+        name,
+        tree={"etc/ssh/sshd_config": File(config)},
+        changes={**rest, path: File(KEY + "\n", 0o600)},
+        **more,  # type: ignore[arg-type]
+    )
+
+
+CASES = [
+    Case("two keys", machine=machine(public_keys=(KEY, OTHER_KEY)), changes=provisioned(keys=(KEY, OTHER_KEY))),
+    Case("no key", machine=machine(public_keys=()), changes={**provisioned(keys=())}),
+    Case(
+        "a key broken by CR LF is mended",
+        machine=machine(public_keys=(BROKEN_RSA,)),
+        changes=provisioned(keys=(RSA,)),
+        everywhere=True,
+    ),
+    Case("a key with a line end", machine=machine(public_keys=(KEY + "\n",)), changes=provisioned()),
+    Case(
+        "security keys and ECDSA are keys, too",
+        machine=machine(public_keys=(SK, ECDSA)),
+        changes=provisioned(keys=(SK, ECDSA)),
+    ),
+    Case(
+        "several keys in one value",
+        machine=machine(public_keys=(f"{KEY}\r\n{OTHER_KEY}\r\n",)),
+        changes=provisioned(keys=(KEY, OTHER_KEY)),
+    ),
+    Case(
+        "the same key twice",
+        machine=machine(public_keys=(KEY, KEY)),
+        changes=provisioned(),
+    ),
+    Case(
+        "a certificate is left out, the rest is used",
+        machine=machine(public_keys=(PEM, KEY)),
+        changes=provisioned(),
+        says=("warning: key 0 from IMDS was skipped: it is a certificate, not an ssh key",),
+    ),
+    Case(
+        "bad keys are left out by their number",
+        machine=machine(
+            public_keys=("ssh-foo AAAA me", "ssh-ed25519 !!!! me", "ssh-ed25519 AAAAB3NzaC1yc2EAAAA= me", "", KEY)
+        ),
+        changes=provisioned(),
+        says=(
+            "warning: key 0 from IMDS was skipped: it does not begin with a known key type",
+            "warning: key 1 from IMDS was skipped: its body is not base64",
+            "warning: key 2 from IMDS was skipped: its body is not a key of that type, or is cut",
+            "warning: key 3 from IMDS is empty and was skipped",
+        ),
+        everywhere=True,
+    ),
+    Case(
+        "keys with options, commands and globs",
+        machine=machine(
+            public_keys=(
+                'command="rm -rf /" ' + KEY,
+                "$(touch FOLDER/evil) " + KEY,
+                f"{OTHER_KEY} $(id) `id` * 'x' \"y\"",
+            )
+        ),
+        changes=provisioned(keys=(f"{OTHER_KEY} $(id) `id` * 'x' \"y\"",)),
+    ),
+    Case(
+        "only bad keys: still Ready, and said",
+        machine=machine(public_keys=("nonsense",)),
+        changes=provisioned(keys=()),
+        says=("warning: key 0 from IMDS was skipped",),
+    ),
+    Case(
+        "publicKeys is not a list",
+        machine=imds(compute__publicKeys="ssh-rsa"),
+        changes=provisioned(keys=()),
+    ),
+    Case(
+        "what the image's file holds stays",
+        tree=image_user(
+            ("home/azureuser/.ssh", Folder(0o755)),
+            (KEYS, File(f'# mine\nfrom="10.0.0.1" {KEY}\n{OTHER_KEY}', 0o644)),
+        ),
+        machine=machine(public_keys=(KEY, RSA)),
+        commands=(VISUDO,),
+        changes={
+            **provisioned(),
+            KEYS: File(f'# mine\nfrom="10.0.0.1" {KEY}\n{OTHER_KEY}\n{RSA}\n', 0o600),
+        },
+    ),
+    refused(
+        ".ssh is a link out of the home",
+        ".ssh is a symbolic link or no folder",
+        ("home/azureuser/.ssh", Link("/root")),
+    ),
+    refused(
+        "authorized_keys is a link",
+        "authorized_keys is a symbolic link",
+        ("home/azureuser/.ssh", Folder(0o700)),
+        (KEYS, Link("../../../etc/shadow")),
+    ),
+    refused(
+        "authorized_keys is a folder",
+        "authorized_keys is no regular file",
+        ("home/azureuser/.ssh", Folder(0o700)),
+        (KEYS, Folder(0o700)),
+    ),
+    elsewhere("AuthorizedKeysFile with %u", "AuthorizedKeysFile /etc/ssh/keys/%u", "etc/ssh/keys/azureuser"),
+    elsewhere("AuthorizedKeysFile with %h", "AuthorizedKeysFile %h/keys/%u", "home/azureuser/keys/azureuser"),
+    elsewhere(
+        "the first of two AuthorizedKeysFile, quoted, with =",
+        'authorizedkeysfile=".ssh/first .ssh/second"\nAuthorizedKeysFile .ssh/third',
+        "home/azureuser/.ssh/first",
+    ),
+    elsewhere(
+        "AuthorizedKeysFile in a Match block is not ours",
+        "Match User x\n  AuthorizedKeysFile /else",
+        KEYS,
+    ),
+    elsewhere("AuthorizedKeysFile none", "AuthorizedKeysFile none", KEYS),
+    Case(
+        "no sshd at all",
+        tree={
+            "etc/ssh/sshd_config": None,
+            "etc/ssh/sshd_config.d/00-azure-provisioning.conf": None,
+            "etc/ssh/ssh_host_rsa_key": None,
+            "etc/ssh/ssh_host_ecdsa_key": None,
+            "etc/ssh/ssh_host_ed25519_key": None,
+        },
+        without=("sshd", "ssh-keygen"),
+        changes={**stamps(machine()), **named(), **account("azureuser", KEY)},
+        commands=(USERADD, VISUDO),
+    ),
+]

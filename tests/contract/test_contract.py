@@ -1,0 +1,153 @@
+"""Every case of the contract, on both programs; a shorter set under every interpreter, shell and HTTP client found."""
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from azready.fabric import Fabric
+from azready.fabric.protocol.messages import Rules
+from tests.contract.case import READY, Case, File, Folder, Report
+from tests.contract.cases import CASES
+from tests.contract.lab import ACCOUNT_FILES, Outcome, carry_out
+from tests.contract.limits import LIMITS
+from tests.contract.programs import (
+    Program,
+    of_interest,
+    pythons,
+    reference_python,
+    reference_shell,
+    shells,
+)
+
+
+@pytest.fixture(scope="module")
+def fabric() -> Iterator[Fabric]:
+    with Fabric(rules=Rules(imds_rate=1000)) as running:
+        yield running
+
+
+def judge(case: Case, outcome: Outcome, program: Program) -> None:
+    """Hold the outcome against the whole of the case."""
+    log = f"\n{outcome.stderr}"
+    assert outcome.exit == case.exit, log
+    for text in case.says:
+        assert text in outcome.stderr, log
+    lines = outcome.stderr.splitlines()
+    assert verdict_said(lines, program) == verdict(case), log
+    assert same_report(outcome.report, case.report), f"{outcome.report}\n{log}"
+    assert (set(outcome.requests) == set(case.requests)) if case.repeats else (outcome.requests == case.requests), log
+    assert outcome.findings == case.findings, log
+    if not limited(case, program):
+        assert outcome.commands == case.commands, log
+    folders = {path: node for path, node in outcome.changes.items() if isinstance(node, Folder)}
+    assert all(node == Folder(0o700) for node in folders.values()), folders
+    expected = {path: node for path, node in case.changes.items() if path not in ACCOUNT_FILES}
+    assert {path: node for path, node in outcome.changes.items() if path not in folders} == expected, log
+    for path in ACCOUNT_FILES:
+        if path in case.changes:
+            found, wanted = outcome.accounts[path], case.changes[path]
+            assert isinstance(found, File) and isinstance(wanted, File) and found.text == wanted.text, log
+    if case.secret:
+        assert case.secret not in outcome.stderr + outcome.stdout
+        assert not any(case.secret in command for command in outcome.commands)
+        readable = [
+            path
+            for path, node in outcome.changes.items()
+            if isinstance(node, File) and case.secret in node.text and node.mode & 0o077
+        ]
+        assert not readable
+
+
+def verdict_said(lines: list[str], program: Program) -> str:
+    last = re.sub(r" \d+\.\d\d s", " T s", lines[-1] if lines else "")
+    return last.replace(Path(program.words[-1]).name, "PROGRAM", 1)
+
+
+def same_report(found: Report | None, wanted: Report | None) -> bool:
+    """The same, where WHAT in the one that is wanted stands for anything."""
+    if found is None or wanted is None:
+        return found is wanted
+    pattern = re.escape(wanted.description).replace("WHAT", ".*")
+    return replace(found, description="") == replace(wanted, description="") and bool(
+        re.fullmatch(pattern, found.description)
+    )
+
+
+def limited(case: Case, program: Program) -> bool:
+    return program.is_shell and case.name in {limit.case for limit in LIMITS if limit.other_commands}
+
+
+def verdict(case: Case) -> str:
+    if case.verdict:
+        return case.verdict
+    if case.report == READY:
+        host = case.changes.get("etc/hostname")
+        name = host.text.strip() if isinstance(host, File) else "this VM"
+        return f"Provisioned {name} in T s: reported Ready"
+    assert case.report is not None, f"{case.name}: say the verdict"
+    return "Provisioning failed: " + case.report.description.partition("|")[0]
+
+
+def check(case: Case, program: Program, fabric: Fabric, folder: Path) -> None:
+    judge(case, carry_out(case, program, fabric, folder), program)
+
+
+def _names(cases: list[Case]) -> list[str]:
+    return [case.name for case in cases]
+
+
+@pytest.mark.parametrize("case", CASES, ids=_names(CASES))
+def test_python(case: Case, fabric: Fabric, tmp_path: Path) -> None:
+    check(case, reference_python(), fabric, tmp_path)
+
+
+@pytest.mark.parametrize("case", CASES, ids=_names(CASES))
+def test_shell(case: Case, fabric: Fabric, tmp_path: Path, need: Callable[..., None]) -> None:
+    need("tool:dash", "tool:curl")
+    if any(limit.case == case.name and not limit.other_commands for limit in LIMITS):
+        pytest.skip("a limit of the shell: see limits.py")
+    check(case, reference_shell(), fabric, tmp_path)
+
+
+EVERYWHERE = [case for case in CASES if case.everywhere]
+
+
+@pytest.mark.parametrize("program", of_interest(), ids=lambda program: program.name)
+@pytest.mark.parametrize("case", EVERYWHERE, ids=_names(EVERYWHERE))
+def test_everywhere(case: Case, program: Program, fabric: Fabric, tmp_path: Path) -> None:
+    check(case, program, fabric, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", [*pythons(), *shells()], ids=lambda program: program.name)
+def test_the_whole_product(
+    program: Program, fabric: Fabric, tmp_path_factory: pytest.TempPathFactory, need: Callable[..., None]
+) -> None:
+    """Every case under every program; those that the two references run anyway are left out."""
+    if program in (reference_python(), reference_shell()):
+        return
+    wrong = []
+    for case in CASES:
+        if program.is_shell and any(limit.applies(case.name, program.name) for limit in LIMITS):
+            continue
+        try:
+            check(case, program, fabric, tmp_path_factory.mktemp("case"))
+        except AssertionError as error:
+            wrong.append(f"{case.name}: {error}")
+    assert not wrong, "\n\n".join(wrong)
+
+
+def test_there_are_enough_cases_and_their_names_differ() -> None:
+    assert len(CASES) >= 60
+    assert len(set(_names(CASES))) == len(CASES)
+
+
+@pytest.mark.parametrize("option", ["--steps", "--version"])
+def test_both_say_the_same(option: str) -> None:
+    programs = (reference_python(), reference_shell())
+    said = {subprocess.run([*p.words, option], capture_output=True, text=True, check=True).stdout for p in programs}
+    assert len(said) == 1
