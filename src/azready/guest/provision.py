@@ -1252,8 +1252,9 @@ class Tree:
         self._unsynced.add(other.rpartition("/")[0])
 
     def tool(self, name):
-        """The path of a program on PATH, or ""."""
-        for folder in posix.environ.get(b"PATH", b"").decode("utf-8", "replace").split(":") + _FOLDERS:
+        """The path of a program on PATH (without one: in the usual folders), or ""."""
+        given = posix.environ.get(b"PATH", b"").decode("utf-8", "replace")
+        for folder in given.split(":") if given else _FOLDERS:
             path = folder + "/" + name
             if folder.startswith("/") and posix.access(path, posix.X_OK):
                 return path
@@ -1723,11 +1724,13 @@ def step_user(tree, wishes, settings):
 def _add_user(tree, name, groups, own_group_exists):
     shell = "/bin/bash" if tree.exists("/bin/bash") else "/bin/sh"
     if not tree.tool("useradd"):
-        if not tree.live or not tree.tool("adduser"):  # adduser knows no --prefix
+        if not tree.tool("adduser"):
             raise Failed("failure in step user", ("error", "neither useradd nor adduser is there"))
-        tree.run(["adduser", "-D", "-s", shell, name])  # busybox
+        # busybox: its own options, one group at a time, and no way to name a tree but to go there
+        there = [] if tree.live else ["chroot", tree.root]
+        tree.run(there + ["adduser", "-D", "-s", shell, name])
         for group in groups:
-            tree.run(["addgroup", name, group])
+            tree.run(there + ["addgroup", name, group])
         return
     words = ["useradd"] + _prefix(tree) + ["--create-home", "--shell", shell]
     if groups:
@@ -2394,6 +2397,8 @@ def disable(tree):
     for level in "2345":
         folder = "/etc/rc%s.d" % level
         places += [(folder, name) for name in tree.names(folder) if name[:1] == "S" and name[3:] == AGENT]
+    places += [("/etc/service", AGENT)]
+    places += [("/etc/runit/runsvdir/" + level, AGENT) for level in tree.names("/etc/runit/runsvdir")]
     for folder, name in places:
         try:
             if tree.remove(folder + "/" + name):
