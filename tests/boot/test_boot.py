@@ -186,3 +186,14 @@ def test_the_running_system_and_trees_of_others_are_refused(tmp_path: Path, need
 def test_a_tree_without_init_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageFailure, match="no init"):
         find_init(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("suite", "network"),
+    [("bookworm", "ifupdown"), ("bookworm", "network-manager"), ("bullseye", "networkd"), ("trixie", "networkd")],
+)
+def test_every_way_to_an_address_and_every_debian_ends_ready(prepared: Prepared, suite: str, network: str) -> None:
+    first, second = boot_tree(prepared(suite, "python3-minimal", network=network), MACHINE, Plan())
+    assert first.passed, said(first)
+    assert second.passed, second.checks

@@ -34,11 +34,13 @@ _START_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Guest:
-    """A booted guest: PID 1 as the host sees it, and two descriptors that its owner reads and closes."""
+    """A booted guest: PID 1 as the host sees it, and descriptors that its owner closes."""
 
     pid: int
     console: int
     notify: int
+    alive: int
+    """A pidfd of PID 1: becomes readable when it ends, which may be at once."""
     began: float
     """The time.monotonic() of the moment before init's exec."""
 
@@ -154,7 +156,7 @@ class Container:
         assert self._control is not None, "the container is not open"
         messages.send(self._control, message)
         told, descriptors, pid = self._expect("guest")
-        return Guest(pid, descriptors[0], descriptors[1], told["guest"])
+        return Guest(pid, descriptors[0], descriptors[1], descriptors[2], told["guest"])
 
     def _expect(self, kind: str) -> tuple[dict[str, Any], list[int], int]:
         assert self._control is not None, "the container is not open"

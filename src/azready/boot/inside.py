@@ -251,7 +251,7 @@ def _become_init(control: socket.socket, order: dict[str, Any], scratch: Path, m
                 pass
     for capability in (CAP_SYS_MODULE, CAP_SYS_RAWIO):  # systemd asks for them before it touches the kernel's own
         drop_capability(capability)
-    messages.send(control, {"guest": time.monotonic()}, [master, notify.fileno()])
+    messages.send(control, {"guest": time.monotonic()}, [master, notify.fileno(), os.pidfd_open(os.getpid())])
     os.closerange(3, 1024)
     os.execve(order["init"][0], order["init"], order["environment"])
 

@@ -1,5 +1,6 @@
 """A boot's record as lines for the terminal: one axis of time, who did what, then the verdict."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 from rich.cells import cell_len
@@ -26,8 +27,13 @@ PROVISIONERS = frozenset(
 )
 """Journal identifiers and units whose lines belong in the picture."""
 
-_CHATTER = ("systemd: ", "useradd: ", "usermod: ", "chpasswd: ", "groupadd: ")
+_CHATTER = ("systemd: ", "useradd: ", "usermod: ", "chpasswd: ", "groupadd: ", "dhclient: ")
 """Of those units, what others say about them, or what they have told themselves already."""
+
+_ORNAMENT = re.compile(
+    r"cloud-init: (ci-info: |\||\+-|Generating public|Your (identification|public key)|The key's|The key fing|SHA256)"
+)
+"""Tables and pictures of keys."""
 
 _STYLES = {"": "", "good": "bold green", "warning": "yellow", "error": "bold red"}
 _SOURCES = {"journal": "guest", "systemd": "init"}
@@ -71,7 +77,7 @@ def picture(record: BootRecord) -> Iterator[Event]:
         if event.source == "platform":
             seen.add(event.text)
         if event.source == "journal":
-            if event.text.startswith(_CHATTER) and not event.severity:
+            if (event.text.startswith(_CHATTER) and not event.severity) or _ORNAMENT.match(event.text):
                 continue
             event = Event(event.at, "journal", _untagged(event.text), event.took, event.severity)
         if event.text.strip():

@@ -116,6 +116,8 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
         server = _dhcp_server(stack, container, turn)
         fabric.restart(turn.machine, turn.faults)
         guest = container.start(_order(container, turn, plan, agent))
+        alive = guest.alive
+        stack.callback(os.close, alive)
         fabric.ledger.epoch = guest.began
         watch = Watch(guest.began)
         watch.follow_console(guest.console)
@@ -123,7 +125,6 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
         if server is not None:
             watch.follow(server, lambda at, line: fabric.record(*dhcp.entries(line, at, turn.machine)))
         stack.enter_context(watch)
-        alive = stack.enter_context(_pidfd(guest))
         verdict = _wait(fabric, turn, plan, watch, alive)
         checks = _checks(container, guest, fabric, turn, plan, key, verdict)
         record = BootRecord(
@@ -148,7 +149,7 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
         seconds = round(time.monotonic() - guest.began, 3)
         if hold is not None:
             _hold(container, guest, turn, key, alive, hold)
-        _power_off(guest, alive, uses_systemd(container.tree))
+        _power_off(alive, uses_systemd(container.tree))
     return replace(record, seconds=seconds, console=tuple(watch.console))
 
 
@@ -193,16 +194,6 @@ def start_dhcp(
     with os.fdopen(source, "w") as file:
         file.write(configuration)
     return out
-
-
-@contextlib.contextmanager
-def _pidfd(guest: Guest) -> Iterator[int]:
-    """A descriptor that becomes readable when the guest's PID 1 ends."""
-    descriptor = os.pidfd_open(guest.pid)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _ended(alive: int, timeout: float = 0.0) -> bool:
@@ -257,14 +248,14 @@ def _hold(container: Container, guest: Guest, turn: Turn, key: Key, alive: int, 
         select.select([alive], [], [])
 
 
-def _power_off(guest: Guest, alive: int, systemd: bool) -> None:
+def _power_off(alive: int, systemd: bool) -> None:
     """Shut the guest down in order where its init knows the signal, else at once."""
     with contextlib.suppress(ProcessLookupError):
         if systemd and not _ended(alive):
-            os.kill(guest.pid, POWER_OFF)
+            signal.pidfd_send_signal(alive, POWER_OFF)
             if _ended(alive, 10.0):
                 return
-        os.kill(guest.pid, signal.SIGKILL)
+        signal.pidfd_send_signal(alive, signal.SIGKILL)
         _ended(alive, 10.0)
 
 

@@ -1,0 +1,89 @@
+"""Agents that nobody here wrote, as Debian packages them, provision on our fabric, and it finds no fault with them.
+
+What is changed for them: waagent.conf names waagent as the one that provisions (Debian's names cloud-init, which is
+not there), and all that makes a container look like Azure (identity.disguise) lies in /run or over systemd's own tool.
+`eject` is installed because waagent dies without it. Every finding here would be a fault of the fabric or of theirs;
+the one that remains, a note, is true of every image that asks for its lease before it knows its name.
+"""
+
+import fcntl
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from azready.boot.agent_report import agents, asked
+from azready.boot.session import Plan, boot_tree
+from azready.fabric import Machine
+from azready.pipelines import trees
+
+KNOWN = {"dhcp-hostname"}
+AGENTS = (
+    pytest.param("bookworm", "waagent", "ifupdown", "WALinuxAgent/2.7", id="waagent-bookworm-ifupdown"),
+    pytest.param("trixie", "waagent", "networkd", "WALinuxAgent/2.12", id="waagent-trixie-networkd"),
+    pytest.param("bookworm", "cloud-init", "networkd", "Cloud-Init/22.4", id="cloud-init-bookworm-networkd"),
+    pytest.param("trixie", "cloud-init", "ifupdown", "Cloud-Init/25.1", id="cloud-init-trixie-ifupdown"),
+)
+
+
+@pytest.fixture(scope="session")
+def agent_tree(
+    need: Callable[..., None], tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Callable[[str, str, trees.Network], Path]:
+    need("root", "tool:mmdebstrap", "tool:zstd", "tool:dnsmasq", "tool:ssh")
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+
+    def make(suite: str, agent: str, network: trees.Network) -> Path:
+        if agent == "cloud-init":
+            return trees.unpacked(suite, ("cloud-init",), network)
+        root = shared / f"agent-{suite}-{network}"
+        with (shared / f"{root.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not root.exists():
+                trees.unpack(trees.tree(suite, ("waagent", "eject"), network), root)
+                config = root / "etc/waagent.conf"
+                text = config.read_text()
+                assert "Provisioning.Agent=cloud-init" in text, "the package does not wait for cloud-init any more"
+                config.write_text(text.replace("Provisioning.Agent=cloud-init", "Provisioning.Agent=auto"))
+        return root
+
+    return make
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("suite", "agent", "network", "name"), AGENTS)
+def test_a_packaged_agent_provisions_on_the_fabric(
+    agent_tree: Callable[[str, str, trees.Network], Path],
+    suite: str,
+    agent: str,
+    network: trees.Network,
+    name: str,
+) -> None:
+    machine = Machine(name="vm-of-agents", admin_username="someone")
+    (record,) = boot_tree(agent_tree(suite, agent, network), machine, Plan(boots=1, deadline=100.0))
+    told = "\n".join(line.text for line in record.journal[-40:])
+    assert record.verdict.provisioned, f"{record.verdict}\n{told}"
+    assert {check.name: check.outcome for check in record.checks} == {
+        "ssh login": "passed",
+        "host name": "passed",
+        "sudo": "passed",
+    }
+    assert any(each.startswith(name) for each in agents(record)), agents(record)
+    assert {finding.code for finding in record.findings} <= KNOWN, record.findings
+    refused = [key for key in asked(record) if (key[3] or 500) >= 400 and key[2] != "/vmSettings"]
+    assert not refused
+
+
+@pytest.mark.slow
+def test_waagent_fetches_its_certificates_and_takes_extensions(
+    agent_tree: Callable[[str, str, trees.Network], Path],
+) -> None:
+    machine = Machine(name="vm-with-certs", certificates=True, provision_guest_agent=True)
+    tree = agent_tree("bookworm", "waagent", "ifupdown")
+    (record,) = boot_tree(tree, machine, Plan(boots=1, deadline=100.0))
+    assert record.passed, record.checks
+    targets = {target for _, _, target, _ in asked(record)}
+    assert any("comp=certificates" in target for target in targets)
+    assert any("extensionsConfig" in target for target in targets)
+    assert {finding.code for finding in record.findings} <= KNOWN, record.findings
