@@ -57,6 +57,8 @@ class Order:
     environment: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     """Files of /run, by their absolute path."""
+    covers: Mapping[str, str] = field(default_factory=dict)
+    """Programs of the tree, and which of `files` is mounted over each."""
     media: Sequence[Mapping[str, Any]] = ()
 
 
@@ -150,6 +152,7 @@ class Container:
             "dmi": dict(order.dmi),
             "efi": order.efi,
             "files": dict(order.files),
+            "covers": dict(order.covers),
             "media": [dict(medium) for medium in order.media],
             "guest_links": guest_links(order.macs, "@PID@", order.number),
         }

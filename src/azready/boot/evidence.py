@@ -1,7 +1,10 @@
 """What a guest tells of itself: its journal and its units, asked with the guest's own tools and read here."""
 
 import json
+import re
+import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from azready.boot.container import Container, Guest
@@ -41,6 +44,31 @@ def _journal_lines(text: str, epoch: float) -> Iterator[JournalLine]:
         identifier = str(row.get("SYSLOG_IDENTIFIER") or row.get("_COMM") or "")
         unit = str(row.get("UNIT") or row.get("_SYSTEMD_UNIT") or "")
         yield JournalLine(round(at, 4), identifier, str(message or ""), int(row.get("PRIORITY", 6)), unit)
+
+
+WAAGENT_LOG = "/var/log/waagent.log"
+_WAAGENT_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+)Z (INFO|WARNING|ERROR|VERBOSE) (.*)")
+_WAAGENT_PRIORITIES = {"ERROR": 3, "WARNING": 4, "INFO": 6, "VERBOSE": 7}
+
+
+def read_waagent_log(container: Container, guest: Guest) -> tuple[JournalLine, ...]:
+    """waagent's own log of this boot, as lines of the journal: it tells the journal nothing."""
+    done = container.ask_guest(guest, ["cat", WAAGENT_LOG])
+    began = time.time() - (time.monotonic() - guest.began)
+    return parse_waagent_log(done.stdout if done else "", began)
+
+
+def parse_waagent_log(text: str, epoch: float) -> tuple[JournalLine, ...]:
+    """Lines of waagent.log; `epoch` is a Unix time. Continued lines (tracebacks) take the time of their first."""
+    found: list[JournalLine] = []
+    at, priority = -1.0, 6
+    for line in text.splitlines():
+        if match := _WAAGENT_LINE.match(line):
+            at = round(datetime.fromisoformat(f"{match[1]}+00:00").timestamp() - epoch, 4)
+            priority, line = _WAAGENT_PRIORITIES[match[2]], match[3]
+        if at >= 0 and line.strip():
+            found.append(JournalLine(at, "waagent", line, priority, "walinuxagent.service"))
+    return tuple(found)
 
 
 def read_units(container: Container, guest: Guest) -> dict[str, float]:

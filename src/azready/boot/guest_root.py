@@ -82,6 +82,9 @@ def enter(scratch: Path, spec: dict[str, Any], console: int) -> socket.socket:
         _insert_medium(**medium)
     for path, text in spec["files"].items():
         _place(path, text)
+    for target, source in spec["covers"].items():
+        if Path(target).exists():
+            bind(source, target)
     for descriptor in (0, 1, 2):
         os.dup2(console, descriptor)
     return _make_notify()
@@ -130,7 +133,7 @@ def _mount_dev(dev: str, console: str) -> None:
 
 def _make_notify() -> socket.socket:
     """The socket on which systemd says READY=1 when its boot is complete (sd_notify, as container managers use it)."""
-    Path(NOTIFY).parent.mkdir(parents=True)
+    Path(NOTIFY).parent.mkdir(parents=True, exist_ok=True)
     notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notify.bind(NOTIFY)
     Path(NOTIFY).chmod(0o666)

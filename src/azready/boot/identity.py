@@ -3,6 +3,9 @@
 Values are those that Hyper-V shows on Azure: Generation 2 has Microsoft's own firmware, Generation 1 an AMI BIOS.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from azready.boot.guest_root import NOTIFY
 from azready.fabric.machine import ASSET_TAG, Machine
 from azready.fabric.protocol import media
@@ -50,13 +53,49 @@ ENVIRONMENT = {
 """Of init: systemd's container interface, a console without colours, and where to say READY=1."""
 
 
-def disguise(machine: Machine) -> dict[str, str]:
-    """What agents that refuse to work in a container are shown besides, all of it in /run: systemd's name of the
-    hypervisor in place of the container's, and start conditions of their units lifted."""
+_DETECT_VIRT = "/run/azready/systemd-detect-virt"
+_SHIM = """#!/bin/sh
+# Says what systemd-detect-virt says on Azure.
+case " $* " in
+    *' -c '* | *' --container '*) name=none status=1 ;;
+    *) name=microsoft status=0 ;;
+esac
+case " $* " in *' -q '* | *' --quiet '*) ;; *) echo $name ;; esac
+exit $status
+"""
+
+
+@dataclass(frozen=True)
+class Disguise:
+    """What agents that refuse to work in a container are shown besides. Nothing of the tree is changed by it."""
+
+    files: Mapping[str, str]
+    """In /run: start conditions of units lifted, and the container's name where systemd looks for it first."""
+    covers: Mapping[str, str]
+    """Programs of the tree that others are mounted over."""
+    arguments: tuple[str, ...]
+    """Of init, which in a container stand for the kernel's command line."""
+    environment: Mapping[str, str]
+
+
+NO_DISGUISE = Disguise({}, {}, (), ENVIRONMENT)
+
+
+def disguise() -> Disguise:
+    """For waagent (its unit asks for ConditionVirtualization=microsoft) and cloud-init (it reads no SMBIOS data when
+    systemd-detect-virt or the environment of PID 1 speak of a container, and then searches no data source)."""
     lifted = "[Unit]\nConditionVirtualization=\n"
-    return {
-        f"/run/systemd/system/{unit}.d/azready.conf": lifted for unit in ("walinuxagent.service", "waagent.service")
-    }
+    units = ("walinuxagent.service", "waagent.service")
+    return Disguise(
+        files={
+            **{f"/run/systemd/system/{unit}.d/azready.conf": lifted for unit in units},
+            "/run/host/container-manager": "azready\n",
+            _DETECT_VIRT: _SHIM,
+        },
+        covers={"/usr/bin/systemd-detect-virt": _DETECT_VIRT},
+        arguments=("ci.ds=Azure",),
+        environment={name: value for name, value in ENVIRONMENT.items() if name != "container"},
+    )
 
 
 def provisioning_medium(machine: Machine, mounted: bool) -> dict[str, object]:

@@ -30,7 +30,7 @@ class Kernel:
     """A kernel that QEMU starts itself, without firmware: the quickest way to a real kernel."""
 
     image: Path
-    initrd: Path
+    initrd: Path | None
     command_line: str
 
 
@@ -234,8 +234,9 @@ def _boot(guest: Guest, pflash: Pflash | None) -> list[str]:
         words += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_quoted(pflash.code)}"]
         words += ["-drive", f"if=pflash,unit=1,format=raw,file={_quoted(pflash.variables)}"]
     if guest.kernel is not None:
-        words += ["-kernel", str(guest.kernel.image), "-initrd", str(guest.kernel.initrd)]
-        words += ["-append", guest.kernel.command_line]
+        words += ["-kernel", str(guest.kernel.image), "-append", guest.kernel.command_line]
+        if guest.kernel.initrd is not None:
+            words += ["-initrd", str(guest.kernel.initrd)]
     return words
 
 

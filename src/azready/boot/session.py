@@ -16,9 +16,10 @@ from pathlib import Path
 
 from azready.boot import evidence, identity
 from azready.boot.container import Container, Guest, Order, find_init, uses_systemd
+from azready.boot.diagnose import diagnose
 from azready.boot.login import Key, check_login, ssh_words, throwaway_key
 from azready.boot.network import Network, dhcp_configuration
-from azready.boot.timeline import BootRecord, Check, Expectation, Outcome
+from azready.boot.timeline import BootRecord, Check, Expectation, JournalLine, Outcome
 from azready.boot.watch import Watch
 from azready.console import SILENT, Console
 from azready.fabric import Fabric, Fault, Machine
@@ -88,7 +89,8 @@ def boot_tree(tree: Path, machine: Machine, plan: Plan, console: Console = SILEN
         for turn in turns(plan, machine, records, provisioner(container.tree)):
             with console.step(f"{turn.title[0].upper()}{turn.title[1:]} ({container.tree.name})"):
                 hold = console if plan.keep and turn.last else None
-                records.append(_boot(container, fabric, turn, plan, key, hold))
+                record = _boot(container, fabric, turn, plan, key, hold)
+            records.append(replace(record, diagnosis=diagnose(record)))
     return tuple(records)
 
 
@@ -143,7 +145,7 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
             exchanges=fabric.ledger.exchanges,
             findings=fabric.ledger.findings,
             reports=fabric.ledger.reports,
-            journal=evidence.read_journal(container, guest),
+            journal=_said(container, guest, agent),
             checks=checks,
         )
         seconds = round(time.monotonic() - guest.began, 3)
@@ -153,19 +155,29 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
     return replace(record, seconds=seconds, console=tuple(watch.console))
 
 
+def _said(container: Container, guest: Guest, agent: str) -> tuple[JournalLine, ...]:
+    """The journal, and what the agent logs elsewhere."""
+    journal = evidence.read_journal(container, guest)
+    if agent == "waagent":
+        journal += evidence.read_waagent_log(container, guest)
+    return tuple(sorted(journal, key=lambda line: line.at))
+
+
 def _order(container: Container, turn: Turn, plan: Plan, agent: str) -> Order:
     foreign = agent in ("waagent", "cloud-init")
     no_medium = any(fault.service == "media" and fault.silent for fault in turn.faults)
     # Azure takes the medium away once a VM is provisioned.
     media = [] if no_medium or turn.expected == "silence" else [identity.provisioning_medium(turn.machine, foreign)]
+    disguise = identity.disguise() if foreign else identity.NO_DISGUISE
     return Order(
         number=turn.number,
-        init=shlex.split(plan.init) or find_init(container.tree),
+        init=[*(shlex.split(plan.init) or find_init(container.tree)), *disguise.arguments],
         dmi=identity.dmi(turn.machine),
         macs=[turn.machine.mac, *(mac for mac, _ in turn.machine.secondary_nics)],
         efi=turn.machine.generation == 2,
-        environment=identity.ENVIRONMENT,
-        files={**identity.runtime_files(), **(identity.disguise(turn.machine) if foreign else {})},
+        environment=disguise.environment,
+        files={**identity.runtime_files(), **disguise.files},
+        covers=disguise.covers,
         media=media,
     )
 

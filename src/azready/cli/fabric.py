@@ -241,6 +241,7 @@ def _cell(cell: "Cell") -> dict[str, object]:
         "seconds": round(cell.seconds, 3),
         "verdict": str(cell.verdict),
         "findings": sorted({one.code for one in cell.verdict.findings}),
+        "notes": list(cell.notes),
     }
 
 

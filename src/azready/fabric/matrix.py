@@ -10,14 +10,12 @@ It runs as whoever calls, with host name and mounts of its own (namespaces), bes
 import base64
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -30,7 +28,8 @@ from azready.fabric.protocol import media
 from azready.fabric.scenario import Expected, Scenario
 from azready.fabric.serve.live import Fabric
 from azready.fabric.verdict import Verdict, judge
-from azready.proc import spawn, stop
+from azready.proc import find_tool, spawn, stop
+from azready.proc import run as run_tool
 
 OWN_GUESTS = {
     "provision.py": "{python} {provision_py} --platform azure --root {root} --imds {imds} --wireserver {wireserver} "
@@ -72,11 +71,13 @@ class Cell:
     status: int | None
     """The guest's exit status; None when it was stopped."""
     output: str = ""
+    notes: tuple[str, ...] = ()
+    """What is wrong with the tree afterwards, whatever was reported."""
 
     @property
     def good(self) -> bool:
-        """Whether it ended as the scenario expects; that failure is reported in its stead is still not silence."""
-        return self.outcome == self.scenario.expect
+        """Whether it ended as the scenario expects, and left the tree as it should be."""
+        return self.outcome == self.scenario.expect and not self.notes
 
     @property
     def silent(self) -> bool:
@@ -87,7 +88,8 @@ class Cell:
         """What the table says: the outcome, when, and the errors that the platform found in the requests."""
         at = self.verdict.at if self.verdict.at is not None else self.seconds
         errors = sorted({one.code for one in self.verdict.findings if one.severity == "error"})
-        noted = f" ({', '.join(errors)})" if errors else ""
+        remarks = (*errors, *self.notes)
+        noted = f" ({'; '.join(remarks)})" if remarks else ""
         return f"{'' if self.good else '✗ '}{self.outcome} {at:.1f} s{noted}"
 
 
@@ -138,6 +140,8 @@ def run(
 
     `deadline` is in seconds, and given to each guest; a slow scenario gets five times as long.
     """
+    hint = "run as root, or allow unprivileged user namespaces: guests must not touch this machine"
+    run_tool([*_namespaces(), "true"], hint=hint)
     with tempfile.TemporaryDirectory(prefix="azready-matrix-") as folder:
         programs = _programs(Path(folder))
         work = [(scenario, one) for scenario in scenarios for one in guests]
@@ -183,30 +187,43 @@ def _run_one(
     outcome: Outcome = "ready" if verdict.provisioned else "failed" if verdict.at is not None else "timed-out"
     if status is None:
         outcome = "hung"
-    return Cell(scenario, one, outcome, verdict, seconds, status, output)
+    return Cell(scenario, one, outcome, verdict, seconds, status, output, _notes(root, machine, verdict))
+
+
+def _notes(root: Path, machine: Machine, verdict: Verdict) -> tuple[str, ...]:
+    """What the tree shows that the platform cannot see."""
+    notes = []
+    name = (root / "etc/hostname").read_text(encoding="utf-8", errors="replace").strip()
+    if name not in (IMAGE_NAME, machine.computer_name):
+        notes.append(f"the host name became {name[:60]!r}")
+    if not verdict.provisioned and not (root / UNIT_LINK).is_symlink():
+        notes.append("disabled itself, though the platform accepted no report")
+    return tuple(notes)
+
+
+IMAGE_NAME = "image"
+UNIT_LINK = "etc/systemd/system/multi-user.target.wants/azure-provisioning.service"
+"""By which the guest's unit is enabled; a guest removes it when its report was accepted, and not before."""
 
 
 def _guest(one: Guest, places: Mapping[str, str], patience: float) -> tuple[int | None, str]:
     """Run a guest to its end, or stop it; its exit status, and what it said."""
     words = [word.format(**places) for word in shlex.split(one.command)]
-    with _namespaces() as own:
-        process = spawn([*own, *words], stdout=subprocess.PIPE)
-        try:
-            said, _ = process.communicate(timeout=patience)
-        except subprocess.TimeoutExpired:
-            stop(process)
-            said, _ = process.communicate()
-            return None, said.decode(errors="replace")
+    process = spawn([*_namespaces(), *words], stdout=subprocess.PIPE)
+    try:
+        said, _ = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        stop(process)
+        said, _ = process.communicate()
+        return None, said.decode(errors="replace")
     return process.returncode, said.decode(errors="replace")
 
 
-@contextmanager
-def _namespaces() -> Iterator[list[str]]:
-    """The words that give a guest a host name and mounts of its own; none where no namespace can be had."""
-    unshare = shutil.which("unshare")
+def _namespaces() -> list[str]:
+    """The words that give a guest processes, host name and mounts of its own, all of which end with it."""
     as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    own = [unshare, *as_root, "--uts", "--mount", "--kill-child", "--"] if unshare else []
-    yield [word for word in own if word]
+    own = ["--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "--ipc"]
+    return [find_tool("unshare", "util-linux"), *as_root, *own, "--"]
 
 
 def _medium(machine: Machine, faults: Iterable[Fault], folder: Path) -> str:
@@ -228,7 +245,7 @@ def scratch_tree(root: Path) -> Path:
         "etc/shadow": "root:*:19000:0:99999:7:::\n",
         "etc/gshadow": "root:*::\nsudo:*::\nadm:*::\n",
         "etc/login.defs": "UID_MIN 1000\nUID_MAX 60000\nGID_MIN 1000\nGID_MAX 60000\n",
-        "etc/hostname": "image\n",
+        "etc/hostname": f"{IMAGE_NAME}\n",
         "etc/hosts": "127.0.0.1 localhost\n",
         "etc/os-release": 'ID=debian\nNAME="Debian"\n',
         "etc/ssh/sshd_config": "Include /etc/ssh/sshd_config.d/*.conf\n",
@@ -236,4 +253,6 @@ def scratch_tree(root: Path) -> Path:
     for name, text in files.items():
         (root / name).write_text(text, encoding="utf-8")
     (root / "etc/shadow").chmod(0o600)
+    (root / UNIT_LINK).parent.mkdir(parents=True)
+    (root / UNIT_LINK).symlink_to("../azure-provisioning.service")
     return root

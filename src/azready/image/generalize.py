@@ -19,7 +19,7 @@ from azready.image.rules import RULES, fixes
 from azready.image.rules.model import Finding, Profile, Rule, Severity, Stage
 from azready.image.targets import Target
 
-ROUNDS = 3
+ROUNDS = 12
 """A fix may uncover what another rule finds, or write the same file: so plan and act until nothing is found."""
 
 REWRITTEN = frozenset({"G03", "G19", "G20", "P06"})

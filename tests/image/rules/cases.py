@@ -123,7 +123,8 @@ CASES: dict[str, Case] = {
     "K12": Case(
         (both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"),
               lambda s: s.edit(NETWORKD, "Name=eth0", "Name=en* eth*")),
-         both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"), stack("NetworkManager"))),
+         both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X").write(
+            "usr/lib/udev/rules.d/85-nm-unmanaged.rules", 'ENV{ID_NET_DRIVER}=="veth", ENV{NM_UNMANAGED}="1"\n'), stack("NetworkManager"))),
         (lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"),),
     ),
     "K13": Case((lambda s: s.without_module("cifs"), lambda s: s.write(f"boot/config-{KERNEL}", "CONFIG_HYPERV=m\n"))),
@@ -147,7 +148,9 @@ CASES: dict[str, Case] = {
     "B07": Case((lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", "root=/dev/sda1"),
                  lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", "root=/dev/nvme0n1p1")),
                 (lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", "root=/dev/mapper/vg-root"),)),
-    "B08": Case((lambda s: s.arguments("ds=nocloud"), lambda s: s.arguments("console=hvc0"))),
+    "B08": Case((lambda s: s.arguments("ds=nocloud"), lambda s: s.arguments("console=hvc0"),
+                 lambda s: s.write("boot/loader/entries/a.conf", f"title x\nlinux /vmlinuz-{KERNEL}\noptions root=UUID={UUID} inst.ks=http://x\n"),
+                 lambda s: s.write("boot/extlinux.conf", f"LABEL a\n  LINUX vmlinuz-{KERNEL}\n  APPEND root=UUID={UUID} ds=nocloud\n"))),
     "B09": Case((lambda s: None,), (lambda s: s.arguments("initcall_blacklist=arm_pmu_acpi_init"),), base=arm),
     "B10": Case(
         (lambda s: s.write("boot/loader/entries/a.conf", f"linux /vmlinuz-{KERNEL}\noptions root=UUID={UUID} ro\n"),),

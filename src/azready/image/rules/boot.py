@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.facts.cmdline import BootEntry, grub_defaults
+from azready.image.rules import arguments
 from azready.image.rules.asking import needs_systemd, the_boot_entries
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
 
@@ -50,6 +51,22 @@ def _unwanted(facts: Facts, pattern: str, why: str, severity: Severity | None = 
                 yield Finding(f"{arg}: {why}", entry.where, f"remove {arg} {_where_to_set(facts)}", severity)
 
 
+def _make_serial_last(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    port = f"console={_serial(facts)},115200n8"
+    old = {
+        arg for entry in facts.boot_entries for arg in entry.args if re.match(rf"console={_serial(facts)}(,|$)", arg)
+    }
+    if old:  # there, and not the last
+        yield from arguments.drop(facts, old)
+    else:
+        yield from arguments.add(facts, ("console=tty1", port))
+
+
+def _drop_arguments(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    unwanted = {finding.what.partition(": ")[0] for finding in findings}
+    yield from arguments.drop(facts, unwanted)
+
+
 @rule(
     "B01",
     "the kernel's console is the serial port",
@@ -59,6 +76,7 @@ def _unwanted(facts: Facts, pattern: str, why: str, severity: Severity | None = 
     mend="add console=tty1 console=ttyS0,115200n8 (arm64: ttyAMA0) to the kernel command line",
     sources="GEN CERT LISA",
     severity=Severity.ERROR,
+    fix=_make_serial_last,
 )
 def serial_console(facts: Facts) -> Iterator[Finding]:
     port = _serial(facts)
@@ -81,6 +99,7 @@ def serial_console(facts: Facts) -> Iterator[Finding]:
     mend="add earlyprintk=ttyS0 to the kernel command line",
     sources="CERT GEN",
     severity={Profile.AZURE: Severity.INFO, Profile.MARKETPLACE: Severity.WARNING},
+    fix=lambda facts, findings: arguments.add(facts, ("earlyprintk=ttyS0",)),
 )
 def early_messages(facts: Facts) -> Iterator[Finding]:
     if facts.architecture == "aarch64":
@@ -113,6 +132,7 @@ def patient_root(facts: Facts) -> Iterator[Finding]:
     mend="remove the argument",
     sources="LISA SUSE",
     severity=Severity.ERROR,
+    fix=_drop_arguments,
 )
 def dvd_not_hidden(facts: Facts) -> Iterator[Finding]:
     yield from _unwanted(facts, r"libata\.atapi_enabled=0|reserve=0x1f0,0x8", "it hides the provisioning DVD")
@@ -126,6 +146,7 @@ def dvd_not_hidden(facts: Facts) -> Iterator[Finding]:
     mend="remove quiet, rhgb, splash and crashkernel=auto from the kernel command line",
     sources="GEN RH SUSE",
     severity=Severity.INFO,
+    fix=_drop_arguments,
 )
 def not_silent(facts: Facts) -> Iterator[Finding]:
     yield from _unwanted(facts, r"(quiet|rhgb|splash(=\S*)?)$", "the serial log stays empty")
@@ -164,6 +185,7 @@ def root_by_name(facts: Facts) -> Iterator[Finding]:
     mend="remove the argument",
     sources="LISA OWN",
     severity=Severity.WARNING,
+    fix=_drop_arguments,
 )
 def nothing_foreign(facts: Facts) -> Iterator[Finding]:
     for pattern, why in _FOREIGN:
@@ -187,6 +209,7 @@ def nothing_foreign(facts: Facts) -> Iterator[Finding]:
     mend="add initcall_blacklist=arm_pmu_acpi_init to the kernel command line",
     sources="LISA",
     severity=Severity.WARNING,
+    fix=lambda facts, findings: arguments.add(facts, ("initcall_blacklist=arm_pmu_acpi_init",)),
 )
 def arm_monitor(facts: Facts) -> Iterator[Finding]:
     if facts.architecture != "aarch64":
@@ -275,6 +298,7 @@ def serial_login(facts: Facts) -> Iterator[Finding]:
     mend="remove acpi=off and noacpi from the kernel command line",
     sources="OWN",
     severity=Severity.ERROR,
+    fix=_drop_arguments,
 )
 def acpi_on(facts: Facts) -> Iterator[Finding]:
     yield from _unwanted(facts, r"(acpi=off|noacpi|pci=noacpi|noapic)$", "Azure's hardware is described by ACPI")

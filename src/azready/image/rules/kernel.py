@@ -1,5 +1,6 @@
 """K: the kernel, its drivers, and the initramfs, really listed."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from azready.image.actions import Action, Write
@@ -267,7 +268,7 @@ def accelerated_networking(facts: Facts) -> Iterator[Finding]:
 )
 def vf_unmanaged(facts: Facts) -> Iterator[Finding]:
     needs_udev(facts)
-    if any("NM_UNMANAGED" in text or "ID_NET_MANAGED_BY" in text for text in facts.udev_rules.values()):
+    if any(_leaves_vf_alone(text) for text in facts.udev_rules.values()):
         return
     profiles = facts.network.profiles
     if any(profile.unmanaged for profile in profiles):
@@ -276,8 +277,19 @@ def vf_unmanaged(facts: Facts) -> Iterator[Finding]:
     wide = [each for each in wide if not each.names or any("*" in name for name in each.names)]
     if wide:
         yield Finding("it applies to the virtual function too", wide[0].path)
-    elif "networkmanager" in facts.network.stacks:
+    elif "networkmanager" in facts.network.stacks and not _excepted_by_networkmanager(facts):
         yield Finding("NetworkManager manages every card that no rule excepts")
+
+
+def _leaves_vf_alone(udev_rules: str) -> bool:
+    """NetworkManager's own rules except veth and the like: only a rule about the function's driver or flags counts."""
+    lines = (line for line in udev_rules.splitlines() if "NM_UNMANAGED" in line or "ID_NET_MANAGED_BY" in line)
+    return any(re.search(r"hv_pci|mlx[45]|\bmana\b|AZURE_|ATTRS?\{flags\}", line) for line in lines)
+
+
+def _excepted_by_networkmanager(facts: Facts) -> bool:
+    paths = facts.files.glob("{etc,usr/lib}/NetworkManager/{NetworkManager.conf,conf.d/*.conf}")
+    return any(lines_with(facts, path, r"^\s*unmanaged-devices\s*[+]?=.*driver:mlx5_core") for path in paths)
 
 
 @rule(

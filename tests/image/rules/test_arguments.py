@@ -1,0 +1,70 @@
+"""Changing the kernel's command line: in the menu and in its source, on every kind of boot loader."""
+
+from pathlib import Path
+
+import pytest
+
+from azready.image.apply import apply
+from azready.image.facts import Facts
+from azready.image.rules import arguments
+from azready.image.targets.tree import Tree
+from tests.image.sample import KERNEL, UUID, Sample, good_image
+
+ENTRY = f"title x\nlinux /vmlinuz-{KERNEL}\ninitrd /initrd\noptions root=UUID={UUID} ro quiet\n"
+EXTLINUX = f"LABEL a\n  LINUX vmlinuz-virt\n  APPEND root=UUID={UUID} quiet\n"
+
+
+def _changed(sample: Sample, *, add: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> Facts:
+    with Tree(sample.root) as tree:
+        facts = Facts(tree)
+        apply([*arguments.add(facts, add)] if add else [*arguments.drop(facts, drop)], tree)
+    return Facts(Tree(sample.root))
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "source", "before", "added", "dropped"),
+    [
+        ("boot/loader/entries/a.conf", ENTRY, "etc/kernel/cmdline", "ro quiet\n", "ro quiet x=1\n", "ro\n"),
+        (
+            "boot/loader/entries/a.conf", ENTRY,
+            "etc/default/grub", 'A=1\nGRUB_CMDLINE_LINUX="a quiet"\n', 'A=1\nGRUB_CMDLINE_LINUX="a quiet x=1"\n',
+            'A=1\nGRUB_CMDLINE_LINUX="a"\n',
+        ),
+        (
+            "boot/extlinux.conf", EXTLINUX,
+            "etc/update-extlinux.conf", "default_kernel_opts=quiet\n", "default_kernel_opts=quiet x=1\n",
+            "default_kernel_opts=\n",
+        ),
+    ],
+)  # fmt: skip
+def test_the_menu_and_its_source_are_edited(
+    path: str, text: str, source: str, before: str, added: str, dropped: str, tmp_path: Path
+) -> None:
+    os_release = "ID=fedora\n"
+    sample = Sample(tmp_path / "add").write("etc/os-release", os_release).write(path, text).write(source, before)
+    (entry,) = _changed(sample, add=("x=1",)).boot_entries
+    assert entry.args[-1] == "x=1" and entry.has("quiet")
+    assert (sample.root / source).read_text() == added
+    assert KERNEL not in text or f"linux /vmlinuz-{KERNEL}\n" in (sample.root / path).read_text()
+    sample = Sample(tmp_path / "drop").write("etc/os-release", os_release).write(path, text).write(source, before)
+    (entry,) = _changed(sample, drop=("quiet",)).boot_entries
+    assert not entry.has("quiet") and entry.values("root") == [f"UUID={UUID}"]
+    assert (sample.root / source).read_text() == dropped
+
+
+def test_debian_gets_a_drop_in_and_the_menu_at_once(tmp_path: Path) -> None:
+    sample = good_image(tmp_path)
+    facts = _changed(sample, add=("x=1",))
+    assert facts.boot_entries[0].args[-1] == "x=1"
+    text = (tmp_path / "etc/default/grub.d/50-azure.cfg").read_text()
+    assert text == 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX x=1"\n'
+    _changed(sample, add=("x=1",))
+    assert (tmp_path / "etc/default/grub.d/50-azure.cfg").read_text() == text
+
+
+def test_a_rescue_entry_is_left_alone(tmp_path: Path) -> None:
+    sample = good_image(tmp_path).append(
+        "boot/grub/grub.cfg", f"\tlinux /boot/vmlinuz-{KERNEL} root=UUID={UUID} single\n"
+    )
+    _changed(sample, add=("x=1",))
+    assert (tmp_path / "boot/grub/grub.cfg").read_text().splitlines()[-1].endswith(" single")

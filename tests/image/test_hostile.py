@@ -1,0 +1,85 @@
+"""Images whose files are not what they should be: no rule may crash, hang, or take what it cannot read for a pass."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from azready.image.check import Found, Passed, Skipped, Unseen, ask
+from azready.image.facts import Facts
+from azready.image.facts.disk import gather_disk
+from azready.image.rules import RULES
+from azready.image.targets.tree import Tree
+from tests.image.sample import GOOD, Sample, good_image
+
+TEXTS = sorted(path for path in GOOD if not path.endswith("/"))
+
+
+def _noise(s: Sample, path: str) -> None:
+    s.write(path, random.Random(path).randbytes(700))
+
+
+def _cut(s: Sample, path: str) -> None:
+    data = (s.root / path).read_bytes()
+    s.write(path, data[: len(data) // 2])
+
+
+def _odd_lines(s: Sample, path: str) -> None:
+    s.write(path, ": = [ { }\n[\n=\n:::::::\n" + "x" * 70000 + "\n\xff\x00\n%NAME%\n\ninclude *\nInclude /etc/**\n")
+
+
+def _folder(s: Sample, path: str) -> None:
+    (s.root / path).unlink()
+    (s.root / path).mkdir()
+
+
+def _loop(s: Sample, path: str) -> None:
+    s.link(path, path.rpartition("/")[2])
+
+
+def _out_of_the_image(s: Sample, path: str) -> None:
+    s.link(path, "../../../../../../../../etc/passwd")
+
+
+def _pipe(s: Sample, path: str) -> None:
+    import os
+
+    (s.root / path).unlink()
+    os.mkfifo(s.root / path)
+
+
+@pytest.mark.parametrize("spoil", [_noise, _cut, _odd_lines, _folder, _loop, _out_of_the_image, _pipe])
+def test_no_spoiled_file_makes_a_rule_crash(spoil: Callable[[Sample, str], None], tmp_path: Path) -> None:
+    """Four at a time, never two that are read together."""
+    sample = good_image(tmp_path)
+    groups = len(TEXTS) // 4
+    for paths in (TEXTS[group::groups] for group in range(groups)):
+        for path in paths:
+            spoil(sample, path)
+        with Tree(sample.root) as tree:
+            facts = Facts(tree)
+            for rule in RULES:
+                assert isinstance(ask(rule, facts), Passed | Found | Skipped | Unseen), (paths, rule.id)
+        for path in paths:
+            place = sample.root / path
+            if place.is_dir() and not place.is_symlink():
+                place.rmdir()
+            sample.write(path, GOOD[path])
+
+
+def test_all_files_spoiled_at_once(tmp_path: Path) -> None:
+    sample = good_image(tmp_path)
+    for path in TEXTS:
+        _noise(sample, path)
+    facts = Facts(Tree(tmp_path))
+    assert all(ask(rule, facts) for rule in RULES)
+
+
+@pytest.mark.parametrize("size", [1, 511, 512, 4096, 1 << 20])
+def test_disks_of_noise_and_of_zeros_are_looked_at(size: int, tmp_path: Path) -> None:
+    for name, data in {"noise": random.Random(size).randbytes(size), "zeros": bytes(size)}.items():
+        (tmp_path / name).write_bytes(data)
+        facts = Facts(Tree(good_image(tmp_path / f"{name}-tree").root), disk=gather_disk(tmp_path / name))
+        assert all(ask(rule, facts) for rule in RULES)
+        assert isinstance(ask(next(rule for rule in RULES if rule.id == "B15"), facts), Found)
