@@ -172,7 +172,10 @@ def _boot_disk(
 
 
 def _write_report(report: Path, records: "tuple[BootRecord, ...]", console: Console) -> None:
-    raise UsageFailure("--report is not there yet", "use --output json")
+    from azready.boot.page import page
+    from azready.cli.timeline import write_page
+
+    write_page(report, page(records), console)
 
 
 def _print(records: "tuple[BootRecord, ...]", agent_report: bool) -> None:

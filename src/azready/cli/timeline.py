@@ -1,0 +1,103 @@
+"""`azready timeline A.json [B.json]`: draws boots that `azready boot --output json` kept, or compares two."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from azready.console import Console
+from azready.errors import Exit, UsageFailure
+
+if TYPE_CHECKING:
+    from azready.boot.timeline import BootRecord
+
+First = Annotated[Path, typer.Argument(metavar="A.json", help="What `azready boot --output json` printed.")]
+Second = Annotated[Path | None, typer.Argument(metavar="[B.json]", help="Another one, to compare with.")]
+Page = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write the page of the (last) file.")]
+Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="Form of the result on stdout.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("timeline")(timeline)
+
+
+def timeline(first: First, second: Second = None, report: Page = None, output: Output = "text") -> None:
+    """Draw kept boots again, or compare two: outcomes, milestones, and findings that came or went.
+
+    Exit code 1 where the second is worse: a boot that passed fails, or a finding is new.
+    """
+    from azready.boot.page import page
+
+    before = _read(first)
+    after = None if second is None else _read(second)
+    if report is not None:
+        write_page(report, page(after or before), Console())
+    if after is None:
+        _draw(before, output)
+        return
+    from azready.boot.compare import compare, worse
+
+    rows = compare(before, after)
+    if output == "json":
+        print(json.dumps([vars(row) for row in rows], indent=1))
+    else:
+        _print_rows(rows)
+    if worse(rows):
+        sys.exit(Exit.NEGATIVE)
+
+
+def write_page(path: Path, text: str, console: Console) -> None:
+    """Write a page and say where it is."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageFailure(f"cannot write {path}: {error.strerror}", "choose a file in a folder of yours") from error
+    console.say(f"report: {path}")
+
+
+def _read(path: Path) -> "tuple[BootRecord, ...]":
+    from azready.boot.timeline import from_json
+
+    try:
+        table: Any = json.loads(path.read_text(encoding="utf-8"))
+        rows = table["boots"] if isinstance(table, dict) else table
+        return tuple(from_json(row) for row in rows)
+    except OSError as error:
+        raise UsageFailure(f"{path}: {error.strerror}", "keep one with: azready boot … --output json >FILE") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageFailure(
+            f"{path} holds no boots: {error}", "keep one with: azready boot … --output json >FILE"
+        ) from error
+
+
+def _draw(records: "tuple[BootRecord, ...]", output: str) -> None:
+    from rich.console import Console as RichConsole
+
+    from azready.boot.render import draw
+    from azready.boot.timeline import as_json
+
+    if output == "json":
+        print(json.dumps({"boots": [as_json(record) for record in records]}, indent=1))
+        return
+    out = RichConsole(highlight=False, soft_wrap=True)
+    for record in records:
+        draw(record, out)
+
+
+def _print_rows(rows: Any) -> None:
+    from rich.console import Console as RichConsole
+    from rich.table import Table
+
+    styles = {"better": "green", "worse": "red", "": ""}
+    out = RichConsole(highlight=False)
+    for title in dict.fromkeys(row.boot for row in rows):
+        table = Table(
+            "", "before", "after", "change", title=title, title_justify="left", box=None, padding=(0, 2, 0, 0)
+        )
+        for row in (each for each in rows if each.boot == title):
+            change = row.tone if row.change is None else f"{row.change:+.2f} s"
+            table.add_row(row.what, row.before, row.after, change, style=styles[row.tone])
+        out.print(table)
