@@ -135,10 +135,14 @@ def _guest(words: Sequence[str], patience: float) -> tuple[int | None, str]:
     return process.returncode, said.decode(errors="replace")
 
 
+_OWN_RUN = 'mount -t tmpfs -o mode=755 tmpfs /run && exec "$@"'
+"""A /run of its own: no leases of this machine in it, and no other guest's temporary files."""
+
+
 def _enclosure() -> _Enclosure:
     """The best that this machine allows: as root, else with all sub-ids, else with one user id. Raises Failure."""
     unshare = find_tool("unshare", "util-linux")
-    own = ("--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "--ipc", "--")
+    own = ("--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "--ipc", "--", "sh", "-c", _OWN_RUN, "sh")
     if os.geteuid() == 0:
         return _Enclosure((unshare, *own), one_user=False)
     many = (unshare, "--user", "--map-root-user", "--map-auto", *own)
