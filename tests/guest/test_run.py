@@ -141,9 +141,9 @@ FAULTS = {
 def test_hiccups_of_the_platform_end_ready(fabric: Fabric, scratch: Make, machine: Machine, fault: Fault) -> None:
     tree = scratch(machine)
     fabric.restart(faults=[fault])
-    done = tree.run(*_at(fabric), "--deadline=30")
+    done = tree.run(*_at(fabric), "--deadline=30", "--report=xml")
     assert done.returncode == 0, done.stderr
-    assert fabric.ledger.ready
+    assert fabric.ledger.ready and fabric.ledger.ready.form == "xml"
     assert tree.text("/home/azureuser/.ssh/authorized_keys") == KEY + "\n"
 
 
