@@ -228,17 +228,23 @@ def check_tree(tree: Path) -> Path:
     return root
 
 
+_INITS = ("/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd", "/init")
+
+
 def find_init(tree: Path) -> list[str]:
     """The words of the tree's init. Raises UsageFailure when it has none."""
-    for path in ("/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd", "/init"):
+    for path in _INITS:
         if os.path.lexists(f"{tree}{path}"):
             return [path]
     raise UsageFailure(f"{tree} has no init", "install systemd-sysv in it, or name another program with --init")
 
 
 def uses_systemd(tree: Path) -> bool:
-    """Whether the tree holds systemd as its init."""
-    return any((tree / name).exists() for name in ("usr/lib/systemd/systemd", "lib/systemd/systemd"))
+    """Whether the tree's init is systemd: others may have it installed and not run it."""
+    init = next((path for path in _INITS if os.path.lexists(f"{tree}{path}")), "")
+    link = Path(f"{tree}{init}")
+    target = str(link.readlink()) if init and link.is_symlink() else init
+    return target.endswith("/systemd")
 
 
 def id_maps() -> dict[str, Any]:

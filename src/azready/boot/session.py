@@ -169,6 +169,7 @@ def _order(container: Container, turn: Turn, plan: Plan, agent: str) -> Order:
     # Azure takes the medium away once a VM is provisioned.
     media = [] if no_medium or turn.expected == "silence" else [identity.provisioning_medium(turn.machine, foreign)]
     disguise = identity.disguise() if foreign else identity.NO_DISGUISE
+    units = identity.runtime_files() if uses_systemd(container.tree) else {}
     return Order(
         number=turn.number,
         init=[*(shlex.split(plan.init) or find_init(container.tree)), *disguise.arguments],
@@ -176,7 +177,7 @@ def _order(container: Container, turn: Turn, plan: Plan, agent: str) -> Order:
         macs=[turn.machine.mac, *(mac for mac, _ in turn.machine.secondary_nics)],
         efi=turn.machine.generation == 2,
         environment=disguise.environment,
-        files={**identity.runtime_files(), **disguise.files},
+        files={**units, **disguise.files},
         covers=disguise.covers,
         media=media,
     )

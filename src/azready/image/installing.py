@@ -122,11 +122,16 @@ def plan_files(files: Files, selection: Selection) -> tuple[Action, ...]:
 
 def plan_links(files: Files, selection: Selection) -> tuple[Action, ...]:
     """What makes the guest program start at the next boot."""
-    return tuple(
+    links = [
         Link(_inside(row["path"]), row["to"], "starts the guest program")
         for row in manifest().get("link", ())
         if _fits(files, row, selection)
-    )
+    ]
+    if selection.init == "sysv" and files.glob("{usr/,}sbin/insserv"):
+        scripts = sorted({link.to.rpartition("/")[2] for link in links})
+        why = "startpar starts only what insserv has put in order"
+        return (*links, Run(("insserv", *scripts), title="put the start scripts in order", needed=False, why=why))
+    return tuple(links)
 
 
 def _fits(files: Files, row: Mapping[str, Any], selection: Selection) -> bool:

@@ -36,14 +36,11 @@ class Address:
     host: str
     user: str = ""
     port: str = ""
-    options: tuple[str, ...] = ()
-    """Further options of ssh, for callers that have a key or a list of known hosts of their own."""
 
     @property
     def words(self) -> list[str]:
         """As arguments of ssh."""
-        port, user = ["-p", self.port] if self.port else [], ["-l", self.user] if self.user else []
-        return [*self.options, *port, *user, "--", self.host]
+        return [*(["-p", self.port] if self.port else []), *(["-l", self.user] if self.user else []), "--", self.host]
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}" if self.user else self.host
