@@ -7,6 +7,7 @@ import contextlib
 import os
 import select
 import shlex
+import socket
 import subprocess
 import threading
 import time
@@ -198,17 +199,18 @@ def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wi
     if not no_medium and turn.expected == "ready":
         disc = room.folder / "medium.iso"
         disc.write_bytes(medium(turn.machine))
-    control, errors, pipe = room.folder / "qmp", room.folder / "errors", room.folder / "packets"
-    control.unlink(missing_ok=True)
+    errors, pipe = room.folder / "errors", room.folder / "packets"
     pipe.unlink(missing_ok=True)
     os.mkfifo(pipe, 0o600)
+    ours, theirs = socket.socketpair()
+    stack.callback(ours.close)
     words = qemu.command(
         room.guest,
         turn.machine,
         wiring.net,
         medium=disc,
         pflash=room.pflash,
-        control=control,
+        control=theirs.fileno(),
         packets=pipe if wiring.dhcp is None else None,
         accelerated=room.accelerated,
     )
@@ -221,7 +223,8 @@ def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wi
     began = time.monotonic()
     fabric.ledger.epoch = began
     listener = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    process = stack.enter_context(machine_room.running([*wiring.prefix, *words], errors))
+    process = stack.enter_context(machine_room.running([*wiring.prefix, *words], errors, theirs.fileno()))
+    theirs.close()
     assert process.stdout is not None
     watch = Watch(began)
     watch.follow_console(os.dup(process.stdout.fileno()))
@@ -236,9 +239,11 @@ def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wi
         if name == "SHUTDOWN":
             live.shut_down.set()
 
-    monitor = Monitor(control, happened)
+    monitor = Monitor(ours, happened)
     live = Live(fabric, turn, watch, process, monitor, wiring)
     stack.enter_context(monitor)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(0.1)  # what is wrong with its words QEMU says at once
     failure = machine_room.complaint(errors, process)
     if failure is not None:
         raise failure

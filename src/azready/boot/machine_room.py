@@ -117,11 +117,14 @@ def _sweep(home: Path) -> None:
 
 
 @contextlib.contextmanager
-def running(words: Sequence[str | Path], errors: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """QEMU while the block lasts; it is killed with us, too. What it complains of goes to the file `errors`."""
+def running(words: Sequence[str | Path], errors: Path, control: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """QEMU while the block lasts; it is killed with us, too. It inherits the descriptor `control`.
+
+    What it complains of goes to the file `errors`.
+    """
     with errors.open("wb") as file:
         bound = [find_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
-        process = spawn([*bound, *words], stderr=file.fileno())
+        process = spawn([*bound, *words], stderr=file.fileno(), pass_fds=[control])
     try:
         yield process
     finally:

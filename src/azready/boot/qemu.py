@@ -145,11 +145,12 @@ def command(
     *,
     medium: Path | None,
     pflash: Pflash | None,
-    control: Path,
+    control: int,
     packets: Path | None = None,
     accelerated: bool = False,
 ) -> list[str]:
-    """The words of QEMU. The console is its standard output; `control` is the socket of its monitor (QMP).
+    """The words of QEMU. The console is its standard output; `control` is the number of a connected socket that it
+    inherits, for its monitor (QMP).
 
     `medium` None leaves the CD drive empty, as Azure does once a VM is provisioned. `packets` gets the guest's
     packets in pcap form. `pflash.variables` is written to.
@@ -164,7 +165,7 @@ def command(
         *_smbios(machine),
         *_boot(guest, pflash),
         *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
-        *("-qmp", f"unix:{_quoted(control)},server=on,wait=off"),
+        *("-chardev", f"socket,id=control,fd={control}", "-mon", "chardev=control,mode=control"),
         *_disk(guest),
         *_medium(medium),
         *_network(machine, net, packets),

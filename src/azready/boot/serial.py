@@ -14,7 +14,7 @@ _MARKS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("init", re.compile(r"systemd\[1\]: systemd .*running in system mode|as init process|INIT: version|OpenRC \d")),
     ("basic.target", re.compile(r"Reached target .*\b[Bb]asic( System|\.target)")),
     ("sshd", re.compile(r"Started .*(OpenBSD Secure Shell|OpenSSH|ssh[d]?\.service)|Server listening on")),
-    ("multi-user", re.compile(r"Reached target .*([Mm]ulti-[Uu]ser|[Gg]raphical)|\blogin: ?$")),
+    ("multi-user", re.compile(r"Reached target .*([Mm]ulti-[Uu]ser|[Gg]raphical)|\blogin:( |$)")),
 )
 
 OVER: tuple[tuple[str, re.Pattern[str]], ...] = (

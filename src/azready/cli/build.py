@@ -1,0 +1,92 @@
+"""`azready build INPUT -o OUT.vhd`: from a disk to the VHD for Azure, proven on the way."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from azready.console import Console
+from azready.errors import UsageFailure
+
+Source = Annotated[Path, typer.Argument(metavar="INPUT", help="A disk file: raw, qcow2, VHD, VHDX; it is only read.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="OUT.vhd", help="The fixed VHD to make.")]
+User = Annotated[list[str] | None, typer.Option("--user", "-u", help="Remove this user of the image; repeatable.")]
+Setting = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting of the guest program; repeatable.")
+]
+Mend = Annotated[bool, typer.Option("--mend", help="Also mend settings that `azready check` finds.")]
+Waivers = Annotated[Path | None, typer.Option("--waivers", help="A TOML file of accepted findings, with reasons.")]
+MachineFile = Annotated[Path | None, typer.Option("--machine", help="A TOML file of the VM to boot it as.")]
+Boots = Annotated[int, typer.Option(min=1, max=9, help="Boots of the test; 2 shows that the second is silent.")]
+Deadline = Annotated[float, typer.Option(metavar="SECONDS", help="How long the test waits for the report.")]
+Skip = Annotated[list[str] | None, typer.Option("--skip", help="Leave prepare, generalize or boot out; repeatable.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Replace OUT.vhd if it exists.")]
+KeepWork = Annotated[bool, typer.Option("--keep-work", help="Keep the work folder OUT.vhd.build.")]
+Output = Annotated[Literal["text", "json"], typer.Option("--output", help="json: print the manifest.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("build")(build)
+
+
+def build(
+    source: Source,
+    out: Out,
+    user: User = None,
+    setting: Setting = None,
+    mend: Mend = False,
+    waivers: Waivers = None,
+    machine: MachineFile = None,
+    boots: Boots = 1,
+    deadline: Deadline = 600.0,
+    skip: Skip = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    keep_work: KeepWork = False,
+    output: Output = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Prepare, generalize, check, boot and convert a copy of INPUT; beside OUT.vhd a manifest and an SBOM.
+
+    Run again after an interruption or a failure, it goes on after the last step that ended.
+    Exit code: 0 made, 1 check or boot said no, 2 wrong usage, 3 could not be done here.
+    """
+    from azready.cli.check import read_waivers
+    from azready.fabric.machine import Machine, load
+    from azready.image import generalize, prepare
+    from azready.image.installing import parse_settings
+    from azready.image.targets.opening import enter_namespace_for
+    from azready.pipelines import build as building
+
+    if deadline <= 0:
+        raise UsageFailure(f"--deadline is {deadline:g}", "give a number of seconds above 0")
+    if unknown := set(skip or ()) - {"prepare", "generalize", "boot"}:
+        raise UsageFailure(f"--skip cannot be {', '.join(sorted(unknown))}", "use prepare, generalize or boot")
+    options = building.Options(
+        preparing=prepare.Options(settings=parse_settings(setting or [])),
+        sealing=generalize.Options(tuple(user or ()), mend),
+        waivers=read_waivers(waivers),
+        machine=Machine() if machine is None else load(machine),
+        boots=boots,
+        deadline=deadline,
+        skip=frozenset(skip or ()),
+        overwrite=yes,
+        keep_work=keep_work,
+    )
+    enter_namespace_for(str(source))
+    if dry_run:
+        print("\n".join(building.plan_lines(source, out, options)))
+        return
+    built = building.build(source, out, options, Console(quiet=quiet))
+    if output == "json":
+        print(json.dumps(built.manifest, indent=2, ensure_ascii=False))
+        return
+    image = built.manifest["image"]
+    print(f"{built.image}: {image['uploadSizeBytes']} bytes to upload, {', '.join(image['hyperVGenerations'])}")
+    print(f"  sha256 {image['sha256']}")
+    print(f"  {built.manifest_file}: what was done, and the verdicts")
+    print(f"  {built.sbom_file}: {built.manifest['steps']['check']['packages']} packages")

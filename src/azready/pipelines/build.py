@@ -1,0 +1,292 @@
+"""From a disk to the VHD for Azure: prepare, generalize, check, boot, convert. The input is never written to.
+
+Everything happens in a work folder beside the output, in steps that are remembered there: the same command run again
+goes on after the last step that ended. The output, its manifest and its SBOM appear together at the end.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from azready import __version__
+from azready.boot.session import Plan as BootPlan
+from azready.boot.timeline import as_json
+from azready.console import SILENT, Console
+from azready.errors import Exit, Failure, UsageFailure
+from azready.fabric import Machine
+from azready.image import check as checking
+from azready.image import convert, generalize, prepare, report
+from azready.image.looking import facts_of, look
+from azready.image.rules import RULES
+from azready.image.rules.model import Profile, Severity
+from azready.image.targets.opening import kind_of, open_target, require_writable, to_change
+from azready.image.waivers import Waiver
+from azready.pipelines import bootdisk, sbom
+
+STEPS = ("prepare", "generalize", "check", "boot", "convert")
+
+
+class NotReady(Failure):
+    """The image was found wanting by check or boot; nothing was made of it."""
+
+    exit_code = Exit.NEGATIVE
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose. `skip` names steps of `STEPS` that are left out."""
+
+    preparing: prepare.Options = field(default_factory=prepare.Options)
+    sealing: generalize.Options = field(default_factory=generalize.Options)
+    waivers: tuple[Waiver, ...] = ()
+    machine: Machine = field(default_factory=Machine)
+    boots: int = 1
+    deadline: float = 600.0
+    skip: frozenset[str] = frozenset()
+    overwrite: bool = False
+    keep_work: bool = False
+
+
+@dataclass(frozen=True)
+class Built:
+    """The finished image: its files, and the manifest as a table."""
+
+    image: Path
+    manifest_file: Path
+    sbom_file: Path
+    manifest: dict[str, Any]
+
+
+@dataclass
+class Work:
+    """The work folder: the disk under change, and what each finished step had to say."""
+
+    folder: Path
+    done: dict[str, Any]
+
+    @property
+    def disk(self) -> Path:
+        return self.folder / "disk.img"
+
+    def finish(self, step: str, said: dict[str, Any], seconds: float) -> None:
+        self.done[step] = {**said, "seconds": round(seconds, 2)}
+        partial = self.folder / ".state.json"
+        partial.write_text(json.dumps(self.done, indent=1))
+        partial.replace(self.folder / "state.json")
+
+
+def plan_lines(source: Path, out: Path, options: Options) -> tuple[str, ...]:
+    """What a build would do, in words. Opens the input read-only."""
+    steps = [step for step in STEPS if step not in options.skip]
+    conversion = convert.plan(source)
+    with look(str(source)) as facts:
+        preparation = prepare.plan(facts.files, options.preparing)
+        # The input has no provisioner yet, which a plan to seal it would refuse.
+        unprepared = dataclasses.replace(options.sealing, skip=options.sealing.skip | {"P01"})
+        sealing = generalize.plan(facts, unprepared)
+    lines = [f"{source} is only read; everything is done to a copy in {_folder_of(out)}"]
+    if "prepare" in steps:
+        gone = ", ".join(sorted({each.agent for each in preparation.found})) or "no agent"
+        lines.append(f"prepare: {preparation.distribution}; {gone} to remove, {len(preparation.actions)} actions")
+    if "generalize" in steps:
+        lines += [f"generalize: {step.title}" for step in sealing.steps]
+    lines += [
+        f"{step}: {'in QEMU against the local Azure' if step == 'boot' else 'every rule'}" for step in steps[2:-1]
+    ]
+    return (*lines, *(f"convert: {line}" for line in conversion.lines()), f"would write {out}; nothing was done")
+
+
+def build(source: Path, out: Path, options: Options, console: Console = SILENT) -> Built:
+    """Make `out` of `source`. Raises NotReady when check or boot say no; what was done until then is kept."""
+    if kind_of(str(source)) != "disk":
+        raise UsageFailure(f"{source} is not a disk file", "make one of it first (mkosi, debootstrap: docs/recipes.md)")
+    convert.check_target(source, out, options.overwrite)
+    with _work(source, out, options) as work:
+        actions: dict[str, Callable[[], dict[str, Any]]] = {
+            "prepare": lambda: _prepare(work, source, options),
+            "generalize": lambda: _generalize(work, options),
+            "check": lambda: _check(work, options),
+            "boot": lambda: _boot(work, options, console),
+            "convert": lambda: _convert(work),
+        }
+        if "prepare" in options.skip and not work.disk.exists():
+            with to_change(str(source), work.disk, False):
+                pass
+        for number, step in enumerate(STEPS, 1):
+            title = f"{number}/{len(STEPS)} {step}"
+            if step in work.done or step in options.skip:
+                console.say(f"· {title}: {'done before' if step in work.done else 'left out'}")
+                continue
+            began = time.monotonic()
+            with console.step(title):
+                said = actions[step]()
+            work.finish(step, said, time.monotonic() - began)
+        built = _publish(work, source, out, options, console)
+        if not options.keep_work:
+            shutil.rmtree(work.folder, ignore_errors=True)
+        return built
+
+
+def _folder_of(out: Path) -> Path:
+    return out.with_name(f"{out.name}.build")
+
+
+@contextlib.contextmanager
+def _work(source: Path, out: Path, options: Options) -> Iterator[Work]:
+    """The work folder, ours alone; what an earlier run did counts when input and choices are the same."""
+    folder = _folder_of(out)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UsageFailure(f"cannot make {folder}: {error.strerror}", "choose a folder you may write to") from error
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Failure(f"another build of {out} is running", "wait for it") from error
+        key, done = _fingerprint(source, options), {}
+        state = folder / "state.json"
+        with contextlib.suppress(OSError, ValueError):
+            done = json.loads(state.read_text())
+        if done.get("key") != key:
+            for old in folder.iterdir():
+                if old.name != "lock":
+                    old.unlink()
+            done = {"key": key}
+        yield Work(folder, done)
+
+
+def _fingerprint(source: Path, options: Options) -> str:
+    """Changes whenever the input or a choice that matters does."""
+    status = source.stat()
+    chosen = dataclasses.replace(options, overwrite=False, keep_work=False)
+    parts = (str(source.resolve()), status.st_size, status.st_mtime_ns, __version__, repr(chosen))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+# --- steps ---
+
+
+def _prepare(work: Work, source: Path, options: Options) -> dict[str, Any]:
+    work.disk.unlink(missing_ok=True)
+    with to_change(str(source), work.disk, False) as copy, open_target(copy, write=True) as target:
+        require_writable(target)
+        preparation = prepare.plan(target, options.preparing)
+        left = prepare.carry_out(target, preparation)
+    if left:
+        raise NotReady("agents are left: " + "; ".join(each.describe() for each in left))
+    return {
+        "distribution": preparation.distribution,
+        "guest": preparation.selection.guest,
+        "init": preparation.selection.init,
+        "removed": [each.describe() for each in preparation.found],
+        "actions": [action.describe() for action in preparation.actions],
+        "notes": list(preparation.notes),
+    }
+
+
+def _generalize(work: Work, options: Options) -> dict[str, Any]:
+    with open_target(str(work.disk), write=True) as target:
+        require_writable(target)
+        planned = generalize.plan(facts_of(target), options.sealing)
+        sealed = generalize.carry_out(target, lambda: facts_of(target), options.sealing)
+    return {
+        "steps": [step.title for step in planned.steps],
+        "changes": sum(outcome.changed for outcome in sealed.outcomes),
+        "left": [result.rule.id for result in sealed.left],
+    }
+
+
+def _check(work: Work, options: Options) -> dict[str, Any]:
+    choice = checking.Choice(
+        frozenset({Profile.AZURE}), frozenset(), frozenset(), options.waivers, sealing="generalize" not in options.skip
+    )
+    with look(str(work.disk)) as facts:
+        results = checking.check(facts, RULES, choice)
+        inventory = sbom.Inventory(
+            name="image",
+            distribution=facts.distro.id,
+            distribution_name=facts.distro.name,
+            release=facts.distro.version,
+            manager=facts.packages.manager,
+            packages=facts.packages.versions,
+        )
+    (work.folder / "sbom.json").write_text(sbom.cyclonedx(inventory))
+    if checking.exit_code(results, Severity.ERROR) is not Exit.OK:
+        raise NotReady(
+            report.as_text(results, "the image"), "mend it, say --mend, or waive findings with --waivers FILE"
+        )
+    return {"summary": report.summary(results), "packages": len(inventory.packages)}
+
+
+def _boot(work: Work, options: Options, console: Console) -> dict[str, Any]:
+    plan = BootPlan(deadline=options.deadline, boots=options.boots)
+    records = bootdisk.boot(work.disk, options.machine, plan, console)
+    (work.folder / "boots.json").write_text(json.dumps({"boots": [as_json(record) for record in records]}, indent=1))
+    if not all(record.passed for record in records):
+        last = records[-1]
+        checks = [f"{check.name}: {check.detail}" for check in last.checks if check.outcome == "failed"]
+        raise NotReady(
+            "\n".join((last.headline, *last.diagnosis, *checks)),
+            f"look at it: azready timeline {work.folder}/boots.json",
+        )
+    return {
+        "how": records[0].how,
+        "verdicts": [{"boot": record.title, "verdict": record.headline} for record in records],
+        "readyAfterSeconds": records[0].verdict.at,
+    }
+
+
+def _convert(work: Work) -> dict[str, Any]:
+    done = convert.convert(work.disk, work.folder / "image.vhd", verify=True, overwrite=True)
+    return {
+        "virtualSizeBytes": done.plan.virtual_size,
+        "uploadSizeBytes": done.plan.file_size,
+        "backupGptMoved": done.plan.moves_backup_gpt,
+        "hyperVGenerations": [f"V{number}" for number in done.plan.generations],
+        "verified": done.verified,
+        "warnings": list(done.plan.warnings),
+    }
+
+
+# --- the end ---
+
+
+def _publish(work: Work, source: Path, out: Path, options: Options, console: Console) -> Built:
+    """Move image, SBOM and manifest to their names; the manifest last, for it vouches for the others."""
+    image = work.folder / "image.vhd"
+    with console.step("hash the image"):
+        digest = _digest(image)
+    bill, manifest = out.with_name(f"{out.name}.cdx.json"), out.with_name(f"{out.name}.manifest.json")
+    if not (work.folder / "sbom.json").exists():
+        raise Failure("the check was left out, and with it the SBOM", "leave --skip check out")
+    table = {
+        "azready": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "input": {"path": str(source), "sizeBytes": source.stat().st_size, "sha256": _digest(source)},
+        "image": {"path": out.name, "sha256": digest, **work.done["convert"]},
+        "sbom": {"path": bill.name, "sha256": _digest(work.folder / "sbom.json"), "format": "CycloneDX 1.5"},
+        "steps": {step: work.done.get(step, "left out") for step in STEPS},
+        "ready": "check" in work.done and "boot" in work.done,
+    }
+    text = json.dumps(table, indent=2, ensure_ascii=False)
+    shutil.copyfile(work.folder / "sbom.json", bill)
+    image.replace(out)
+    manifest.write_text(text + "\n")
+    return Built(out, manifest, bill, table)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        return hashlib.file_digest(file, "sha256").hexdigest()

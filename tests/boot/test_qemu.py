@@ -1,0 +1,207 @@
+"""The QEMU command, packets and consoles as values; a mini kernel and whole disks for real."""
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from azready.boot import packets, qemu, serial
+from azready.boot.compare import compare, worse
+from azready.boot.disk_session import boot_disk
+from azready.boot.page import page
+from azready.boot.qemu import Guest, Hardware, Pflash, Taps, UserNetwork
+from azready.boot.session import Plan
+from azready.boot.timeline import ConsoleLine
+from azready.fabric import Machine
+from azready.fabric.ledger import Exchange, Finding
+from azready.fabric.machine import ASSET_TAG
+from azready.pipelines import bootdisk
+from tests.boot import machines
+from tests.boot.test_diagnose import _silent
+
+VM_ID = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+
+
+def _words(guest: Guest, machine: Machine, **choices: object) -> list[str]:
+    net = choices.pop("net", UserNetwork((), 2222))
+    paths = {"medium": Path("/m.iso"), "pflash": None, "control": 3} | choices
+    return qemu.command(guest, machine, net, **paths)  # type: ignore[arg-type]
+
+
+def test_firmware_tables_are_those_of_azure() -> None:
+    second = " ".join(_words(Guest(disk=Path("/d")), Machine(vm_id=VM_ID)))
+    assert f"asset={ASSET_TAG}" in second and f"uuid={VM_ID}" in second and "version=Hyper-V UEFI" in second
+    first = " ".join(_words(Guest(firmware="bios", disk=Path("/d")), Machine(vm_id=VM_ID, generation=1)))
+    assert "uuid=3d2c1b0a-5f4e-7160-8293-a4b5c6d7e8f9" in first, "Generation 1 swaps the first three fields"
+    assert "-machine pc " in first and "-machine q35 " in second
+
+
+def test_nothing_leads_out_and_the_medium_can_be_gone() -> None:
+    words = _words(Guest(disk=Path("/d")), Machine())
+    (net,) = [word for word in words if word.startswith("user,")]
+    assert "restart" not in net and "restrict=on" in net and "hostfwd=tcp:127.0.0.1:2222-:22" in net
+    assert any("file=/m.iso" in word for word in words)
+    empty = _words(Guest(disk=Path("/d")), Machine(), medium=None)
+    assert not any("media=cdrom" in word for word in empty) and any(word.startswith("scsi-cd") for word in empty)
+
+
+def test_paths_with_commas_stay_one_value() -> None:
+    words = _words(Guest(disk=Path("/a,b")), Machine(), pflash=Pflash(Path("/x,y"), Path("/v")))
+    assert any("file=/a,,b" in word for word in words) and any("file=/x,,y" in word for word in words)
+
+
+def test_every_nic_has_its_tap() -> None:
+    machine = Machine(secondary_nics=(("00:0d:3a:6e:00:99", "10.1.0.9"),))
+    words = _words(Guest(disk=Path("/d")), machine, net=Taps(("tap0", "tap1")))
+    nics = [word for word in words if word.startswith("virtio-net-pci")]
+    assert [f"mac={machine.mac}" in nics[0], "mac=00:0d:3a:6e:00:99" in nics[1]] == [True, True]
+
+
+def test_arm64_is_another_machine() -> None:
+    words = _words(Guest(architecture="aarch64", disk=Path("/d")), Machine())
+    assert words[0] == "qemu-system-aarch64" and "virt" in words
+
+
+def _frame(kind: int, name: bytes = b"", address: bytes = bytes(4)) -> bytes:
+    message = bytearray(240)
+    message[16:20], message[28:34], message[236:240] = address, bytes.fromhex("000d3a6e0001"), b"\x63\x82\x53\x63"
+    options = bytes([53, 1, kind]) + (bytes([12, len(name)]) + name if name else b"") + b"\xff"
+    ports = struct.pack(">HHHH", 68, 67, 8 + 240 + len(options), 0)
+    ip = bytes([0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17]) + bytes(10)
+    return bytes(12) + b"\x08\x00" + ip + ports + bytes(message) + options
+
+
+def test_dhcp_is_read_from_packets_in_any_pieces() -> None:
+    frames = [_frame(1, b"debian"), _frame(2, address=bytes([10, 1, 0, 4])), _frame(5, address=bytes([10, 1, 0, 4]))]
+    stream = bytes(24) + b"".join(struct.pack("<IIII", 0, 0, len(each), len(each)) + each for each in frames)
+    cutter = packets.Frames()
+    cut = [frame for byte in stream for frame in cutter.feed(bytes([byte]))]
+    assert cut == frames
+    seen = [entry for frame in cut for entry in packets.entries(frame, 1.0, Machine(name="web"))]
+    kinds = [(entry.method, entry.target, entry.status) for entry in seen if isinstance(entry, Exchange)]
+    mac = "00:0d:3a:6e:00:01"
+    assert kinds == [("DHCPDISCOVER", mac, None), ("DHCPOFFER", "10.1.0.4", 200), ("DHCPACK", "10.1.0.4", 200)]
+    assert [entry.code for entry in seen if isinstance(entry, Finding)] == ["dhcp-hostname"]
+
+
+@given(st.binary(max_size=400))
+def test_no_packet_upsets_the_reader(data: bytes) -> None:
+    packets.entries(bytes(12) + b"\x08\x00" + data, 0.0, Machine())
+    packets.entries(_frame(1)[:282] + data, 0.0, Machine())
+
+
+def test_a_console_tells_how_far_the_boot_came() -> None:
+    lines = (
+        ConsoleLine(1.0, "[    0.000000] Linux version 6.1.0-cloud"),
+        ConsoleLine(3.0, "[    2.1] systemd[1]: systemd 252 running in system mode"),
+        ConsoleLine(7.0, "[  OK  ] Reached target basic.target - Basic System."),
+        ConsoleLine(9.0, "debian login: [   8.1] azure-provisioning[251]: user: made"),
+    )
+    assert [stone.name for stone in serial.milestones(lines)] == ["kernel", "init", "basic.target", "multi-user"]
+    assert serial.over(lines) is None
+    assert serial.over((*lines, ConsoleLine(10.0, "Kernel panic - not syncing: VFS")))[0] == "panic"  # type: ignore[index]
+
+
+def test_a_page_holds_the_verdict_first_and_nothing_from_elsewhere() -> None:
+    record = _silent()
+    text = page((record,))
+    assert text.index("is not ready for Azure") < text.index("OSProvisioningTimedOut")
+    assert "http://" not in text.replace("http://1", "") and "<script" not in text and "src=" not in text
+    assert "&lt;b&gt;" in page((_with_console(record, "<b>"),)), "what a guest writes is text, never markup"
+
+
+def _with_console(record, text: str):  # type: ignore[no-untyped-def]
+    from dataclasses import replace
+
+    return replace(record, console=(ConsoleLine(1.0, text),))
+
+
+def test_two_boots_compare() -> None:
+    from dataclasses import replace
+
+    record = _silent()
+    slower = replace(record, findings=(Finding(1.0, "imds-header", "error", "no Metadata header"),))
+    assert not worse(compare((record,), (record,)))
+    rows = compare((record,), (slower,))
+    assert worse(rows) and any(row.what == "imds-header" for row in rows)
+    assert worse(compare((record,), ()))
+
+
+# --- for real ---
+
+TOOLS = ("root", "tool:mmdebstrap", "tool:zstd", "tool:busybox", "tool:qemu-system-x86_64", "tool:qemu-img")
+
+
+@pytest.mark.parametrize("network", ["user", "tap"])
+def test_a_real_kernel_is_provisioned(need: Callable[..., None], network: str) -> None:
+    need(*TOOLS, "tool:dnsmasq", "tool:nsenter")
+    look = "cat /sys/class/dmi/id/chassis_asset_tag; mount -t udf -o ro /dev/sr0 /cd && grep -c Section /cd/ovf-env.xml"
+    script = f"{machines.NETWORK}{machines.REPORT}mkdir /cd\n{look}\necho ready login:\nsleep 1\npoweroff -f\n"
+    guest = Guest(kernel=machines.mini(script), hardware=Hardware(memory=256, network=network))  # type: ignore[arg-type]
+    (record,) = boot_disk(guest, Machine(), Plan(boots=1, login=False, deadline=90.0), target="mini")
+    said = [line.text for line in record.console]
+    assert record.verdict.provisioned, said[-20:]
+    assert ASSET_TAG in said and any(line.isdigit() for line in said)
+    assert any(exchange.method == "DHCPACK" for exchange in record.exchanges)
+    assert ("lease: a83f8110" in said) == (network == "tap"), "option 245 comes with the whole DHCP only"
+
+
+def test_an_interrupted_boot_leaves_nothing_behind(need: Callable[..., None], tmp_path: Path) -> None:
+    need("root", "tool:qemu-system-x86_64", "tool:qemu-img", "tool:sfdisk")
+    disk, cache = tmp_path / "disk.raw", tmp_path / "cache"
+    machines.make_table(disk, 64 << 20, "label: dos\nsize=32M, bootable\n")
+    with disk.open("r+b") as file:
+        file.write(b"\xeb\xfe")  # a jump to itself
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
+    for ending in (signal.SIGTERM, signal.SIGKILL):
+        words = [sys.executable, "-m", "azready", "boot", str(disk), "--boots", "1"]
+        process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        folder = cache / "azready/machines"
+        _until(lambda folder=folder: _qemus(folder) == 1)  # type: ignore[misc]
+        process.send_signal(ending)
+        process.wait(20)
+        _until(lambda folder=folder: _qemus(folder) == 0)  # type: ignore[misc]
+        left = list(folder.iterdir())
+        assert len(left) == (ending == signal.SIGKILL), "a killed azready's folder is removed by the next"
+    again = subprocess.run([*words, "--deadline", "1"], env=environment, capture_output=True, check=False)
+    assert again.returncode == 1 and list(folder.iterdir()) == []
+
+
+def _qemus(folder: Path) -> int:
+    found = 0
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found += each.read_bytes().startswith(b"qemu-system") and str(folder).encode() in each.read_bytes()
+        except OSError:
+            continue
+    return found
+
+
+def _until(condition: Callable[[], bool], patience: float = 30.0) -> None:
+    end = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_generation_1_disk_boots_by_bios(need: Callable[..., None], tmp_path: Path) -> None:
+    need(*TOOLS, "tool:syslinux", "tool:mcopy", "tool:ssh")
+    disk = tmp_path / "disk.raw"
+    words = [sys.executable, "-m", "azready", "prepare", str(machines.debian_disk(1)), "--to", str(disk)]
+    subprocess.run(words, check=True, capture_output=True)
+    before = disk.stat().st_mtime_ns
+    (record,) = bootdisk.boot(disk, Machine(), Plan(boots=1, deadline=300.0))
+    assert record.passed, record.headline
+    assert record.how.endswith("bios") and dict(record.machine)["generation"] == "1"
+    assert {check.name for check in record.checks} >= {"ssh login", "host name", "sudo", "unit is off"}
+    assert disk.stat().st_mtime_ns == before, "the disk is never written to"
