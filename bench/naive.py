@@ -4,7 +4,6 @@ import argparse
 import http.client
 import json
 import logging
-import os
 import socket
 import subprocess
 from pathlib import Path
@@ -43,4 +42,3 @@ body = (
 ).format(goal.findtext("Incarnation"), goal.findtext(".//ContainerId"), goal.findtext(".//InstanceId"))
 wireserver.request("POST", "/machine?comp=health", body, {**headers, "Content-Type": "text/xml; charset=utf-8"})
 logging.info("reported: %s", wireserver.getresponse().status)
-os.sync()

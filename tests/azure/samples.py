@@ -37,7 +37,7 @@ class Guests:
         return "ContainerId: 1\nResponse: 200 OK\nProvisioned web in 0.41 s: reported Ready\n"
 
     def work(self) -> GuestWork:
-        return GuestWork(self.seal, self.journal)
+        return GuestWork(lambda host: None, lambda host: None, self.seal, self.journal)
 
 
 def kinds(arm: Arm) -> list[str]:

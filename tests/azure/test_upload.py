@@ -1,5 +1,6 @@
 """Uploads against a page blob with the real one's rules: what is sent, what is survived, what is never told."""
 
+import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from azready.azure.pages import Sas
-from azready.azure.ranges import PAGE_WRITE
+from azready.azure.ranges import PAGE_WRITE, Range, data_ranges, minus
 from azready.azure.upload import Journal, Upload, Uploaded, UploadFailed, journal_for
+from tests.azure import azurite, netns
 from tests.azure.blobs import Blob, FileStore, serving_blob
 
 MIB = 1024 * 1024
@@ -152,3 +154,37 @@ def test_a_sas_is_told_nowhere(blob: Blob, vhd: Path, upload: Callable[..., Uplo
         error = error.__cause__ or error.__context__
     assert "SECRET" not in "".join(told)
     assert "sig=" not in "".join(told)
+
+
+@pytest.fixture(scope="session")
+def azurite_program() -> tuple[Path, Path]:
+    """Installed before any namespace is entered."""
+    return azurite.install()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_azurite_holds_the_file_after_a_broken_and_a_second_upload(
+    azurite_program: tuple[Path, Path], vhd: Path, tmp_path: Path
+) -> None:
+    """Microsoft's own storage imitation keeps the bytes: old data, a break, an expired SAS; then the hash and the
+    list of ranges."""
+    assert netns.only_loopback()
+    with (
+        azurite.page_blob(*azurite_program, tmp_path / "azurite", SIZE) as store,
+        serving_blob(store) as blob,
+    ):
+        store.write(20 * MIB, b"old" * 512 * 1000)
+        journal = journal_for(tmp_path / "pages", "disk#1", vhd)
+        blob.dead_after, blob.expire_after = 3, 1
+        with pytest.raises(UploadFailed):
+            Upload(vhd, lambda: Sas(blob.grant()), journal, threads=2, pause=0.01).run()
+        blob.dead_after = 0
+        again = journal_for(tmp_path / "pages", "disk#1", vhd)
+        done = Upload(vhd, lambda: Sas(blob.grant()), again, threads=4, pause=0.01).run()
+        assert blob.refused == []
+        assert done.skipped > 0
+        assert hashlib.sha256(store.content()).digest() == hashlib.sha256(vhd.read_bytes()).digest()
+        held = [Range(start, end) for start, end in store.ranges()]
+        assert list(minus(data_ranges(vhd), held)) == []
+        assert sum(map(len, held)) == 9 * MIB + 512 + 512 * 3000, "data, and the zeros over old data; nothing else"

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from azready.errors import Failure
 from azready.fabric import Exchange, Fabric, Fault, Machine
 from tests.fabric.client import ask
 
@@ -215,3 +216,11 @@ def test_stopping_ends_silent_connections_too() -> None:
         assert time.monotonic() - began < 5
         assert sock.recv(1) == b""
     fabric.stop()
+
+
+def test_a_socket_that_cannot_serve_is_told_at_once() -> None:
+    sock = socket.create_server(("127.0.0.1", 0))
+    fabric = Fabric(sockets={"imds": sock})
+    sock.detach()
+    with pytest.raises((Failure, OSError)):
+        fabric.start()

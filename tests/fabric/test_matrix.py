@@ -8,6 +8,7 @@ import pytest
 from azready.errors import UsageFailure
 from azready.fabric import matrix, scenario
 from azready.fabric.scenario import Scenario
+from azready.fabric.serve import trials
 
 REPORT = """
 import sys, urllib.request as u
@@ -22,7 +23,7 @@ FAILED = '{"state":"NotReady","details":{"subStatus":"ProvisioningFailed","descr
 def cell(tmp_path: Path, command: str, plan: Scenario, deadline: float = 5.0) -> matrix.Cell:
     (tmp_path / "report.py").write_text(REPORT)
     full = command.replace("REPORT", f"{sys.executable} {tmp_path}/report.py {{wireserver}}")
-    (one,) = matrix.run([plan], [matrix.Guest("test", full)], deadline)
+    (one,) = trials.run([plan], [matrix.Guest("test", full)], deadline)
     return one
 
 
@@ -44,7 +45,7 @@ def test_how_a_guest_ended(tmp_path: Path, command: str, outcome: str, silent: b
 
 
 def test_a_guest_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matrix, "GRACE", 0.5)
+    monkeypatch.setattr(trials, "GRACE", 0.5)
     one = cell(tmp_path, "sleep 60", QUIET, deadline=0.5)
     assert (one.outcome, one.silent, one.status) == ("hung", True, None)
     assert one.seconds < 10
@@ -68,16 +69,16 @@ def test_every_scenario_is_well_formed_and_says_what_it_is(name: str) -> None:
     one = scenario.load(name)
     assert one.summary
     assert one.faults or one.machine
-    one.applied_to(matrix.MACHINE)
+    one.applied_to(trials.MACHINE)
 
 
 CHOSEN = ("goalstate-changes", "goalstate-garbled", "imds-503-page", "nothing-to-go-by", "report-answer-lost")
 
 
-@pytest.mark.parametrize("program", ["provision.py"])
+@pytest.mark.parametrize("program", matrix.OWN_GUESTS)
 def test_our_own_guests_do_well_in_a_few_scenarios(program: str) -> None:
     plans = [scenario.load(name) for name in CHOSEN]
-    for one in matrix.run(plans, [matrix.guest(program)], deadline=15, jobs=5):
+    for one in trials.run(plans, [matrix.guest(program)], deadline=15, jobs=5):
         assert one.good, f"{one.scenario.name}: {one.verdict}\n{one.output}"
         assert [f.code for f in one.verdict.findings if f.severity == "error"] in ([], ["health-incarnation"])
 
@@ -86,5 +87,5 @@ def test_our_own_guests_do_well_in_a_few_scenarios(program: str) -> None:
 def test_our_own_guests_do_well_in_every_scenario() -> None:
     plans = [one for one in map(scenario.load, scenario.names()) if not one.slow and not matrix.needs_boot(one)]
     guests = [matrix.guest(name) for name in matrix.OWN_GUESTS]
-    cells = list(matrix.run(plans, guests, deadline=25, jobs=8))
+    cells = list(trials.run(plans, guests, deadline=25, jobs=8))
     assert all(one.good for one in cells), "\n".join(matrix.table(cells))

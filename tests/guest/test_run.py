@@ -141,9 +141,9 @@ FAULTS = {
 def test_hiccups_of_the_platform_end_ready(fabric: Fabric, scratch: Make, machine: Machine, fault: Fault) -> None:
     tree = scratch(machine)
     fabric.restart(faults=[fault])
-    done = tree.run(*_at(fabric), "--deadline=30")
+    done = tree.run(*_at(fabric), "--deadline=30", "--report=xml")
     assert done.returncode == 0, done.stderr
-    assert fabric.ledger.ready
+    assert fabric.ledger.ready and fabric.ledger.ready.form == "xml"
     assert tree.text("/home/azureuser/.ssh/authorized_keys") == KEY + "\n"
 
 
@@ -441,3 +441,28 @@ def test_doas_is_used_where_there_is_no_sudo(fabric: Fabric, scratch: Make, mach
         assert tree.run(*_at(fabric), "--only=user,sudo").returncode == 0
     assert tree.text("/etc/doas.conf").startswith("permit persist :wheel\n#")
     assert tree.text("/etc/doas.conf").count("permit nopass azureuser\n") == 1
+
+
+def test_the_host_is_named_by_the_medium_without_asking_anybody(
+    fabric: Fabric, scratch: Make, machine: Machine
+) -> None:
+    tree = scratch(machine)
+    option = _medium(tree, machine)
+    done = tree.run("name", *_at(fabric), option)
+    assert (done.returncode, tree.text("/etc/hostname")) == (0, "vm1\n")
+    assert not fabric.ledger.exchanges and not tree.has(STATE + "/applied") and tree.has(WANTS)
+    assert tree.run(*_at(fabric), option).returncode == 0
+    (tree.root / "etc/hostname").write_text("renamed-by-its-owner\n")
+    assert tree.run("name", *_at(fabric), option).returncode == 0
+    assert tree.text("/etc/hostname") == "renamed-by-its-owner\n"
+
+
+def test_naming_never_fails_a_boot(fabric: Fabric, scratch: Make, machine: Machine) -> None:
+    tree = scratch(machine)
+    option = _medium(tree, machine)
+    (tree.root.parent / "medium/ovf-env.xml").write_text("<")
+    done = tree.run("name", *_at(fabric), option)
+    assert done.returncode == 0
+    _said(done.stderr, "warning: not named yet: error parsing ovf-env.xml")
+    assert tree.run("name", *_at(fabric), "--medium=none").returncode == 0
+    assert not tree.has("/etc/hostname")

@@ -59,7 +59,8 @@ def test_the_drop_in_of_the_image_is_the_one_that_the_program_writes(guest: Modu
 
 def test_the_unit_starts_the_program_as_the_lab_does() -> None:
     unit = (SYSTEMD / "azure-provisioning.service").read_text()
-    assert f'ExecStart=/usr/bin/python3 -I -S -B -c "{START}"' in unit
+    assert f'ExecStart=/usr/bin/python3 -I -S -B -c "{START}"\n' in unit
+    assert f'-c "{START}" name\n' in (SYSTEMD / "azure-provisioning-name.service").read_text()
     assert "CHECKED_HASH" in COMPILE
 
 

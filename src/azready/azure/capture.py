@@ -33,10 +33,14 @@ class Host:
 
 @dataclass(frozen=True)
 class GuestWork:
-    """What capture needs done inside guests; the command line passes it in. Both raise Failure."""
+    """What capture needs done inside guests; the command line passes it in. All raise Failure."""
 
-    seal: Callable[[Host], None]
-    """Prepare, check and generalize the running system; wait for its sshd first."""
+    prepare: Callable[[Host], None]
+    """Wait for sshd; take the agents out of the running system, put the guest program in."""
+    check: Callable[[Host], None]
+    """Look for everything that would keep an image of it from working on Azure."""
+    generalize: Callable[[Host], None]
+    """Seal it. The host's user is removed: nobody can log in afterwards."""
     journal: Callable[[Host], str]
     """What the guest program wrote in the new VM's journal."""
 
@@ -300,13 +304,19 @@ def _generation(wishes: Wishes) -> Step:
 def _seal(wishes: Wishes, guest: GuestWork) -> list[Step]:
     place = wishes.place
 
-    def seal(known: Known) -> Known:
-        guest.seal(Host(known["base_address"], known.get("base_user") or wishes.admin, wishes.key_file))
-        return known
+    def inside(work: Callable[[Host], None]) -> Callable[[Known], Known]:
+        def do(known: Known) -> Known:
+            work(Host(known["base_address"], known.get("base_user") or wishes.admin, wishes.key_file))
+            return known
 
-    note = f"azready prepare, check, generalize ssh://{wishes.admin}@{{address of {wishes.base}}}"
+        return do
+
+    target = f"ssh://{wishes.admin}@ADDRESS_OF_{wishes.base}"
+    sealing = f"azready generalize {target} --user {wishes.admin} --yes"
     return [
-        Work("seal", "prepare, check and generalize over ssh", seal, note),
+        Work("prepare", "prepare over ssh", inside(guest.prepare), f"azready prepare {target} --yes"),
+        Work("check", "check over ssh", inside(guest.check), f"azready check {target} --before-generalize"),
+        Work("seal", "generalize over ssh", inside(guest.generalize), sealing),
         Act("deallocate", "deallocate", lambda _: machines.deallocate(place, wishes.base)),
         Act("generalize", "mark as generalized", lambda _: machines.generalize(place, wishes.base)),
     ]
@@ -412,7 +422,7 @@ def _trial(wishes: Wishes, guest: GuestWork) -> list[Step]:
         text = guest.journal(Host(known["trial_address"], wishes.admin, wishes.key_file))
         return {**known, "journal": tail(text)}
 
-    note = f"ssh {wishes.admin}@{{address of {wishes.trial}}} journalctl -u azure-provisioning"
+    note = f"ssh {wishes.admin}@ADDRESS_OF_{wishes.trial} journalctl -u azure-provisioning"
     return [
         *_machine(wishes, "trial", "trial VM without agent", vm),
         Read("trial-view", "what Azure says of it", lambda _: machines.instance_view(place, wishes.trial), learn),

@@ -66,6 +66,7 @@ def capture(
     ssh_from: Annotated[
         str, typer.Option("--ssh-from", help="Who may reach the VMs by ssh: an address or CIDR; auto finds ours.")
     ] = "auto",
+    skip: Annotated[list[str], typer.Option("--skip", help="A rule of `azready check` to leave out; repeatable.")] = [],  # noqa: B006
     trial: Annotated[bool, typer.Option("--trial/--no-trial", help="Prove the image with a VM made from it.")] = True,
     keep: Annotated[bool, typer.Option("--keep", help="Remove nothing afterwards.")] = False,
     tags: Tags = [],  # noqa: B006
@@ -120,7 +121,7 @@ def capture(
     console = Console(quiet=quiet)
     if vm:
         options.confirm(f"{vm} will be prepared, sealed and generalized: it can never start again. Go on?", yes)
-    done = _run(wishes, asked, console, state, restart)
+    done = _run(wishes, asked, console, state, restart, frozenset(each.upper() for each in skip))
     _render(done, keep, output)
 
 
@@ -138,11 +139,17 @@ def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:
         key_file=wishes.key_file or "<key>",
         ssh_from="<this machine>" if wishes.ssh_from == "auto" else wishes.ssh_from,
     )
-    nothing = capturing.GuestWork(lambda host: None, lambda host: "")
-    options.print_plan(capturing.plan(planned, nothing), endpoint, output)
+
+    def nothing(host: object) -> None:
+        pass
+
+    work = capturing.GuestWork(nothing, nothing, nothing, lambda host: "")
+    options.print_plan(capturing.plan(planned, work), endpoint, output)
 
 
-def _run(wishes: "Wishes", asked: Asked, console: "Console", state: Path | None, restart: bool) -> "Captured":
+def _run(
+    wishes: "Wishes", asked: Asked, console: "Console", state: Path | None, restart: bool, skip: frozenset[str]
+) -> "Captured":
     from azready.azure import capture as capturing
     from azready.azure import keys
     from azready.azure.console_log import fetcher
@@ -176,7 +183,7 @@ def _run(wishes: "Wishes", asked: Asked, console: "Console", state: Path | None,
     )
     with options.telling_leftovers(file, console):
         runner = Runner(session.client, file, console)
-        work = guest_work(file.path.with_suffix(".hosts"), console)
+        work = guest_work(file.path.with_suffix(".hosts"), console, skip)
         done = capturing.run(ready, work, runner, session.client, fetcher(session.ca))
     if not ready.keep:
         file.forget()

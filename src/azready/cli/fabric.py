@@ -212,13 +212,14 @@ def matrix(
     """
     from azready.fabric import matrix as runs
     from azready.fabric import scenario as plans
+    from azready.fabric.serve import trials
 
     console = Console()
     guests = [runs.guest(word) for word in guest or runs.OWN_GUESTS]
     known = [plans.load(name) for name in scenario or plans.names()]
     chosen = [one for one in known if scenario or ((slow or not one.slow) and not runs.needs_boot(one))]
     cells = []
-    for cell in runs.run(chosen, guests, deadline, seed or 0, jobs):
+    for cell in trials.run(chosen, guests, deadline, seed or 0, jobs):
         cells.append(cell)
         console.say(f"{len(cells)}/{len(chosen) * len(guests)} {cell.scenario.name}, {cell.guest.name}: {cell}")
         if not cell.good:

@@ -1,7 +1,10 @@
 """What `capture` does inside guests over ssh, from the image part's verbs: waits, prepares, checks, seals, reads."""
 
+import os
 import shlex
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +15,10 @@ from azready.proc import Completed, find_tool, run
 
 if TYPE_CHECKING:
     from azready.azure.capture import GuestWork, Host
+    from azready.image.targets import Target
 
-PATIENCE = 180.0
-"""Seconds that a new VM's sshd may take to answer."""
+PATIENCE = float(os.environ.get("AZREADY_SSH_PATIENCE", "180"))
+"""Seconds that a new VM's sshd may take to answer; AZREADY_SSH_PATIENCE says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,8 @@ class Ssh:
             time.sleep(3)
 
 
-def guest_work(known_hosts: Path, console: Console) -> "GuestWork":
-    """The functions that capture needs."""
+def guest_work(known_hosts: Path, console: Console, skip: frozenset[str] = frozenset()) -> "GuestWork":
+    """The functions that capture needs; `skip` are rules of `check` to leave out."""
     from azready.azure.capture import GuestWork
 
     ssh = Ssh(known_hosts, console)
@@ -64,9 +68,71 @@ def guest_work(known_hosts: Path, console: Console) -> "GuestWork":
         ssh.wait(host)
         return ssh.run(host, "sudo journalctl -b -o cat -u azure-provisioning --no-pager || true").stdout
 
-    return GuestWork(lambda host: _seal(ssh, host), journal)
+    return GuestWork(
+        lambda host: _prepare(ssh, host),
+        lambda host: _check(ssh, host, skip),
+        lambda host: _generalize(ssh, host),
+        journal,
+    )
 
 
-def _seal(ssh: Ssh, host: "Host") -> None:
+@contextmanager
+def _target(ssh: Ssh, host: "Host") -> Iterator["Target"]:
+    from azready.image.targets.shell import Address, Shell
+    from azready.image.targets.ssh import Ssh as SshTarget
+
+    address = Address(host.address, host.user, options=tuple(ssh.options(host)))
+    machine = SshTarget(Shell(address, want_root=True), str(address))
+    try:
+        yield machine
+    finally:
+        machine.close()
+
+
+def _prepare(ssh: Ssh, host: "Host") -> None:
+    from azready.image import prepare as preparing
+    from azready.image.targets.opening import require_writable
+
     ssh.wait(host)
-    raise Failure("preparing over ssh is not there yet")
+    with _target(ssh, host) as target:
+        require_writable(target)
+        planned = preparing.plan(target, preparing.Options(), target.live)
+        left = preparing.carry_out(target, planned)
+        for note in planned.notes:
+            ssh.console.say(f"  note: {note}")
+    if left:
+        raise Failure(
+            f"{len(left)} remains of agents are still there: " + ", ".join(sorted({each.path for each in left})),
+            f"azready prepare ssh://{host.user}@{host.address} tells more",
+        )
+
+
+def _check(ssh: Ssh, host: "Host", skip: frozenset[str]) -> None:
+    from azready.errors import Exit
+    from azready.image import check as asking
+    from azready.image import report
+    from azready.image.looking import facts_of
+    from azready.image.rules import RULES
+    from azready.image.rules.model import Severity
+
+    ssh.wait(host)
+    with _target(ssh, host) as target:
+        results = asking.check(facts_of(target), RULES, asking.Choice(skip=skip, sealing=False))
+    if asking.exit_code(results, Severity.ERROR) != Exit.OK:
+        raise Failure(
+            report.as_text(results, f"{host.user}@{host.address}"),
+            "mend it on the VM, or accept it with --skip ID; then run the same command again: it goes on here",
+        )
+
+
+def _generalize(ssh: Ssh, host: "Host") -> None:
+    from azready.image import generalize as sealing
+    from azready.image.looking import facts_of
+    from azready.image.rules.model import Severity
+
+    ssh.wait(host)
+    with _target(ssh, host) as target:
+        sealed = sealing.carry_out(target, lambda: facts_of(target), sealing.Options(users=(host.user,)))
+    grave = [result.rule.id for result in sealed.left if result.worst is None or result.worst >= Severity.ERROR]
+    if grave:
+        raise Failure(f"not sealed: {', '.join(grave)} are still found", "azready check --explain ID tells more")

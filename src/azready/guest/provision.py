@@ -69,6 +69,7 @@ SETTING = {
 USAGE = """\
 usage: provision.py [run] [OPTION...]                   apply what the VM's owner asked for, then report
        provision.py report [--failed TEXT] [OPTION...]  only report: Ready, or that provisioning failed and why
+       provision.py name [OPTION...]                    only name the host by the medium, before there is a network
        provision.py --steps | --version | --help
 
   --root DIR            act on the tree under DIR (default /)
@@ -111,7 +112,7 @@ def parse_options(words):
     """Read the command line. Raises Usage with a line that says what is allowed."""
     options = Options()
     words = list(words)
-    if words and words[0] in ("run", "report"):
+    if words and words[0] in ("run", "report", "name"):
         options.verb = words.pop(0)
     while words:
         name, equals, value = words.pop(0).partition("=")
@@ -2665,6 +2666,25 @@ def report(tree, options, settings, vm_id, began):
     return finish(tree, settings, reporter, vm_id, name, began, options.dry_run and "--dry-run")
 
 
+def name(tree, options, settings, vm_id, began):
+    """The verb name: asks nobody, so that the first DHCP request can carry the right name. Returns the exit code."""
+    if has_stamp(tree, "applied", vm_id) or "hostname" in options.skip + step_list(settings["SKIP"])[0]:
+        say("The host name is as it should be: nothing to do")
+        return 0
+    try:
+        medium = read_medium(tree, options, set())
+        wishes = Wishes()
+        wishes.hostname = _decide_hostname({}, medium or Medium(), [])
+        take_step("hostname", step_hostname, tree, wishes, settings)
+        tree.sync()
+    except (Failed, OSError) as error:
+        warn("not named yet: %s" % (_told(error) if isinstance(error, OSError) else error))
+    return 0
+
+
+VERBS = {"run": run, "report": report, "name": name}
+
+
 def not_azure(tree, options):
     """Why this is not an Azure VM; "" when it is one."""
     if options.platform == "azure":
@@ -2707,7 +2727,7 @@ def act(options, began):
         warn(warning)
     if not tree.dry_run:
         lock(tree)
-    return (report if options.verb == "report" else run)(tree, options, settings, vm_id, began)
+    return VERBS[options.verb](tree, options, settings, vm_id, began)
 
 
 def main(words):

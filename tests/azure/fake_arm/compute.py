@@ -294,6 +294,8 @@ def act(arm: Arm, ask: Ask) -> Reply:
 
     def finish() -> None:
         vm["_power"] = powers[action]
+        if vm["_power"] != "running":
+            arm.guests[vm["id"].lower()].stop()
 
     return Reply(202, None, arm.begin(ask, OPERATIONS.format(vm["location"]), finish, location=True))
 

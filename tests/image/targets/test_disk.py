@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from azready.errors import Failure
 from azready.image.targets.disk import open_disk
 from azready.image.targets.volumes import find_volumes, from_fstab
 from azready.proc import run
+from tests.image.conftest import Azready
 from tests.image.targets import disks
 from tests.image.targets.disks import MIB, ROOT_AT
 
@@ -239,11 +241,51 @@ def test_an_ordinary_user_prepares_a_tree(users_folder: Path, as_user: AsUser) -
     assert "needs root" in refused.stderr
 
 
-def test_a_disk_is_changed_only_as_asked(
-    ext4: Path, azready: Callable[..., "subprocess.CompletedProcess[str]"]
-) -> None:
+def test_a_disk_is_changed_only_as_asked(ext4: Path, azready: Azready) -> None:
     before = digest(ext4)
     assert azready("prepare", ext4).returncode == 2
     assert azready("prepare", ext4, "--in-place", "--to", ext4.with_name("x")).returncode == 2
     assert azready("prepare", ext4, "--to", ext4).returncode == 2
     assert digest(ext4) == before
+
+
+@pytest.mark.parametrize("kind", ["raw", "qcow2"])
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_killed_run_leaves_nothing_and_the_next_completes(
+    ext4: Path, tmp_path: Path, azready: Azready, kind: str, in_place: bool, need: Callable[..., None]
+) -> None:
+    need("root", "tool:qemu-img", "tool:qemu-storage-daemon", "file:/dev/fuse", "file:/dev/loop-control")
+    disk, out = tmp_path / "in.img", tmp_path / "out.img"
+    run(["qemu-img", "convert", "-O", kind, ext4, disk])
+    before = digest(disk)
+    words = ["prepare", str(disk), *(["--in-place"] if in_place else ["--to", str(out)])]
+    process = subprocess.Popen([sys.executable, "-m", "azready", *words], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "provision.py" in line:
+            break
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while str(tmp_path) in run(["losetup", "--list", "--output", "BACK-FILE"]).stdout + _commands():
+        assert time.monotonic() < deadline, f"left: {_commands()}"
+        time.sleep(0.05)
+    assert not out.exists()
+    assert in_place or digest(disk) == before
+    done = azready(*words)
+    assert done.returncode == 0, done.stderr
+    with open_disk(disk if in_place else out, write=False) as tree:
+        assert not tree.exists("etc/waagent.conf")
+        assert tree.exists("usr/lib/azure-provisioning/provision.py")
+    assert not [path.name for path in tmp_path.iterdir() if path.name.endswith(".azready")]
+
+
+def _commands() -> str:
+    """The command lines of the programs that show disks."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue  # it ended meanwhile
+    return "\n".join(line for line in lines if "qemu-storage-daemon" in line or "fuse2fs" in line)

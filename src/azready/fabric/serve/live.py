@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from types import TracebackType
@@ -79,13 +80,15 @@ class Fabric:
         """Listen and serve. Raises Failure when a socket cannot be had."""
         sockets = self._sockets if self._sockets is not None else loopback_sockets()
         self._addresses = {service: sock.getsockname()[:2] for service, sock in sockets.items()}
-        started = threading.Event()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._main(sockets, started)), name="azready-fabric", daemon=True
-        )
+        started: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(sockets, started), name="azready-fabric", daemon=True)
         self._thread.start()
-        if not started.wait(START_SECONDS):
-            raise Failure("the fabric did not start", "this is a fault of azready: please report it")
+        try:
+            started.result(START_SECONDS)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise Failure(
+                f"the fabric cannot serve on its sockets: {error}", "give sockets that are listening"
+            ) from error
         return self
 
     def stop(self) -> None:
@@ -175,14 +178,22 @@ class Fabric:
 
     # --- serving ---
 
-    async def _main(self, sockets: Mapping[Service, socket.socket], started: threading.Event) -> None:
+    def _run(self, sockets: Mapping[Service, socket.socket], started: Future[None]) -> None:
+        try:
+            asyncio.run(self._main(sockets, started))
+        except (OSError, ValueError) as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    async def _main(self, sockets: Mapping[Service, socket.socket], started: Future[None]) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         tasks: set[asyncio.Task[None]] = set()
         servers = []
         for service, sock in sockets.items():
             sock.setblocking(False)
             servers.append(await asyncio.start_server(self._connected(service, tasks), sock=sock, backlog=4096))
-        started.set()
+        started.set_result(None)
         await self._stopping.wait()
         for server in servers:
             server.close()

@@ -140,7 +140,7 @@ class _Mounter:
     def _by_fuse2fs(self, volume: Volume, place: Path) -> None:
         _require_fuse()
         options = f"offset={volume.start}" + ("" if self._write else ",ro,norecovery")
-        process = spawn([find_tool("fuse2fs", "fuse2fs"), "-f", "-o", options, self._raw, place])
+        process = spawn([*_guard(), find_tool("fuse2fs", "fuse2fs"), "-f", "-o", options, self._raw, place])
         self._stack.callback(stop, process, _PATIENCE)
         _wait_until(lambda: os.path.ismount(place), process, "fuse2fs")
         self._stack.callback(_end_fuse, place, process)
@@ -162,13 +162,21 @@ def _exported(disk: diskfile.DiskFile, scratch: Path, write: bool) -> Iterator[P
     file = f"driver=file,node-name=file,filename={_quoted(disk.path.resolve())},read-only={_on_off(not write)}"
     image = f"driver={QEMU_NAMES[disk.format]},node-name=disk,file=file,read-only={_on_off(not write)}"
     export = f"type=fuse,id=disk,node-name=disk,mountpoint={_quoted(shown)},writable={_on_off(write)}"
-    guard = [find_tool("setpriv", "util-linux"), "--pdeathsig", "TERM", "--"]
-    process = spawn([*guard, tool, "--blockdev", file, "--blockdev", image, "--export", export])
+    process = spawn([*_guard(), tool, "--blockdev", file, "--blockdev", image, "--export", export])
     try:
         _wait_until(lambda: shown.stat().st_size == disk.size, process, "qemu-storage-daemon")
         yield shown
     finally:
         stop(process, _PATIENCE)
+
+
+def _guard() -> list[str]:
+    """For the programs that show file systems: they end in order when this process dies, and not by ^C before it.
+
+    Nothing may end them with KILL: the last process of a mount namespace unmounts what is in it, and would wait for
+    itself to answer.
+    """
+    return [find_tool("setsid", "util-linux"), find_tool("setpriv", "util-linux"), "--pdeathsig", "TERM", "--"]
 
 
 def _quoted(path: Path) -> str:

@@ -126,7 +126,7 @@ def enter_namespace_for(spec: str) -> None:
     user = os.geteuid() != 0
     if not disk and (not user or not _owned(Path(spec).stat().st_uid)):
         return
-    spaces = ["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
+    spaces = ["--mount"]
     if user:
         spaces += ["--user", "--map-root-user", *(["--map-auto"] if which("newuidmap") else [])]
     unshare = find_tool("unshare", "util-linux")

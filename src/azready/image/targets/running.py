@@ -50,9 +50,9 @@ def run_here(argv: Sequence[str], *, stdin: bytes, env: dict[str, str] | None, c
 
 def run_in(root: Path, argv: Sequence[str], *, stdin: bytes, env: dict[str, str] | None, check: bool) -> Completed:
     """Run `argv` inside the tree `root`; the caller is root, or root of its own user namespace."""
-    unshare = find_tool("unshare", "util-linux")
+    guard = [find_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "--", find_tool("unshare", "util-linux")]
     spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child=KILL"]
-    enter = [unshare, *spaces, "--", "/bin/sh", "-c", _ENTER, "sh", os.path.abspath(root)]
+    enter = [*guard, *spaces, "--", "/bin/sh", "-c", _ENTER, "sh", os.path.abspath(root)]
     done = run([*enter, *argv], stdin=stdin, env=environment(env), check=False)
     shown = Completed(tuple(argv), done.status, done.stdout, done.stderr)
     if done.status == _UNUSABLE_ROOT:

@@ -36,11 +36,14 @@ class Address:
     host: str
     user: str = ""
     port: str = ""
+    options: tuple[str, ...] = ()
+    """Further options of ssh, for callers that have a key or a list of known hosts of their own."""
 
     @property
     def words(self) -> list[str]:
         """As arguments of ssh."""
-        return [*(["-p", self.port] if self.port else []), *(["-l", self.user] if self.user else []), "--", self.host]
+        port, user = ["-p", self.port] if self.port else [], ["-l", self.user] if self.user else []
+        return [*self.options, *port, *user, "--", self.host]
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}" if self.user else self.host

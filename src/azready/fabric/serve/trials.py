@@ -1,0 +1,195 @@
+"""Running guests in scenarios: each provisions a scratch tree beside a fabric of its own, kept from this machine."""
+
+import base64
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from azready.fabric.faults import Fault
+from azready.fabric.machine import Machine
+from azready.fabric.matrix import Cell, Guest, Outcome
+from azready.fabric.protocol import media
+from azready.fabric.scenario import Scenario
+from azready.fabric.serve.live import Fabric
+from azready.fabric.verdict import Verdict, judge
+from azready.proc import find_tool, spawn, stop
+from azready.proc import run as run_tool
+
+GRACE = 10.0
+"""Seconds that a guest may take beyond its deadline before it is stopped, and counts as hung."""
+
+_ED25519 = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(32)
+MACHINE = Machine(
+    name="matrix-vm",
+    admin_password="Azready-matrix-1",
+    public_keys=(f"ssh-ed25519 {base64.b64encode(_ED25519).decode()} matrix",),
+    custom_data="#!/bin/sh\n",
+)
+"""What every guest is asked to make of its tree, unless the scenario changes it."""
+
+
+IMAGE_NAME = "image"
+UNIT_LINK = "etc/systemd/system/multi-user.target.wants/azure-provisioning.service"
+"""By which the guest's unit is enabled; a guest removes it when its report was accepted, and not before."""
+
+
+@dataclass(frozen=True)
+class _Enclosure:
+    """How guests are kept from this machine."""
+
+    words: tuple[str, ...]
+    """That give a command processes, host name and mounts of its own, all of which end with it."""
+    one_user: bool
+    """Whether there is but one user inside, so that no file can be given to another."""
+
+
+def run(
+    scenarios: Sequence[Scenario], guests: Sequence[Guest], deadline: float, seed: int = 0, jobs: int = 4
+) -> Iterator[Cell]:
+    """Run every guest in every scenario, at most `jobs` at once; cells come in order, as they end.
+
+    `deadline` is in seconds, and given to each guest; a slow scenario gets five times as long.
+    """
+    enclosure = _enclosure()
+    with tempfile.TemporaryDirectory(prefix="azready-matrix-") as folder:
+        programs = _programs(Path(folder))
+        work = [(scenario, one) for scenario in scenarios for one in guests]
+
+        def cell(number: int) -> Cell:
+            scenario, one = work[number]
+            patience = deadline * (5 if scenario.slow else 1)
+            return _run_one(scenario, one, patience, seed, Path(folder) / str(number), programs, enclosure)
+
+        with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+            yield from pool.map(cell, range(len(work)))
+
+
+def _programs(folder: Path) -> dict[str, str]:
+    """The guest programs as files, since they are run, not imported."""
+    places = {"python": sys.executable}
+    for name in ("provision.py", "provision.sh"):
+        path = folder / name
+        path.write_bytes((resources.files("azready.guest") / name).read_bytes())
+        places[name.replace(".", "_")] = str(path)
+    return places
+
+
+def _run_one(
+    scenario: Scenario,
+    one: Guest,
+    deadline: float,
+    seed: int,
+    folder: Path,
+    programs: Mapping[str, str],
+    enclosure: _Enclosure,
+) -> Cell:
+    machine = scenario.applied_to(MACHINE)
+    medium = _medium(machine, scenario.faults, folder / "medium")
+    root = scratch_tree(folder / "root", machine.admin_username if enclosure.one_user else "")
+    with Fabric(machine, faults=scenario.faults, seed=seed) as fabric:
+        places = {
+            **programs,
+            "root": str(root),
+            "imds": fabric.imds_url,
+            "wireserver": fabric.wireserver_url,
+            "medium": medium,
+            "deadline": f"{deadline:g}",
+        }
+        began = time.monotonic()
+        status, output = _guest([*enclosure.words, *one.words(places)], deadline + GRACE)
+        seconds = time.monotonic() - began
+        verdict = judge(fabric.ledger, round(seconds, 1))
+    outcome: Outcome = "ready" if verdict.provisioned else "failed" if verdict.at is not None else "timed-out"
+    if status is None:
+        outcome = "hung"
+    return Cell(scenario, one, outcome, verdict, seconds, status, output, _notes(root, machine, verdict))
+
+
+def _notes(root: Path, machine: Machine, verdict: Verdict) -> tuple[str, ...]:
+    """What the tree shows that the platform cannot see."""
+    notes = []
+    name = (root / "etc/hostname").read_text(encoding="utf-8", errors="replace").strip()
+    if name not in (IMAGE_NAME, machine.computer_name):
+        notes.append(f"the host name became {name[:60]!r}")
+    if not verdict.provisioned and not (root / UNIT_LINK).is_symlink():
+        notes.append("disabled itself, though the platform accepted no report")
+    return tuple(notes)
+
+
+def _guest(words: Sequence[str], patience: float) -> tuple[int | None, str]:
+    """Run a guest to its end, or stop it; its exit status, and what it said."""
+    process = spawn(words, stdout=subprocess.PIPE)
+    try:
+        said, _ = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        stop(process)
+        said, _ = process.communicate()
+        return None, said.decode(errors="replace")
+    return process.returncode, said.decode(errors="replace")
+
+
+_OWN_RUN = 'mount -t tmpfs -o mode=755 tmpfs /run && exec "$@"'
+"""A /run of its own: no leases of this machine in it, and no other guest's temporary files."""
+
+
+def _enclosure() -> _Enclosure:
+    """The best that this machine allows: as root, else with all sub-ids, else with one user id. Raises Failure."""
+    unshare = find_tool("unshare", "util-linux")
+    own = ("--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "--ipc", "--", "sh", "-c", _OWN_RUN, "sh")
+    if os.geteuid() == 0:
+        return _Enclosure((unshare, *own), one_user=False)
+    many = (unshare, "--user", "--map-root-user", "--map-auto", *own)
+    if run_tool([*many, "true"], check=False).status == 0:
+        return _Enclosure(many, one_user=False)
+    one = (unshare, "--user", "--map-root-user", *own)
+    run_tool(
+        [*one, "true"], hint="run as root, or allow unprivileged user namespaces: guests must not touch this machine"
+    )
+    return _Enclosure(one, one_user=True)
+
+
+def _medium(machine: Machine, faults: Iterable[Fault], folder: Path) -> str:
+    """A folder that holds ovf-env.xml, or the word for none."""
+    if any(fault.service == "media" and fault.silent for fault in faults):
+        return "none"
+    folder.mkdir(parents=True)
+    (folder / media.FILE_NAME).write_text(media.ovf_env(machine), encoding="utf-8")
+    return str(folder)
+
+
+def scratch_tree(root: Path, lone_user: str = "") -> Path:
+    """The few files of a root tree that a first boot changes.
+
+    `lone_user` exists in it already, with user id 0: where no other id can own a file, all is his.
+    """
+    lone = f"{lone_user}:x:0:0::/home/{lone_user}:/bin/sh\n" if lone_user else ""
+    for folder in ("etc/ssh", "etc/sudoers.d", "home", "var/lib", "run", "tmp", "root", "bin", "usr/bin"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    files = {
+        "etc/passwd": f"root:x:0:0:root:/root:/bin/sh\n{lone}",
+        "etc/group": "root:x:0:\nsudo:x:27:\nadm:x:4:\n",
+        "etc/shadow": "root:*:19000:0:99999:7:::\n",
+        "etc/gshadow": "root:*::\nsudo:*::\nadm:*::\n",
+        "etc/login.defs": "UID_MIN 1000\nUID_MAX 60000\nGID_MIN 1000\nGID_MAX 60000\n",
+        "etc/hostname": f"{IMAGE_NAME}\n",
+        "etc/hosts": "127.0.0.1 localhost\n",
+        "etc/os-release": 'ID=debian\nNAME="Debian"\n',
+        "etc/ssh/sshd_config": "Include /etc/ssh/sshd_config.d/*.conf\n",
+    }
+    for name, text in files.items():
+        (root / name).write_text(text, encoding="utf-8")
+    if lone_user:
+        (root / "home" / lone_user).mkdir()
+        with (root / "etc/shadow").open("a", encoding="utf-8") as shadow:
+            shadow.write(f"{lone_user}:!:19000:0:99999:7:::\n")
+    (root / "etc/shadow").chmod(0o600)
+    (root / UNIT_LINK).parent.mkdir(parents=True)
+    (root / UNIT_LINK).symlink_to("../azure-provisioning.service")
+    return root

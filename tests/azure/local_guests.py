@@ -1,0 +1,119 @@
+"""VMs of the fake that are real guests: the control plane and the guest meet.
+
+The base VM of a capture is a Debian tree with its own sshd, in namespaces, at the VM's public address. Every VM
+without agent is a boot of the captured tree in the local Azure; it is Succeeded only when the guest's own Ready
+report arrived there, and OSProvisioningTimedOut when none came in time.
+"""
+
+import subprocess
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from azready.boot.session import Plan, boot_tree
+from azready.boot.timeline import BootRecord
+from azready.fabric.machine import Machine
+from tests.azure.fake_arm.model import Guest, Json
+
+# $1 root of the tree, $2 the address to listen on, $3 user, $4 file with the public key
+BASE = r"""
+set -eu
+root=$1
+mount --make-rprivate /
+mount -t proc proc "$root/proc"
+mount -t tmpfs -o mode=755 tmpfs "$root/run"
+mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+for node in null zero random urandom tty; do : >"$root/dev/$node"; mount --bind "/dev/$node" "$root/dev/$node"; done
+ln -s /proc/self/fd "$root/dev/fd"
+# A real VM syncs its own disk; here it would wait for every disk of the host, for minutes on a busy one.
+mount --bind "$root/usr/bin/true" "$root/usr/bin/sync"
+mkdir -p "$root/run/sshd"
+hostname base
+chroot "$root" useradd -m -s /bin/bash "$3"
+echo "$3 ALL=(ALL) NOPASSWD:ALL" >"$root/etc/sudoers.d/90-cloud"; chmod 440 "$root/etc/sudoers.d/90-cloud"
+install -d -m 700 "$root/home/$3/.ssh"
+cp "$4" "$root/home/$3/.ssh/authorized_keys"
+chroot "$root" chown -R "$3:" "/home/$3"
+chroot "$root" ssh-keygen -A >/dev/null
+exec chroot "$root" /usr/sbin/sshd -D -e -p 22 -o ListenAddress="$2"
+"""
+
+
+def machine_of(vm: Json, generation: int = 2) -> Machine:
+    """What the fabric is to tell the guest, from what was asked of the control plane."""
+    profile = vm["properties"]["osProfile"]
+    keys = tuple(key["keyData"] for key in profile["linuxConfiguration"]["ssh"]["publicKeys"])
+    return Machine(
+        name=vm["name"],
+        computer_name=profile["computerName"],
+        admin_username=profile["adminUsername"],
+        public_keys=keys,
+        vm_id=vm["properties"]["vmId"],
+        location=vm["location"],
+        generation=generation,
+    )
+
+
+@dataclass
+class LocalGuests:
+    """`boot` is the fake's; `tree` is the one disk there is: the base VM's, then the image's."""
+
+    tree: Path
+    scratch: Path
+    deadline: float = 60.0
+    records: list[BootRecord] = field(default_factory=list)
+    errors: list[BaseException] = field(default_factory=list)
+
+    def boot(self, vm: Json) -> Guest:
+        agent = vm["properties"]["osProfile"]["linuxConfiguration"]["provisionVMAgent"]
+        return self._base(vm) if agent else self._trial(vm)
+
+    def _base(self, vm: Json) -> Guest:
+        profile = vm["properties"]["osProfile"]
+        key = self.scratch / "authorized"
+        key.write_text(profile["linuxConfiguration"]["ssh"]["publicKeys"][0]["keyData"] + "\n")
+        address = "192.0.2.4"
+        subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
+        log = (self.scratch / "sshd.log").open("wb")
+        spaces = ["--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"]
+        words = [
+            "unshare",
+            *spaces,
+            "sh",
+            "-c",
+            BASE,
+            "sh",
+            str(self.tree),
+            address,
+            profile["adminUsername"],
+            str(key),
+        ]
+        env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
+
+        def stop() -> None:
+            process.kill()  # unshare ignores TERM; its child, and with it the namespace, dies with it
+            process.wait(10)
+
+        return Guest(lambda: ("ready", ""), lambda: b"", stop)
+
+    def _trial(self, vm: Json) -> Guest:
+        outcome: list[tuple[str, str]] = []
+
+        def run() -> None:
+            try:
+                plan = Plan(deadline=self.deadline, boots=1, login=True)
+                (record,) = boot_tree(self.tree, machine_of(vm), plan)
+                self.records.append(record)
+                outcome.append(("ready" if record.verdict.provisioned else record.verdict.code, ""))
+            except BaseException as error:
+                self.errors.append(error)
+                outcome.append(("InternalExecutionError", repr(error)))
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+
+        def console() -> bytes:
+            return "\n".join(entry.text for record in self.records for entry in record.journal).encode()
+
+        return Guest(lambda: outcome[0] if outcome else ("", ""), console, thread.join)
