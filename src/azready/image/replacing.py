@@ -96,6 +96,7 @@ def notes(found: Iterable[Leftover], options: Iterable[str]) -> tuple[str, ...]:
         said.append("waagent formatted and mounted the temporary disk, perhaps with swap on it: nothing does now")
         if "firewall" not in options:
             said.append("waagent let only root talk to the WireServer: with --firewall our rule does it")
+        said.append("waagent let everyone read the VM's id (DMI product_uuid): now only root may, as usual")
     if "cloud-init" in agents:
         said.append("cloud-init's user data (#cloud-config) is not understood by the guest program: see docs/guest.md")
     return tuple(said)
