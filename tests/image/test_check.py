@@ -96,7 +96,8 @@ def test_the_text_is_grouped_worst_first_and_says_how_to_mend(sample: Sample) ->
     text = report.as_text(list(_ask(sample).values()), "the tree")
     assert text.index("FATAL") < text.index("K01") < text.index("WARNING") < text.index("P14")
     assert "/etc/initramfs-tools/modules" in text and "update-initramfs -u -k all" in text
-    assert text.splitlines()[-1].startswith("the tree: 1 fatal, 1 warning, ")
+    assert text.splitlines()[-2].startswith("the tree: 1 fatal, 1 warning, ")
+    assert text.splitlines()[-1] == "`azready generalize` mends P14"
 
 
 def test_a_hostile_name_cannot_move_the_cursor(sample: Sample) -> None:

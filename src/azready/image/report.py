@@ -39,7 +39,18 @@ def as_text(results: Sequence[Result], target: str, verbose: bool = False) -> st
         lines += ["", "PASSED", *(f"  {r.rule.id}  {r.rule.title}" for r in results if isinstance(r.answer, Passed))]
         lines += ["", "SKIPPED"]
         lines += [f"  {r.rule.id}  {r.answer.reason}" for r in results if isinstance(r.answer, Skipped)]
-    return "\n".join([*lines, "", f"{target}: {summary(results)}"]).lstrip("\n")
+    return "\n".join([*lines, "", f"{target}: {summary(results)}", *_what_mends(results)]).lstrip("\n")
+
+
+def _what_mends(results: Sequence[Result]) -> Iterator[str]:
+    """Which findings one command takes away."""
+    found = [result.rule for result in results if isinstance(result.answer, Found) and not result.waiver]
+    for command, ids in (
+        ("azready generalize", [rule.id for rule in found if rule.seals]),
+        ("azready generalize --mend", [rule.id for rule in found if rule.fix and not rule.seals]),
+    ):
+        if ids:
+            yield f"`{command}` mends {', '.join(sorted(ids))}"
 
 
 def _finding_lines(result: Result, findings: Sequence[Finding]) -> Iterator[str]:

@@ -260,8 +260,7 @@ def accelerated_networking(facts: Facts) -> Iterator[Finding]:
     why="It has the MAC address of eth0. A network manager that configures it too gets the same address twice, and "
     "broken "
     "routes.",
-    mend="ship a udev rule that sets NM_UNMANAGED and ID_NET_MANAGED_BY for devices behind hv_pci (azure-vm-utils has "
-    "one)",
+    mend="azready prepare ships a udev rule for devices behind hv_pci; azure-vm-utils has one too",
     sources="RH AVU",
     severity=Severity.WARNING,
     fix=lambda facts, findings: plan_udev(facts.files, ["vf-rule"]),
