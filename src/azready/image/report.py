@@ -44,13 +44,17 @@ def as_text(results: Sequence[Result], target: str, verbose: bool = False) -> st
 
 def _what_mends(results: Sequence[Result]) -> Iterator[str]:
     """Which findings one command takes away."""
-    found = [result.rule for result in results if isinstance(result.answer, Found) and not result.waiver]
-    for command, ids in (
-        ("azready generalize", [rule.id for rule in found if rule.seals]),
-        ("azready generalize --mend", [rule.id for rule in found if rule.fix and not rule.seals]),
-    ):
-        if ids:
-            yield f"`{command}` mends {', '.join(sorted(ids))}"
+    by: dict[str, list[str]] = {}
+    for result in results:
+        if not isinstance(result.answer, Found) or result.waiver:
+            continue
+        rule = result.rule
+        if any((finding.mend or rule.mend).startswith("azready prepare") for finding in result.answer.findings):
+            by.setdefault("azready prepare", []).append(rule.id)
+        elif rule.fix:
+            by.setdefault("azready generalize" if rule.seals else "azready generalize --mend", []).append(rule.id)
+    for command, ids in sorted(by.items(), reverse=True):
+        yield f"`{command}` mends {', '.join(sorted(ids))}"
 
 
 def _finding_lines(result: Result, findings: Sequence[Finding]) -> Iterator[str]:
