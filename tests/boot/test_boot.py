@@ -197,3 +197,13 @@ def test_every_way_to_an_address_and_every_debian_ends_ready(prepared: Prepared,
     first, second = boot_tree(prepared(suite, "python3-minimal", network=network), MACHINE, Plan())
     assert first.passed, said(first)
     assert second.passed, second.checks
+
+
+def test_what_the_guest_leaves_for_hyper_v_is_read_back(prepared: Prepared) -> None:
+    init = "/bin/sh -c 'mkdir -p /var/lib/hyperv && exec /sbin/init'"
+    (record,) = boot_tree(prepared(), MACHINE, Plan(boots=1, init=init))
+    (told,) = [each for each in record.exchanges if each.service == "kvp"]
+    assert told.target == "PROVISIONING_REPORT"
+    assert told.request_body.startswith("result=success|")
+    assert f"vm_id={MACHINE.vm_id}" in told.request_body
+    assert record.findings == ()

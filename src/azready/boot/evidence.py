@@ -1,5 +1,6 @@
 """What a guest tells of itself: its journal and its units, asked with the guest's own tools and read here."""
 
+import base64
 import json
 import re
 import time
@@ -10,6 +11,7 @@ from typing import Any
 from azready.boot.container import Container, Guest
 from azready.boot.timeline import JournalLine, Milestone
 from azready.fabric.ledger import Exchange, Ledger
+from azready.fabric.protocol import kvp
 
 PROVISIONER = "azure-provisioning.service"
 
@@ -49,6 +51,12 @@ def _journal_lines(text: str, epoch: float) -> Iterator[JournalLine]:
 WAAGENT_LOG = "/var/log/waagent.log"
 _WAAGENT_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+)Z (INFO|WARNING|ERROR|VERBOSE) (.*)")
 _WAAGENT_PRIORITIES = {"ERROR": 3, "WARNING": 4, "INFO": 6, "VERBOSE": 7}
+
+
+def read_kvp(container: Container, guest: Guest) -> bytes:
+    """The pool of key-value pairs that the guest left for Hyper-V; empty where it left none."""
+    done = container.ask_guest(guest, ["base64", f"/{kvp.POOL}"])
+    return base64.b64decode(done.stdout) if done and done.status == 0 else b""
 
 
 def read_waagent_log(container: Container, guest: Guest) -> tuple[JournalLine, ...]:

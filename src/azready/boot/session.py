@@ -23,7 +23,7 @@ from azready.boot.timeline import BootRecord, Check, Expectation, JournalLine, O
 from azready.boot.watch import Watch
 from azready.console import SILENT, Console
 from azready.fabric import Fabric, Fault, Machine
-from azready.fabric.protocol import dhcp
+from azready.fabric.protocol import dhcp, kvp
 from azready.fabric.verdict import Verdict, decided, judge
 from azready.proc import find_tool, spawn, stop
 
@@ -129,6 +129,8 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
         stack.enter_context(watch)
         verdict = _wait(fabric, turn, plan, watch, alive)
         checks = _checks(container, guest, fabric, turn, plan, key, verdict)
+        pool = evidence.read_kvp(container, guest)
+        fabric.record(*kvp.entries(pool, turn.machine, round(fabric.ledger.now(), 4)))
         record = BootRecord(
             number=turn.number,
             title=turn.title,
