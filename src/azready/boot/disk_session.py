@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +195,7 @@ def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wi
     """QEMU running, its console, packets and events watched."""
     disc = None
     no_medium = any(fault.service == "media" and fault.silent for fault in turn.faults)
+    ahead = sum(fault.jump for fault in turn.faults if fault.service == "clock")
     # Azure takes the medium away once a VM is provisioned.
     if not no_medium and turn.expected == "ready":
         disc = room.folder / "medium.iso"
@@ -213,6 +214,7 @@ def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wi
         control=theirs.fileno(),
         packets=pipe if wiring.dhcp is None else None,
         accelerated=room.accelerated,
+        clock=datetime.now(UTC) + timedelta(seconds=ahead) if ahead else None,
     )
     server = None
     if wiring.dhcp is not None:

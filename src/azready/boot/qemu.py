@@ -12,6 +12,7 @@ Hyper-V).
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -148,12 +149,13 @@ def command(
     control: int,
     packets: Path | None = None,
     accelerated: bool = False,
+    clock: datetime | None = None,
 ) -> list[str]:
     """The words of QEMU. The console is its standard output; `control` is the number of a connected socket that it
     inherits, for its monitor (QMP).
 
     `medium` None leaves the CD drive empty, as Azure does once a VM is provisioned. `packets` gets the guest's
-    packets in pcap form. `pflash.variables` is written to.
+    packets in pcap form. `pflash.variables` is written to. `clock` is what the guest's clock says at first (UTC).
     """
     return [
         program(guest.architecture)[0],
@@ -170,6 +172,7 @@ def command(
         *_medium(medium),
         *_network(machine, net, packets),
         *("-device", "virtio-rng-pci"),
+        *(("-rtc", f"base={clock:%Y-%m-%dT%H:%M:%S}") if clock else ()),
     ]
 
 

@@ -83,6 +83,8 @@ def boot(
     plan = _plan(effective, wireserver, deadline, boots, recapture, heal, keep, init, ssh_check)
     console = Console()
     if target.is_dir():
+        if any(fault.service == "clock" for fault in effective.faults):
+            console.warn("a container has this machine's clock: faults of the clock need a disk, and are left out")
         records = _boot_tree(target, effective, plan, console)
     else:
         hardware = Hardware(bus=bus, memory=memory, network="tap" if dhcp_options else "user")
