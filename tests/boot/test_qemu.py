@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,12 @@ def test_nothing_leads_out_and_the_medium_can_be_gone() -> None:
     assert any("file=/m.iso" in word for word in words)
     empty = _words(Guest(disk=Path("/d")), Machine(), medium=None)
     assert not any("media=cdrom" in word for word in empty) and any(word.startswith("scsi-cd") for word in empty)
+
+
+def test_the_clock_may_be_ahead() -> None:
+    assert "-rtc" not in _words(Guest(disk=Path("/d")), Machine())
+    words = _words(Guest(disk=Path("/d")), Machine(), clock=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    assert words[words.index("-rtc") + 1] == "base=2026-01-02T03:04:05"
 
 
 def test_paths_with_commas_stay_one_value() -> None:

@@ -48,7 +48,7 @@ class Fault:
     location: str = ""
     """Redirect: the Location header."""
     delay: float = 0.0
-    """Seconds before the first byte. For dhcp and media: seconds until it is there."""
+    """Seconds before the first byte. For dhcp: seconds before the offer."""
     drip: float = 0.0
     """Bytes a second."""
     cut: int = -1

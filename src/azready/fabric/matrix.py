@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from azready.errors import UsageFailure
-from azready.fabric.faults import Fault
 from azready.fabric.scenario import Expected, Scenario
 from azready.fabric.verdict import Verdict
 
@@ -100,9 +99,5 @@ def table(cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def needs_boot(scenario: Scenario) -> bool:
-    """Whether a scenario shows only in a boot: its faults are of DHCP, of the clock, or of when the medium comes."""
-    return any(_of_boot(fault) for fault in scenario.faults)
-
-
-def _of_boot(fault: Fault) -> bool:
-    return fault.service in ("dhcp", "clock") or (fault.service == "media" and not fault.silent)
+    """Whether a scenario shows only in a boot: its faults are of DHCP or of the clock."""
+    return any(fault.service in ("dhcp", "clock") for fault in scenario.faults)
