@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from azready.fabric.machine import Machine
 from azready.fabric.protocol.media import ovf_env
 from bench.lab import GUEST, LAUNCH, PATH, Lab, debian, run
+from tests.guest.conftest import plant
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMlZb0mFpOVY5rT0gIFbKxZ8Wcx3bqLJ9D2dJ0rCkq7Q someone@laptop"
 PLAIN = Machine(name="vm1", public_keys=(KEY,))
@@ -127,8 +129,35 @@ def counts(suite: str) -> dict[str, Any]:
         }
 
 
+def late_network(folder: str) -> dict[str, Any]:
+    """The program is started before there is any network; a second later there is one. `folder` takes the tree."""
+    root, log = Path(folder) / "root", Path(folder) / "strace"
+    root.mkdir()
+    plant(root, PLAIN)
+    words = ["strace", "-qq", "-o", str(log), "-e", "trace=connect", *LAUNCH[:-2], str(GUEST / "provision.py")]
+    fakes = Path(__file__).parent / "fakes"
+    environment = {"PATH": f"{fakes}:{PATH}", "FAKE_CALLS": str(Path(folder) / "calls")}
+    program = subprocess.Popen(
+        [*words, f"--root={root}"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(1)
+    early = program.poll()
+    with Lab(PLAIN) as lab:
+        _, said = program.communicate(timeout=30)
+        ready = bool(lab.fabric.ledger.ready)
+    connects = log.read_text().splitlines()
+    failed = [line for line in connects if "ENETUNREACH" in line]
+    return {"early": early, "said": said, "ready": ready, "unreachable": len(failed), "connects": len(connects)}
+
+
+SCENES = {
+    "everything": everything,
+    "imports": imports,
+    "writes": writes,
+    "counts": counts,
+    "late_network": late_network,
+}
+
 if __name__ == "__main__":
     scene, suite = sys.argv[1:]
-    json.dump(
-        {"everything": everything, "imports": imports, "writes": writes, "counts": counts}[scene](suite), sys.stdout
-    )
+    json.dump(SCENES[scene](suite), sys.stdout)

@@ -121,6 +121,7 @@ def test_a_lost_report_is_sent_by_the_next_run_and_nothing_is_done_twice(
 
 FAULTS = {
     "IMDS is late": Fault(service="imds", path=INSTANCE, status=503, attempts="1-2"),
+    "IMDS has an error": Fault(service="imds", path=INSTANCE, status=500, attempts="1"),
     "IMDS throttles": Fault(service="imds", path=INSTANCE, status=429, attempts="1", retry_after="1"),
     "IMDS is gone for a while": Fault(service="imds", path=INSTANCE, status=410, attempts="1"),
     "IMDS resets": Fault(service="imds", path=INSTANCE, reset=True, attempts="1-2"),

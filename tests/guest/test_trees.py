@@ -63,6 +63,19 @@ def test_no_module_is_missing_on_any_path(need: Need, suite: str) -> None:
     assert seen["minimal"], "the tree must be one where http.client is missing"
 
 
+def test_it_waits_for_the_network_without_hammering(need: Need, tmp_path: Path) -> None:
+    need("tool:unshare", "tool:ip", "tool:strace")
+    words = command([sys.executable, "-m", "tests.guest.inside", "late_network", str(tmp_path)])
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["early"] is None, seen["said"]
+    assert seen["ready"], seen["said"]
+    assert "IMDS: Network is unreachable" in seen["said"]
+    assert 1 <= seen["unreachable"] <= 5, "one try at the start, one for each change of the network or second"
+    assert seen["connects"] <= 20
+
+
 def _patterns() -> list[re.Pattern[str]]:
     """The [[runtime]] rows of install.toml as expressions: {a,b}, * within a name, ** across folders."""
     rows = tomllib.loads((GUEST / "install.toml").read_text())["runtime"]
