@@ -140,11 +140,18 @@ def late_network(folder: str) -> dict[str, Any]:
     program = subprocess.Popen(
         [*words, f"--root={root}"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
+    assert program.stderr
+    said = ""
+    for line in program.stderr:
+        said += line
+        if "unreachable" in line:
+            break
     time.sleep(1)
     early = program.poll()
     with Lab(PLAIN) as lab:
-        _, said = program.communicate(timeout=30)
+        _, rest = program.communicate(timeout=30)
         ready = bool(lab.fabric.ledger.ready)
+    said += rest
     connects = log.read_text().splitlines()
     failed = [line for line in connects if "ENETUNREACH" in line]
     return {"early": early, "said": said, "ready": ready, "unreachable": len(failed), "connects": len(connects)}
