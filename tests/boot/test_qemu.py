@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from azready.boot.page import page
 from azready.boot.qemu import Guest, Hardware, Pflash, Taps, UserNetwork
 from azready.boot.session import Plan
 from azready.boot.timeline import ConsoleLine
-from azready.fabric import Machine
+from azready.fabric import Fault, Machine
 from azready.fabric.ledger import Exchange, Finding
 from azready.fabric.machine import ASSET_TAG
 from azready.pipelines import bootdisk
@@ -151,12 +151,17 @@ TOOLS = ("root", "tool:mmdebstrap", "tool:zstd", "tool:busybox", "tool:qemu-syst
 def test_a_real_kernel_is_provisioned(need: Callable[..., None], network: str) -> None:
     need(*TOOLS, "tool:dnsmasq", "tool:nsenter")
     look = "cat /sys/class/dmi/id/chassis_asset_tag; mount -t udf -o ro /dev/sr0 /cd && grep -c Section /cd/ovf-env.xml"
-    script = f"{machines.NETWORK}{machines.REPORT}mkdir /cd\n{look}\necho ready login:\nsleep 1\npoweroff -f\n"
+    script = f"{machines.NETWORK}{machines.REPORT}mkdir /cd\n{look}\ndate -u +day:%F\n"
+    script += "echo ready login:\nsleep 1\npoweroff -f\n"
     guest = Guest(kernel=machines.mini(script), hardware=Hardware(memory=256, network=network))  # type: ignore[arg-type]
-    (record,) = boot_disk(guest, Machine(), Plan(boots=1, login=False, deadline=90.0), target="mini")
+    ahead = Fault(service="clock", jump=10 * 86400.0)
+    plan = Plan(boots=1, login=False, deadline=90.0, faults=(ahead,))
+    days = {f"day:{datetime.now(UTC) + timedelta(days=10, minutes=later):%F}" for later in (0, 5)}
+    (record,) = boot_disk(guest, Machine(), plan, target="mini")
     said = [line.text for line in record.console]
     assert record.verdict.provisioned, said[-20:]
     assert ASSET_TAG in said and any(line.isdigit() for line in said)
+    assert days & set(said), "the clock is ten days ahead"
     assert any(exchange.method == "DHCPACK" for exchange in record.exchanges)
     assert ("lease: a83f8110" in said) == (network == "tap"), "option 245 comes with the whole DHCP only"
 
