@@ -1,14 +1,17 @@
 """The verbs as a user runs them: the real command, Azure's public names, in a namespace where these are the fake."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from azready.cli.azure_options import alone
 from azready.image.formats import vhd
 from tests.azure import netns, real_az
 from tests.azure.blobs import Blob, FileStore, serving_blob
@@ -45,7 +48,7 @@ def user(authority: SimpleNamespace, tmp_path: Path) -> Iterator[SimpleNamespace
         )
 
     with serving(arm, authority.cert, port=443, name="management.azure.com") as server:
-        yield SimpleNamespace(run=run, arm=arm, server=server, home=tmp_path, bin=tmp_path / "bin")
+        yield SimpleNamespace(run=run, arm=arm, server=server, home=tmp_path, bin=tmp_path / "bin", env=env)
 
 
 @pytest.fixture
@@ -193,6 +196,38 @@ def test_a_disk_that_is_no_fixed_vhd_is_refused_with_the_command_that_mends_it(
     done = user.run(*publish(raw))
     assert done.returncode == 2
     assert "it is not a fixed VHD" in done.stderr and "azready convert disk.raw OUT.vhd" in done.stderr
+
+
+def test_a_run_that_made_nothing_leaves_nothing_here_either(user: SimpleNamespace) -> None:
+    done = user.run("capture", "-n", "web", "-g", "rg", "-l", "mars", "--ssh-from", "203.0.113.7")
+    assert done.returncode == 3, done.stderr
+    assert "LocationNotAvailableForResourceGroup" in done.stderr and "left behind" not in done.stderr
+    image = IMAGE.replace("images/x", "images/absent")
+    assert user.run("verify", image, "-l", "westeurope", "--yes").returncode == 3
+    assert not [path for path in (user.home / "state").rglob("*") if path.is_file() and path.suffix != ".hosts"]
+
+
+def test_ctrl_c_lists_what_exists(user: SimpleNamespace) -> None:
+    user.arm.takes = 60
+    argv = [sys.executable, "-m", "azready", "capture", "-n", "web", "-g", "rg", "-l", "westeurope"]
+    inside = real_az.in_namespace([*argv, "--ssh-from", "203.0.113.7"], user.home / "hosts")
+    process = subprocess.Popen(inside, env=user.env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not any(
+        "networkSecurityGroups" in path for _, path in user.server.sent("PUT")
+    ):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert "the same command goes on where it stopped" in said and "az network nsg delete --ids" in said
+
+
+def test_two_at_once_do_not_work_on_the_same_run(user: SimpleNamespace, disk: Path) -> None:
+    state = user.home / "run.json"
+    with alone(state):
+        done = user.run(*publish(disk, "--state", str(state)))
+    assert (done.returncode, "another azready works on" in done.stderr) == (3, True), done.stderr
 
 
 FAKE_SSH = """#!/bin/sh

@@ -96,6 +96,7 @@ def plan(wishes: Wishes, upload: Callable[[], None]) -> list[Step]:
             send,
             "page writes to the SAS that beginGetAccess gives; azcopy copy FILE SAS --blob-type PageBlob",
             request=disks.grant_access(place, wishes.disk),
+            tells=True,
         ),
         Act("revoke", "end of the upload", lambda _: disks.revoke_access(place, wishes.disk)),
     ]

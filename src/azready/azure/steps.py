@@ -11,16 +11,21 @@ the printed plan and the carried-out one come from the same list. Resuming needs
 finds what exists, `Act` and `Work` are skipped when the state file says that they are done.
 """
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from azready.azure.client import Answer, Client
+from azready.azure.problems import AzureFailure
 from azready.azure.requests.model import RUN_TAG, Json, Request, Usual, read, removal
 from azready.azure.state import StateFile
 from azready.console import Console
 from azready.errors import Failure
+
+LONG = 20.0
+"""Seconds from which on a user wants to know beforehand how long it takes."""
 
 Known = Mapping[str, str]
 """What a run has learned: plain texts, kept in the state file. Never a secret."""
@@ -88,6 +93,8 @@ class Work:
     once: bool = True
     request: Request | None = None
     """A call that it makes, for the printed plan."""
+    tells: bool = False
+    """Whether it shows its own progress."""
 
 
 @dataclass(frozen=True)
@@ -143,18 +150,26 @@ class Runner:
                 known = self._ensure(step, known)
             case Act():
                 request = step.request(known)
-                with self.console.step(_with_time(step.title, request.usual)):
+                with self._telling(step.title, request.usual):
                     known = step.learn(self.client.send(request).body, known)
             case Work():
-                with self.console.step(step.title):
+                with contextlib.nullcontext() if step.tells else self.console.step(step.title):
                     known = step.do(known)
             case Remove():
                 request = step.request(known)
-                with self.console.step(_with_time(step.title, request.usual)):
+                with self._telling(step.title, request.usual):
                     self.client.find(request)
                 self.state.removed(request.path)
         self.state.finish_step(step.id, known)
         return known
+
+    @contextlib.contextmanager
+    def _telling(self, title: str, usual: Usual | None) -> Iterator[None]:
+        """A step of the console; one that takes long is announced with the time that it usually takes."""
+        if usual and usual.longest >= LONG:
+            self.console.say(f"… {title}: {usual}")
+        with self.console.step(title):
+            yield
 
     def _read(self, step: Read, known: Known) -> Known:
         request = step.request(known)
@@ -182,8 +197,14 @@ class Runner:
                     + " ".join(removal(request.path)),
                 )
         self.state.expect(request.path)
-        with self.console.step(_with_time(step.title, request.usual)):
-            return step.learn(self.client.send(request, self._watcher(step, known)).body, known)
+        try:
+            with self._telling(step.title, request.usual):
+                made = self.client.send(request, self._watcher(step, known))
+        except AzureFailure as failure:
+            if found is None and 400 <= failure.problem.status < 500:  # refused at once: there is nothing to remove
+                self.state.removed(request.path)
+            raise
+        return step.learn(made.body, known)
 
     def _watcher(self, step: Ensure, known: Known) -> Callable[[], str] | None:
         """A function that says how far the making of a resource is."""
@@ -215,7 +236,3 @@ class Runner:
 
 def _state(body: Json) -> str:
     return str((body.get("properties") or {}).get("provisioningState", ""))
-
-
-def _with_time(title: str, usual: Usual | None) -> str:
-    return f"{title}, {usual}" if usual and usual.longest > 10 else title

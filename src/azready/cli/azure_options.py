@@ -155,22 +155,45 @@ def open_state(
 @contextmanager
 def telling_leftovers(state: "StateFile", console: Console) -> Iterator[None]:
     """On a failure or Ctrl-C: say what exists because of this run, with the command that removes each."""
+    from azready.azure.keys import forget
     from azready.azure.state import leftovers
 
     if state.run.done:
         console.say(f"Going on with run {state.run.id}: {len(state.run.done)} steps are done ({state.path})")
     try:
-        yield
+        with alone(state.path):
+            yield
     except Failure as failure:
         left = leftovers(state.run)
         if left:
             failure.hint += f"\n  {left}"
+        else:
+            state.forget()
+            forget(state.path.with_suffix(".key"))
         raise
     except KeyboardInterrupt:
         left = leftovers(state.run)
         if left:
             console.warn(f"interrupted; the same command goes on where it stopped. {left}")
         raise
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Nobody else works on the run of this state file meanwhile. Raises Failure when somebody does."""
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = path.with_suffix(".lock")
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failure(f"another azready works on {path}", "wait for it, or give this one its own --state") from None
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def print_plan(steps: "list[Step]", endpoint: str, output: str, known: Mapping[str, str] | None = None) -> None:

@@ -1,5 +1,6 @@
 """`azready verify`: VMs from an image, without agent: Ready or not, and why."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -144,8 +145,14 @@ def _run(
     from azready.azure.steps import Runner
     from azready.cli import azure_options as options
 
-    name = wishes.image.rstrip("/").rsplit("/", 1)[-1]
-    file = options.open_state(state, "verify", wishes.place.group or "own", name, {"image": wishes.image}, False)
+    inputs = {
+        "image": wishes.image,
+        "location": wishes.place.location,
+        "instances": str(wishes.instances),
+        "size": wishes.size,
+    }
+    name = hashlib.sha256("\n".join(inputs.values()).encode()).hexdigest()[:8]
+    file = options.open_state(state, "verify", wishes.place.group or "own", name, inputs, False)
     named = _named(wishes, file.run.id, "")
     own_key = ssh_key is None
     key = file.path.with_suffix(".key") if ssh_key is None else ssh_key.expanduser()
