@@ -205,6 +205,19 @@ def _until(condition: Callable[[], bool], patience: float = 30.0) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_real_arm64_kernel_is_provisioned(need: Callable[..., None]) -> None:
+    need(*TOOLS, "tool:qemu-system-aarch64")
+    script = f"{machines.NETWORK}{machines.REPORT}uname -m\necho ready login:\nsleep 1\npoweroff -f\n"
+    kernel = machines.mini(script, "console=ttyAMA0 panic=-1", machines.arm64_tree())
+    guest = Guest(architecture="aarch64", kernel=kernel, hardware=Hardware(memory=512))
+    (record,) = boot_disk(guest, Machine(), Plan(boots=1, login=False, deadline=200.0), target="mini arm64")
+    said = [line.text for line in record.console]
+    assert record.verdict.provisioned, said[-20:]
+    assert "aarch64" in said and record.how == "qemu/tcg/kernel/aarch64"
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_generation_1_disk_boots_by_bios(need: Callable[..., None], tmp_path: Path) -> None:
     need(*TOOLS, "tool:syslinux", "tool:mcopy", "tool:ssh")
