@@ -87,5 +87,5 @@ def test_our_own_guests_do_well_in_a_few_scenarios(program: str) -> None:
 def test_our_own_guests_do_well_in_every_scenario() -> None:
     plans = [one for one in map(scenario.load, scenario.names()) if not one.slow and not matrix.needs_boot(one)]
     guests = [matrix.guest(name) for name in matrix.OWN_GUESTS]
-    cells = list(trials.run(plans, guests, deadline=25, jobs=8))
+    cells = list(trials.run(plans, guests, deadline=25, jobs=12))
     assert all(one.good for one in cells), "\n".join(matrix.table(cells))
