@@ -1,5 +1,6 @@
 """What is installed around the program: units, preset, settings, clone guard; and that install.toml tells the truth."""
 
+import os
 import shutil
 import subprocess
 import tomllib
@@ -36,7 +37,8 @@ def test_a_row_is_complete(row: dict[str, Any]) -> None:
 def test_every_link_leads_to_an_installed_file() -> None:
     targets = {row["target"] for row in INSTALL["file"]}
     for link in INSTALL["link"]:
-        assert link["to"] in targets or any(target.startswith(link["to"] + "/") for target in targets), link
+        end = os.path.normpath(Path(link["path"]).parent / link["to"])
+        assert end in targets or any(target.startswith(end + "/") for target in targets), link
 
 
 def test_the_settings_are_those_of_the_program(guest: ModuleType) -> None:
