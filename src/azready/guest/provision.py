@@ -1639,8 +1639,8 @@ def _parse_medium(document, device):
 
 
 LEASES = (
-    "/run/systemd/netif/leases", "/run/NetworkManager", "/var/lib/NetworkManager", "/var/lib/dhcp",
-    "/var/lib/dhclient", "/run", "/var/lib/dhcpcd", "/run/dhcpcd", "/run/udhcpc", "/var/lib/udhcpc",
+    "/run/systemd/netif/leases", "/run/NetworkManager/devices", "/run/NetworkManager", "/var/lib/NetworkManager",
+    "/var/lib/dhcp", "/var/lib/dhclient", "/run", "/var/lib/dhcpcd", "/run/dhcpcd", "/run/udhcpc", "/var/lib/udhcpc",
 )  # fmt: skip
 
 
@@ -1650,7 +1650,7 @@ def find_wireserver(tree, options):
         return parse_url(options.wireserver)
     for folder in LEASES:
         for name in tree.names(folder):
-            if folder == "/run/systemd/netif/leases" or "lease" in name or "udhcpc" in folder:
+            if folder.endswith(("/leases", "/devices")) or "lease" in name or "udhcpc" in folder:
                 found = lease_option_245(tree.read(folder + "/" + name, 65536) or b"")
                 if found:
                     return found, 80

@@ -1111,8 +1111,8 @@ await_medium() {
 
 # ---- the WireServer's address ----
 
-LEASES='/run/systemd/netif/leases /run/NetworkManager /var/lib/NetworkManager /var/lib/dhcp /var/lib/dhclient
-    /run /var/lib/dhcpcd /run/dhcpcd /run/udhcpc /var/lib/udhcpc'
+LEASES='/run/systemd/netif/leases /run/NetworkManager/devices /run/NetworkManager /var/lib/NetworkManager
+    /var/lib/dhcp /var/lib/dhclient /run /var/lib/dhcpcd /run/dhcpcd /run/udhcpc /var/lib/udhcpc'
 
 # Sets wireserver: the option, else option 245 of a DHCP lease, else the address that is documented.
 find_wireserver() {
@@ -1121,7 +1121,7 @@ find_wireserver() {
     for folder in $LEASES; do
         set +f
         case $folder in
-            */leases | *udhcpc) set -- "$root$folder"/* ;;
+            */leases | */devices | *udhcpc) set -- "$root$folder"/* ;;
             *) set -- "$root$folder"/*lease* ;;
         esac
         set -f
