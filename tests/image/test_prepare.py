@@ -136,9 +136,21 @@ def test_a_package_script_that_fails_is_said_and_mended(copy_tree: CopyTree, azr
     assert failed.returncode == 3
     assert "the script is broken" in failed.stderr
     assert "same command" in failed.stderr
+    assert not (root / "usr/sbin/policy-rc.d").exists()
     script.write_text(right)
     assert azready("prepare", root).returncode == 0
     assert_prepared(root)
+
+
+def test_an_image_of_another_architecture_is_said(copy_tree: CopyTree, azready: Azready) -> None:
+    root = copy_tree(*WAAGENT)
+    for program in ("usr/bin/dpkg", "usr/bin/dash"):
+        elf = bytearray((root / program).read_bytes())
+        elf[18:20] = (0x2A).to_bytes(2, "little")  # e_machine: SuperH, for which nobody has an emulator registered
+        (root / program).write_bytes(elf)
+    failed = azready("prepare", root)
+    assert failed.returncode == 3
+    assert "another architecture" in failed.stderr
 
 
 def test_nothing_of_a_package_script_leaks(copy_tree: CopyTree, azready: Azready, tmp_path: Path) -> None:

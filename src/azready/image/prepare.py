@@ -12,7 +12,7 @@ from azready.errors import Failure
 from azready.image import agents, dpkg, installing, network, removal, replacing
 from azready.image.actions import Action, Run
 from azready.image.agents import Leftover
-from azready.image.apply import AGAIN, Outcome, apply
+from azready.image.apply import AGAIN, ApplyFailed, Outcome, apply
 from azready.image.packages import read_packages
 from azready.image.targets import Files, Target
 
@@ -91,7 +91,11 @@ def carry_out(
         raise Failure(
             f"{target.describe()} has less than {_ROOM >> 20} MiB of free space", "make room in it, then run it again"
         )
-    apply(preparation.actions, target, report)
+    try:
+        apply(preparation.actions, target, report)
+    except ApplyFailed:
+        apply(removal.policy_gone(target), target, report)
+        raise
     _, installed = _packages(target)
     late = [action for each in agents.leftovers(target, installed) for action in each.remedy]
     apply(late, target, report)

@@ -92,7 +92,7 @@ def _plan_dpkg(files: Files) -> Removal:
     packages = dpkg.parse_status(files.read_text(dpkg.STATUS))
     agents = sorted(each.name for each in packages if each.present and agent_of_package(each.name))
     if not agents:
-        return Removal(actions=_policy_gone(files))
+        return Removal(actions=policy_gone(files))
     along = dpkg.goes_along(packages, agents)
     if needed := dpkg.untouchable(packages, along):
         raise Failure(
@@ -140,8 +140,8 @@ def _dpkg_purge(files: Files, packages: Sequence[dpkg.Package], names: Sequence[
     return tuple(actions)
 
 
-def _policy_gone(files: Files) -> tuple[Action, ...]:
-    """The rest of a run that was interrupted after the packages were gone."""
+def policy_gone(files: Files) -> tuple[Action, ...]:
+    """Take our policy-rc.d away, where a run that was cut off or failed left it: it keeps services from starting."""
     if files.exists(POLICY) and _POLICY_MARK in files.read_head(POLICY, 4096):
         return (Remove(POLICY, "left by an interrupted run"),)
     return ()

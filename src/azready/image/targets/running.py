@@ -59,6 +59,11 @@ def run_in(root: Path, argv: Sequence[str], *, stdin: bytes, env: dict[str, str]
         raise Failure(
             f"{root} has no proc, sys, dev, run and tmp folders of its own", "is it the root of a Linux system?"
         )
+    if "Exec format error" in done.stderr and done.status != 0:
+        raise Failure(
+            f"{argv[0]} of this image cannot run here: it is for another architecture",
+            "install qemu-user-static with binfmt-support, or do it on a machine of that architecture",
+        )
     if check and done.status != 0:
         raise CommandFailed(shown)
     return shown
