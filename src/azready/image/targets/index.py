@@ -103,7 +103,8 @@ class Index:
 # GNU find prints everything itself; busybox's has no -printf, and there stat and readlink do it.
 LISTING = r"""
 folders=$(awk '$3 ~ /^(ext[234]|xfs|btrfs|vfat|f2fs|overlay|squashfs|erofs|zfs|tmpfs|fuseblk)$/ &&
-    $2 !~ /^\/(proc|sys|dev)/ { print $2 }' /proc/self/mounts | sort -u)
+    $2 !~ /^\/(proc|sys|dev|snap|var\/lib\/(docker|containerd|containers|kubelet))\// &&
+    $2 !~ /^\/(proc|sys|dev)$/ { print $2 }' /proc/self/mounts | sort -u)
 case "
 $folders
 " in *"
