@@ -39,7 +39,7 @@ def broken(prepared: Prepared, tmp_path: Path) -> Iterator[Callable[..., Path]]:
         shutil.rmtree(tree, ignore_errors=True)
 
 
-def _boot(tree: Path, deadline: float = 4.0, faults: tuple[Fault, ...] = ()) -> BootRecord:
+def _boot(tree: Path, deadline: float = 8.0, faults: tuple[Fault, ...] = ()) -> BootRecord:
     (record,) = boot_tree(tree, Machine(), Plan(deadline=deadline, boots=1, login=False, faults=faults))
     assert not record.passed
     return record
@@ -66,6 +66,7 @@ def test_no_provisioner_is_enabled(broken: Callable[..., Path]) -> None:
     assert record.diagnosis[0].endswith("[no-provisioner]"), "the record says so itself"
 
 
+@pytest.mark.slow
 def test_nothing_asks_for_an_address(broken: Callable[..., Path]) -> None:
     tree = broken(network="none")
     for profile in (tree / "etc/systemd/network").glob("*"):
@@ -76,12 +77,14 @@ def test_nothing_asks_for_an_address(broken: Callable[..., Path]) -> None:
     assert found and found.code == "no-dhcp"
 
 
+@pytest.mark.slow
 def test_the_lease_never_comes(broken: Callable[..., Path]) -> None:
     record = _boot(broken(), faults=(Fault(service="dhcp", delay=60.0),))
     found = cause(record)
     assert found and found.code == "no-lease" and "DHCPDISCOVER" in found.evidence[0]
 
 
+@pytest.mark.slow
 def test_no_route_leads_to_the_platform(broken: Callable[..., Path]) -> None:
     tree = broken()
     _service(
@@ -93,7 +96,7 @@ def test_no_route_leads_to_the_platform(broken: Callable[..., Path]) -> None:
     )
     config = tree / "etc/azure-provisioning.conf"
     config.write_text(config.read_text() + "\nDEADLINE=4\nIMDS_WAIT=2\n")
-    found = cause(_boot(tree, deadline=9.0))
+    found = cause(_boot(tree, deadline=12.0))
     assert found and found.code == "no-route", found
     assert any("ermission denied" in line or "No route" in line for line in found.evidence)
 
@@ -109,6 +112,7 @@ def test_the_agent_crashes(broken: Callable[..., Path]) -> None:
     assert any("Error: No module named" in line for line in found.evidence), found.evidence
 
 
+@pytest.mark.slow
 def test_the_interpreter_is_missing(broken: Callable[..., Path]) -> None:
     tree = broken()
     for python in (tree / "usr/bin").glob("python3*"):
@@ -119,15 +123,17 @@ def test_the_interpreter_is_missing(broken: Callable[..., Path]) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_file_system_that_cannot_be_mounted_ends_in_emergency_mode(broken: Callable[..., Path]) -> None:
     tree = broken()
     (tree / "etc/fstab").write_text("tmpfs /data tmpfs size=a-lot 0 0\n")
     (tree / "data").mkdir()
-    found = cause(_boot(tree, deadline=8.0))
+    found = cause(_boot(tree, deadline=10.0))
     assert found and found.code == "emergency-mode"
     assert any("Dependency failed" in line or "Failed to mount" in line for line in found.evidence)
 
 
+@pytest.mark.slow
 def test_a_report_with_a_wrong_incarnation_is_refused(broken: Callable[..., Path]) -> None:
     tree = broken("python3-minimal", "curl")
     for link in (tree / WANTS).glob("azure-provisioning*"):
@@ -142,6 +148,7 @@ def test_a_report_with_a_wrong_incarnation_is_refused(broken: Callable[..., Path
     assert found and found.code == "report-refused" and found.evidence
 
 
+@pytest.mark.slow
 def test_the_agent_asks_and_never_reports(broken: Callable[..., Path]) -> None:
     tree = broken("python3-minimal", "curl")
     for link in (tree / WANTS).glob("azure-provisioning*"):
@@ -196,11 +203,13 @@ def test_no_root_device(mini: Callable[..., Kernel]) -> None:
     assert any("Unable to mount root fs" in line for line in found.evidence)
 
 
+@pytest.mark.slow
 def test_a_kernel_that_panics(mini: Callable[..., Kernel]) -> None:
     found = cause(_boot_kernel(mini("echo c >/proc/sysrq-trigger")))
     assert found and found.code == "kernel-panic", found
 
 
+@pytest.mark.slow
 def test_a_guest_without_a_serial_console(mini: Callable[..., Kernel]) -> None:
     kernel = mini(machines.NETWORK + "poweroff -f", command_line="quiet")
     found = cause(_boot_kernel(kernel))
