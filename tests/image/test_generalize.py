@@ -1,6 +1,7 @@
 """Sealing a tree: everything that was found goes, in a safe order, again and again with the same end."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,12 @@ from tests.image.sample import Sample, good_image
 
 SECRETS = ("hunter2", "AAAAC3Nza", "$6$salt", "PRIVATE KEY")
 ID = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def _as_root(need: Callable[..., None]) -> None:
+    """Files of an image belong to root: an ordinary user seals in a user namespace, which only the command enters."""
+    need("root")
 
 
 def used_machine(root: Path) -> Sample:

@@ -1,5 +1,6 @@
 """Changing the kernel's command line: in the menu and in its source, on every kind of boot loader."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ from tests.image.sample import KERNEL, UUID, Sample, good_image
 
 ENTRY = f"title x\nlinux /vmlinuz-{KERNEL}\ninitrd /initrd\noptions root=UUID={UUID} ro quiet\n"
 EXTLINUX = f"LABEL a\n  LINUX vmlinuz-virt\n  APPEND root=UUID={UUID} quiet\n"
+
+
+@pytest.fixture(autouse=True)
+def _as_root(need: Callable[..., None]) -> None:
+    need("root")  # files of an image belong to root
 
 
 def _changed(sample: Sample, *, add: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> Facts:

@@ -1,6 +1,6 @@
 """Every rule has images that break it and images that do not; every fix mends what was found."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -97,7 +97,10 @@ def _fixable() -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize(("id", "number"), list(_fixable()))
-def test_a_fix_mends_what_was_found_and_doing_it_again_changes_nothing(id: str, number: int, sample: Sample) -> None:
+def test_a_fix_mends_what_was_found_and_doing_it_again_changes_nothing(
+    id: str, number: int, sample: Sample, need: Callable[..., None]
+) -> None:
+    need("root")
     rule, case = BY_ID[id], CASES[id]
     case.base(sample)
     case.bad[number](sample)

@@ -128,7 +128,7 @@ def enter_namespace_for(spec: str) -> None:
         return
     spaces = ["--mount"]
     if user:
-        spaces += ["--user", "--map-root-user", *(["--map-auto"] if which("newuidmap") else [])]
+        spaces += ["--user", "--map-root-user", *(["--map-auto"] if which("newuidmap") and _has_sub_ids() else [])]
     unshare = find_tool("unshare", "util-linux")
     os.environ[_INSIDE] = "1"
     sys.stdout.flush()
@@ -139,16 +139,33 @@ def _owned(uid: int) -> bool:
     """Whether an owner is this user or one of this user's sub-ids (subuid(5))."""
     if uid == os.geteuid():
         return True
-    import pwd
+    return any(first <= uid < first + count for first, count in _sub_ids("/etc/subuid"))
 
-    mine = {str(os.geteuid()), pwd.getpwuid(os.geteuid()).pw_name}
+
+def _has_sub_ids() -> bool:
+    """Whether unshare can map more than this one user; without a line in both files it would refuse."""
+    return any(_sub_ids("/etc/subuid")) and any(_sub_ids("/etc/subgid"))
+
+
+def _sub_ids(path: str) -> Iterator[tuple[int, int]]:
+    """The ranges, first id and count, that subuid(5) or subgid(5) gives this user."""
+    mine = {str(os.geteuid()), _user_name()}
     try:
-        lines = Path("/etc/subuid").read_text().splitlines()
+        lines = Path(path).read_text().splitlines()
     except OSError:
-        return False
+        return
     for line in lines:
         name, _, numbers = line.partition(":")
         first, _, count = numbers.partition(":")
-        if name in mine and first.isdigit() and count.isdigit() and int(first) <= uid < int(first) + int(count):
-            return True
-    return False
+        if name in mine and first.isdigit() and count.isdigit():
+            yield int(first), int(count)
+
+
+def _user_name() -> str:
+    """This user's name; empty for a user id without an account, as in some containers."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return ""
