@@ -6,8 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from azready.pipelines import trees
+
+settings.register_profile("azready", deadline=None)  # tests never assert on speed
+settings.load_profile("azready")
 
 IN_CI = os.environ.get("CI", "").lower() == "true"
 ROOT = Path(__file__).parent.parent
