@@ -2,13 +2,14 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from azready.boot.agent_report import report_lines
-from azready.boot.cgroups import own_cgroup
+from azready.boot.cgroups import own_cgroup, sweep
 from azready.boot.container import sub_ids
 from azready.boot.evidence import milestones, parse_journal, parse_units
 from azready.boot.identity import dmi
@@ -59,6 +60,14 @@ def test_an_empty_table_has_no_way_out() -> None:
 def test_the_own_cgroup_is_found_in_every_layout(cgroup: str, mountinfo: str, folder: str | None) -> None:
     found = own_cgroup(cgroup, mountinfo)
     assert (str(found) if found else None) == (f"/sys/fs/cgroup{folder}" if folder else None)
+
+
+def test_cgroups_of_dead_runs_are_swept_and_those_of_others_kept(tmp_path: Path) -> None:
+    kept = {f"azready-{os.getpid()}-a", "azready-test-1", "init.scope"}
+    for name in {*kept, "azready-4194999-a/boot1/init.scope"}:
+        (tmp_path / name).mkdir(parents=True)
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == kept
 
 
 def test_sub_ids_are_those_of_the_user_by_name_or_number() -> None:

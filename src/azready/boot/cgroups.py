@@ -36,14 +36,27 @@ def delegated() -> bool:
     return folder is not None and os.access(folder, os.W_OK) and os.access(folder / "cgroup.procs", os.W_OK)
 
 
+PREFIX = "azready"
+"""Cgroups are named `azready-PID-…` after the azready that wants them."""
+
+
 def make_cgroup(name: str) -> Path:
     """Make a cgroup below this process's own. Raises OSError when that may not be."""
     folder = here()
     if folder is None:
         raise OSError("no cgroup file system of version 2 is mounted here")
+    sweep(folder)
     made = folder / name
     made.mkdir()
     return made
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a run left that could not clean up: a process that hung in the kernel outlived it."""
+    for left in folder.glob(f"{PREFIX}-*-*"):
+        pid = left.name.split("-")[1]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            remove_cgroup(left)
 
 
 def remove_cgroup(cgroup: Path) -> None:

@@ -118,7 +118,7 @@ class Container:
         maps = id_maps()
         prefix = delegation() if needs_cgroup else []
         spec = {
-            "name": f"azready-{os.getpid()}-{id(self):x}",
+            "name": f"{cgroups.PREFIX}-{os.getpid()}-{id(self):x}",
             "id_maps": maps,
             "needs_cgroup": needs_cgroup,
             "ip": find_tool("ip", "iproute2"),
