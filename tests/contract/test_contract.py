@@ -13,8 +13,9 @@ from azready.fabric.protocol.messages import Rules
 from tests.contract.case import READY, Case, File, Folder, Report
 from tests.contract.cases import CASES
 from tests.contract.lab import ACCOUNT_FILES, Outcome, carry_out
-from tests.contract.limits import LIMITS
+from tests.contract.limits import LIMITS, table
 from tests.contract.programs import (
+    NEEDS,
     Program,
     of_interest,
     pythons,
@@ -41,8 +42,7 @@ def judge(case: Case, outcome: Outcome, program: Program) -> None:
     assert same_report(outcome.report, case.report), f"{outcome.report}\n{log}"
     assert (set(outcome.requests) == set(case.requests)) if case.repeats else (outcome.requests == case.requests), log
     assert outcome.findings == case.findings, log
-    if not limited(case, program):
-        assert outcome.commands == case.commands, log
+    assert outcome.commands == case.commands, log
     folders = {path: node for path, node in outcome.changes.items() if isinstance(node, Folder)}
     assert all(node == Folder(0o700) for node in folders.values()), folders
     expected = {path: node for path, node in case.changes.items() if path not in ACCOUNT_FILES}
@@ -77,10 +77,6 @@ def same_report(found: Report | None, wanted: Report | None) -> bool:
     )
 
 
-def limited(case: Case, program: Program) -> bool:
-    return program.is_shell and case.name in {limit.case for limit in LIMITS if limit.other_commands}
-
-
 def verdict(case: Case) -> str:
     if case.verdict:
         return case.verdict
@@ -108,7 +104,7 @@ def test_python(case: Case, fabric: Fabric, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", CASES, ids=_names(CASES))
 def test_shell(case: Case, fabric: Fabric, tmp_path: Path, need: Callable[..., None]) -> None:
     need("tool:dash", "tool:curl")
-    if any(limit.case == case.name and not limit.other_commands for limit in LIMITS):
+    if any(limit.applies(case.name, reference_shell().name) for limit in LIMITS):
         pytest.skip("a limit of the shell: see limits.py")
     check(case, reference_shell(), fabric, tmp_path)
 
@@ -151,3 +147,10 @@ def test_both_say_the_same(option: str) -> None:
     programs = (reference_python(), reference_shell())
     said = {subprocess.run([*p.words, option], capture_output=True, text=True, check=True).stdout for p in programs}
     assert len(said) == 1
+
+
+def test_the_docs_print_what_the_shell_cannot_and_what_it_needs() -> None:
+    text = (Path(__file__).parents[2] / "docs/guest.md").read_text()
+    assert table() in text
+    assert " ".join(f"`{name}`" for name in NEEDS) in text
+    assert all(not limit.case or limit.case in _names(CASES) for limit in LIMITS)

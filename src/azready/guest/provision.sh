@@ -162,16 +162,26 @@ watched() {
 # store FILE MODE [OWNER]: standard input becomes FILE, whole or not at all. The folder is synced with the others by
 # `settle`, before anything is said to be done.
 store() {
-    folder=${1%/*} temporary=${1%/*}/.${1##*/}.azp-tmp
-    rm -f "$temporary"
-    (
-        umask 077
-        dd bs=65536 conv=fsync of="$temporary" 2>/dev/null
-    ) && { [ -z "${3-}" ] || chown "$3" "$temporary"; } && chmod "$2" "$temporary" && mv -f "$temporary" "$1" || {
+    [ ! -d "$1" ] || return 1
+    temporary=${1%/*}/.${1##*/}.azp-tmp
+    { [ ! -e "$temporary" ] && [ ! -h "$temporary" ]; } || rm -f "$temporary"
+    # the mask gives the file its mode at its birth: no chmod to start for the usual ones
+    case $2 in
+        0600) umask 066 ;;
+        0644) umask 022 ;;
+        0440) umask 0226 ;;
+        0400) umask 0266 ;;
+        *) umask 077 ;;
+    esac
+    dd bs=65536 conv=fsync of="$temporary" 2>/dev/null
+    written=$?
+    umask 022
+    [ $written = 0 ] && { [ -z "${3-}" ] || chown "$3" "$temporary"; } &&
+        { has "$2" '0600 0644 0440 0400' || chmod "$2" "$temporary"; } && mv -f "$temporary" "$1" || {
         rm -f "$temporary"
         return 1
     }
-    touched "$folder"
+    touched "${1%/*}"
 }
 
 touched() {
@@ -189,7 +199,13 @@ settle() {
 }
 
 # put PATH MODE: standard input becomes the file PATH of the tree. Sets changed to yes when it was not that already.
+# Never behind a pipe, where it would set and end nothing but a subshell: what is to be written is put into a file first.
 put() {
+    if [ -z "$dry_run" ] && [ ! -e "$root$1" ] && [ ! -h "$root$1" ]; then
+        changed=yes
+        store "$root$1" "$2" || step_failed "$1: cannot be written"
+        return
+    fi
     cat >"$work/new"
     if [ -f "$root$1" ] && [ ! -h "$root$1" ] && cmp -s "$work/new" "$root$1" && [ "$(stat -c 0%a "$root$1")" = "$2" ]; then
         return 0
@@ -206,8 +222,10 @@ put() {
 folder() {
     [ -z "$dry_run" ] || return 0
     if [ ! -d "$root$1" ]; then
-        mkdir -p "$root$1" 2>"$work/trouble" || step_failed "$(cat "$work/trouble")"
+        # shellcheck disable=SC2174 # parents are ordinary folders
+        mkdir -p -m "$2" "$root$1" 2>"$work/trouble" || step_failed "$(cat "$work/trouble")"
         touched "$root${1%/*}/"
+        return
     fi
     [ "$(stat -c 0%a "$root$1")" = "$2" ] || chmod "$2" "$root$1"
 }
@@ -271,7 +289,7 @@ choose_client() {
 http() {
     method=$1 url=$2 status='' phrase='' retry_after='' trouble=''
     shift 2
-    rm -f "$work/failed"
+    [ ! -e "$work/failed" ] || rm -f "$work/failed"
     : >"$work/head"
     : >"$work/body"
     : >"$work/trouble"
@@ -1332,7 +1350,8 @@ step_hostname() {
     fi
     changed=''
     if [ -w "$root/etc" ]; then
-        line "$host" | put /etc/hostname 0644
+        line "$host" >"$work/text"
+        put /etc/hostname 0644 <"$work/text"
         put_hosts
     else
         warn '/etc is read-only: the host name is set for this boot only'
@@ -1491,7 +1510,8 @@ step_sudo() {
         did="$user may sudo"
     elif tree_has doas; then
         if [ -d "$root/etc/doas.d" ]; then
-            line "permit nopass $user" | put /etc/doas.d/90-azure-provisioning.conf 0400
+            line "permit nopass $user" >"$work/text"
+            put /etc/doas.d/90-azure-provisioning.conf 0400 <"$work/text"
         else
             { unmarked "$root/etc/doas.conf"; marked "permit nopass $user"; } >"$work/doas"
             put /etc/doas.conf 0400 <"$work/doas"

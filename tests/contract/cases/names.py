@@ -116,6 +116,14 @@ CASES = [
         changes={**provisioned(), "etc/hosts": hosts("web1")},
     ),
     Case(
+        "a file that cannot be written fails its step",
+        tree={"etc/hostname/in-the-way": File("")},
+        exit=1,
+        changes=begun(),
+        commands=(),
+        report=failed("failure in step hostname", "step=hostname", "error=WHAT"),
+    ),
+    Case(
         "what is right already is left alone",
         tree={**named(), SUDOERS: sudoers("azureuser")},
         commands=(USERADD,),
