@@ -1,5 +1,6 @@
 """Every case of the contract, on both programs; a shorter set under every interpreter, shell and HTTP client found."""
 
+import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -119,6 +120,8 @@ def test_everywhere(case: Case, program: Program, fabric: Fabric, tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(os.environ.get("CONTRACT") != "all", reason="20 minutes: CONTRACT=all make test-all")
 @pytest.mark.parametrize("program", [*pythons(), *shells()], ids=lambda program: program.name)
 def test_the_whole_product(
     program: Program, fabric: Fabric, tmp_path_factory: pytest.TempPathFactory, need: Callable[..., None]
