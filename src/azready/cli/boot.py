@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from azready.fabric.settings import Settings
 
 Target = Annotated[Path, typer.Argument(help="A root tree (directory), or a disk file.", show_default=False)]
-Deadline = Annotated[float, typer.Option(metavar="SECONDS", help="How long the platform waits for the report.")]
+Deadline = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="How long the platform waits for the report: 120, for a disk 300."),
+]
 Boots = Annotated[int, typer.Option(min=1, max=9, help="Boots of the same VM; from the second on nothing is reported.")]
 Recapture = Annotated[bool, typer.Option("--recapture", help="Then boot the used image once more, as a new VM.")]
 Heal = Annotated[bool, typer.Option("--heal", help="The platform misbehaves in the first boot only.")]
@@ -53,7 +56,7 @@ def boot(
     seed: Seed = None,
     strict: Strict = None,
     settings: SettingsFile = None,
-    deadline: Deadline = 120.0,
+    deadline: Deadline = None,
     boots: Boots = 2,
     recapture: Recapture = False,
     heal: Heal = False,
@@ -80,6 +83,8 @@ def boot(
 
     given = Given(machine, set_ or (), fault or (), scenario, seed, strict)
     effective = resolve(given, settings)
+    if deadline is None:
+        deadline = 120.0 if target.is_dir() else 300.0  # a whole disk, emulated on a busy machine, takes its time
     plan = _plan(effective, wireserver, deadline, boots, recapture, heal, keep, init, ssh_check)
     console = Console()
     if target.is_dir():
