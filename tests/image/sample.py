@@ -58,8 +58,8 @@ GOOD: Mapping[str, str | bytes] = {
     "etc/locale.conf": "LANG=C.UTF-8\n",
     "etc/sudoers": "root ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n",
     "etc/azure-provisioning.conf": "GROW=yes\n",
-    "etc/apt/sources.list": "deb http://deb.debian.org/debian bookworm main\n"
-    "deb http://deb.debian.org/debian-security bookworm-security main\n",
+    "etc/apt/sources.list": "deb http://mirror.example/debian bookworm main\n"
+    "deb http://mirror.example/debian-security bookworm-security main\n",
     "etc/ssh/sshd_config": "Include /etc/ssh/sshd_config.d/*.conf\nKbdInteractiveAuthentication no\n",
     "etc/ssh/sshd_config.d/10-azure.conf": "ClientAliveInterval 180\n",
     "etc/chrony/chrony.conf": "refclock PHC /dev/ptp_hyperv poll 3 dpoll -2 offset 0 stratum 2\nmakestep 1.0 -1\n",

@@ -349,7 +349,7 @@ CASES: dict[str, Case] = {
                 (lambda s: s.write("boot/loader/entries/debian-6.1.conf", "linux /x\n"),)),
     "P14": Case((lambda s: s.write("etc/hostname", "builder\n"), lambda s: s.write("etc/sysconfig/network", "HOSTNAME=b\n"))),
     "P15": Case((lambda s: s.write("etc/apt/sources.list", ""),
-                 lambda s: s.write("etc/apt/sources.list", "deb http://deb.debian.org/debian bookworm main\n"))),
+                 lambda s: s.write("etc/apt/sources.list", "deb http://mirror.example/debian bookworm main\n"))),
     "P16": Case((lambda s: s.append("etc/apt/sources.list", "deb cdrom:[Debian 12]/ bookworm main\n"),
                  lambda s: s.append("etc/apt/sources.list", "deb [trusted=yes] file:/repo ./\n"),
                  lambda s: s.write("etc/apt/apt.conf.d/proxy", 'Acquire::http::Proxy "http://10.0.0.1:3142";\n'),

@@ -24,7 +24,7 @@ def _repositories(facts: Facts) -> list[str]:
     "P15",
     "package repositories are set, security updates among them",
     why="An image that cannot be updated is refused by its users first.",
-    mend="name the distribution's repositories, or its mirrors in Azure (azure.archive.ubuntu.com, deb.debian.org)",
+    mend="name the distribution's repositories, or its mirrors in Azure",
     sources="LISA UB",
     severity=Severity.INFO,
 )
