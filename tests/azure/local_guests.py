@@ -2,18 +2,24 @@
 
 The base VM of a capture is a Debian tree with its own sshd, in namespaces, at the VM's public address. Every VM
 without agent is a boot of the captured tree in the local Azure; it is Succeeded only when the guest's own Ready
-report arrived there, and OSProvisioningTimedOut when none came in time.
+report arrived there, and OSProvisioningTimedOut when none came in time. Where a disk was uploaded, the VM is a boot
+of its bytes in QEMU.
 """
 
 import subprocess
 import threading
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from azready.boot.qemu import Hardware
 from azready.boot.session import Plan, boot_tree
 from azready.boot.timeline import BootRecord
 from azready.fabric.machine import Machine
-from tests.azure.fake_arm.model import Guest, Json
+from azready.pipelines import bootdisk
+from tests.azure.blobs import Blob, FileStore, serving_blob
+from tests.azure.fake_arm.model import Arm, Guest, Json
 
 # $1 root of the tree, $2 the address to listen on, $3 user, $4 file with the public key
 BASE = r"""
@@ -98,22 +104,72 @@ class LocalGuests:
         return Guest(lambda: ("ready", ""), lambda: b"", stop)
 
     def _trial(self, vm: Json) -> Guest:
-        outcome: list[tuple[str, str]] = []
+        def run() -> BootRecord:
+            (record,) = boot_tree(self.tree, machine_of(vm), Plan(deadline=self.deadline, boots=1, login=True))
+            return record
 
-        def run() -> None:
-            try:
-                plan = Plan(deadline=self.deadline, boots=1, login=True)
-                (record,) = boot_tree(self.tree, machine_of(vm), plan)
-                self.records.append(record)
-                outcome.append(("ready" if record.verdict.provisioned else record.verdict.code, ""))
-            except BaseException as error:
-                self.errors.append(error)
-                outcome.append(("InternalExecutionError", repr(error)))
+        return booted(run, self.records, self.errors, lambda record: (entry.text for entry in record.journal))
 
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
 
-        def console() -> bytes:
-            return "\n".join(entry.text for record in self.records for entry in record.journal).encode()
+@dataclass
+class UploadedGuests:
+    """`grant` and `boot` are the fake's: every disk has a page blob, and a VM is a boot of the bytes in the blob of the
+    disk that its image was made from."""
 
-        return Guest(lambda: outcome[0] if outcome else ("", ""), console, thread.join)
+    arm: Arm
+    scratch: Path
+    stack: ExitStack
+    deadline: float = 120.0
+    blobs: dict[str, Blob] = field(default_factory=dict)
+    records: list[BootRecord] = field(default_factory=list)
+    errors: list[BaseException] = field(default_factory=list)
+
+    def grant(self, identity: str, disk: Json) -> str:
+        key = identity.lower()
+        if key not in self.blobs:
+            size = disk["properties"]["creationData"]["uploadSizeBytes"]
+            store = FileStore(self.scratch / f"blob{len(self.blobs)}", size)
+            self.blobs[key] = self.stack.enter_context(serving_blob(store))
+        return self.blobs[key].grant()
+
+    def boot(self, vm: Json) -> Guest:
+        image = self.arm.need(vm["properties"]["storageProfile"]["imageReference"]["id"])
+        blob = self.blobs[image["_source"].lower()]
+        assert blob.refused == [], blob.refused
+        disk = self.scratch / f"{vm['name']}.vhd"
+        disk.write_bytes(blob.store.content())
+        machine = machine_of(vm, int(vm["_generation"][1]))
+        plan = Plan(deadline=self.deadline, boots=1, login=False)
+
+        def run() -> BootRecord:
+            (record,) = bootdisk.boot(disk, machine, plan, generation_chosen=True, hardware=Hardware(memory=256))
+            return record
+
+        return booted(run, self.records, self.errors, lambda record: (line.text for line in record.console))
+
+
+def booted(
+    run: Callable[[], BootRecord],
+    records: list[BootRecord],
+    errors: list[BaseException],
+    said: Callable[[BootRecord], Iterable[str]],
+) -> Guest:
+    """A guest that boots in a thread. Its record, or what went wrong, is added to the lists."""
+    outcome: list[tuple[str, str]] = []
+
+    def work() -> None:
+        try:
+            record = run()
+            records.append(record)
+            outcome.append(("ready" if record.verdict.provisioned else record.verdict.code, ""))
+        except BaseException as error:
+            errors.append(error)
+            outcome.append(("InternalExecutionError", repr(error)))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+
+    def console() -> bytes:
+        return "\n".join(line for record in records for line in said(record)).encode()
+
+    return Guest(lambda: outcome[0] if outcome else ("", ""), console, thread.join)

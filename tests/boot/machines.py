@@ -235,13 +235,25 @@ def _gen2(disk: Path, scratch: Path, tree: Path) -> None:
 
 def _gen1(disk: Path, scratch: Path, tree: Path) -> None:
     make_table(disk, 1290 * MIB, "label: dos\nstart=1MiB, size=80MiB, type=c, bootable\nsize=1200MiB, type=83\n")
-    boot, menu = scratch / "boot.img", scratch / "syslinux.cfg"
-    line = COMMAND_LINE
-    menu.write_text(f"SERIAL 0 115200\nDEFAULT linux\nLABEL linux\n LINUX vmlinuz\n INITRD initrd\n APPEND {line}\n")
     initrd = max((tree / "boot").glob("initrd.img-*"))
-    fat(boot, 80 * MIB, [(kernel_of(tree), "vmlinuz"), (initrd, "initrd"), (menu, "syslinux.cfg")])
+    _bios(disk, scratch, 80 * MIB, Kernel(kernel_of(tree), initrd, COMMAND_LINE))
+    place(_root(scratch, tree, 1200 * MIB), disk, 81 * MIB)
+
+
+def _bios(disk: Path, scratch: Path, size: int, kernel: Kernel) -> None:
+    """Boot code, and a boot partition at 1 MiB from which syslinux starts the kernel."""
+    assert kernel.initrd is not None
+    boot, menu = scratch / "boot.img", scratch / "syslinux.cfg"
+    lines = (" LINUX vmlinuz", " INITRD initrd", f" APPEND {kernel.command_line}")
+    menu.write_text("\n".join(("SERIAL 0 115200", "DEFAULT linux", "LABEL linux", *lines, "")))
+    fat(boot, size, [(kernel.image, "vmlinuz"), (kernel.initrd, "initrd"), (menu, "syslinux.cfg")])
     run([find_tool("syslinux", "syslinux"), "--install", boot])
     with disk.open("r+b") as file:
         file.write(Path("/usr/lib/syslinux/mbr/mbr.bin").read_bytes()[:440])
     place(boot, disk, MIB)
-    place(_root(scratch, tree, 1200 * MIB), disk, 81 * MIB)
+
+
+def mini_disk(disk: Path, scratch: Path, script: str) -> None:
+    """The smallest whole disk: Generation 1, one partition, `mini` on it."""
+    make_table(disk, 48 * MIB, "label: dos\nstart=1MiB, type=c, bootable\n")
+    _bios(disk, scratch, 47 * MIB, mini(script))
