@@ -53,6 +53,15 @@ def find_tool(tool: str, package: str) -> str:
     return found
 
 
+def has_tool(tool: str) -> bool:
+    """Whether `find_tool` would find it."""
+    try:
+        find_tool(tool, tool)
+    except MissingTool:
+        return False
+    return True
+
+
 def run(
     argv: Sequence[str | Path],
     *,

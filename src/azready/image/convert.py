@@ -21,7 +21,7 @@ from azready.image.formats import gpt, vhd
 from azready.image.formats.identify import QEMU_NAMES, DiskFormat
 from azready.image.formats.partitions import Table, read_table
 from azready.image.sparse import Progress
-from azready.proc import find_tool, run, spawn, stop
+from azready.proc import find_tool, has_tool, run, spawn, stop
 
 _MBR_LIMIT = 2 << 40
 _OS_DISK_LIMIT = 4095 << 30
@@ -158,11 +158,19 @@ def _appearing(target: Path) -> Iterator[Path]:
 
 
 def _copy(doing: Plan, part: Path, advance: Progress) -> None:
-    """The disk's bytes, without zeros. qemu-img's raw target needs no limit: the footer is ours."""
-    if doing.format in ("raw", "vhd"):
+    """The disk's bytes, without zeros: by sharing blocks, by qemu-img, or without it by ourselves.
+
+    qemu-img's target is raw: the footer is ours, and no limit of its VHD driver holds.
+    """
+    plain = doing.format in ("raw", "vhd")
+    if plain:
         with doing.source.open("rb") as source, part.open("r+b") as target:
-            sparse.copy(source.fileno(), target.fileno(), doing.disk_size, advance)
-        return
+            if sparse.clone(source.fileno(), target.fileno(), doing.disk_size):
+                advance(doing.disk_size)
+                return
+            if not has_tool("qemu-img"):
+                sparse.copy(source.fileno(), target.fileno(), doing.disk_size, advance)
+                return
     tool = find_tool("qemu-img", "qemu-utils")
     argv: list[str | Path] = [
         tool,
@@ -170,7 +178,7 @@ def _copy(doing: Plan, part: Path, advance: Progress) -> None:
         "-p",
         "-U",
         "-f",
-        QEMU_NAMES[doing.format],
+        "raw" if plain else QEMU_NAMES[doing.format],
         "-O",
         "raw",
         "-W",
@@ -220,6 +228,7 @@ def _finish(doing: Plan, part: Path, footer: bytes) -> None:
     """Grow to whole MiB, move the backup GPT, write the footer."""
     with part.open("r+b") as file:
         number = file.fileno()
+        os.ftruncate(number, doing.disk_size)  # without the source's own footer, if it had one
         os.ftruncate(number, doing.virtual_size)
         for at, data in gpt.move_backup(_reader(number), doing.disk_size, doing.virtual_size):
             os.pwrite(number, data, at)

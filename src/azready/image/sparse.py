@@ -37,15 +37,20 @@ def data_ranges(file: int, size: int) -> Iterator[tuple[int, int]]:
         at = end
 
 
+def clone(source: int, target: int, size: int) -> bool:
+    """Share the first `size` bytes with an empty file, where the file system can: at once, and taking no space."""
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(target, _FICLONE, source)
+        os.ftruncate(target, size)
+        return True
+    return False
+
+
 def copy(source: int, target: int, size: int, advance: Progress = lambda done: None) -> None:
-    """Copy the first `size` bytes into an empty file, leaving it sparse; shares the blocks where the file system can.
+    """Copy the first `size` bytes into an empty file, leaving it sparse.
 
     `advance` gets the bytes that are done since its last call; their sum is `size`.
     """
-    if _cloned(source, target):
-        os.ftruncate(target, size)
-        advance(size)
-        return
     os.ftruncate(target, size)
     told, lock = 0, threading.Lock()
 
@@ -82,13 +87,6 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
         for first, last in _runs(buffer, got):
             _write(target, memoryview(buffer)[first:last], start + first)
         start += got
-
-
-def _cloned(source: int, target: int) -> bool:
-    with contextlib.suppress(OSError):
-        fcntl.ioctl(target, _FICLONE, source)
-        return True
-    return False
 
 
 def _runs(buffer: bytearray, length: int) -> Iterator[tuple[int, int]]:
