@@ -12,12 +12,16 @@ help:
 	@echo "make lint      ruff, mypy, shellcheck"
 	@echo "make bench     speed, as ratios in one run"
 
-setup: $(VENV)/.ready
+setup: $(VENV)/.ready-test
 
-$(VENV)/.ready: pyproject.toml scripts/setup
-	scripts/setup $(VENV)
+$(VENV)/.ready-test: pyproject.toml scripts/setup
+	scripts/setup test $(VENV)
+	@touch $(VENV)/.ready-demo
 
-demo: setup
+$(VENV)/.ready-demo: pyproject.toml scripts/setup
+	scripts/setup demo $(VENV)
+
+demo: $(VENV)/.ready-demo
 	$(VENV)/bin/azready demo
 
 test: setup
