@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -91,13 +92,12 @@ def test_a_gallery_version_and_the_next_one(
 def test_progress_is_told_region_by_region(
     arm: Arm, azure: Server, wishes: Wishes, publishing: Callable[..., Published]
 ) -> None:
-    arm.takes = 0.5
+    arm.takes = 1.0  # long enough for a look on a busy machine, whatever it sees then
     publishing(
         replace(wishes, definition=DEFINITION, regions=(TargetRegion("westeurope"), TargetRegion("eastus"))),
         said := io.StringIO(),
     )
-    assert "westeurope 30 %" in said.getvalue()
-    assert "eastus 30 %" in said.getvalue()
+    assert re.search(r"westeurope \d+ %, eastus \d+ %", said.getvalue())
 
 
 def test_the_printed_plan_is_what_is_sent(azure: Server, wishes: Wishes, publishing: Callable[..., Published]) -> None:

@@ -181,7 +181,6 @@ def _copy(doing: Plan, part: Path, advance: Progress) -> None:
         "raw" if plain else QEMU_NAMES[doing.format],
         "-O",
         "raw",
-        "-W",
         doing.source,
         part,
     ]

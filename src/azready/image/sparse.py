@@ -4,14 +4,12 @@ import contextlib
 import errno
 import fcntl
 import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 _CHUNK = 1 << 20
 """Small enough to stay in the processor's cache between reading and writing; measured faster than larger ones."""
 _SEGMENT = 32 << 20
-"""What one thread copies before it takes up another part."""
+"""What is copied between two words of progress. One at a time: writers in parallel only wait for the file's lock."""
 _GRAIN = 64 << 10
 """Zeros are left out in pieces of this size; smaller ones would only make the file slower to read."""
 _ZEROS = bytes(_GRAIN)
@@ -52,30 +50,14 @@ def copy(source: int, target: int, size: int, advance: Progress = lambda done: N
     `advance` gets the bytes that are done since its last call; their sum is `size`.
     """
     os.ftruncate(target, size)
-    told, lock = 0, threading.Lock()
-
-    def copied(part: tuple[int, int]) -> None:
-        nonlocal told
-        _copy_range(source, target, *part)
-        with lock:
-            told += part[1] - part[0]
-            advance(part[1] - part[0])
-
-    # Reading and writing let go of the interpreter: two at a time use both the processor's memory paths.
-    with ThreadPoolExecutor(2) as pool:
-        try:
-            for done in [pool.submit(copied, part) for part in _segments(source, size)]:
-                done.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    advance(size - told)
-
-
-def _segments(file: int, size: int) -> Iterator[tuple[int, int]]:
-    for start, end in data_ranges(file, size):
+    told = 0
+    for start, end in data_ranges(source, size):
         for at in range(start, end, _SEGMENT):
-            yield at, min(at + _SEGMENT, end)
+            until = min(at + _SEGMENT, end)
+            _copy_range(source, target, at, until)
+            advance(until - told)
+            told = until
+    advance(size - told)
 
 
 def _copy_range(source: int, target: int, start: int, end: int) -> None:
