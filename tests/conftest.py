@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from azready.pipelines import trees
 
 settings.register_profile("azready", deadline=None)  # tests never assert on speed
 settings.load_profile("azready")
+
+# A shell starts what runs in the background with Ctrl-C ignored, and children inherit that: tests that press it mind.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 IN_CI = os.environ.get("CI", "").lower() == "true"
 ROOT = Path(__file__).parent.parent

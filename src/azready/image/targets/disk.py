@@ -133,6 +133,8 @@ class _Mounter:
             done = run([*mount, self._raw, place], check=False)
             if done.status == 0:
                 self._stack.callback(_unmount, place)
+                if self._write:
+                    self._stack.callback(_write_out, place)
                 return None
             failed = done
         return failed
@@ -211,6 +213,15 @@ def _wait_until(ready: Callable[[], bool], process: "subprocess.Popen[bytes]", n
             said = process.stdout.read().decode(errors="replace").strip() if process.stdout else ""
             raise Failure(f"{name} could not show the disk: {said.splitlines()[-1] if said else 'it ended'}")
         time.sleep(0.005)
+
+
+def _write_out(place: Path) -> None:
+    """Bring a file system on a loop device to rest, before `umount`: a mount namespace that another program made
+    meanwhile holds a copy of the mount, and would keep what is not written yet from reaching the disk.
+    """
+    done = run([find_tool("mount", "mount"), "-o", "remount,ro", place], check=False)
+    if done.status != 0:
+        run([find_tool("sync", "coreutils"), "-f", place], check=False)
 
 
 def _unmount(place: Path) -> None:
