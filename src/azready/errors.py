@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """Exit codes of every verb; README and docs/cli.md list them."""
+    """Exit codes of every verb; README lists them."""
 
     OK = 0
     NEGATIVE = 1

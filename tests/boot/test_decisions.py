@@ -10,7 +10,6 @@ from rich.console import Console
 
 from azready.boot.agent_report import report_lines
 from azready.boot.cgroups import own_cgroup, sweep
-from azready.boot.container import sub_ids
 from azready.boot.evidence import milestones, parse_journal, parse_units
 from azready.boot.identity import dmi
 from azready.boot.login import judge_login
@@ -68,12 +67,6 @@ def test_cgroups_of_dead_runs_are_swept_and_those_of_others_kept(tmp_path: Path)
         (tmp_path / name).mkdir(parents=True)
     sweep(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == kept
-
-
-def test_sub_ids_are_those_of_the_user_by_name_or_number() -> None:
-    table = "me:100000:65536\nother:165536:65536\n1000:300000:10\nbroken:1\n"
-    assert sub_ids(table, "me", 1000) == [(100000, 65536), (300000, 10)]
-    assert sub_ids(table, "nobody", 65534) == []
 
 
 def test_journal_entries_are_read_with_their_own_times_and_older_boots_left_out() -> None:

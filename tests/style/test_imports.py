@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "azready"
-SHARED = {"errors", "proc", "console", "__init__"}
+SHARED = {"errors", "proc", "console", "userns", "__init__"}
 MAY_IMPORT = {
     "cli": {"cli", "pipelines", "image", "fabric", "boot", "azure"},
     "pipelines": {"pipelines", "image", "fabric", "boot", "azure"},
@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "errors": set(),
     "proc": set(),
     "console": set(),
+    "userns": set(),
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -9,7 +9,6 @@ Works as root and as an ordinary user with sub-ids. Everything ends with the `wi
 killed, the supervisor inside (`inside.py`) notices and ends everything itself.
 """
 
-import getpass
 import os
 import shlex
 import shutil
@@ -23,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from azready import userns
 from azready.boot import cgroups, messages
 from azready.boot.network import LISTENERS, Network, fabric_links, guest_links
 from azready.errors import Failure, UsageFailure
@@ -114,6 +114,7 @@ class Container:
             self._scratch = None
 
     def _open(self) -> None:
+        userns.require()
         needs_cgroup = uses_systemd(self.tree)
         maps = id_maps()
         prefix = delegation() if needs_cgroup else []
@@ -262,24 +263,18 @@ def id_maps() -> dict[str, Any]:
 
 
 def _helper(tool: str, own: int, table: Path) -> list[str]:
-    text = table.read_text() if table.exists() else ""
-    ranges = sub_ids(text, getpass.getuser(), os.getuid())
+    ranges = userns.own_sub_ids(table)
     if not ranges:
+        name = userns.user_name()
         raise Failure(
-            f"{getpass.getuser()} has no sub-ids in {table}",
-            f"give them some: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {getpass.getuser()}",
+            f"{name} has no sub-ids in {table}",
+            f"give them some: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}",
         )
     words, inside = [find_tool(tool, "uidmap"), "0", str(own), "1"], 1
     for first, count in ranges:
         words += [str(inside), str(first), str(count)]
         inside += count
     return words
-
-
-def sub_ids(table: str, name: str, uid: int) -> list[tuple[int, int]]:
-    """The (first, count) ranges of a user in the text of /etc/subuid or /etc/subgid."""
-    rows = [line.split(":") for line in table.splitlines()]
-    return [(int(row[1]), int(row[2])) for row in rows if len(row) == 3 and row[0] in (name, str(uid))]
 
 
 def delegation() -> list[str]:

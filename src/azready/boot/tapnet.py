@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from azready import userns
 from azready.boot import messages
 from azready.boot.network import BRIDGE, LISTENERS, Network, fabric_links
 from azready.boot.routes import routes_out
@@ -51,6 +52,7 @@ def tap_network(network: Network, nics: int) -> Iterator[TapNetwork]:
         raise Failure(
             f"{_TUN} may not be used by this user", "leave --dhcp-options out, or: sudo chmod 0666 /dev/net/tun"
         )
+    userns.require()
     ours, theirs = messages.pair()
     root = os.geteuid() == 0
     own = ["--net"] if root else ["--user", "--map-root-user", "--net"]

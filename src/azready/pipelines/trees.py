@@ -24,6 +24,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
+from azready import userns
 from azready.console import SILENT, Console
 from azready.errors import UsageFailure
 from azready.proc import Completed, find_tool, run
@@ -178,6 +179,7 @@ def in_namespace(
     flags = ["--mount", "--pid", "--fork", "--kill-child"] if mounts else []
     if os.geteuid() != 0:
         find_tool("newuidmap", "uidmap")
+        userns.require()
         flags += ["--user", "--map-root-user", "--map-auto"]
         hint = hint or "without root this needs user namespaces and sub-ids: see docs/boot.md"
     if flags:
@@ -190,6 +192,7 @@ def in_namespace(
 
 def _bootstrap(suite: str, tar: Path) -> None:
     tool = find_tool("mmdebstrap", "mmdebstrap")
+    userns.require()
     mode = "root" if os.geteuid() == 0 else "unshare"
     options = [f"--mode={mode}", "--variant=minbase", f"--include={','.join(BASE_PACKAGES)}"]
     options += [f"--dpkgopt={line}" for line in _SLIM]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from azready import userns
 from azready.errors import Failure
 from azready.fabric.ledger import Service
 from azready.proc import find_tool, spawn, stop
@@ -31,6 +32,7 @@ def enclosed(command: Sequence[str]) -> Iterator[tuple[dict[Service, socket.sock
     Yields the sockets that listen there, and a function that starts `command` inside and waits for its status.
     Raises Failure when the namespaces cannot be made.
     """
+    userns.require()
     ours, theirs = socket.socketpair()
     as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     words = [find_tool("unshare", "util-linux"), *as_root, "--net", "--uts", "--", sys.executable, "-P"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from azready import userns
 from azready.fabric.faults import Fault
 from azready.fabric.machine import Machine
 from azready.fabric.matrix import Cell, Guest, Outcome
@@ -145,6 +146,7 @@ def _enclosure() -> _Enclosure:
     own = ("--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "--ipc", "--", "sh", "-c", _OWN_RUN, "sh")
     if os.geteuid() == 0:
         return _Enclosure((unshare, *own), one_user=False)
+    userns.require()
     many = (unshare, "--user", "--map-root-user", "--map-auto", *own)
     if run_tool([*many, "true"], check=False).status == 0:
         return _Enclosure(many, one_user=False)

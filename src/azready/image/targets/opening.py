@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
 
+from azready import userns
 from azready.errors import Failure, UsageFailure
 from azready.image.targets import Target
 from azready.image.targets.tree import Tree
@@ -14,6 +15,7 @@ from azready.proc import find_tool, run
 
 _INSIDE = "AZREADY_IN_NAMESPACE"
 _PARTIAL = ".azready"
+_SUBUID, _SUBGID = Path("/etc/subuid"), Path("/etc/subgid")
 
 
 def kind_of(spec: str) -> str:
@@ -126,6 +128,7 @@ def enter_namespace_for(spec: str) -> None:
     user = os.geteuid() != 0
     if not disk and (not user or not _owned(Path(spec).stat().st_uid)):
         return
+    userns.require()
     spaces = ["--mount"]
     if user:
         spaces += ["--user", "--map-root-user", *(["--map-auto"] if which("newuidmap") and _has_sub_ids() else [])]
@@ -139,33 +142,9 @@ def _owned(uid: int) -> bool:
     """Whether an owner is this user or one of this user's sub-ids (subuid(5))."""
     if uid == os.geteuid():
         return True
-    return any(first <= uid < first + count for first, count in _sub_ids("/etc/subuid"))
+    return any(first <= uid < first + count for first, count in userns.own_sub_ids(_SUBUID))
 
 
 def _has_sub_ids() -> bool:
     """Whether unshare can map more than this one user; without a line in both files it would refuse."""
-    return any(_sub_ids("/etc/subuid")) and any(_sub_ids("/etc/subgid"))
-
-
-def _sub_ids(path: str) -> Iterator[tuple[int, int]]:
-    """The ranges, first id and count, that subuid(5) or subgid(5) gives this user."""
-    mine = {str(os.geteuid()), _user_name()}
-    try:
-        lines = Path(path).read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        name, _, numbers = line.partition(":")
-        first, _, count = numbers.partition(":")
-        if name in mine and first.isdigit() and count.isdigit():
-            yield int(first), int(count)
-
-
-def _user_name() -> str:
-    """This user's name; empty for a user id without an account, as in some containers."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return ""
+    return bool(userns.own_sub_ids(_SUBUID)) and bool(userns.own_sub_ids(_SUBGID))

@@ -1,0 +1,77 @@
+"""What the kernel and /etc/subuid give an ordinary user: user namespaces, and the ids to fill them with.
+
+Distributions forbid user namespaces in three ways, and each shows as an error that names none of them. Whoever needs a
+namespace calls `require` first: it says which switch it is.
+"""
+
+import os
+import pwd
+from pathlib import Path
+
+from azready.errors import Failure
+from azready.proc import find_tool, run
+
+_SWITCHES = (
+    # Ubuntu 23.10 and newer: the namespace is made, but without any right in it (AppArmor, "unprivileged_userns")
+    ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),
+    # Debian's kernels up to 10, and whoever hardens newer ones
+    ("kernel/unprivileged_userns_clone", "0", "1"),
+    # RHEL 7, and hardening guides
+    ("user/max_user_namespaces", "0", "15000"),
+)
+
+
+def forbidding(settings: Path = Path("/proc/sys")) -> tuple[str, str] | None:
+    """The sysctl that forbids ordinary users their namespaces, and the value that would allow them."""
+    for path, forbids, allows in _SWITCHES:
+        try:
+            value = (settings / path).read_text().strip()
+        except OSError:
+            continue
+        if value == forbids:
+            return path.replace("/", "."), allows
+    return None
+
+
+def require() -> None:
+    """Raise Failure where this user gets no user namespace and the kernel says why; root needs none."""
+    found = None if os.geteuid() == 0 else forbidding()
+    if found is None or _works():  # a profile of AppArmor may allow one user what the switch forbids all others
+        return
+    name, allows = found
+    raise Failure(
+        f"this machine gives ordinary users no namespaces of their own ({name})",
+        f"run it with sudo, or allow them until the next boot: sudo sysctl {name}={allows}",
+    )
+
+
+def _works() -> bool:
+    probe = [find_tool("unshare", "util-linux"), "--user", "--map-root-user", "--mount", "true"]
+    return run(probe, check=False).status == 0
+
+
+def user_name() -> str:
+    """This user's name; the number for a user id without an account, as in some containers."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def own_sub_ids(table: Path) -> list[tuple[int, int]]:
+    """The (first, count) ranges that /etc/subuid or /etc/subgid gives this user."""
+    try:
+        text = table.read_text()
+    except OSError:
+        return []
+    return sub_ids(text, user_name(), os.geteuid())
+
+
+def sub_ids(text: str, name: str, uid: int) -> list[tuple[int, int]]:
+    """The (first, count) ranges of a user in the text of subuid(5) or subgid(5)."""
+    rows = [line.split(":") for line in text.splitlines()]
+    return [
+        (int(row[1]), int(row[2]))
+        for row in rows
+        if len(row) == 3 and row[0] in (name, str(uid)) and row[1].isdigit() and row[2].isdigit()
+    ]
