@@ -74,6 +74,13 @@ def test_a_user_without_an_account_has_a_number() -> None:
     assert done.stdout.strip() == "424242", done.stderr
 
 
+def test_the_short_demo_needs_neither_an_account_nor_namespaces(need: Callable[..., None]) -> None:
+    need("tool:unshare", "tool:useradd")
+    done = _run(FORBIDDEN, "demo", "--scratch")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "Provisioned: Ready after" in done.stdout
+
+
 def _run(code: str, *words: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     if "in unshare" in done.stderr:

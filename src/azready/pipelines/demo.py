@@ -151,6 +151,8 @@ def tell_scratch(console: Console, deadline: int = 20) -> Scratch:
         program = Path(folder) / "provision.py"
         program.write_bytes((resources.files("azready.guest") / "provision.py").read_bytes())
         options = ["--root", str(tree), "--platform", "azure", "--vm-id", machine.vm_id, "--deadline", str(deadline)]
+        # ssh-keygen wants an account for whoever runs it, which users of some containers lack
+        options += ["--skip", "host-keys"]
         command = [sys.executable, "-I", str(program), *options]
         with console.step("The guest program provisions a scratch tree"):
             exchanges, verdict, inside = _run_guest(command, machine, log)
