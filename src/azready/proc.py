@@ -45,12 +45,16 @@ class MissingTool(Failure):
 
 
 def find_tool(tool: str, package: str) -> str:
-    """Return the path of `tool`, looking in the sbin folders too (an ordinary user's PATH often lacks them)."""
-    path = os.environ.get("PATH", os.defpath)
-    found = shutil.which(tool, path=f"{path}:/usr/local/sbin:/usr/sbin:/sbin")
+    """Return the path of `tool`, looking where root would."""
+    found = shutil.which(tool, path=path_of_root())
     if found is None:
         raise MissingTool(tool, package)
     return found
+
+
+def path_of_root() -> str:
+    """PATH with the folders of administration, which an ordinary user's often lacks."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def has_tool(tool: str) -> bool:

@@ -1,15 +1,19 @@
 """What the kernel and /etc/subuid give an ordinary user: user namespaces, and the ids to fill them with.
 
 Distributions forbid user namespaces in three ways, and each shows as an error that names none of them. Whoever needs a
-namespace calls `require` first: it says which switch it is.
+namespace calls `require` first, or `become_root`: they say which switch it is.
 """
 
 import os
 import pwd
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from azready.errors import Failure
-from azready.proc import find_tool, run
+from azready.proc import find_tool, has_tool, run
 
 _SWITCHES = (
     # Ubuntu 23.10 and newer: the namespace is made, but without any right in it (AppArmor, "unprivileged_userns")
@@ -45,9 +49,48 @@ def require() -> None:
     )
 
 
-def _works() -> bool:
-    probe = [find_tool("unshare", "util-linux"), "--user", "--map-root-user", "--mount", "true"]
+def _works(*options: str) -> bool:
+    probe = [find_tool("unshare", "util-linux"), "--user", "--map-root-user", "--mount", *options, "true"]
     return run(probe, check=False).status == 0
+
+
+@dataclass(frozen=True)
+class Root:
+    """How this user is root of something: by `options` of unshare(1), or already, with none."""
+
+    options: tuple[str, ...]
+    one_user: bool
+    """Whether there is but one user inside, so that no file can be given to another."""
+
+    def words(self, *more: str) -> list[str]:
+        """Words before a command that is to run so; `more` are further options of unshare."""
+        options = (*self.options, *more)
+        return [find_tool("unshare", "util-linux"), *options, "--"] if options else []
+
+
+def become_root() -> Root:
+    """The best that this machine allows: root, else all sub-ids, else this one user as root of a namespace.
+
+    Raises Failure where not even that is allowed.
+    """
+    if os.geteuid() == 0:
+        return Root((), one_user=False)
+    require()
+    if has_tool("newuidmap") and _works("--map-auto"):  # unshare before util-linux 2.38 knows no --map-auto
+        return Root(("--user", "--map-root-user", "--map-auto"), one_user=False)
+    if _works():
+        return Root(("--user", "--map-root-user"), one_user=True)
+    raise Failure("no namespaces of their own are allowed to ordinary users here", "run it as root")
+
+
+@contextmanager
+def scratch_folder(prefix: str, root: Root) -> Iterator[Path]:
+    """A temporary folder that is removed even where files in it belong to sub-ids of this user."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        yield folder
+    finally:
+        run([*root.words(), "rm", "-rf", "--one-file-system", "--", folder])
 
 
 def user_name() -> str:

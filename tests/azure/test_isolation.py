@@ -29,7 +29,7 @@ def test_loopback_works() -> None:
 
 
 @pytest.mark.outside
-def test_an_ordinary_user_runs_them_in_a_child_with_its_own_namespace() -> None:
+def test_an_ordinary_user_runs_them_in_a_child_with_its_own_namespace(tmp_path: Path) -> None:
     """Threads keep a process from entering a user namespace, so the child enters it before Python starts."""
     if os.geteuid() == 0:
         pytest.skip("root runs every test in a namespace of its own")
@@ -38,6 +38,7 @@ def test_an_ordinary_user_runs_them_in_a_child_with_its_own_namespace() -> None:
         pytest.skip("this machine allows no user namespaces")
     script = 'ip link set lo up && exec "$@"'
     pytest_words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", "tests/azure"]
+    pytest_words += ["--basetemp", str(tmp_path / "inside")]  # pytest would share /tmp/pytest-of-root with root itself
     argv = ["unshare", "--user", "--map-root-user", "--net", "--mount", "sh", "-c", script, "sh", *pytest_words]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=170)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]

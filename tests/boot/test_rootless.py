@@ -6,6 +6,7 @@ The user exists for the test alone: its tables lie over /etc/passwd and /etc/sub
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,10 +30,9 @@ AsUser = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def home(need: Callable[..., None]) -> Iterator[Path]:
     """A home folder that the user can reach: pytest's own folders are closed to others."""
-    import tempfile
-
+    need("root")
     with tempfile.TemporaryDirectory(prefix="azready-user-", dir="/var/tmp") as folder:
         home = Path(folder)
         home.chmod(0o755)
@@ -117,3 +117,16 @@ def test_what_a_user_lacks_is_said(as_user: AsUser, home: Path) -> None:
     assert done.returncode == 3
     assert "no sub-ids in /etc/subuid" in done.stderr
     assert "usermod --add-subuids" in done.stderr
+
+
+@pytest.mark.parametrize("sub_ids", [True, False], ids=["sub-ids", "one id"])
+@pytest.mark.parametrize("words", [["demo", "--scratch"], ["fabric", "matrix", "--scenario", "incarnation-7"]])
+def test_scratch_trees_are_provisioned_for_a_user_whose_path_has_no_sbin(
+    as_user: AsUser, home: Path, words: list[str], sub_ids: bool
+) -> None:
+    if not sub_ids:
+        for table in ("subuid", "subgid"):
+            (home / "tables" / table).write_text("")
+    done = as_user("-m", "azready", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "home/azureuser/.ssh/authorized_keys" in done.stdout or "provision.sh: ready" in done.stderr + done.stdout

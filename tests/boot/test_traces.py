@@ -42,7 +42,7 @@ def test_an_ended_run_leaves_nothing(prepared: Prepared, tmp_path: Path, how: si
     words = [sys.executable, "-m", "azready", "boot", prepared(), "--fault", "service=any,silent=true"]
     run = subprocess.Popen(
         words,
-        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,

@@ -45,7 +45,7 @@ def pythons() -> tuple[Program, ...]:
     found += [Path(path) for minor in range(6, 16) if (path := shutil.which(f"python3.{minor}"))]
     programs: dict[str, Program] = {}
     for interpreter in found:
-        if interpreter.exists() and (version := _version(interpreter)):
+        if os.access(interpreter, os.X_OK) and (version := _version(interpreter)):
             words = (str(interpreter), "-I", "-S", "-B", str(GUEST / "provision.py"))
             programs.setdefault(version, Program(f"py{version}", words, _tools(())))
     return tuple(programs[version] for version in sorted(programs, key=lambda text: int(text.partition(".")[2])))

@@ -20,7 +20,7 @@ from tests.guest.conftest import KEY, PROGRAM, Scratch
 def _pythons() -> dict[str, str]:
     """Version -> path, of every Python 3 on PATH and below pyenv's root."""
     roots = [Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"]
-    found = [str(path) for root in roots if root.is_dir() for path in root.glob("*/bin/python3")]
+    found = [str(path) for root in roots if os.access(root, os.R_OK) for path in root.glob("*/bin/python3")]
     found += [path for minor in range(6, 16) if (path := shutil.which(f"python3.{minor}"))]
     found += [sys.executable]
     versions = {}

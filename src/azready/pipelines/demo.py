@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
+from azready import userns
 from azready.boot.session import Plan, boot_tree
 from azready.boot.timeline import BootRecord
 from azready.console import Console
@@ -20,9 +21,11 @@ from azready.errors import Failure
 from azready.fabric import Fabric, Machine
 from azready.fabric.ledger import Exchange
 from azready.fabric.serve.inside import enclosed
+from azready.fabric.serve.trials import scratch_tree
 from azready.fabric.verdict import Verdict
 from azready.pipelines import trees
-from azready.proc import MissingTool, find_tool, run
+from azready.proc import MissingTool, find_tool, path_of_root, run
+from azready.userns import Root
 
 SUITE = "bookworm"
 PACKAGES = ("waagent",)
@@ -145,10 +148,11 @@ _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHVzZWQtYnktdGhlLWRlbW8tb25seS1ub3Qt
 def tell_scratch(console: Console, deadline: int = 20) -> Scratch:
     """Provision a scratch tree: in an unprivileged namespace, or on loopback where even that is refused."""
     machine = replace(MACHINE, public_keys=(_KEY,))
-    with tempfile.TemporaryDirectory(prefix="azready-demo-") as folder:
-        tree, log = Path(folder) / "tree", Path(folder) / "log"
-        _scratch_tree(tree)
-        program = Path(folder) / "provision.py"
+    rights = _rights()
+    with userns.scratch_folder("azready-demo-", rights) as folder:
+        tree, log = folder / "tree", folder / "log"
+        scratch_tree(tree, machine.admin_username if rights.one_user else "")
+        program = folder / "provision.py"
         program.write_bytes((resources.files("azready.guest") / "provision.py").read_bytes())
         options = ["--root", str(tree), "--platform", "azure", "--vm-id", machine.vm_id, "--deadline", str(deadline)]
         # ssh-keygen wants an account for whoever runs it, which users of some containers lack
@@ -156,12 +160,12 @@ def tell_scratch(console: Console, deadline: int = 20) -> Scratch:
         command = [sys.executable, "-I", str(program), *options]
         with console.step("The guest program provisions a scratch tree"):
             exchanges, verdict, inside = _run_guest(command, machine, log)
-        wrote = tuple(sorted(str(path.relative_to(tree)) for path in tree.rglob("*") if _told(path, tree)))
-        return Scratch(tuple(log.read_text().splitlines()), exchanges, verdict, wrote, inside)
+        said = tuple(log.read_text().splitlines())
+        return Scratch(said, exchanges, verdict, _wrote(tree, rights), inside)
 
 
 def _run_guest(command: Sequence[str], machine: Machine, log: Path) -> tuple[tuple[Exchange, ...], Verdict, bool]:
-    logged = ["/bin/sh", "-c", 'exec "$@" 2>"$0"', str(log)]
+    logged = ["/bin/sh", "-c", 'PATH=$1; shift; exec "$@" 2>"$0"', str(log), path_of_root()]
     try:
         with enclosed([*logged, *command]) as (sockets, start), Fabric(machine, sockets=sockets) as fabric:
             start()
@@ -173,18 +177,18 @@ def _run_guest(command: Sequence[str], machine: Machine, log: Path) -> tuple[tup
             return fabric.ledger.exchanges, fabric.verdict(fabric.ledger.now()), False
 
 
-def _scratch_tree(tree: Path) -> None:
-    """The least that account tools call a system: empty tables, and folders."""
-    for name in ("etc/ssh", "etc/sudoers.d", "home", "root", "run", "var/lib", "var/mail", "usr/bin", "bin"):
-        (tree / name).mkdir(parents=True)
-    (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
-    (tree / "etc/group").write_text("root:x:0:\nsudo:x:27:\n")
-    (tree / "etc/shadow").write_text("root:*:19000:0:99999:7:::\n")
-    (tree / "etc/gshadow").write_text("root:*::\nsudo:*::\n")
-    (tree / "etc/hostname").write_text("debian\n")
-    (tree / "etc/hosts").write_text("127.0.0.1 localhost\n")
+def _rights() -> Root:
+    """Root of a namespace where that is to be had; else this one user, on loopback."""
+    try:
+        return userns.become_root()
+    except Failure:
+        return Root((), one_user=True)
 
 
-def _told(path: Path, tree: Path) -> bool:
-    """Whether a file is worth a word: not account tools' copies, nor what is gone with the boot."""
-    return path.is_file() and not path.name.endswith("-") and path.relative_to(tree).parts[0] != "run"
+def _wrote(tree: Path, rights: Root) -> tuple[str, ...]:
+    """The files of the tree, but for account tools' copies and what is gone with the boot.
+
+    They are listed with the rights with which they were made: a home belongs to its user alone.
+    """
+    listed = run([*rights.words(), "find", tree, "-type", "f", "-printf", r"%P\n"]).stdout.splitlines()
+    return tuple(sorted(name for name in listed if not name.endswith("-") and not name.startswith("run/")))

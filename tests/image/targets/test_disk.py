@@ -259,7 +259,12 @@ def test_a_killed_run_leaves_nothing_and_the_next_completes(
     run(["qemu-img", "convert", "-O", kind, ext4, disk])
     before = digest(disk)
     words = ["prepare", str(disk), *(["--in-place"] if in_place else ["--to", str(out)])]
-    process = subprocess.Popen([sys.executable, "-m", "azready", *words], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "azready", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if "provision.py" in line:

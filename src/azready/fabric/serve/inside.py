@@ -32,10 +32,8 @@ def enclosed(command: Sequence[str]) -> Iterator[tuple[dict[Service, socket.sock
     Yields the sockets that listen there, and a function that starts `command` inside and waits for its status.
     Raises Failure when the namespaces cannot be made.
     """
-    userns.require()
     ours, theirs = socket.socketpair()
-    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    words = [find_tool("unshare", "util-linux"), *as_root, "--net", "--uts", "--", sys.executable, "-P"]
+    words = [*userns.become_root().words("--net", "--uts"), sys.executable, "-P"]
     words += ["-m", "azready.fabric.serve.inside", str(theirs.fileno()), *command]
     child = spawn(words, stdin=None, stdout=None, stderr=None, pass_fds=(theirs.fileno(),))
     theirs.close()

@@ -1,14 +1,11 @@
 """Running guests in scenarios: each provisions a scratch tree beside a fabric of its own, kept from this machine."""
 
 import base64
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -20,8 +17,8 @@ from azready.fabric.protocol import media
 from azready.fabric.scenario import Scenario
 from azready.fabric.serve.live import Fabric
 from azready.fabric.verdict import Verdict, judge
-from azready.proc import find_tool, spawn, stop
-from azready.proc import run as run_tool
+from azready.proc import path_of_root, spawn, stop
+from azready.userns import Root
 
 GRACE = 10.0
 """Seconds that a guest may take beyond its deadline before it is stopped, and counts as hung."""
@@ -41,16 +38,6 @@ UNIT_LINK = "etc/systemd/system/multi-user.target.wants/azure-provisioning.servi
 """By which the guest's unit is enabled; a guest removes it when its report was accepted, and not before."""
 
 
-@dataclass(frozen=True)
-class _Enclosure:
-    """How guests are kept from this machine."""
-
-    words: tuple[str, ...]
-    """That give a command processes, host name and mounts of its own, all of which end with it."""
-    one_user: bool
-    """Whether there is but one user inside, so that no file can be given to another."""
-
-
 def run(
     scenarios: Sequence[Scenario], guests: Sequence[Guest], deadline: float, seed: int = 0, jobs: int = 4
 ) -> Iterator[Cell]:
@@ -58,15 +45,15 @@ def run(
 
     `deadline` is in seconds, and given to each guest; a slow scenario gets five times as long.
     """
-    enclosure = _enclosure()
-    with tempfile.TemporaryDirectory(prefix="azready-matrix-") as folder:
-        programs = _programs(Path(folder))
+    rights = userns.become_root()
+    with userns.scratch_folder("azready-matrix-", rights) as folder:
+        programs = _programs(folder)
         work = [(scenario, one) for scenario in scenarios for one in guests]
 
         def cell(number: int) -> Cell:
             scenario, one = work[number]
             patience = deadline * (5 if scenario.slow else 1)
-            return _run_one(scenario, one, patience, seed, Path(folder) / str(number), programs, enclosure)
+            return _run_one(scenario, one, patience, seed, folder / str(number), programs, rights)
 
         with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
             yield from pool.map(cell, range(len(work)))
@@ -89,11 +76,11 @@ def _run_one(
     seed: int,
     folder: Path,
     programs: Mapping[str, str],
-    enclosure: _Enclosure,
+    rights: Root,
 ) -> Cell:
     machine = scenario.applied_to(MACHINE)
     medium = _medium(machine, scenario.faults, folder / "medium")
-    root = scratch_tree(folder / "root", machine.admin_username if enclosure.one_user else "")
+    root = scratch_tree(folder / "root", machine.admin_username if rights.one_user else "")
     with Fabric(machine, faults=scenario.faults, seed=seed) as fabric:
         places = {
             **programs,
@@ -104,7 +91,7 @@ def _run_one(
             "deadline": f"{deadline:g}",
         }
         began = time.monotonic()
-        status, output = _guest([*enclosure.words, *one.words(places)], deadline + GRACE)
+        status, output = _guest([*_enclosed(rights), *one.words(places)], deadline + GRACE)
         seconds = time.monotonic() - began
         verdict = judge(fabric.ledger, round(seconds, 1))
     outcome: Outcome = "ready" if verdict.provisioned else "failed" if verdict.at is not None else "timed-out"
@@ -136,25 +123,14 @@ def _guest(words: Sequence[str], patience: float) -> tuple[int | None, str]:
     return process.returncode, said.decode(errors="replace")
 
 
-_OWN_RUN = 'mount -t tmpfs -o mode=755 tmpfs /run && exec "$@"'
+_OWN_RUN = 'PATH=$1; shift; mount -t tmpfs -o mode=755 tmpfs /run && exec "$@"'
 """A /run of its own: no leases of this machine in it, and no other guest's temporary files."""
 
 
-def _enclosure() -> _Enclosure:
-    """The best that this machine allows: as root, else with all sub-ids, else with one user id. Raises Failure."""
-    unshare = find_tool("unshare", "util-linux")
-    own = ("--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "--ipc", "--", "sh", "-c", _OWN_RUN, "sh")
-    if os.geteuid() == 0:
-        return _Enclosure((unshare, *own), one_user=False)
-    userns.require()
-    many = (unshare, "--user", "--map-root-user", "--map-auto", *own)
-    if run_tool([*many, "true"], check=False).status == 0:
-        return _Enclosure(many, one_user=False)
-    one = (unshare, "--user", "--map-root-user", *own)
-    run_tool(
-        [*one, "true"], hint="run as root, or allow unprivileged user namespaces: guests must not touch this machine"
-    )
-    return _Enclosure(one, one_user=True)
+def _enclosed(rights: Root) -> list[str]:
+    """Words that give a command processes, host name and mounts of its own, all of which end with it."""
+    own = ("--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "--ipc")
+    return [*rights.words(*own), "sh", "-c", _OWN_RUN, "sh", path_of_root()]
 
 
 def _medium(machine: Machine, faults: Iterable[Fault], folder: Path) -> str:

@@ -5,17 +5,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import which
 
 from azready import userns
 from azready.errors import Failure, UsageFailure
 from azready.image.targets import Target
 from azready.image.targets.tree import Tree
-from azready.proc import find_tool, run
+from azready.proc import run
 
 _INSIDE = "AZREADY_IN_NAMESPACE"
 _PARTIAL = ".azready"
-_SUBUID, _SUBGID = Path("/etc/subuid"), Path("/etc/subgid")
 
 
 def kind_of(spec: str) -> str:
@@ -128,23 +126,14 @@ def enter_namespace_for(spec: str) -> None:
     user = os.geteuid() != 0
     if not disk and (not user or not _owned(Path(spec).stat().st_uid)):
         return
-    userns.require()
-    spaces = ["--mount"]
-    if user:
-        spaces += ["--user", "--map-root-user", *(["--map-auto"] if which("newuidmap") and _has_sub_ids() else [])]
-    unshare = find_tool("unshare", "util-linux")
+    words = userns.become_root().words("--mount")
     os.environ[_INSIDE] = "1"
     sys.stdout.flush()
-    os.execv(unshare, [unshare, *spaces, "--", sys.executable, "-m", "azready", *sys.argv[1:]])
+    os.execv(words[0], [*words, sys.executable, "-m", "azready", *sys.argv[1:]])
 
 
 def _owned(uid: int) -> bool:
     """Whether an owner is this user or one of this user's sub-ids (subuid(5))."""
     if uid == os.geteuid():
         return True
-    return any(first <= uid < first + count for first, count in userns.own_sub_ids(_SUBUID))
-
-
-def _has_sub_ids() -> bool:
-    """Whether unshare can map more than this one user; without a line in both files it would refuse."""
-    return bool(userns.own_sub_ids(_SUBUID)) and bool(userns.own_sub_ids(_SUBGID))
+    return any(first <= uid < first + count for first, count in userns.own_sub_ids(Path("/etc/subuid")))
