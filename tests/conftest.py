@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from azready import userns
+from azready.errors import Failure
 from azready.pipelines import trees
 
 settings.register_profile("azready", deadline=None)  # tests never assert on speed
@@ -27,13 +29,23 @@ def _missing(what: str) -> str:
         return "" if os.geteuid() == 0 else "needs root"
     if what == "user":
         return "" if os.geteuid() != 0 else "needs an ordinary user"
+    if what == "ids":
+        return _lacks_ids()
     kind, _, name = what.partition(":")
     if kind == "tool":
         path = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
         return "" if shutil.which(name, path=path) else f"needs {name}"
     if kind == "file":
         return "" if Path(name).exists() else f"needs {name}"
-    raise ValueError(f"unknown need {what!r}: root, user, tool:NAME, file:PATH")
+    raise ValueError(f"unknown need {what!r}: root, user, ids, tool:NAME, file:PATH")
+
+
+def _lacks_ids() -> str:
+    """Root has all user ids; an ordinary user those of /etc/subuid, where namespaces are allowed."""
+    try:
+        return "needs more than one user id: see /etc/subuid" if userns.become_root().one_user else ""
+    except Failure as failure:
+        return f"needs user namespaces: {failure.message}"
 
 
 @pytest.fixture(scope="session")

@@ -40,5 +40,5 @@ def test_an_ordinary_user_runs_them_in_a_child_with_its_own_namespace(tmp_path: 
     pytest_words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", "tests/azure"]
     pytest_words += ["--basetemp", str(tmp_path / "inside")]  # pytest would share /tmp/pytest-of-root with root itself
     argv = ["unshare", "--user", "--map-root-user", "--net", "--mount", "sh", "-c", script, "sh", *pytest_words]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=170)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=500)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def _scene(need: Need, scene: str, suite: str) -> dict[str, Any]:
-    need("tool:mmdebstrap", "tool:unshare", "tool:zstd", "tool:ip")
+    need("ids", "tool:mmdebstrap", "tool:unshare", "tool:zstd", "tool:ip")
     # the tree is built outside, where there is a network; the scene has none
     build = f"from bench.lab import debian; debian({suite!r})"
     subprocess.run([sys.executable, "-c", build], cwd=ROOT, check=True)
@@ -64,7 +64,7 @@ def test_no_module_is_missing_on_any_path(need: Need, suite: str) -> None:
 
 
 def test_it_waits_for_the_network_without_hammering(need: Need, tmp_path: Path) -> None:
-    need("tool:unshare", "tool:ip", "tool:strace")
+    need("ids", "tool:unshare", "tool:ip", "tool:strace")
     words = command([sys.executable, "-m", "tests.guest.inside", "late_network", str(tmp_path)])
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr

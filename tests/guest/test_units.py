@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from azready.fabric.machine import Machine
+from azready.proc import find_tool
 from bench.lab import COMPILE, GUEST, START
 
 INSTALL: dict[str, Any] = tomllib.loads((GUEST / "install.toml").read_text())
@@ -165,6 +166,14 @@ def test_the_guard_starts_no_process_when_all_is_well(
 def test_the_firewall_rules_are_understood(need: Callable[..., None]) -> None:
     need("tool:nft", "tool:unshare")
     rules = GUEST / "units/firewall/wireserver.nft"
-    words = [shutil.which("unshare") or "unshare", "--user", "--map-root-user", "--net", "nft", "-f", str(rules)]
+    words = [
+        shutil.which("unshare") or "unshare",
+        "--user",
+        "--map-root-user",
+        "--net",
+        find_tool("nft", "nftables"),
+        "-f",
+        str(rules),
+    ]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

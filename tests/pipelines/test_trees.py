@@ -48,7 +48,8 @@ def test_a_package_that_does_not_exist_leaves_nothing_behind(need: Callable[...,
     assert not [path for path in cache_directory().iterdir() if spec.key in path.name and ".lock" not in path.name]
 
 
-def test_packing_and_unpacking_keep_modes_and_links(tmp_path: Path) -> None:
+def test_packing_and_unpacking_keep_modes_and_links(need: Callable[..., None], tmp_path: Path) -> None:
+    need("ids", "tool:zstd")
     source, copy = tmp_path / "source", tmp_path / "copy"
     source.mkdir()
     (source / "program").write_text("x")
