@@ -30,6 +30,7 @@ LIMITS: tuple[Limit, ...] = (
     Limit(
         "busybox wget follows redirects, and hides Retry-After", "it cannot be told otherwise", program="busybox-wget"
     ),
+    Limit("A `Retry-After` that is a date is not understood: the usual pause holds", "Azure states seconds"),
     Limit("By bash's /dev/tcp, connecting may take 12 s instead of 2 s", "bash has no time limit of its own"),
     Limit("With busybox's `timeout`, what a hook has started may outlive it", "it ends one process, not its group"),
 )

@@ -79,7 +79,7 @@ def _shell(shell: str, client: str, awk: str) -> Program:
     scripts = [("awk", _behind(awk))]
     del links["awk"]
     if first == "mksh":
-        del links["timeout"], links["flock"]  # what some images lack, and what it does by itself
+        del links["timeout"]  # what some images lack, and what it does by itself
     if client == "busybox wget":
         scripts.append(("wget", 'exec busybox wget "$@"'))
         links["busybox"] = _found("busybox")
@@ -98,7 +98,10 @@ def _behind(awk: str) -> str:
 def _tools(kind: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """The small tools: links to busybox alone, or to whatever this machine has."""
     if kind:
-        return tuple((name, _found("busybox")) for name in (*NEEDS, "mkpasswd"))
+        applets = subprocess.run(
+            [_found("busybox"), "--list"], capture_output=True, text=True, check=True
+        ).stdout.split()
+        return tuple((name, _found("busybox")) for name in (*NEEDS, "mkpasswd") if name in applets)
     return tuple((name, path) for name in (*NEEDS, "openssl") if (path := shutil.which(name)))
 
 

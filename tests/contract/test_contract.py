@@ -119,6 +119,21 @@ def test_everywhere(case: Case, program: Program, fabric: Fabric, tmp_path: Path
     check(case, program, fabric, tmp_path)
 
 
+LOG = re.compile(
+    r"azure-provisioning \S+ \(.+\): VM \S+, generation [12]|IMDS: (GET http://\S+|200 OK, \d+ bytes)|medium: none"
+    r"|(hostname|user|sudo|keys|password|sshd|host-keys|custom-data|entropy|grow|hooks|ovf-copy): .* \(\d+ ms\)"
+    r"|(ContainerId|InstanceId|Incarnation): \S+|Response: 200 OK|/etc/systemd/\S+ is off from now on"
+    r"|Provisioned web1 in \d+\.\d\d s: reported Ready"
+)
+
+
+@pytest.mark.parametrize("program", of_interest(), ids=lambda program: program.name)
+def test_the_log_holds_our_words_only(program: Program, fabric: Fabric, tmp_path: Path) -> None:
+    """What a tool or a shell complains about would show here, even where it does no harm to the outcome."""
+    outcome = carry_out(Case("usual"), program, fabric, tmp_path)
+    assert [line for line in outcome.stderr.splitlines() if not LOG.fullmatch(line)] == []
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(os.environ.get("CONTRACT") != "all", reason="20 minutes: CONTRACT=all make test-all")

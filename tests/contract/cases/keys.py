@@ -1,5 +1,7 @@
 """SSH keys: which are taken, cleaned, left out; where they go; what is never followed."""
 
+from collections.abc import Mapping
+
 from tests.contract.case import (
     KEY,
     KEYS,
@@ -61,15 +63,14 @@ def refused(name: str, error: str, *files: tuple[str, Node]) -> Case:
     )
 
 
-def elsewhere(name: str, setting: str, path: str, **more: object) -> Case:
+def elsewhere(name: str, setting: str, path: str, more_files: Mapping[str, File] | None = None) -> Case:
     """AuthorizedKeysFile names another place."""
     rest = {key: node for key, node in provisioned().items() if key != KEYS}
     config = f"Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n{setting}\n"
     return Case(
         name,
-        tree={"etc/ssh/sshd_config": File(config)},
+        tree={"etc/ssh/sshd_config": File(config), **(more_files or {})},
         changes={**rest, path: File(KEY + "\n", 0o600)},
-        **more,  # type: ignore[arg-type]
     )
 
 
@@ -181,6 +182,12 @@ CASES = [
         "AuthorizedKeysFile in a Match block is not ours",
         "Match User x\n  AuthorizedKeysFile /else",
         KEYS,
+    ),
+    elsewhere(
+        "a Match block ends with its file, not with the file that includes it",
+        "AuthorizedKeysFile /etc/ssh/keys/%u",
+        "etc/ssh/keys/azureuser",
+        more_files={"etc/ssh/sshd_config.d/50-x.conf": File("Match User x\n  AuthorizedKeysFile /else\n")},
     ),
     elsewhere("AuthorizedKeysFile none", "AuthorizedKeysFile none", KEYS),
     Case(

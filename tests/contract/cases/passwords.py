@@ -77,6 +77,11 @@ def sshd_config(name: str, before: str, after: str | None, **more: object) -> Ca
     return Case(name, **{**usual, **more})  # type: ignore[arg-type]
 
 
+BUSYBOX_USER = (
+    "chroot ROOT adduser -D -s /bin/sh azureuser",
+    "chroot ROOT addgroup azureuser sudo",
+    "chroot ROOT addgroup azureuser adm",
+)
 OURS = "# azure-provisioning begins\nPasswordAuthentication no\n# azure-provisioning ends\n"
 
 CASES = [
@@ -168,6 +173,23 @@ CASES = [
         tree={"etc/ssh/sshd_config": File("Include /etc/ssh/sshd_config.d/*.conf\nUsePAM no\n")},
         changes={**provisioned(), "etc/shadow": File(f"{SHADOW}azureuser:*:19000:0:99999:7:::\n", 0o640)},
         commands=(USERADD, VISUDO, "usermod --prefix ROOT -p * azureuser"),
+    ),
+    Case(
+        "busybox: without PAM a lock is a star",
+        tree={"etc/ssh/sshd_config": File("Include /etc/ssh/sshd_config.d/*.conf\n"), "bin/bash": None},
+        without=("useradd", "usermod", "visudo"),
+        environment={"TOOLS": "adduser addgroup chroot"},
+        changes={**provisioned(), "etc/shadow": File(f"{SHADOW}azureuser:*:19000:0:99999:7:::\n", 0o640)},
+        commands=(*BUSYBOX_USER, "chpasswd --root ROOT -e"),
+        everywhere=True,
+    ),
+    with_password(
+        "busybox: a password is never hashed with DES",
+        "Tr0ub4dor&3",
+        tree={"bin/bash": None},
+        without=("useradd", "usermod", "visudo"),
+        environment={"TOOLS": "adduser addgroup chroot"},
+        commands=(*BUSYBOX_USER, "chpasswd --root ROOT -c sha512", SSHD),
     ),
     Case(
         "host keys are made when one is missing",

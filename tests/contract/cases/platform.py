@@ -14,6 +14,7 @@ from tests.contract.case import (
     Report,
     begun,
     failed,
+    imds,
     machine,
     named,
     provisioned,
@@ -21,6 +22,7 @@ from tests.contract.case import (
     stamps,
 )
 
+BACKSLASH = imds(compute__osProfile__adminUsername='a\\b"c&<d>')
 QUICK = ("--deadline", "3")
 REPORTED = (f"{GOAL} 200", f"{HEALTH} 200")
 BY_JSON = Report("Ready", form="json")
@@ -85,6 +87,16 @@ CASES = [
         "IMDS 429 with Retry-After",
         imds_fault(attempts="1", status=429, retry_after="1"),
         (f"{IMDS} 429", *USUAL),
+        everywhere=True,
+    ),
+    mood(
+        "numbers with zeros at their head are not octal",
+        imds_fault(attempts="1", status=429, retry_after="08"),
+        (f"{IMDS} 429", *USUAL),
+        options=("--deadline", "08"),
+        settings="DEADLINE=09\nIMDS_WAIT=08\nMEDIUM_WAIT=09\nHOOK_TIMEOUT=08\n",
+        tree={"etc/azure-provisioning.d/10-x": File("#!/bin/sh\n", 0o755)},
+        says=("hooks: 10-x",),
         everywhere=True,
     ),
     mood("IMDS 503 twice", imds_fault(attempts="1-2", status=503), (f"{IMDS} 503", f"{IMDS} 503", *USUAL)),
@@ -162,6 +174,22 @@ CASES = [
         verdict="Provisioned web1 in T s: reported Ready",
         everywhere=True,
     ),
+    Case(
+        "a failure in JSON is escaped",
+        machine=BACKSLASH,
+        faults=(goal_fault(status=404),),
+        exit=1,
+        commands=(),
+        changes=begun(),
+        requests=(f"{IMDS} 200", f"{GOAL} 404", f"{JSON} 201"),
+        report=failed(
+            "invalid IMDS metadata for key=compute.osProfile.adminUsername",
+            'value=a\\b"c&<d>',
+            vm=BACKSLASH,
+            form="json",
+        ),
+        everywhere=True,
+    ),
     mood(
         "JSON where it is chosen",
         goal_fault(status=500),
@@ -204,6 +232,15 @@ CASES = [
         commands=(),
         changes=begun(),
         report=Report("NotReady", "&<>" * 300 + "WHAT", "ProvisioningFailed"),
+    ),
+    Case(
+        "a reason of two lines",
+        options=("report", "--failed", "a\nb: c"),
+        verdict="Provisioning failed: a b: c",
+        requests=REPORTED,
+        commands=(),
+        changes=begun(),
+        report=failed("a b: c"),
     ),
     Case(
         "the report to Hyper-V's pool",

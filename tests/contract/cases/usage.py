@@ -13,6 +13,11 @@ CASES = [
     wrong("an option without its value", "--vm-id", says="PROGRAM: --vm-id needs a value"),
     wrong("an unknown platform", "--platform=aws", says="PROGRAM: --platform is one of auto, azure, not 'aws'"),
     wrong(
+        "two forms at once",
+        "--report=auto xml",
+        says="PROGRAM: --report is one of auto, xml, json, none, not 'auto xml'",
+    ),
+    wrong(
         "a deadline that is no number",
         "--deadline=1h",
         says="PROGRAM: --deadline is a number of seconds from 1 to 86400, not '1h'",
