@@ -16,10 +16,18 @@ from azready.proc import run
 Prepared = Callable[..., Path]
 
 INITS = {
-    "sysvinit": ("sysvinit-core", "curl"),
-    "openrc": ("sysvinit-core", "openrc", "curl"),
-    "runit": ("runit-init", "curl"),
+    "sysvinit": ("sysvinit-core", "curl", "nftables"),
+    "openrc": ("sysvinit-core", "openrc", "curl", "nftables"),
+    "runit": ("runit-init", "curl", "nftables"),
 }
+
+FIREWALL_HOLDS = """\
+#!/bin/bash
+reach='exec 3<>/dev/tcp/168.63.129.16/80'
+bash -c "$reach" || exit 3
+! setpriv --reuid=65534 --regid=65534 --clear-groups timeout 3 bash -c "$reach"
+"""
+"""A hook: it fails the provisioning of a boot in which root cannot reach the WireServer, or another user can."""
 
 
 def asked(record: BootRecord) -> list[str]:
@@ -30,15 +38,24 @@ def asked(record: BootRecord) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("init", INITS)
 def test_first_boot_silence_and_a_copy(init: str, prepared: Prepared) -> None:
-    tree = prepared("bookworm", *INITS[init], network="ifupdown", guest="sh")
+    options = ("--firewall", "--set=EARLY_REPORT=yes")
+    tree = prepared("bookworm", *INITS[init], network="ifupdown", guest="sh", options=options)
+    _add_hook(tree, FIREWALL_HOLDS)
     for key in tree.glob("etc/ssh/ssh_host_*"):  # sshd starts only when our script made them before
         key.unlink()
     first, second, copy = boot_tree(tree, Machine(name="init-1"), Plan(deadline=60, boots=2, recapture=True))
     assert first.verdict.provisioned, first.console
     assert all(check.outcome == "passed" for check in first.checks), first.checks
+    assert asked(first).count("/machine?comp=health") == 2  # begun, and ready
     assert asked(second) == []
-    assert copy.verdict.provisioned
+    assert copy.verdict.provisioned, copy.console
     assert all(record.passed for record in (first, second, copy))
+
+
+def _add_hook(tree: Path, text: str) -> None:
+    hook = tree / "etc/azure-provisioning.d/50-test"
+    hook.write_text(text)
+    hook.chmod(0o755)
 
 
 INITTAB = """\
@@ -70,9 +87,10 @@ def test_busybox_init_and_udhcpc(need: Callable[..., None], tmp_path: Path) -> N
     """Busybox is PID 1, DHCP client, shell, awk and wget; option 245 names a WireServer elsewhere."""
     need("root", "tool:mmdebstrap", "tool:zstd", "tool:dnsmasq", "tool:ssh", "tool:unshare", "tool:nsenter")
     tree = tmp_path / "tree"
-    trees.unpack(trees.tree("bookworm", ("busybox", "udhcpc"), "none"), tree)
+    trees.unpack(trees.tree("bookworm", ("busybox", "udhcpc", "nftables"), "none"), tree)
     _to_busybox(tree)
-    run([sys.executable, "-m", "azready", "prepare", tree])
+    run([sys.executable, "-m", "azready", "prepare", tree, "--firewall"])
+    _add_hook(tree, "#!/bin/sh\nnft list table ip azure-wireserver | grep -q 'meta skuid != 0'\n")
     plan = Plan(deadline=60, boots=2, network=Network(wireserver="10.1.0.9"))
     first, second = boot_tree(tree, Machine(name="bb-1"), plan)
     assert first.verdict.provisioned, first.console

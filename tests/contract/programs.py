@@ -126,7 +126,7 @@ def reference_shell() -> Program:
 
 
 def of_interest() -> tuple[Program, ...]:
-    """Each Python, each shell and each client at least once: what the shorter set of cases runs under."""
-    wanted = ("busybox-busybox-wget", "bash-wget", "mksh-curl", "dash-bash")
+    """Each Python; each shell, client and awk at least once: what the shorter set of cases runs under."""
+    wanted = ("busybox-busybox-wget", "bash-curl", "bash-bash", "mksh-wget")
     some = tuple(program for program in shells() if program.name.startswith(wanted))
     return (*pythons(), *some)

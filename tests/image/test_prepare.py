@@ -8,10 +8,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from azready.errors import Failure
 from azready.image import agents, dpkg
+from azready.image.actions import Action, Remove
+from azready.image.apply import apply
 from azready.image.installing import manifest
 from azready.image.prepare import Options, plan
 from azready.image.targets.tree import Tree
@@ -274,15 +278,62 @@ def test_settings_that_are_there_are_kept(tmp_path: Path) -> None:
     assert data == b"# mine\nREPORT=json\nGROW=yes\nKVP=no\n"
 
 
-def test_everything_of_the_manifest_for_systemd_is_installed(tmp_path: Path) -> None:
+PLACES = ("etc/init.d", "etc/rcS.d", "etc/rc2.d", "etc/runit/core-services", "etc/ssh/sshd_config.d")
+
+
+def planned(root: Path, **options: Any) -> dict[str, Action]:
+    with Tree(root) as tree:
+        return {getattr(action, "path", ""): action for action in plan(tree, Options(**options)).actions}
+
+
+@pytest.mark.parametrize("init", ["systemd", "openrc", "sysv", "runit", "busybox"])
+def test_everything_of_the_manifest_is_installed(tmp_path: Path, init: str) -> None:
+    small_tree(tmp_path)
+    (tmp_path / "usr/bin/nft").touch()
+    for place in PLACES:
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    rows = [
+        row
+        for row in (*manifest()["file"], *manifest()["link"])
+        if row["init"] in ("any", init) and row["guest"] in ("any", "python")
+    ]
+    wanted = {row.get("target", row.get("path", "")).strip("/") for row in rows}
+    assert wanted <= planned(tmp_path, init=init, firewall=True).keys()
+
+
+@pytest.mark.parametrize(
+    ("init", "program", "says"),
+    [
+        ("systemd", "ls", "no nft"),
+        ("runit", "nft", "there is no /etc/rcS.d or /etc/runit/core-services"),
+        ("busybox", "nft", "there is no /etc/init.d"),
+    ],
+)
+def test_a_firewall_that_nothing_would_start_is_refused(tmp_path: Path, init: str, program: str, says: str) -> None:
+    small_tree(tmp_path)
+    (tmp_path / "usr/bin" / program).touch()
+    with pytest.raises(Failure, match=says):
+        planned(tmp_path, init=init, firewall=True)
+
+
+@pytest.mark.parametrize("init", ["systemd", "openrc", "sysv"])
+def test_an_option_that_is_off_now_is_undone(tmp_path: Path, init: str) -> None:
+    small_tree(tmp_path)
+    (tmp_path / "usr/bin/nft").touch()
+    with_both = planned(tmp_path, init=init, firewall=True)
+    with_none = planned(tmp_path, init=init, clone_guard=False)
+    with Tree(tmp_path) as tree:
+        apply([action for path, action in with_both.items() if path not in ("", "usr/bin/nft")], tree)
+    undone = planned(tmp_path, init=init, clone_guard=False)
+    assert {
+        path for path, action in undone.items() if isinstance(action, Remove)
+    } == with_both.keys() - with_none.keys()
+
+
+def test_a_busybox_without_init_scripts_is_told_what_its_inittab_needs(tmp_path: Path) -> None:
     small_tree(tmp_path)
     with Tree(tmp_path) as tree:
-        planned = {getattr(action, "path", "") for action in plan(tree, Options(firewall=True)).actions}
-    rows = [
-        row for row in manifest()["file"] if row["init"] in ("any", "systemd") and row["guest"] in ("any", "python")
-    ]
-    wanted = {row["target"].strip("/") for row in rows if "when" not in row}
-    wanted |= {
-        row["path"].strip("/") for row in manifest()["link"] if row["init"] == "systemd" and row["guest"] == "any"
-    }
-    assert wanted <= planned
+        assert any("::once:" in note for note in plan(tree, Options(init="busybox")).notes)
+    (tmp_path / "etc/inittab").write_text("::once:/usr/lib/azure-provisioning/boot provision\n")
+    with Tree(tmp_path) as tree:
+        assert not any("::once:" in note for note in plan(tree, Options(init="busybox")).notes)

@@ -307,9 +307,9 @@ http() {
     read_head
     if [ -e "$work/failed" ]; then
         read -r failed <"$work/failed"
-        # GNU wget says 8 and busybox 1 for an answer that is an error: an answer all the same.
+        # GNU wget says 8 (6 for 401) and busybox 1 for an answer that is an error: an answer all the same.
         case $client,$failed,$status in
-            gnu_wget,8,?* | busybox_wget,1,[3-5]*) ;;
+            gnu_wget,[68],?* | busybox_wget,1,[3-5]*) ;;
             *)
                 status=''
                 IFS= read -r trouble <"$work/trouble"
@@ -376,8 +376,8 @@ http_busybox_wget() {
 http_bash_tcp() {
     rest=${url#http://}
     authority=${rest%%/*}
-    host=${authority%:*} port=80
-    [ "$host" = "$authority" ] || port=${authority##*:}
+    server=${authority%:*} port=80
+    [ "$server" = "$authority" ] || port=${authority##*:}
     {
         line "$method /${rest#*/} HTTP/1.1$CR${NEWLINE}Host: $authority$CR${NEWLINE}Connection: close$CR"
         for header in "$@"; do line "$header$CR"; done
@@ -386,7 +386,7 @@ http_bash_tcp() {
         [ "$method" = GET ] || cat "$work/request"
     } >"$work/wire"
     # shellcheck disable=SC2016 # bash expands it
-    { limited 12 bash -c 'exec 3<>"/dev/tcp/$0/$1" || exit 7; cat "$2" >&3; cat <&3' "$host" "$port" "$work/wire" \
+    { limited 12 bash -c 'exec 3<>"/dev/tcp/$0/$1" || exit 7; cat "$2" >&3; cat <&3' "$server" "$port" "$work/wire" \
         2>"$work/trouble" || echo $? >"$work/failed"; } | head -c $((BODY_LIMIT + 65536)) |
         awk -v head="$work/head" "$READ_ANSWER" >"$work/body" || echo answer >"$work/failed"
 }
@@ -411,7 +411,7 @@ END {
     if (!body) exit 1
     if (!chunked) {
         if (size != "" && length(text) < size + 0) exit 1
-        printf "%s", size == "" ? text : substr(text, 1, size)
+        printf "%s", (size == "" ? text : substr(text, 1, size))
         exit 0
     }
     while (match(text, /^[0-9a-fA-F]+/)) {
@@ -2148,7 +2148,7 @@ END {
     whole = length(text)
     while (length(escaped(text)) > 4095) text = substr(text, 1, length(text) - over(text))
     if (length(text) < whole) sub(/[\300-\377][\200-\277]*$/, "", text)
-    print form == "" ? text : escaped(text)
+    print (form == "" ? text : escaped(text))
 }
 '
 

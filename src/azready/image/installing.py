@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any, Literal
 
 from azready.errors import Failure, UsageFailure
-from azready.image.actions import Action, Link, MakeFolder, Run, Write
+from azready.image.actions import Action, Link, MakeFolder, Remove, Run, Write
 from azready.image.targets import Files
 
 Guest = Literal["python", "sh"]
@@ -97,15 +97,12 @@ def choose_init(files: Files, wanted: str) -> Init:
 def plan_files(files: Files, selection: Selection) -> tuple[Action, ...]:
     """Folders, files and settings of the guest program; nothing starts by them yet.
 
-    Raises Failure when the guest program has no unit for the image's init.
+    Raises Failure when the image lacks what the firewall needs.
     """
     rows = manifest()
-    if not any(row.get("init") == selection.init for row in rows["file"]):
-        raise Failure(
-            f"the guest program has no service for {selection.init}",
-            "choose another with --init, or start /usr/lib/azure-provisioning yourself",
-        )
-    actions: list[Action] = []
+    if "firewall" in selection.options:
+        _require_firewall(files, selection)
+    actions: list[Action] = [*_no_longer_wanted(files, selection)]
     for row in rows.get("folder", ()):
         if _fits(files, row, selection):
             actions.append(MakeFolder(_inside(row["target"]), int(row["mode"], 8)))
@@ -118,6 +115,46 @@ def plan_files(files: Files, selection: Selection) -> tuple[Action, ...]:
         if _fits(files, row, selection):
             actions += _compile(files, _inside(row["source"]), actions)
     return tuple(actions)
+
+
+def _require_firewall(files: Files, selection: Selection) -> None:
+    if not files.glob("{usr/,}{sbin,bin}/nft"):
+        raise Failure("the image has no nft, which --firewall needs", "install nftables in it, or leave --firewall out")
+    rows = [row for row in manifest()["file"] if row.get("option") == "firewall" and row["init"] == selection.init]
+    if not any(_fits(files, row, selection) for row in rows):
+        places = " or ".join(row["when"] for row in rows)
+        raise Failure(
+            f"nothing in the image starts a firewall before the network: there is no {places}",
+            "have your init run /usr/lib/azure-provisioning/boot firewall, and leave --firewall out",
+        )
+
+
+def _no_longer_wanted(files: Files, selection: Selection) -> list[Action]:
+    """What an earlier run installed by an option that is off now: links first, so that nothing starts what is gone."""
+    rows = [*manifest()["link"], *manifest()["file"]]
+    wanted = {_place(row) for row in rows if _fits(files, row, selection)}
+    off = {_place(row): row["option"] for row in rows if row.get("option", "") not in ("", *selection.options)}
+    return [
+        Remove(path, f"prepared without {option} now")
+        for path, option in off.items()
+        if path not in wanted and files.exists(path)
+    ]
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    return _inside(row["path"] if "path" in row else row["target"])
+
+
+def notes(files: Files, selection: Selection) -> tuple[str, ...]:
+    """What the image's owner still has to do."""
+    if selection.init != "busybox" or files.exists("etc/init.d"):
+        return ()
+    if files.exists("etc/inittab") and "/usr/lib/azure-provisioning/boot" in files.read_text("etc/inittab"):
+        return ()
+    return (
+        "there is no /etc/init.d: nothing starts the guest program until /etc/inittab has, before the line for sshd, "
+        "::wait:/usr/lib/azure-provisioning/boot host-keys and ::once:/usr/lib/azure-provisioning/boot provision",
+    )
 
 
 def plan_links(files: Files, selection: Selection) -> tuple[Action, ...]:

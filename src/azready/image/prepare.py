@@ -76,7 +76,12 @@ def plan(files: Files, options: Options, live: bool = False) -> Preparation:
             *installing.plan_links(files, selection),
             *_reload(live, selection.init),
         ),
-        (*removing.notes, *said, *replacing.notes(found, selection.options)),
+        (
+            *removing.notes,
+            *said,
+            *replacing.notes(found, selection.options),
+            *installing.notes(files, selection),
+        ),
     )
 
 

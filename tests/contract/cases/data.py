@@ -176,6 +176,7 @@ CASES = [
         "early report before long work",
         "true",
         settings="EARLY_REPORT=yes\n",
+        everywhere=True,
         requests=(
             "imds GET /metadata/instance?api-version=2021-08-01&extended=true 200",
             *("wireserver GET /machine?comp=goalstate 200", "wireserver POST /machine?comp=health 200") * 2,
