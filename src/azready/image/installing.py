@@ -19,6 +19,7 @@ Init = Literal["systemd", "openrc", "sysv", "runit", "busybox"]
 
 _OLDEST_PYTHON = (3, 6)
 _GUEST = "azready.guest"
+_BOOT = "/usr/lib/azure-provisioning/boot"
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _require_firewall(files: Files, selection: Selection) -> None:
         places = " or ".join(row["when"] for row in rows)
         raise Failure(
             f"nothing in the image starts a firewall before the network: there is no {places}",
-            "have your init run /usr/lib/azure-provisioning/boot firewall, and leave --firewall out",
+            f"have your init run {_BOOT} firewall, and leave --firewall out",
         )
 
 
@@ -149,12 +150,10 @@ def notes(files: Files, selection: Selection) -> tuple[str, ...]:
     """What the image's owner still has to do."""
     if selection.init != "busybox" or files.exists("etc/init.d"):
         return ()
-    if files.exists("etc/inittab") and "/usr/lib/azure-provisioning/boot" in files.read_text("etc/inittab"):
+    if files.exists("etc/inittab") and _BOOT in files.read_text("etc/inittab"):
         return ()
-    return (
-        "there is no /etc/init.d: nothing starts the guest program until /etc/inittab has, before the line for sshd, "
-        "::wait:/usr/lib/azure-provisioning/boot host-keys and ::once:/usr/lib/azure-provisioning/boot provision",
-    )
+    lines = f"::wait:{_BOOT} host-keys and ::once:{_BOOT} provision"
+    return (f"there is no /etc/init.d: nothing starts the guest program until /etc/inittab has {lines}",)
 
 
 def plan_links(files: Files, selection: Selection) -> tuple[Action, ...]:
