@@ -8,7 +8,7 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from azready.boot.qemu import Kernel
@@ -87,20 +87,27 @@ def arm64_tree() -> Path:
     return tree
 
 
-def mini(script: str, command_line: str = "console=ttyS0 panic=-1", tree: Path | None = None) -> Kernel:
-    """A kernel and an initramfs whose init does `script`; of `tree`'s kernel and, when given, its busybox."""
+def mini(
+    script: str,
+    command_line: str = "console=ttyS0 panic=-1",
+    tree: Path | None = None,
+    modules: Sequence[str] = MODULES,
+    files: Mapping[str, bytes] | None = None,
+) -> Kernel:
+    """A kernel and an initramfs with `files`, whose init does `script`; of `tree`'s kernel and, when given, its busybox."""
     foreign, tree = tree is not None, tree or kernel_tree()
-    digest = hashlib.sha256(f"{tree}{script}{PROLOGUE}{LEASE}{MODULES}2".encode()).hexdigest()[:16]
+    files = {"init": (PROLOGUE + script).encode(), "lease": LEASE.encode(), **(files or {})}
+    digest = hashlib.sha256(f"{tree}{sorted(files.items())}{modules}3".encode()).hexdigest()[:16]
     initrd = _cache() / f"mini-{digest}.img"
     if not initrd.exists():
         with tempfile.TemporaryDirectory() as name:
             root = Path(name)
-            _fill(root, tree, script, foreign)
+            _fill(root, tree, foreign, modules, files)
             _pack(root, initrd)
     return Kernel(kernel_of(tree), initrd, command_line)
 
 
-def _fill(root: Path, tree: Path, script: str, foreign: bool) -> None:
+def _fill(root: Path, tree: Path, foreign: bool, modules: Sequence[str], files: Mapping[str, bytes]) -> None:
     (root / "bin").mkdir()
     busybox = str(tree / "bin/busybox") if foreign else find_tool("busybox", "busybox")
     shutil.copy(busybox, root / "bin/busybox")
@@ -109,12 +116,13 @@ def _fill(root: Path, tree: Path, script: str, foreign: bool) -> None:
             (root / word[1:]).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(word, root / word[1:])
     (root / "modules").mkdir()
-    order = module_order(tree, MODULES)
+    order = module_order(tree, modules)
     for path in order:
         shutil.copy(path, root / "modules" / path.name)
     (root / "modules/order").write_text("\n".join(path.name for path in order) + "\n")
-    for name, text in (("init", PROLOGUE + script), ("lease", LEASE)):
-        (root / name).write_text(text)
+    for name, content in files.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(content)
         (root / name).chmod(0o755)
 
 
@@ -206,12 +214,19 @@ def debian_disk(generation: int) -> Path:
 
     Made once and cached: copy it before changing it. Needs root for the owners of its files.
     """
-    disk = _cache() / f"debian-gen{generation}-{kernel_tree().name}-2.raw"
+    make = _gen2 if generation == 2 else _gen1
+    name = f"debian-gen{generation}-{kernel_tree().name}-2.raw"
+    return kept(name, lambda made, scratch: make(made, scratch, kernel_tree()))
+
+
+def kept(name: str, make: Callable[[Path, Path], None]) -> Path:
+    """A disk of the cache; where it is missing, `make(disk, scratch)` makes it."""
+    disk = _cache() / name
     with trees._locked(disk.name):
         if not disk.exists():
             with tempfile.TemporaryDirectory(dir=disk.parent) as scratch:
                 made = Path(scratch) / "disk.raw"
-                (_gen2 if generation == 2 else _gen1)(made, Path(scratch), kernel_tree())
+                make(made, Path(scratch))
                 made.replace(disk)
     return disk
 

@@ -67,6 +67,8 @@ class Live:
     monitor: Monitor
     wiring: Wiring
     shut_down: threading.Event = field(default_factory=threading.Event)
+    loaded: threading.Event = field(default_factory=threading.Event)
+    """A medium is in the drive."""
 
     @property
     def ended(self) -> bool:
@@ -193,13 +195,11 @@ def described(machine: Machine) -> tuple[tuple[str, str], ...]:
 @contextlib.contextmanager
 def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wiring, turn: Turn) -> Iterator[Live]:
     """QEMU running, its console, packets and events watched."""
-    disc = None
-    no_medium = any(fault.service == "media" and fault.silent for fault in turn.faults)
+    disc = _disc(room, turn)
+    late = sum(fault.delay for fault in turn.faults if fault.service == "media")
     ahead = sum(fault.jump for fault in turn.faults if fault.service == "clock")
-    # Azure takes the medium away once a VM is provisioned.
-    if not no_medium and turn.expected == "ready":
-        disc = room.folder / "medium.iso"
-        disc.write_bytes(medium(turn.machine))
+    entropy = room.folder / "entropy"
+    entropy.write_bytes(os.urandom(64))
     errors, pipe = room.folder / "errors", room.folder / "packets"
     pipe.unlink(missing_ok=True)
     os.mkfifo(pipe, 0o600)
@@ -209,12 +209,13 @@ def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wi
         room.guest,
         turn.machine,
         wiring.net,
-        medium=disc,
+        medium=None if late else disc,
         pflash=room.pflash,
         control=theirs.fileno(),
         packets=pipe if wiring.dhcp is None else None,
         accelerated=room.accelerated,
         clock=datetime.now(UTC) + timedelta(seconds=ahead) if ahead else None,
+        entropy=entropy,
     )
     server = None
     if wiring.dhcp is not None:
@@ -236,7 +237,9 @@ def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wi
     stack.enter_context(watch)
 
     def happened(name: str, data: dict[str, Any]) -> None:
-        if name == "DEVICE_TRAY_MOVED" and data.get("tray-open"):
+        if name == "DEVICE_TRAY_MOVED" and not data.get("tray-open"):
+            live.loaded.set()
+        elif name == "DEVICE_TRAY_MOVED" and live.loaded.is_set():
             fabric.record(Exchange(round(fabric.ledger.now(), 4), "media", "EJECT", "/dev/sr0", 200))
         if name == "SHUTDOWN":
             live.shut_down.set()
@@ -244,12 +247,48 @@ def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wi
     monitor = Monitor(ours, happened)
     live = Live(fabric, turn, watch, process, monitor, wiring)
     stack.enter_context(monitor)
+    if disc is not None and late:
+        stack.enter_context(_inserted_later(live, disc, late))
+    elif disc is not None:
+        live.loaded.set()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(0.1)  # what is wrong with its words QEMU says at once
     failure = machine_room.complaint(errors, process)
     if failure is not None:
         raise failure
     yield live
+
+
+def _disc(room: Room, turn: Turn) -> Path | None:
+    """The medium of this boot: Azure takes it away once a VM is provisioned."""
+    if turn.expected != "ready" or any(fault.service == "media" and fault.silent for fault in turn.faults):
+        return None
+    disc = room.folder / "medium.iso"
+    disc.write_bytes(medium(turn.machine))
+    return disc
+
+
+@contextlib.contextmanager
+def _inserted_later(live: Live, disc: Path, seconds: float) -> Iterator[None]:
+    """Put the medium into the empty drive so many seconds after the guest is first heard of."""
+    gone = threading.Event()
+
+    def insert() -> None:
+        ledger = live.fabric.ledger
+        while not ledger.wait_for(lambda one: bool(one.exchanges), 0.5):
+            if gone.is_set():
+                return
+        if not gone.wait(seconds):
+            live.fabric.record(Exchange(round(ledger.now(), 4), "media", "INSERT", "/dev/sr0", 200))
+            live.monitor.tell("blockdev-change-medium", id="cdrom", filename=str(disc), format="raw")
+
+    thread = threading.Thread(target=insert, name="azready-medium", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        gone.set()
+        thread.join(2)
 
 
 @contextlib.contextmanager

@@ -31,10 +31,11 @@ class Monitor:
         self._thread.join(5)
         self._socket.close()
 
-    def tell(self, command: str) -> None:
-        """Give a command without arguments; harmless when QEMU has ended."""
+    def tell(self, command: str, **arguments: str) -> None:
+        """Give a command, with `_` for `-` in the names of its arguments; harmless when QEMU has ended."""
+        words = {name.replace("_", "-"): value for name, value in arguments.items()}
         with contextlib.suppress(OSError):
-            self._socket.sendall(json.dumps({"execute": command}).encode() + b"\n")
+            self._socket.sendall(json.dumps({"execute": command, "arguments": words}).encode() + b"\n")
 
     def _read(self) -> None:
         with self._socket.makefile("rb") as lines, contextlib.suppress(OSError, ValueError):

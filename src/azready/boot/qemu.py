@@ -1,8 +1,8 @@
 """The QEMU command that is an Azure VM as far as QEMU can be one: decided here, as words; nothing here runs anything.
 
-What is Azure's own: the SMBIOS data (asset tag, VM id in the byte order of the generation, Microsoft's names), UEFI
-or BIOS, a serial console, a provisioning medium in a CD drive, a MAC of Microsoft's, and the platform's two
-addresses. What is not: VMBus. Disk and network are virtio (or NVMe, as Azure's newer sizes have), so an image that
+What is Azure's own: the SMBIOS data (asset tag, VM id in the byte order of the generation, Microsoft's names), random
+bytes in the ACPI table OEM0, UEFI or BIOS, a serial console, a provisioning medium in a CD drive, a MAC of Microsoft's,
+and the platform's two addresses. What is not: VMBus. Disk and network are virtio (or NVMe, as Azure's newer sizes have), so an image that
 boots here may still lack Hyper-V's drivers: that is `azready check`'s to say.
 
 Facts: QEMU's manual (invocation, slirp's guestfwd and restrict), systemd's `detect-virt` (which DMI fields name
@@ -39,12 +39,14 @@ class Kernel:
 class Hardware:
     """What the user may choose of the virtual machine. `memory` is MiB.
 
-    `network` is `user` (slirp: no rights needed; no options 121 and 245) or `tap` (all of Azure's DHCP).
+    `network` is `user` (slirp: no rights needed; no options 121 and 245) or `tap` (all of Azure's DHCP). `more` are
+    QEMU's words for further devices, which the guest finds before the disk and the medium's drive.
     """
 
     bus: Bus = "virtio"
     memory: int = 1024
     network: Literal["user", "tap"] = "user"
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,12 +152,14 @@ def command(
     packets: Path | None = None,
     accelerated: bool = False,
     clock: datetime | None = None,
+    entropy: Path | None = None,
 ) -> list[str]:
     """The words of QEMU. The console is its standard output; `control` is the number of a connected socket that it
     inherits, for its monitor (QMP).
 
     `medium` None leaves the CD drive empty, as Azure does once a VM is provisioned. `packets` gets the guest's
     packets in pcap form. `pflash.variables` is written to. `clock` is what the guest's clock says at first (UTC).
+    `entropy` holds the bytes of the table OEM0.
     """
     return [
         program(guest.architecture)[0],
@@ -165,9 +169,11 @@ def command(
         *("-name", f"azready-{machine.name}"),
         *_processor(guest, accelerated),
         *_smbios(machine),
+        *_entropy(guest, entropy),
         *_boot(guest, pflash),
         *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=control,fd={control}", "-mon", "chardev=control,mode=control"),
+        *guest.hardware.more,
         *_disk(guest),
         *_medium(medium),
         *_network(machine, net, packets),
@@ -230,6 +236,13 @@ def _smbios(machine: Machine) -> list[str]:
             ",".join([f"type={number}", *(f"{key}={_quoted(value)}" for key, value in fields.items())]),
         ]
     return words
+
+
+def _entropy(guest: Guest, entropy: Path | None) -> list[str]:
+    """Hyper-V's random bytes for the kernel; QEMU gives tables of its user's to x86 only."""
+    if entropy is None or guest.architecture != "x86_64":
+        return []
+    return ["-acpitable", f"sig=OEM0,data={_quoted(entropy)}"]
 
 
 def _boot(guest: Guest, pflash: Pflash | None) -> list[str]:

@@ -90,6 +90,8 @@ def boot(
     if target.is_dir():
         if any(fault.service == "clock" for fault in effective.faults):
             console.warn("a container has this machine's clock: faults of the clock need a disk, and are left out")
+        if any(fault.service == "media" and fault.delay for fault in effective.faults):
+            console.warn("a container has no drive: its medium is there from the start")
         records = _boot_tree(target, effective, plan, console)
     else:
         hardware = Hardware(bus=bus, memory=memory, network="tap" if dhcp_options else "user")

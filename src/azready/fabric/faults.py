@@ -48,7 +48,8 @@ class Fault:
     location: str = ""
     """Redirect: the Location header."""
     delay: float = 0.0
-    """Seconds before the first byte. For dhcp: seconds before the offer."""
+    """Seconds before the first byte. For dhcp: before the offer. For media: until it is in the drive, from the guest's
+    first packet."""
     drip: float = 0.0
     """Bytes a second."""
     cut: int = -1

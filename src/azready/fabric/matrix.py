@@ -99,5 +99,7 @@ def table(cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def needs_boot(scenario: Scenario) -> bool:
-    """Whether a scenario shows only in a boot: its faults are of DHCP or of the clock."""
-    return any(fault.service in ("dhcp", "clock") for fault in scenario.faults)
+    """Whether a scenario shows only in a boot: its faults are of DHCP, of the clock, or of a medium that comes late."""
+    return any(
+        fault.service in ("dhcp", "clock") or (fault.service == "media" and fault.delay) for fault in scenario.faults
+    )

@@ -1558,7 +1558,7 @@ def await_medium(tree, options, settings, imds, until, refused):
 
 
 def read_medium(tree, options, refused):
-    """Find and read the provisioning medium; None when there is none (yet). `refused`: devices that do not mount."""
+    """Find and read the provisioning medium; None when there is none (yet). `refused`: discs that are none."""
     if options.medium == "none":
         return None
     if options.medium:
@@ -1597,6 +1597,10 @@ def _read_medium_at(tree, path, refused):
         tree.run(["umount", tree.at(folder)])
     except (CommandFailed, TimeLimit) as error:
         warn("%s stays mounted: %s" % (path, error))
+    if document is None:
+        has_udf = "udf" in tree.text("/proc/filesystems").split()
+        warn("%s: no ovf-env.xml%s" % (path, "" if has_udf else " to be seen: this kernel has no UDF"))
+        refused.add(path)
     return _parse_medium(document, path)
 
 
@@ -2223,18 +2227,24 @@ def step_grow(tree, wishes, settings):
         return "the root file system is on no partition: skipped"
     name = device.rpartition("/")[2]
     number = tree.text("/sys/class/block/%s/partition" % name).strip()
+    filled = "disk"
     if number:
         disk = posix.readlink("/sys/class/block/" + name).split("/")[-2]
-        _grow_partition(tree, "/dev/" + disk, number)
+        if not _grow_partition(tree, "/dev/" + disk, number):
+            filled = "partition"
     if kind in ("ext2", "ext3", "ext4"):
-        tree.run(["resize2fs", device])
+        words = ["resize2fs", device]
     elif kind == "xfs":
-        tree.run(["xfs_growfs", "/"])
+        words = ["xfs_growfs", "/"]
     elif kind == "btrfs":
-        tree.run(["btrfs", "filesystem", "resize", "max", "/"])
+        words = ["btrfs", "filesystem", "resize", "max", "/"]
     else:
-        return "%s cannot be grown: only the partition was" % kind
-    return "%s (%s) fills its disk" % (device, kind)
+        return "%s cannot be grown" % kind
+    if not tree.tool(words[0]):
+        warn("the root file system keeps its size: this image has no %s" % words[0])
+        return "skipped"
+    tree.run(words)
+    return "%s (%s) fills its %s" % (device, kind, filled)
 
 
 def _root_device(tree):
@@ -2253,16 +2263,20 @@ def _root_device(tree):
 
 
 def _grow_partition(tree, disk, number):
-    """Move the end of a partition to the end of its disk, and tell the kernel."""
-    if tree.tool("growpart"):
+    """Move the end of a partition to the end of its disk, and tell the kernel; whether the image has tools for that."""
+    if tree.tool("growpart") and (tree.tool("sfdisk") or tree.tool("sgdisk")):
         try:
             tree.run(["growpart", disk, number])
         except CommandFailed as error:
             if not error.output.startswith(b"NOCHANGE"):
                 raise
-        return
-    tree.run(["sfdisk", "--no-reread", "--no-tell-kernel", "-N", number, disk], b", +\n")
-    tree.run(["partx", "--update", "--nr", number, disk])
+        return True
+    if tree.tool("sfdisk") and tree.tool("partx"):
+        tree.run(["sfdisk", "--no-reread", "--no-tell-kernel", "-N", number, disk], b", +\n")
+        tree.run(["partx", "--update", "--nr", number, disk])
+        return True
+    warn("the root partition keeps its size: this image has no sfdisk, with growpart or partx")
+    return False
 
 
 def step_hooks(tree, wishes, settings):
@@ -2338,14 +2352,16 @@ def _eject(tree, device):
     import fcntl
 
     try:
-        descriptor = posix.open(device, posix.O_RDONLY | posix.O_NONBLOCK)
+        # exclusive: not while somebody else has it mounted
+        descriptor = posix.open(device, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_EXCL)
         try:
-            fcntl.ioctl(descriptor, 0x5309)  # CDROMEJECT
+            fcntl.ioctl(descriptor, 0x5329, 0)  # CDROM_LOCKDOOR: udev keeps the doors of drives locked
+            refused = fcntl.ioctl(descriptor, 0x5309)  # CDROMEJECT: answers with the drive's status, no error
         finally:
             posix.close(descriptor)
     except OSError as error:
         return "; %s not ejected (%s)" % (device, error.strerror)
-    return "; %s ejected" % device
+    return "; %s %s" % (device, "not ejected (the drive refused)" if refused else "ejected")
 
 
 STEPS = (

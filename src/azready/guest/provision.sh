@@ -958,21 +958,30 @@ optical() {
     return 1
 }
 
-# Hardened images may lack one of the two file systems; mount tries both.
+# Hardened images may lack one of the two file systems, and old busybox takes no list of them.
 mount_medium() {
     run_folder=$root/run/azure-provisioning
     (umask 077 && mkdir -p "$run_folder/medium") || return 1
-    if ! mount -o ro,nosuid,nodev,noexec -t udf,iso9660 "$1" "$run_folder/medium" >"$work/mount" 2>&1; then
+    if ! mount_as udf "$1" 2>"$work/mount" && ! mount_as iso9660 "$1" 2>>"$work/mount"; then
         one_line "$work/mount"
-        warn "$1: mount: $value"
+        warn "$1: $value"
         refused_devices="$refused_devices $1"
         return 1
     fi
     found=1
     copy_medium "$run_folder/medium" && found=0
-    umount "$run_folder/medium"
-    return $found
+    umount "$run_folder/medium" 2>"$work/mount" || warn "$1 stays mounted: $(cat "$work/mount")"
+    [ $found = 1 ] || return 0
+    if grep -qw udf /proc/filesystems; then
+        warn "$1: no ovf-env.xml"
+    else
+        warn "$1: no ovf-env.xml to be seen: this kernel has no UDF"
+    fi
+    refused_devices="$refused_devices $1"
+    return 1
 }
+
+mount_as() { mount -o ro,nosuid,nodev,noexec -t "$1" "$2" "$run_folder/medium"; }
 
 copy_medium() {
     [ -f "$1/ovf-env.xml" ] && head -c $((BODY_LIMIT + 1)) "$1/ovf-env.xml" >"$work/ovf-env.xml"
@@ -1973,8 +1982,7 @@ step_entropy() {
     elif [ -n "$dry_run$root" ]; then
         did="would mix in $size bytes"
     else
-        tail -c +37 "$table" >/dev/urandom
-        did="mixed in $size bytes, not credited"
+        tail -c +37 "$table" >/dev/urandom && did="mixed in $size bytes, not credited" || did='the kernel takes none'
     fi
 }
 
@@ -1993,21 +2001,28 @@ step_grow() {
         return
     fi
     one_line "/sys/class/block/$device/partition"
+    filled=disk
     if [ -n "$value" ]; then
         disk=$(readlink "/sys/class/block/$device")
         disk=${disk%/*}
-        grow_partition "/dev/${disk##*/}" "$value"
+        grow_partition "/dev/${disk##*/}" "$value" || filled=partition
     fi
     case $kind in
-        ext[234]) run resize2fs "/dev/$device" ;;
-        xfs) run xfs_growfs / ;;
-        btrfs) run btrfs filesystem resize max / ;;
+        ext[234]) set -- resize2fs "/dev/$device" ;;
+        xfs) set -- xfs_growfs / ;;
+        btrfs) set -- btrfs filesystem resize max / ;;
         *)
-            did="$kind cannot be grown: only the partition was"
+            did="$kind cannot be grown"
             return
             ;;
     esac
-    did="/dev/$device ($kind) fills its disk"
+    if ! have "$1"; then
+        warn "the root file system keeps its size: this image has no $1"
+        did=skipped
+        return
+    fi
+    run "$@"
+    did="/dev/$device ($kind) fills its $filled"
 }
 
 # Sets device (its name) and kind (of file system) of /, from mountinfo; device is empty when it is no block device.
@@ -2025,15 +2040,19 @@ root_device() {
     done </proc/self/mountinfo
 }
 
+# Moves the end of a partition to the end of its disk, and tells the kernel; false where the image has no tools for that.
 grow_partition() {
-    if have growpart; then
+    if have growpart && { have sfdisk || have sgdisk; }; then
         try growpart "$1" "$2" || grep -q ^NOCHANGE "$work/output" || step_failed "$error"
-        return
+    elif have sfdisk && have partx; then
+        line ', +' >"$work/input"
+        run sfdisk --no-reread --no-tell-kernel -N "$2" "$1"
+        : >"$work/input"
+        run partx --update --nr "$2" "$1"
+    else
+        warn 'the root partition keeps its size: this image has no sfdisk, with growpart or partx'
+        return 1
     fi
-    line ', +' >"$work/input"
-    run sfdisk --no-reread --no-tell-kernel -N "$2" "$1"
-    : >"$work/input"
-    run partx --update --nr "$2" "$1"
 }
 
 step_hooks() {
