@@ -94,7 +94,7 @@ def mini(
     modules: Sequence[str] = MODULES,
     files: Mapping[str, bytes] | None = None,
 ) -> Kernel:
-    """A kernel and an initramfs with `files`, whose init does `script`; of `tree`'s kernel and, when given, its busybox."""
+    """A kernel, and an initramfs with `files` whose init does `script`; of `tree`'s kernel and, when given, busybox."""
     foreign, tree = tree is not None, tree or kernel_tree()
     files = {"init": (PROLOGUE + script).encode(), "lease": LEASE.encode(), **(files or {})}
     digest = hashlib.sha256(f"{tree}{sorted(files.items())}{modules}3".encode()).hexdigest()[:16]

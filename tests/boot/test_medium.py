@@ -32,7 +32,11 @@ RIGHT = ["web1", "#!/bin/sh", "0", "password right"]
 STATUS = """
 status() {
     perl -e 'use Fcntl; %words = (1, "empty", 2, "open", 4, "loaded");
-        for (@ARGV) { sysopen F, $_, O_RDONLY | O_NONBLOCK; $is = ioctl F, 0x5326, 0x7fffffff; print "$_ $words{$is}\\n" }' "$@"
+        for (@ARGV) {
+            sysopen F, $_, O_RDONLY | O_NONBLOCK;
+            $is = ioctl F, 0x5326, 0x7fffffff;
+            print "$_ $words{$is}\\n"
+        }' "$@"
 }
 """
 """Asks drives by CDROM_DRIVE_STATUS."""

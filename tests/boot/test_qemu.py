@@ -60,6 +60,12 @@ def test_the_clock_may_be_ahead() -> None:
     assert words[words.index("-rtc") + 1] == "base=2026-01-02T03:04:05"
 
 
+def test_random_bytes_come_as_hyper_v_gives_them_where_qemu_can() -> None:
+    words = _words(Guest(disk=Path("/d")), Machine(), entropy=Path("/e"))
+    assert words[words.index("-acpitable") + 1] == "sig=OEM0,data=/e"
+    assert "-acpitable" not in _words(Guest(architecture="aarch64", disk=Path("/d")), Machine(), entropy=Path("/e"))
+
+
 def test_paths_with_commas_stay_one_value() -> None:
     words = _words(Guest(disk=Path("/a,b")), Machine(), pflash=Pflash(Path("/x,y"), Path("/v")))
     assert any("file=/a,,b" in word for word in words) and any("file=/x,,y" in word for word in words)
@@ -229,4 +235,6 @@ def test_a_generation_1_disk_boots_by_bios(need: Callable[..., None], tmp_path: 
     assert record.passed, record.headline
     assert record.how.endswith("bios") and dict(record.machine)["generation"] == "1"
     assert {check.name for check in record.checks} >= {"ssh login", "host name", "sudo", "unit is off"}
+    assert any(exchange.method == "EJECT" for exchange in record.exchanges), "udev had locked the drive"
+    assert any("entropy: credited 256 bits" in line.text for line in record.journal)
     assert disk.stat().st_mtime_ns == before, "the disk is never written to"

@@ -24,7 +24,7 @@ PROGRAMS = {
     "provision.py": "python3 -I -S -B /run/work/provision.py",
     "provision.sh": "env PATH=/run/work/busybox /bin/busybox ash /run/work/provision.sh",
 }
-"""How a script of the bench starts each program: in sh, everything but the account tools and eject is busybox."""
+"""How a script of the bench starts each program: for sh, all is busybox's but accounts, sshd, eject and growth."""
 _SIZE = 600 * MIB
 
 _INTO_ROOT = """
@@ -43,7 +43,8 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 cd /run/work
 mkdir busybox
 busybox --install -s busybox; ln -s /bin/busybox busybox/
-for tool in useradd usermod chpasswd visudo sshd eject growpart sfdisk partx resize2fs xfs_growfs btrfs; do ln -s $(command -v $tool) busybox/; done
+tools='useradd usermod chpasswd visudo sshd eject growpart sfdisk partx resize2fs xfs_growfs btrfs'
+for tool in $tools; do ln -s $(command -v $tool) busybox/; done
 """
 _END = """
 echo ready login:

@@ -82,7 +82,7 @@ GOOD: Mapping[str, str | bytes] = {
     f"usr/lib/modules/{KERNEL}/modules.builtin": "kernel/fs/ext4/ext4.ko\n",
     "usr/bin/sh": ELF_X86,
     "usr/bin/sudo": "", "usr/bin/python3": "", "usr/sbin/sshd": "", "usr/sbin/useradd": "", "usr/sbin/chpasswd": "",
-    "usr/bin/mount": "",
+    "usr/bin/mount": "", "usr/sbin/sfdisk": "", "usr/bin/partx": "", "usr/sbin/resize2fs": "",
     "usr/lib/systemd/systemd": "",
     "usr/lib/systemd/system/ssh.service": _unit(),
     "usr/lib/systemd/system/systemd-networkd.service": _unit(),

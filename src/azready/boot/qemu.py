@@ -2,8 +2,8 @@
 
 What is Azure's own: the SMBIOS data (asset tag, VM id in the byte order of the generation, Microsoft's names), random
 bytes in the ACPI table OEM0, UEFI or BIOS, a serial console, a provisioning medium in a CD drive, a MAC of Microsoft's,
-and the platform's two addresses. What is not: VMBus. Disk and network are virtio (or NVMe, as Azure's newer sizes have), so an image that
-boots here may still lack Hyper-V's drivers: that is `azready check`'s to say.
+and the platform's two addresses. What is not: VMBus. Disk and network are virtio (or NVMe, as Azure's newer sizes
+have), so an image that boots here may still lack Hyper-V's drivers: that is `azready check`'s to say.
 
 Facts: QEMU's manual (invocation, slirp's guestfwd and restrict), systemd's `detect-virt` (which DMI fields name
 Hyper-V).

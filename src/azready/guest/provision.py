@@ -2264,14 +2264,18 @@ def _root_device(tree):
 
 def _grow_partition(tree, disk, number):
     """Move the end of a partition to the end of its disk, and tell the kernel; whether the image has tools for that."""
+    plain = tree.tool("sfdisk") and tree.tool("partx")
     if tree.tool("growpart") and (tree.tool("sfdisk") or tree.tool("sgdisk")):
         try:
             tree.run(["growpart", disk, number])
+            return True
         except CommandFailed as error:
-            if not error.output.startswith(b"NOCHANGE"):
+            if error.output.startswith(b"NOCHANGE"):
+                return True
+            if not plain:
                 raise
-        return True
-    if tree.tool("sfdisk") and tree.tool("partx"):
+            warn(str(error))
+    if plain:
         tree.run(["sfdisk", "--no-reread", "--no-tell-kernel", "-N", number, disk], b", +\n")
         tree.run(["partx", "--update", "--nr", number, disk])
         return True

@@ -199,7 +199,8 @@ CASES: dict[str, Case] = {
     ),
     "D10": Case(bad_disks=(root_holds(dirty="it was not unmounted"),), good_disks=(DISK,)),
     "D11": Case(
-        (lambda s: s.write("etc/azure-provisioning.conf", "GROW=no\n"),),
+        (lambda s: s.write("etc/azure-provisioning.conf", "GROW=no\n"), lambda s: s.remove("usr/sbin/sfdisk"),
+         lambda s: s.remove("usr/sbin/resize2fs")),
         (lambda s: s.write("etc/azure-provisioning.conf", "").write("usr/lib/repart.d/root.conf", "[Partition]\n"),),
     ),
     "D12": Case(bad_disks=(root_holds(free=MIB),), good_disks=(DISK,)),

@@ -265,6 +265,7 @@ _GROWERS = (
 def root_grows(facts: Facts) -> Iterator[Finding]:
     settings = facts.text("etc/azure-provisioning.conf") or ""
     if "GROW=yes" in settings.replace('"', "").replace(" ", ""):
+        yield from _missing_growers(facts)
         return
     repart = facts.files.glob("{etc,usr/lib,usr/local/lib}/repart.d/*.conf")
     growfs = any(mount.folder == "/" and "x-systemd.growfs" in mount.options for mount in facts.mounts)
@@ -277,6 +278,17 @@ def root_grows(facts: Facts) -> Iterator[Finding]:
     if repart and not facts.mounts:
         return  # the root is found by its partition type, and bit 59 of the partition asks for growing
     yield Finding("nothing grows the root partition and its file system")
+
+
+def _missing_growers(facts: Facts) -> Iterator[Finding]:
+    """The tools without which the guest program leaves the root as it is."""
+    has = facts.program
+    if not ((has("sfdisk") and (has("partx") or has("growpart"))) or (has("sgdisk") and has("growpart"))):
+        yield Finding("GROW=yes, but the image has no sfdisk, with growpart or partx", mend="install fdisk (sfdisk)")
+    kind = next((mount.kind for mount in facts.mounts if mount.folder == "/"), "")
+    tool = {"xfs": "xfs_growfs", "btrfs": "btrfs"}.get(kind, "resize2fs" if kind.startswith("ext") else "")
+    if tool and not has(tool):
+        yield Finding(f"GROW=yes, but the image has no {tool}", mend=f"install what has {tool}")
 
 
 @rule(
