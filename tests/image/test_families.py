@@ -154,6 +154,21 @@ def test_a_driver_that_is_missing_is_seen(make: Callable[[Path], Sample], tmp_pa
     assert names.rebuild_initramfs in answer.findings[0].mend
 
 
+@pytest.mark.parametrize(
+    "says", [("", "token/6.14.0-63.fc42.x86_64/linux"), ("version 6.14.0-63.fc42.x86_64\n", "linux")]
+)
+def test_an_initramfs_is_where_its_boot_loader_entry_says(tmp_path: Path, says: tuple[str, str]) -> None:
+    sample = fedora(tmp_path)
+    archive = sample.root / "boot/initramfs-6.14.0-63.fc42.x86_64.img"
+    sample.write("boot/token/initrd", archive.read_bytes()).remove("boot/initramfs-6.14.0-63.fc42.x86_64.img")
+    version, kernel = says
+    entry = f"{version}linux /{kernel}\ninitrd /ucode.img\ninitrd /token/initrd $more\noptions {ARGS}\n"
+    sample.write("boot/loader/entries/0-6.14.conf", entry)
+    sample.write("boot/loader/entries/0-6.13.conf", "linux /old\ninitrd /gone\n")
+    facts = Facts(Tree(sample.root))
+    assert facts.kernels[0].initramfs_path == "boot/token/initrd" and facts.kernels[0].boots_with("hv_vmbus")
+
+
 def test_the_commands_of_the_family_are_named(tmp_path: Path) -> None:
     sample = (
         alpine(tmp_path).edit("boot/extlinux.conf", "console=ttyS0,115200n8", "").write("etc/update-extlinux.conf", "")

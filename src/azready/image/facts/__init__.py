@@ -94,8 +94,7 @@ class Facts:
     @cached_property
     def kernels(self) -> tuple[Kernel, ...]:
         """Kernels with modules, the newest last."""
-        named = self.boot_entries[0].kernel if self.boot_entries else ""
-        return gather_kernels(self.files, named, self.ukis)
+        return gather_kernels(self.files, self.boot_entries, self.ukis)
 
     @cached_property
     def bans(self) -> tuple[Ban, ...]:

@@ -6,9 +6,9 @@ Sources: GRUB's manual, the UAPI group's Boot Loader Specification, syslinux's c
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from azready.image.facts.reading import numbered, shell_values, text_of
+from azready.image.facts.reading import first_there, numbered, shell_values, text_of
 from azready.image.formats.uki import Uki
 from azready.image.targets import Files
 
@@ -31,6 +31,10 @@ class BootEntry:
     """Path, with the line number where there are many entries in the file."""
     effective: bool = True
     """False when this is only what the next boot loader update will write (no menu was found)."""
+    initramfs: str = ""
+    """Its path in the image, where the entry names one that is there."""
+    version: str = ""
+    """The kernel's, where the entry says it."""
 
     def values(self, name: str) -> list[str]:
         """The values of every `name=value`, in order: the kernel takes the last of most, all of `console`."""
@@ -54,7 +58,7 @@ def gather_boot_entries(files: Files, ukis: Iterable[Uki]) -> tuple[BootEntry, .
         entries += grub_entries(text_of(files, path) or "", path, variables)
     bls = sorted((path for pattern in BLS_ENTRIES for path in files.glob(pattern)), reverse=True)
     for path in bls:
-        entries += bls_entries(text_of(files, path) or "", path, variables)
+        entries += (_with_initramfs(entry, files) for entry in bls_entries(text_of(files, path) or "", path, variables))
     for path in EXTLINUX:
         entries += extlinux_entries(text_of(files, path) or "", path)
     entries += [BootEntry(uki.path, _words(uki.cmdline), uki.path) for uki in ukis if uki.cmdline]
@@ -90,7 +94,17 @@ def bls_entries(text: str, path: str, variables: Mapping[str, str]) -> Iterator[
         key, _, value = line.partition(" ")
         fields.setdefault(key, []).append(value.strip())
     if kernel := fields.get("linux") or fields.get("efi") or fields.get("uki"):
-        yield BootEntry(kernel[0], _words(_expand(" ".join(fields.get("options", [])), variables)), path)
+        args = _words(_expand(" ".join(fields.get("options", [])), variables))
+        # The last one is the initramfs; before it come microcode and the like, after it GRUB's variables.
+        initramfs = fields.get("initrd", [""])[-1].partition(" ")[0]
+        yield BootEntry(kernel[0], args, path, initramfs=initramfs, version=fields.get("version", [""])[0])
+
+
+def _with_initramfs(entry: BootEntry, files: Files) -> BootEntry:
+    """The entry's paths are those of the partition that it lies on, or of the root file system."""
+    name, partition = entry.initramfs.lstrip("/"), entry.where.partition("/loader/")[0]
+    there = first_there(files, (f"{partition}/{name}", name)) if name else ""
+    return replace(entry, initramfs=there or "")
 
 
 def extlinux_entries(text: str, path: str) -> Iterator[BootEntry]:

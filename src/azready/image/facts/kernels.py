@@ -1,11 +1,12 @@
 """The kernels of an image: their modules, what is built in, and the initramfs that goes with each."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from azready.image.facts.cmdline import BootEntry
 from azready.image.facts.reading import first_there, names_in, text_of
 from azready.image.formats.initramfs import Initramfs, list_initramfs
 from azready.image.formats.uki import NotAProgram, Uki, read_uki
@@ -91,8 +92,8 @@ def _wanted(name: str) -> bool:
     return name.endswith("etc/machine-id") or ("modprobe.d/" in name and name.endswith(".conf"))
 
 
-def gather_kernels(files: Files, default_image: str, unified: Mapping[str, Uki]) -> tuple[Kernel, ...]:
-    """Every kernel with modules in the tree, the newest last; `default_image` is what the boot loader starts."""
+def gather_kernels(files: Files, entries: Sequence[BootEntry], unified: Mapping[str, Uki]) -> tuple[Kernel, ...]:
+    """Every kernel with modules in the tree, the newest last; the first of `entries` is what the boot loader starts."""
     folder = first_there(files, _MODULE_FOLDERS)
     versions = [name for name in names_in(files, folder or "") if files.exists(f"{folder}/{name}/modules.dep")]
     versions.sort(key=version_key)
@@ -100,13 +101,35 @@ def gather_kernels(files: Files, default_image: str, unified: Mapping[str, Uki])
     for version in versions:
         image = first_there(files, (path.format(k=version) for path in _IMAGES)) or _alpine(files, version, "vmlinuz")
         kernels.append((version, image))
-    named = [version for version, image in kernels if image and _same_file(default_image, image)]
+    first = entries[0].kernel if entries else ""
+    named = [version for version, image in kernels if _names(first, version) or (image and _same_file(first, image))]
     bootable = [version for version, image in kernels if image]
     default = (named or bootable or versions)[-1:]
     return tuple(
-        _kernel(files, f"{folder}/{version}", version, image, version in default, _uki_of(version, versions, unified))
+        _kernel(
+            files,
+            f"{folder}/{version}",
+            version,
+            image,
+            _initramfs_of(version, versions, entries),
+            version in default,
+            _uki_of(version, versions, unified),
+        )
         for version, image in kernels
     )
+
+
+def _initramfs_of(version: str, versions: Sequence[str], entries: Sequence[BootEntry]) -> str:
+    """What a boot loader entry loads beside this kernel; where none says which kernel, the only one has the only."""
+    for entry in entries:
+        if entry.initramfs and (entry.version == version or _names(entry.kernel, version)):
+            return entry.initramfs
+    return entries[0].initramfs if len(versions) == len(entries) == 1 else ""
+
+
+def _names(path: str, version: str) -> bool:
+    """Whether a boot loader's path tells the kernel's version: /TOKEN/VERSION/linux, /vmlinuz-VERSION."""
+    return version in path.split("/") or path.endswith(f"-{version}")
 
 
 def _uki_of(version: str, versions: list[str], unified: Mapping[str, Uki]) -> Uki | None:
@@ -117,8 +140,8 @@ def _uki_of(version: str, versions: list[str], unified: Mapping[str, Uki]) -> Uk
     return unnamed[0] if len(versions) == 1 and len(unnamed) == len(unified) == 1 else None
 
 
-def _kernel(files: Files, folder: str, version: str, image: str, default: bool, uki: Uki | None) -> Kernel:
-    initramfs = first_there(files, (path.format(k=version) for path in _INITRAMFS))
+def _kernel(files: Files, folder: str, version: str, image: str, loaded: str, default: bool, uki: Uki | None) -> Kernel:
+    initramfs = loaded or first_there(files, (path.format(k=version) for path in _INITRAMFS))
     config = first_there(files, (path.format(k=version) for path in _CONFIGS))
     return Kernel(
         version,
