@@ -1,8 +1,10 @@
 """A prepared Debian tree, made once and shared by all workers: boots never change it."""
 
 import fcntl
+import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,19 @@ def prepared(need: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
         return root
 
     return make
+
+
+@pytest.fixture
+def broken(prepared: Prepared, tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """`broken(packages…, network=…)`: a prepared tree of one's own, to break."""
+    made: list[Path] = []
+
+    def make(*packages: str, network: trees.Network = "networkd") -> Path:
+        made.append(tmp_path / f"tree{len(made)}")
+        source = prepared("bookworm", *packages, network=network)
+        subprocess.run(["cp", "-a", "--reflink=auto", source, made[-1]], check=True)
+        return made[-1]
+
+    yield make
+    for tree in made:
+        shutil.rmtree(tree, ignore_errors=True)

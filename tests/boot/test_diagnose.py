@@ -1,8 +1,7 @@
 """Why a boot failed, shown on images that really fail so: trees in containers, a mini kernel in QEMU."""
 
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,40 +14,17 @@ from azready.boot.session import Plan, boot_tree
 from azready.boot.timeline import BootRecord, ConsoleLine, from_json
 from azready.fabric import Machine
 from azready.fabric.faults import Fault
-from tests.boot import machines
+from tests.boot import failing, machines
 
 Prepared = Callable[..., Path]
 CURL = "/usr/bin/curl -sf -m 2 -H x-ms-version:2012-11-30"
 RETRY = "Restart=on-failure\nRestartSec=1"
-WANTS = "etc/systemd/system/multi-user.target.wants"
-
-
-@pytest.fixture
-def broken(prepared: Prepared, tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """`broken(packages…, network=…)`: a prepared tree of one's own, to break."""
-    made: list[Path] = []
-
-    def make(*packages: str, network: str = "networkd") -> Path:
-        made.append(tmp_path / f"tree{len(made)}")
-        source = prepared("bookworm", *packages, network=network)
-        subprocess.run(["cp", "-a", "--reflink=auto", source, made[-1]], check=True)
-        return made[-1]
-
-    yield make
-    for tree in made:
-        shutil.rmtree(tree, ignore_errors=True)
 
 
 def _boot(tree: Path, deadline: float = 8.0, faults: tuple[Fault, ...] = ()) -> BootRecord:
     (record,) = boot_tree(tree, Machine(), Plan(deadline=deadline, boots=1, login=False, faults=faults))
     assert not record.passed
     return record
-
-
-def _service(tree: Path, name: str, lines: str, order: str = "") -> None:
-    unit = tree / f"etc/systemd/system/{name}.service"
-    unit.write_text(f"[Unit]\n{order}\n[Service]\nType=oneshot\n{lines}\n")
-    (tree / WANTS / unit.name).symlink_to(f"/etc/systemd/system/{unit.name}")
 
 
 def test_a_good_boot_has_no_cause(prepared: Prepared) -> None:
@@ -58,8 +34,7 @@ def test_a_good_boot_has_no_cause(prepared: Prepared) -> None:
 
 def test_no_provisioner_is_enabled(broken: Callable[..., Path]) -> None:
     tree = broken()
-    for link in (tree / WANTS).glob("azure-provisioning*"):
-        link.unlink()
+    failing.without_azready(tree)
     record = _boot(tree)
     found = cause(record)
     assert found and found.code == "no-provisioner" and "azready prepare" in found.mend
@@ -87,7 +62,7 @@ def test_the_lease_never_comes(broken: Callable[..., Path]) -> None:
 @pytest.mark.slow
 def test_no_route_leads_to_the_platform(broken: Callable[..., Path]) -> None:
     tree = broken()
-    _service(
+    failing.service(
         tree,
         "hardening",
         "ExecStart=/usr/sbin/ip route add prohibit 168.63.129.16/32 metric 0\n"
@@ -136,10 +111,9 @@ def test_a_file_system_that_cannot_be_mounted_ends_in_emergency_mode(broken: Cal
 @pytest.mark.slow
 def test_a_report_with_a_wrong_incarnation_is_refused(broken: Callable[..., Path]) -> None:
     tree = broken("python3-minimal", "curl")
-    for link in (tree / WANTS).glob("azure-provisioning*"):
-        link.unlink()
+    failing.without_azready(tree)
     body = "<Health><GoalStateIncarnation>77</GoalStateIncarnation></Health>"
-    _service(
+    failing.service(
         tree,
         "sample",
         f"{RETRY}\nExecStart={CURL} -H Content-Type:text/xml -d {body} http://168.63.129.16/machine?comp=health",
@@ -151,9 +125,8 @@ def test_a_report_with_a_wrong_incarnation_is_refused(broken: Callable[..., Path
 @pytest.mark.slow
 def test_the_agent_asks_and_never_reports(broken: Callable[..., Path]) -> None:
     tree = broken("python3-minimal", "curl")
-    for link in (tree / WANTS).glob("azure-provisioning*"):
-        link.unlink()
-    _service(
+    failing.without_azready(tree)
+    failing.service(
         tree,
         "sample",
         f"{RETRY}\nExecStart={CURL} http://168.63.129.16/machine?comp=goalstate",

@@ -17,9 +17,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from azready.boot import evidence, machine_room, packets, qemu, serial
+from azready.boot import evidence, identity, machine_room, packets, qemu, serial
 from azready.boot.diagnose import diagnose
-from azready.boot.login import Key, check_login, ssh_words, throwaway_key
+from azready.boot.login import Key, check_login, in_style, ssh_words, throwaway_key
 from azready.boot.machine_room import Room
 from azready.boot.monitor import Monitor
 from azready.boot.network import Network, dhcp_configuration
@@ -34,6 +34,7 @@ from azready.fabric import Fabric, Machine
 from azready.fabric.ledger import Exchange
 from azready.fabric.protocol import dhcp
 from azready.fabric.protocol.media import medium
+from azready.fabric.render import fault_words
 from azready.fabric.verdict import Verdict, decided, judge
 from azready.proc import run, stop
 
@@ -96,7 +97,7 @@ def boot_disk(
     records: list[BootRecord] = []
     with contextlib.ExitStack() as stack:
         key = stack.enter_context(throwaway_key())
-        machine = replace(machine, public_keys=(*machine.public_keys, key.public))
+        machine = replace(machine, public_keys=(*machine.public_keys, in_style(key.public, machine.public_keys)))
         room = stack.enter_context(machine_room.room(guest))
         taps = stack.enter_context(_taps(plan, machine)) if guest.hardware.network == "tap" else None
         sockets = taps.sockets if taps else None
@@ -163,8 +164,8 @@ def _boot(
             deadline=plan.deadline,
             verdict=verdict,
             expected=turn.expected,
-            machine=described(turn.machine),
-            faults=plan.fault_words if turn.faults else (),
+            machine=identity.described(turn.machine),
+            faults=tuple(fault_words(fault) for fault in turn.faults),
             checks=checks,
         )
         if hold is not None:
@@ -185,11 +186,6 @@ def _boot(
             journal=journal or tuple(serial.spoken(live.watch.console)),
             console=tuple(live.watch.console),
         )
-
-
-def described(machine: Machine) -> tuple[tuple[str, str], ...]:
-    names = ("name", "computer_name", "admin_username", "vm_id", "generation", "mac", "location", "size")
-    return tuple((name, str(getattr(machine, name))) for name in names)
 
 
 @contextlib.contextmanager

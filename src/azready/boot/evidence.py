@@ -79,6 +79,34 @@ def parse_waagent_log(text: str, epoch: float) -> tuple[JournalLine, ...]:
     return tuple(found)
 
 
+def without_copies(journal: tuple[JournalLine, ...]) -> tuple[JournalLine, ...]:
+    """The journal without what waagent wrote to its own log as well."""
+    return tuple(line for line in journal if not _WAAGENT_LINE.match(line.text))
+
+
+CLOUD_INIT_LOG = "/var/log/cloud-init.log"
+_CLOUD_INIT_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+) - \S+\[[A-Z]+\]: (.*)")
+_TELLING = re.compile(r"init-local/check-cache: SUCCESS|request error|Network is unreachable|[Ff]ailed to obtain DHCP")
+
+
+def read_cloud_init_log(container: Container, guest: Guest) -> tuple[JournalLine, ...]:
+    """What cloud-init's own log of this boot tells beyond the journal."""
+    done = container.ask_guest(guest, ["cat", CLOUD_INIT_LOG])
+    began = time.time() - (time.monotonic() - guest.began)
+    return parse_cloud_init_log(done.stdout if done else "", began)
+
+
+def parse_cloud_init_log(text: str, epoch: float) -> tuple[JournalLine, ...]:
+    """The telling lines of cloud-init.log, which is mostly of level DEBUG; `epoch` is a Unix time."""
+    found = []
+    for line in text.splitlines():
+        if (match := _CLOUD_INIT_LINE.match(line)) and _TELLING.search(match[2]):
+            at = round(datetime.fromisoformat(f"{match[1].replace(',', '.')}+00:00").timestamp() - epoch, 4)
+            if at >= 0:
+                found.append(JournalLine(at, "cloud-init", match[2], 6, "cloud-init.log"))
+    return tuple(found)
+
+
 def read_units(container: Container, guest: Guest) -> dict[str, float]:
     """When units became active, in seconds since the guest began; those that did not are left out."""
     words = ["systemctl", "show", "-p", "Id,ActiveEnterTimestampMonotonic", *_SHOWN]

@@ -35,6 +35,17 @@ def dmi(machine: Machine) -> dict[str, str]:
     }
 
 
+def described(machine: Machine) -> tuple[tuple[str, str], ...]:
+    """What the platform was asked for, in words for a boot's record."""
+    names = ("name", "computer_name", "admin_username", "vm_id", "generation", "address", "mac", "location", "size")
+    broken = any(mark in key.strip() for key in machine.public_keys for mark in "\r\n")
+    return (
+        *((name, str(getattr(machine, name))) for name in names),
+        ("nics", str(1 + len(machine.secondary_nics))),
+        ("keys", f"{len(machine.public_keys)}{', with CR and LF inside' if broken else ''}"),
+    )
+
+
 MASKED_UNITS = ("dev-hugepages.mount", "sys-fs-fuse-connections.mount")
 """Units that fail in every container for want of a kernel of its own; an empty file in /run masks a unit."""
 

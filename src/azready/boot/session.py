@@ -17,13 +17,14 @@ from pathlib import Path
 from azready.boot import evidence, identity
 from azready.boot.container import Container, Guest, Order, find_init, uses_systemd
 from azready.boot.diagnose import diagnose
-from azready.boot.login import Key, check_login, ssh_words, throwaway_key
+from azready.boot.login import Key, check_login, in_style, ssh_words, throwaway_key
 from azready.boot.network import Network, dhcp_configuration
 from azready.boot.timeline import BootRecord, Check, Expectation, JournalLine, Outcome
 from azready.boot.watch import Watch
 from azready.console import SILENT, Console
 from azready.fabric import Fabric, Fault, Machine
 from azready.fabric.protocol import dhcp, kvp
+from azready.fabric.render import fault_words
 from azready.fabric.verdict import Verdict, decided, judge
 from azready.proc import find_tool, spawn, stop
 
@@ -40,7 +41,6 @@ class Plan:
     boots: int = 2
     recapture: bool = False
     faults: tuple[Fault, ...] = ()
-    fault_words: tuple[str, ...] = ()
     heal: bool = False
     strict: bool = True
     seed: int = 0
@@ -62,16 +62,21 @@ class Turn:
     last: bool = False
 
 
+_PROGRAMS = (
+    ("azready", "usr/lib/azure-provisioning"),
+    ("cloud-init", "usr/bin/cloud-init"),
+    ("waagent", "usr/sbin/waagent"),
+)
+
+
 def provisioner(tree: Path) -> str:
-    """Who would provision this tree: `azready`, `waagent`, `cloud-init` or `other`; the first that is there."""
-    for name, path in (
-        ("azready", "usr/lib/azure-provisioning"),
-        ("cloud-init", "usr/bin/cloud-init"),
-        ("waagent", "usr/sbin/waagent"),
-    ):
-        if (tree / path).exists():
-            return name
-    return "other"
+    """Who would provision this tree: `azready`, `cloud-init`, `waagent` or `other`; the first that is there."""
+    return next((name for name, path in _PROGRAMS if (tree / path).exists()), "other")
+
+
+def has_agents(tree: Path) -> bool:
+    """Whether a program that nobody here wrote may provision this tree, alone or beside azready's."""
+    return any((tree / path).exists() for name, path in _PROGRAMS if name != "azready")
 
 
 def boot_tree(tree: Path, machine: Machine, plan: Plan, console: Console = SILENT) -> tuple[BootRecord, ...]:
@@ -83,7 +88,7 @@ def boot_tree(tree: Path, machine: Machine, plan: Plan, console: Console = SILEN
     records: list[BootRecord] = []
     with contextlib.ExitStack() as stack:
         key = stack.enter_context(throwaway_key())
-        machine = replace(machine, public_keys=(*machine.public_keys, key.public))
+        machine = replace(machine, public_keys=(*machine.public_keys, in_style(key.public, machine.public_keys)))
         container = stack.enter_context(Container(tree, plan.network))
         fabric = stack.enter_context(Fabric(machine, strict=plan.strict, seed=plan.seed, sockets=container.sockets))
         for turn in turns(plan, machine, records, provisioner(container.tree)):
@@ -113,11 +118,10 @@ def turns(plan: Plan, machine: Machine, records: Sequence[BootRecord], agent: st
 def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key, hold: Console | None) -> BootRecord:
     """Boot once, watch, judge, look from outside; with `hold` stay up until interrupted."""
     started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    agent = provisioner(container.tree)
     with contextlib.ExitStack() as stack:
         server = _dhcp_server(stack, container, turn)
         fabric.restart(turn.machine, turn.faults)
-        guest = container.start(_order(container, turn, plan, agent))
+        guest = container.start(_order(container, turn, plan))
         alive = guest.alive
         stack.callback(os.close, alive)
         fabric.ledger.epoch = guest.began
@@ -141,13 +145,13 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
             deadline=plan.deadline,
             verdict=verdict,
             expected=turn.expected,
-            machine=_described(turn.machine),
-            faults=plan.fault_words if turn.faults else (),
+            machine=identity.described(turn.machine),
+            faults=tuple(fault_words(fault) for fault in turn.faults),
             milestones=evidence.milestones(fabric.ledger, evidence.read_units(container, guest), watch.complete),
             exchanges=fabric.ledger.exchanges,
             findings=fabric.ledger.findings,
             reports=fabric.ledger.reports,
-            journal=_said(container, guest, agent),
+            journal=_said(container, guest),
             checks=checks,
         )
         seconds = round(time.monotonic() - guest.began, 3)
@@ -157,16 +161,17 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
     return replace(record, seconds=seconds, console=tuple(watch.console))
 
 
-def _said(container: Container, guest: Guest, agent: str) -> tuple[JournalLine, ...]:
-    """The journal, and what the agent logs elsewhere."""
+def _said(container: Container, guest: Guest) -> tuple[JournalLine, ...]:
+    """The journal, and what agents log elsewhere."""
     journal = evidence.read_journal(container, guest)
-    if agent == "waagent":
-        journal += evidence.read_waagent_log(container, guest)
+    if has_agents(container.tree):
+        journal = evidence.without_copies(journal)
+        journal += evidence.read_waagent_log(container, guest) + evidence.read_cloud_init_log(container, guest)
     return tuple(sorted(journal, key=lambda line: line.at))
 
 
-def _order(container: Container, turn: Turn, plan: Plan, agent: str) -> Order:
-    foreign = agent in ("waagent", "cloud-init")
+def _order(container: Container, turn: Turn, plan: Plan) -> Order:
+    foreign = has_agents(container.tree)
     no_medium = any(fault.service == "media" and fault.silent for fault in turn.faults)
     # Azure takes the medium away once a VM is provisioned.
     media = [] if no_medium or turn.expected == "silence" else [identity.provisioning_medium(turn.machine, foreign)]
@@ -272,8 +277,3 @@ def _power_off(alive: int, systemd: bool) -> None:
                 return
         signal.pidfd_send_signal(alive, signal.SIGKILL)
         _ended(alive, 10.0)
-
-
-def _described(machine: Machine) -> tuple[tuple[str, str], ...]:
-    names = ("name", "computer_name", "admin_username", "vm_id", "generation", "address", "mac", "location", "size")
-    return tuple((name, str(getattr(machine, name))) for name in names)

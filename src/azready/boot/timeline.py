@@ -92,14 +92,15 @@ class BootRecord:
     @property
     def passed(self) -> bool:
         """Whether the boot did what was expected, and no check failed."""
-        as_expected = {"ready": self.verdict.provisioned, "silence": not self.reports, "any": True}[self.expected]
+        failed = self.verdict.code not in ("", "OSProvisioningTimedOut")
+        as_expected = {"ready": self.verdict.provisioned, "silence": not self.reports, "any": not failed}[self.expected]
         return as_expected and all(check.outcome != "failed" for check in self.checks)
 
     @property
     def headline(self) -> str:
         """The verdict in one line."""
         if self.expected == "ready" or (self.expected == "any" and self.reports):
-            return str(self.verdict)
+            return " ".join(str(self.verdict).split())
         if self.expected == "any":
             return "Nothing was reported again"
         if self.reports:

@@ -133,7 +133,6 @@ def _plan(
 
     from azready.boot.network import Network
     from azready.boot.session import Plan
-    from azready.fabric.render import fault_words
 
     if deadline <= 0:
         raise UsageFailure(f"--deadline is {deadline:g}", "give a number of seconds above 0")
@@ -148,7 +147,6 @@ def _plan(
         boots=boots,
         recapture=recapture,
         faults=effective.faults,
-        fault_words=tuple(fault_words(fault) for fault in effective.faults),
         heal=heal,
         strict=effective.strict,
         seed=effective.seed,
