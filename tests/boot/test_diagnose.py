@@ -14,6 +14,7 @@ from azready.boot.session import Plan, boot_tree
 from azready.boot.timeline import BootRecord, ConsoleLine, from_json
 from azready.fabric import Machine
 from azready.fabric.faults import Fault
+from azready.fabric.ledger import Exchange
 from tests.boot import failing, machines
 
 Prepared = Callable[..., Path]
@@ -211,12 +212,19 @@ def test_a_disk_with_nothing_to_boot(tmp_path: Path, need: Callable[..., None]) 
             "[  191.1] dracut-initqueue[452]: Warning: dracut-initqueue timeout - starting timeout scripts",
             "no-root-device",
         ),
+        ("[ TIME ] Timed out waiting for device dev-sr0.device - /dev/sr0.", "medium-wait"),
+        ("[  ***  ] (1 of 2) A start job is running for /dev/sr0 (42s / 1min 30s)", "medium-wait"),
         ("[   12.0] waagent[612]: Failed to get dvd device from dev", "medium-wait"),
         ("[   12.0] waagent[612]: Provisioning already completed, skipping.", "stale-marker"),
     ],
 )
 def test_words_of_other_programs(line: str, code: str) -> None:
-    record = replace(_silent(), console=(ConsoleLine(1.0, "[    0.0] Linux version 6.1.0"), ConsoleLine(30.0, line)))
+    lease = Exchange(2.0, "dhcp", "DHCPACK", "10.1.0.4", 200)
+    record = replace(
+        _silent(),
+        exchanges=(lease,),
+        console=(ConsoleLine(1.0, "[    0.0] Linux version 6.1.0"), ConsoleLine(30.0, line)),
+    )
     found = cause(record)
     assert found and found.code == code and line in found.evidence
 

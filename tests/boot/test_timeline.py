@@ -66,3 +66,48 @@ def test_passed_needs_the_verdict_and_every_check() -> None:
     assert not replace(RECORD, verdict=timed_out).passed
     assert not replace(RECORD, expected="silence").passed, "it reported again"
     assert replace(RECORD, expected="silence", verdict=timed_out, reports=()).passed
+
+
+def test_a_comparison_names_the_cause_that_came() -> None:
+    from dataclasses import replace
+
+    from azready.boot.compare import compare, worse
+
+    failed = replace(
+        RECORD,
+        verdict=Verdict("OSProvisioningTimedOut", None, "silence"),
+        diagnosis=("cause: no address [no-lease]", "  mend: ask longer"),
+    )
+    rows = {row.what: row for row in compare((replace(RECORD, diagnosis=()),), (failed,))}
+    assert (rows["cause"].after, rows["cause"].tone) == ("no address [no-lease]", "worse")
+    assert rows["mend"].after == "ask longer"
+    assert worse(rows.values())
+
+
+def test_the_page_shows_where_the_evidence_stands_and_not_our_switching_off() -> None:
+    from dataclasses import replace
+
+    from azready.boot.page import page
+
+    failed = replace(
+        RECORD,
+        verdict=Verdict("OSProvisioningClientError", 0.4, "two\nlines"),
+        diagnosis=("cause: it says so [reported-failure]", "  seen: agent: it is broken", "  mend: `azready check`"),
+        journal=(JournalLine(0.3, "agent", "it is  broken"),),
+        console=(ConsoleLine(0.0, "Welcome"), ConsoleLine(9.0, "Powering off.")),
+    )
+    assert failed.headline == "OSProvisioningClientError: two lines"
+    text = page((failed,))
+    assert "The journal around it" in text
+    assert "<mark>    0.300  agent: it is  broken</mark>" in text
+    assert "<code>azready check</code>" in text
+    assert "Powering off." not in text.partition("The whole console")[0]
+
+
+def test_a_check_that_fails_after_ready_is_in_the_headline_and_an_error_reported_again_fails() -> None:
+    from dataclasses import replace
+
+    refused = replace(RECORD, checks=(Check("ssh login", "failed"),))
+    assert refused.headline == "Provisioned: Ready after 0.42 s, but ssh login failed"
+    error = Verdict("OSProvisioningClientError", 0.4, "cannot continue")
+    assert not replace(RECORD, expected="any", verdict=error).passed

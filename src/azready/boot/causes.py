@@ -276,8 +276,8 @@ def no_dhcp(record: BootRecord) -> Cause | None:
 
 
 _UNREACHED = (
-    r"unreachable|No route|[Tt]imed? ?out|[Cc]ould not connect|[Cc]ouldn't connect|not permitted|"
-    r"[Pp]ermission denied|refused"
+    r"unreachable|No route|[Tt]imed? ?out|[Cc]ould not connect|[Cc]ouldn't connect|"
+    r"(?<!failed: Operation )not permitted|[Pp]ermission denied|refused"
 )
 _OF_PLATFORM = r"168\.63\.129|169\.254\.169|" + clues.ANY_PROVISIONER
 _NICS = "; of several NICs only the first reaches the platform: no route of another may be better"
@@ -312,7 +312,7 @@ def lost_network(record: BootRecord) -> Cause | None:
         return None
     later = [f"{line.identifier}: {line.text}" for line in record.journal if line.at >= max(heard)]
     lost = matching(
-        later, r"[Nn]etwork is unreachable|No route to host|ifdown|ifup.*fail|[Nn]etwork is down|Lost carrier"
+        later, r"[Nn]etwork is unreachable|No route to host|failed to bring up|ifup.*fail|[Nn]etwork is down"
     )
     theirs = matching([line for line in later if re.search(_OF_PLATFORM, line, re.I)], _UNREACHED)
     if not lost:

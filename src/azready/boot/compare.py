@@ -28,7 +28,7 @@ def compare(before: Sequence[BootRecord], after: Sequence[BootRecord]) -> tuple[
         if other is None:
             rows.append(Difference(record.title, "boot", record.headline, "not booted", tone="worse"))
             continue
-        rows += [_outcome(record, other), *_times(record, other), *_findings(record, other)]
+        rows += [_outcome(record, other), *_cause(record, other), *_times(record, other), *_findings(record, other)]
     rows += [Difference(record.title, "boot", "not booted", record.headline) for record in others.values()]
     return tuple(rows)
 
@@ -43,6 +43,16 @@ def _outcome(one: BootRecord, other: BootRecord) -> Difference:
     if one.passed != other.passed:
         tone = "better" if other.passed else "worse"
     return Difference(one.title, "outcome", one.headline, other.headline, tone=tone)
+
+
+def _cause(one: BootRecord, other: BootRecord) -> Iterator[Difference]:
+    """Why it failed, before and after: the difference that matters where there is one."""
+    before, after = (record.diagnosis[0].removeprefix("cause: ") if record.diagnosis else "" for record in (one, other))
+    if before != after:
+        tone: Literal["", "better", "worse"] = "better" if not after else "worse" if not before else ""
+        yield Difference(one.title, "cause", before or "–", after or "gone", tone=tone)
+        if mend := next((line.strip() for line in other.diagnosis if line.startswith("  mend: ")), ""):
+            yield Difference(one.title, "mend", "", mend.removeprefix("mend: "))
 
 
 def _times(one: BootRecord, other: BootRecord) -> Iterator[Difference]:

@@ -10,6 +10,7 @@ from html import escape
 from importlib import resources
 
 from azready import __version__
+from azready.boot.clues import console_in_time, plain, short
 from azready.boot.render import counted, picture
 from azready.boot.serial import over
 from azready.boot.timeline import BootRecord, ConsoleLine, Event
@@ -58,7 +59,8 @@ def page(records: Sequence[BootRecord]) -> str:
     """The whole page as text."""
     passed = bool(records) and all(record.passed for record in records)
     target = records[0].target if records else "nothing"
-    first = records[0].headline if records else "no boot"
+    telling = next((record for record in records if not record.passed), records[0] if records else None)
+    first = f"{telling.title}: {telling.headline}" if telling else "no boot"
     style = (resources.files("azready.boot") / "page.css").read_text(encoding="utf-8")
     word = "is ready for Azure" if passed else "is not ready for Azure"
     body = "\n".join(_section(record) for record in records)
@@ -94,7 +96,17 @@ def _section(record: BootRecord) -> str:
 
 
 def _diagnosis(record: BootRecord) -> str:
-    return f'<p class="cause">{escape(chr(10).join(record.diagnosis))}</p>' if record.diagnosis else ""
+    return f'<ul class="cause">{"".join(map(_said, record.diagnosis))}</ul>' if record.diagnosis else ""
+
+
+def _said(line: str) -> str:
+    """A line of the diagnosis: what it is (`cause`, `seen`, `mend`), then its words; commands are set apart."""
+    kind, colon, words = line.strip().partition(": ")
+    if not colon or kind not in ("cause", "seen", "mend"):
+        return f"<li>{escape(line)}</li>"
+    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(words)) if kind != "seen" else escape(words)
+    text = re.sub(r" \[([a-z-]+)\]$", r" <small>\1</small>", text)
+    return f'<li class="{kind}"><b>{kind}</b><span>{text}</span></li>'
 
 
 def _checks(record: BootRecord) -> str:
@@ -185,24 +197,35 @@ def _findings(record: BootRecord) -> str:
 
 def excerpt(record: BootRecord) -> tuple[tuple[ConsoleLine, ...], int | None]:
     """The console around what went wrong: its lines, and the index of the one that says so."""
-    lines = record.console
-    end = over(lines)
-    evidence = {line.removeprefix("  seen: ") for line in record.diagnosis if line.startswith("  seen: ")}
-    at = next((index for index, line in enumerate(lines) if line.text.strip() in evidence), None)
-    if at is None and end is not None:
+    lines = tuple(console_in_time(record))
+    at = _shown_in(lines, record)
+    if at is None and (end := over(lines)) is not None:
         at = lines.index(end[1])
     if at is None:
-        before_we_ended_it = [line for line in lines if line.at <= record.deadline]
-        return tuple(before_we_ended_it[-_AROUND:]), None
+        return lines[-_AROUND:], None
+    return _around(lines, at)
+
+
+def _around(lines: tuple[ConsoleLine, ...], at: int) -> tuple[tuple[ConsoleLine, ...], int]:
     first = max(0, at - _AROUND)
     return lines[first : at + 10], at - first
 
 
+def _shown_in(lines: Sequence[ConsoleLine], record: BootRecord) -> int | None:
+    """Where the first piece of evidence stands."""
+    evidence = {plain(line.removeprefix("  seen: ")) for line in record.diagnosis if line.startswith("  seen: ")}
+    return next((index for index, line in enumerate(lines) if short(plain(line.text)) in evidence), None)
+
+
 def _excerpt(record: BootRecord) -> str:
-    if record.passed or not record.console:
+    """The console around what went wrong; the journal, where only that shows it."""
+    journal = tuple(ConsoleLine(line.at, f"{line.identifier}: {line.text}") for line in record.journal)
+    if record.passed or not (record.console or journal):
         return ""
-    lines, wrong = excerpt(record)
-    return f"<h3>The console around it</h3><pre>{_console(lines, wrong)}</pre>"
+    where, (lines, wrong) = "console", excerpt(record)
+    if wrong is None and (at := _shown_in(journal, record)) is not None:
+        where, (lines, wrong) = "journal", _around(journal, at)
+    return f"<h3>The {where} around it</h3><pre>{_console(lines, wrong)}</pre>"
 
 
 def _console(lines: Iterable[ConsoleLine], wrong: int | None = None) -> str:

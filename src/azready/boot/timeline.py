@@ -100,12 +100,17 @@ class BootRecord:
     def headline(self) -> str:
         """The verdict in one line."""
         if self.expected == "ready" or (self.expected == "any" and self.reports):
-            return " ".join(str(self.verdict).split())
+            return " ".join(str(self.verdict).split()) + self._failed_checks
         if self.expected == "any":
             return "Nothing was reported again"
         if self.reports:
             return f"Reported again: {len(self.reports)} health report(s) of a VM that is provisioned already"
         return "Silent, as it should be: nothing was reported again"
+
+    @property
+    def _failed_checks(self) -> str:
+        failed = [check.name for check in self.checks if check.outcome == "failed"]
+        return f", but {' and '.join(failed)} failed" if failed and self.verdict.provisioned else ""
 
     def milestone(self, name: str) -> float | None:
         return next((stone.at for stone in self.milestones if stone.name == name), None)

@@ -90,6 +90,7 @@ def _draw(records: "tuple[BootRecord, ...]", output: str) -> None:
 def _print_rows(rows: Any) -> None:
     from rich.console import Console as RichConsole
     from rich.table import Table
+    from rich.text import Text
 
     styles = {"better": "green", "worse": "red", "": ""}
     out = RichConsole(highlight=False)
@@ -99,5 +100,6 @@ def _print_rows(rows: Any) -> None:
         )
         for row in (each for each in rows if each.boot == title):
             change = row.tone if row.change is None else f"{row.change:+.2f} s"
-            table.add_row(row.what, row.before, row.after, change, style=styles[row.tone])
+            cells = (Text(text) for text in (row.what, row.before, row.after, change))
+            table.add_row(*cells, style=styles[row.tone])
         out.print(table)
