@@ -31,6 +31,8 @@ from azready.proc import find_tool, spawn, stop
 POWER_OFF = signal.SIGRTMIN + 4
 """systemd's signal for powering off."""
 _SETTLE = 10.0
+_AGENTS_SPEAK = 10.0
+"""Seconds in which an agent that was left beside azready's program reports, if it does."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
         if server is not None:
             watch.follow(server, lambda at, line: fabric.record(*dhcp.entries(line, at, turn.machine)))
         stack.enter_context(watch)
-        verdict = _wait(fabric, turn, plan, watch, alive)
+        verdict = _wait(fabric, turn, plan, watch, alive, has_agents(container.tree))
         checks = _checks(container, guest, fabric, turn, plan, key, verdict)
         pool = evidence.read_kvp(container, guest)
         fabric.record(*kvp.entries(pool, turn.machine, round(fabric.ledger.now(), 4)))
@@ -220,14 +222,15 @@ def _ended(alive: int, timeout: float = 0.0) -> bool:
     return bool(select.select([alive], [], [], timeout)[0])
 
 
-def _wait(fabric: Fabric, turn: Turn, plan: Plan, watch: Watch, alive: int) -> Verdict:
+def _wait(fabric: Fabric, turn: Turn, plan: Plan, watch: Watch, alive: int, agents: bool) -> Verdict:
     """Wait until the platform knows the outcome (or, where silence is expected, until the boot is complete)."""
     ledger = fabric.ledger
     quiet = turn.expected != "ready"
     while not decided(ledger) and ledger.now() < plan.deadline and not _ended(alive):
         ledger.wait_for(decided, min(0.2, max(0.0, plan.deadline - ledger.now())))
         if quiet and watch.complete is not None:
-            ledger.wait_for(decided, 0.5)  # nothing is started any more: what would report has begun by now
+            ledger.wait_for(decided, 0.5 if turn.expected == "any" or not agents else _AGENTS_SPEAK)
+            # Nothing is started any more: what would report has begun by now, but agents take their time.
             break
     watch.wait_complete(0 if _ended(alive) else min(_SETTLE, max(1.0, plan.deadline - ledger.now())))
     verdict = judge(ledger, plan.deadline)
