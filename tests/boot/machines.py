@@ -33,7 +33,7 @@ udhcpc -q -n -f -i eth0 -s /lease -t 10 -T 1 -O 121 -O 245
 """
 LEASE = """#!/bin/busybox sh
 [ "$1" = bound ] || exit 0
-ip addr add $ip/${mask:-7} dev eth0
+ip addr add $ip/${mask:-7} dev $interface
 set -- $staticroutes
 while [ $# -ge 2 ]; do [ $1 = 0.0.0.0/0 ] || ip route add $1 via $2; shift 2; done
 echo "lease: ${opt245:-no option 245}"
@@ -61,7 +61,7 @@ def kernel_tree() -> Path:
     return trees.unpacked("bookworm", FULL)
 
 
-def _cache() -> Path:
+def cache() -> Path:
     folder = trees.cache_directory().parent / "test-machines"
     folder.mkdir(exist_ok=True)
     return folder
@@ -73,7 +73,7 @@ def kernel_of(tree: Path) -> Path:
 
 def arm64_tree() -> Path:
     """Kernel and busybox of Debian for arm64, unpacked without running anything of theirs."""
-    tree = _cache() / "arm64-bookworm"
+    tree = cache() / "arm64-bookworm"
     with trees._locked(tree.name):
         if not tree.exists():
             partial = tree.with_suffix(".partial")
@@ -98,12 +98,14 @@ def mini(
     foreign, tree = tree is not None, tree or kernel_tree()
     files = {"init": (PROLOGUE + script).encode(), "lease": LEASE.encode(), **(files or {})}
     digest = hashlib.sha256(f"{tree}{sorted(files.items())}{modules}3".encode()).hexdigest()[:16]
-    initrd = _cache() / f"mini-{digest}.img"
+    initrd = cache() / f"mini-{digest}.img"
     if not initrd.exists():
         with tempfile.TemporaryDirectory() as name:
             root = Path(name)
             _fill(root, tree, foreign, modules, files)
-            _pack(root, initrd)
+            partial = initrd.with_suffix(f".{root.name}")
+            partial.write_bytes(archive(root))
+            partial.replace(initrd)
     return Kernel(kernel_of(tree), initrd, command_line)
 
 
@@ -142,15 +144,11 @@ def module_order(tree: Path, names: Sequence[str]) -> list[Path]:
     return [folder / path for path in found]
 
 
-def _pack(root: Path, initrd: Path) -> None:
-    partial = initrd.with_suffix(f".{tempfile.gettempprefix()}{id(root)}")
+def archive(root: Path) -> bytes:
+    """A folder as an initramfs."""
     names = "\n".join(str(path.relative_to(root)) for path in sorted(root.rglob("*"))) + "\n"
-    busybox = find_tool("busybox", "busybox")
-    archive = subprocess.run(
-        [busybox, "cpio", "-o", "-H", "newc"], input=names.encode(), cwd=root, check=True, capture_output=True
-    ).stdout
-    partial.write_bytes(archive)
-    partial.replace(initrd)
+    words = [find_tool("busybox", "busybox"), "cpio", "-o", "-H", "newc"]
+    return subprocess.run(words, input=names.encode(), cwd=root, check=True, capture_output=True).stdout
 
 
 # --- whole disks ---
@@ -221,7 +219,7 @@ def debian_disk(generation: int) -> Path:
 
 def kept(name: str, make: Callable[[Path, Path], None]) -> Path:
     """A disk of the cache; where it is missing, `make(disk, scratch)` makes it."""
-    disk = _cache() / name
+    disk = cache() / name
     with trees._locked(disk.name):
         if not disk.exists():
             with tempfile.TemporaryDirectory(dir=disk.parent) as scratch:
@@ -231,7 +229,7 @@ def kept(name: str, make: Callable[[Path, Path], None]) -> Path:
     return disk
 
 
-def _root(scratch: Path, tree: Path, size: int) -> Path:
+def root_partition(scratch: Path, tree: Path, size: int) -> Path:
     part, fstab = scratch / "root.img", scratch / "fstab"
     ext4(part, size, tree, ROOT_UUID)
     fstab.write_text(f"UUID={ROOT_UUID} / ext4 defaults 0 1\n")
@@ -245,14 +243,14 @@ def _gen2(disk: Path, scratch: Path, tree: Path) -> None:
     uki(STUB, kernel_of(tree), max((tree / "boot").glob("initrd.img-*")), COMMAND_LINE, loader)
     fat(esp, 80 * MIB, [(loader, "EFI/BOOT/BOOTX64.EFI")])
     place(esp, disk, MIB)
-    place(_root(scratch, tree, 1200 * MIB), disk, 81 * MIB)
+    place(root_partition(scratch, tree, 1200 * MIB), disk, 81 * MIB)
 
 
 def _gen1(disk: Path, scratch: Path, tree: Path) -> None:
     make_table(disk, 1290 * MIB, "label: dos\nstart=1MiB, size=80MiB, type=c, bootable\nsize=1200MiB, type=83\n")
     initrd = max((tree / "boot").glob("initrd.img-*"))
     _bios(disk, scratch, 80 * MIB, Kernel(kernel_of(tree), initrd, COMMAND_LINE))
-    place(_root(scratch, tree, 1200 * MIB), disk, 81 * MIB)
+    place(root_partition(scratch, tree, 1200 * MIB), disk, 81 * MIB)
 
 
 def _bios(disk: Path, scratch: Path, size: int, kernel: Kernel) -> None:

@@ -107,9 +107,8 @@ def boot_disk(
             turn = _sharper(turn, records)
             if turn.machine.vm_id != machine.vm_id:
                 room.fresh_variables()
-            with console.step(f"{turn.title[0].upper()}{turn.title[1:]} of {target}, {room.how}"):
-                hold = console if plan.keep and turn.last else None
-                record = _boot(room, fabric, wiring, turn, plan, key, hold, target)
+            with console.step(f"{turn.title[0].upper()}{turn.title[1:]}: {target}, {room.how}"):
+                record = _boot(room, fabric, wiring, turn, plan, key, console, target)
             records.append(replace(record, diagnosis=diagnose(record)))
             if keep_console is not None:
                 keep_console.write_text(_console_text(records))
@@ -120,7 +119,7 @@ def _console_text(records: Sequence[BootRecord]) -> str:
     parts = []
     for record in records:
         lines = "".join(f"{line.at:9.3f} {line.text}\n" for line in record.console)
-        parts.append(f"# {record.title} of {record.target}, {record.how}, {record.started}\n{lines}")
+        parts.append(f"# {record.title}: {record.target}, {record.how}, {record.started}\n{lines}")
     return "\n".join(parts)
 
 
@@ -147,7 +146,7 @@ def _tap_wiring(taps: TapNetwork, plan: Plan, machine: Machine) -> Wiring:
 
 
 def _boot(
-    room: Room, fabric: Fabric, wiring: Wiring, turn: Turn, plan: Plan, key: Key, hold: Console | None, target: str
+    room: Room, fabric: Fabric, wiring: Wiring, turn: Turn, plan: Plan, key: Key, console: Console, target: str
 ) -> BootRecord:
     started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     with contextlib.ExitStack() as stack:
@@ -168,8 +167,8 @@ def _boot(
             faults=tuple(fault_words(fault) for fault in turn.faults),
             checks=checks,
         )
-        if hold is not None:
-            _hold(live, key, hold)
+        if plan.holds(turn, record):
+            _hold(live, key, console, record)
         _power_off(live)
         told_later = (ConsoleLine(line.at, line.text) for line in journal)
         stones = serial.milestones(sorted((*live.watch.console, *told_later), key=lambda line: line.at))
@@ -345,7 +344,7 @@ def _look(live: Live, plan: Plan, key: Key, verdict: Verdict) -> tuple[tuple[Che
         return (), ()
     clock = live.fabric.ledger.now
     there = replace(live.turn.machine, address=live.wiring.address)
-    checks = check_login(_at_port(live.wiring), key, there, clock, patience=_LOGIN)
+    checks = check_login(_at_port(live.wiring), key, there, clock, _LOGIN, gone=lambda: live.ended)
     if checks[0].outcome != "passed":
         return checks, ()
     asked = _ask(live, key, "systemctl", "is-enabled", evidence.PROVISIONER)
@@ -383,9 +382,12 @@ def _journal(live: Live, key: Key) -> tuple[JournalLine, ...]:
     return evidence.parse_journal(done.stdout if done else "", -(start or 0.0))
 
 
-def _hold(live: Live, key: Key, console: Console) -> None:
+def _hold(live: Live, key: Key, console: Console, record: BootRecord) -> None:
+    if live.ended:
+        console.say(f"{record.headline}. The guest has ended by itself: nothing stays up")
+        return
     words = ssh_words(key.private, live.turn.machine.admin_username, live.wiring.address, live.wiring.port, command=())
-    console.say("The guest stays up; Ctrl-C ends it. From another terminal:")
+    console.say(f"{record.headline}. The guest stays up; Ctrl-C ends it. From another terminal:")
     console.say(f"  log in: {shlex.join([*live.wiring.prefix, *map(str, words)])}")
     with contextlib.suppress(KeyboardInterrupt):
         live.process.wait()

@@ -80,8 +80,10 @@ def check_login(
     machine: Machine,
     clock: Callable[[], float],
     patience: float = 15.0,
+    gone: Callable[[], bool] = lambda: False,
 ) -> tuple[Check, ...]:
-    """Log in as the admin user; `wrap` puts words where the guest's network is. Tries until `patience` seconds passed.
+    """Log in as the admin user; `wrap` puts words where the guest's network is. Tries until `patience` seconds passed,
+    or the guest is gone.
 
     A refused key is not tried again for long: sshd is up then, and says what it thinks.
     """
@@ -94,7 +96,8 @@ def check_login(
     while True:
         done = _try(words)
         refused = "Permission denied" in done.stderr
-        if done.status != 255 or time.monotonic() > (refused_until if refused else until):
+        over = gone() or time.monotonic() > (refused_until if refused else until)
+        if done.status != 255 or over:
             return judge_login(done, machine, round(clock(), 4))
         time.sleep(0.2)
 

@@ -81,7 +81,7 @@ def _section(record: BootRecord) -> str:
     facts = [record.how, about.get("name", ""), f"generation {about.get('generation', '?')}", record.started]
     parts = [
         (
-            f"<header><h2>{escape(record.title.capitalize())}</h2>"
+            f"<header><h2>{escape(record.title[0].upper() + record.title[1:])}</h2>"
             f"<span class=meta>{escape(' · '.join(facts))}</span></header>"
         ),
         f'<p class="headline {"good" if good else "bad"}">{"✔" if good else "✘"} {escape(record.headline)}</p>',

@@ -51,6 +51,10 @@ class Plan:
     init: str = ""
     login: bool = True
 
+    def holds(self, turn: "Turn", record: BootRecord) -> bool:
+        """Whether the guest stays up after this boot: no other follows it."""
+        return self.keep and (turn.last or not (record.passed or self.heal))
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -95,8 +99,7 @@ def boot_tree(tree: Path, machine: Machine, plan: Plan, console: Console = SILEN
         fabric = stack.enter_context(Fabric(machine, strict=plan.strict, seed=plan.seed, sockets=container.sockets))
         for turn in turns(plan, machine, records, provisioner(container.tree)):
             with console.step(f"{turn.title[0].upper()}{turn.title[1:]} ({container.tree.name})"):
-                hold = console if plan.keep and turn.last else None
-                record = _boot(container, fabric, turn, plan, key, hold)
+                record = _boot(container, fabric, turn, plan, key, console)
             records.append(replace(record, diagnosis=diagnose(record)))
     return tuple(records)
 
@@ -117,8 +120,8 @@ def turns(plan: Plan, machine: Machine, records: Sequence[BootRecord], agent: st
         yield Turn(plan.boots + 1, "first boot of a copy, as a new VM", machine.recaptured(), "ready", faults, True)
 
 
-def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key, hold: Console | None) -> BootRecord:
-    """Boot once, watch, judge, look from outside; with `hold` stay up until interrupted."""
+def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key, console: Console) -> BootRecord:
+    """Boot once, watch, judge, look from outside; when the plan holds it, stay up until interrupted."""
     started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     with contextlib.ExitStack() as stack:
         server = _dhcp_server(stack, container, turn)
@@ -157,8 +160,8 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
             checks=checks,
         )
         seconds = round(time.monotonic() - guest.began, 3)
-        if hold is not None:
-            _hold(container, guest, turn, key, alive, hold)
+        if plan.holds(turn, record):
+            _hold(container, guest, turn, key, alive, console, record)
         _power_off(alive, uses_systemd(container.tree))
     return replace(record, seconds=seconds, console=tuple(watch.console))
 
@@ -261,10 +264,12 @@ def _login(container: Container, fabric: Fabric, turn: Turn, key: Key) -> tuple[
     return check_login(container.in_fabric, key, turn.machine, fabric.ledger.now)
 
 
-def _hold(container: Container, guest: Guest, turn: Turn, key: Key, alive: int, console: Console) -> None:
+def _hold(
+    container: Container, guest: Guest, turn: Turn, key: Key, alive: int, console: Console, record: BootRecord
+) -> None:
     """Keep the guest up until it powers off or Ctrl-C comes; say how to get in."""
     ssh = ssh_words(key.private, turn.machine.admin_username, turn.machine.address, command=())
-    console.say("The guest stays up; Ctrl-C ends it. From another terminal:")
+    console.say(f"{record.headline}. The guest stays up; Ctrl-C ends it. From another terminal:")
     console.say(f"  log in:     {shlex.join(map(str, container.in_fabric(ssh)))}")
     console.say(f"  root shell: {shlex.join(map(str, container.in_guest(guest, ['/bin/sh'])))}")
     with contextlib.suppress(KeyboardInterrupt):

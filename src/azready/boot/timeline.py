@@ -98,9 +98,13 @@ class BootRecord:
 
     @property
     def headline(self) -> str:
-        """The verdict in one line."""
+        """The verdict in one line, with what else went wrong."""
+        return self._outcome + self._failed_checks
+
+    @property
+    def _outcome(self) -> str:
         if self.expected == "ready" or (self.expected == "any" and self.reports):
-            return " ".join(str(self.verdict).split()) + self._failed_checks
+            return " ".join(str(self.verdict).split())
         if self.expected == "any":
             return "Nothing was reported again"
         if self.reports:
@@ -110,7 +114,8 @@ class BootRecord:
     @property
     def _failed_checks(self) -> str:
         failed = [check.name for check in self.checks if check.outcome == "failed"]
-        return f", but {' and '.join(failed)} failed" if failed and self.verdict.provisioned else ""
+        counts = self.expected != "ready" or self.verdict.provisioned
+        return f", but {' and '.join(failed)} failed" if failed and counts else ""
 
     def milestone(self, name: str) -> float | None:
         return next((stone.at for stone in self.milestones if stone.name == name), None)

@@ -110,11 +110,15 @@ class Machine:
         return replace(self.with_next_incarnation(), container_id=container)
 
     def recaptured(self) -> "Machine":
-        """The same image as a new VM: another VM id, container, instance and MAC; the same wishes of its owner."""
-        number = int(self.mac.replace(":", ""), 16) + 1
-        mac = ":".join(f"{number:012x}"[i : i + 2] for i in range(0, 12, 2))
+        """The same image as a new VM: another VM id, container, instance and MACs; the same wishes of its owner."""
         fresh = str(uuid.uuid5(_NAMESPACE, self.vm_id + "/recaptured"))
-        return replace(self, vm_id=fresh, container_id="", instance_id="", mac=mac)
+        nics = tuple((_next_mac(mac), address) for mac, address in self.secondary_nics)
+        return replace(self, vm_id=fresh, container_id="", instance_id="", mac=_next_mac(self.mac), secondary_nics=nics)
+
+
+def _next_mac(mac: str) -> str:
+    number = int(mac.replace(":", ""), 16) + 0x100
+    return ":".join(f"{number:012x}"[i : i + 2] for i in range(0, 12, 2))
 
 
 def load(path: Path) -> Machine:
