@@ -71,49 +71,32 @@ def kernel_of(tree: Path) -> Path:
     return max((tree / "boot").glob("vmlinuz-*"))
 
 
-def arm64_tree() -> Path:
-    """Kernel and busybox of Debian for arm64, unpacked without running anything of theirs."""
-    tree = cache() / "arm64-bookworm"
-    with trees._locked(tree.name):
-        if not tree.exists():
-            partial = tree.with_suffix(".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            words = ["-q", "--variant=extract", "--architectures=arm64"]
-            wanted = "--include=linux-image-cloud-arm64,busybox-static"
-            run([find_tool("mmdebstrap", "mmdebstrap"), *words, wanted, "bookworm", partial])
-            version = next((partial / "lib/modules").iterdir()).name
-            run([find_tool("depmod", "kmod"), "-b", partial, version])
-            partial.rename(tree)
-    return tree
-
-
 def mini(
     script: str,
     command_line: str = "console=ttyS0 panic=-1",
-    tree: Path | None = None,
     modules: Sequence[str] = MODULES,
     files: Mapping[str, bytes] | None = None,
 ) -> Kernel:
-    """A kernel, and an initramfs with `files` whose init does `script`; of `tree`'s kernel and, when given, busybox."""
-    foreign, tree = tree is not None, tree or kernel_tree()
+    """A kernel, and an initramfs with `files` whose init does `script`."""
+    tree = kernel_tree()
     files = {"init": (PROLOGUE + script).encode(), "lease": LEASE.encode(), **(files or {})}
     digest = hashlib.sha256(f"{tree}{sorted(files.items())}{modules}3".encode()).hexdigest()[:16]
     initrd = cache() / f"mini-{digest}.img"
     if not initrd.exists():
         with tempfile.TemporaryDirectory() as name:
             root = Path(name)
-            _fill(root, tree, foreign, modules, files)
+            _fill(root, tree, modules, files)
             partial = initrd.with_suffix(f".{root.name}")
             partial.write_bytes(archive(root))
             partial.replace(initrd)
     return Kernel(kernel_of(tree), initrd, command_line)
 
 
-def _fill(root: Path, tree: Path, foreign: bool, modules: Sequence[str], files: Mapping[str, bytes]) -> None:
+def _fill(root: Path, tree: Path, modules: Sequence[str], files: Mapping[str, bytes]) -> None:
     (root / "bin").mkdir()
-    busybox = str(tree / "bin/busybox") if foreign else find_tool("busybox", "busybox")
+    busybox = find_tool("busybox", "busybox")
     shutil.copy(busybox, root / "bin/busybox")
-    for word in [] if foreign else run(["ldd", busybox], check=False).stdout.split():
+    for word in run(["ldd", busybox], check=False).stdout.split():
         if word.startswith("/"):  # Debian's busybox is linked dynamically
             (root / word[1:]).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(word, root / word[1:])

@@ -25,7 +25,7 @@ from azready.fabric import Fault, Machine
 from azready.fabric.ledger import Exchange, Finding
 from azready.fabric.machine import ASSET_TAG
 from azready.pipelines import bootdisk
-from tests.boot import machines
+from tests.boot import arm64, machines
 from tests.boot.test_diagnose import _silent
 
 VM_ID = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
@@ -211,16 +211,18 @@ def _until(condition: Callable[[], bool], patience: float = 30.0) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_a_real_arm64_kernel_is_provisioned(need: Callable[..., None]) -> None:
-    need(*TOOLS, "tool:qemu-system-aarch64")
-    script = f"{machines.NETWORK}{machines.REPORT}uname -m\necho ready login:\nsleep 1\npoweroff -f\n"
-    kernel = machines.mini(script, "console=ttyAMA0 panic=-1", machines.arm64_tree())
-    guest = Guest(architecture="aarch64", kernel=kernel, hardware=Hardware(memory=512))
-    (record,) = boot_disk(guest, Machine(), Plan(boots=1, login=False, deadline=200.0), target="mini arm64")
-    said = [line.text for line in record.console]
-    assert record.verdict.provisioned, said[-20:]
-    assert "aarch64" in said and record.how == "qemu/tcg/kernel/aarch64"
+@pytest.mark.timeout(900)
+def test_an_arm64_disk_boots_by_its_firmware(need: Callable[..., None], tmp_path: Path) -> None:
+    need(*TOOLS, "tool:qemu-system-aarch64", "tool:mcopy", "tool:ssh")
+    disk = tmp_path / "disk.raw"
+    words = [sys.executable, "-m", "azready", "prepare", str(arm64.disk()), "--to", str(disk)]
+    prepared = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert "it is for another architecture" in prepared.stderr, "only the bytecode of the guest program is left out"
+    (record,) = bootdisk.boot(disk, Machine(), Plan(boots=1, deadline=600.0))
+    assert record.passed, record.headline
+    assert record.how.endswith("/uefi/aarch64")
+    assert {check.name for check in record.checks} >= {"ssh login", "host name", "sudo", "unit is off"}
+    assert any(exchange.method == "EJECT" for exchange in record.exchanges)
 
 
 @pytest.mark.slow
