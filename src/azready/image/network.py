@@ -57,9 +57,9 @@ network:
 
 NETWORKD_PROFILE = """\
 # Written by azready: an address by DHCP, as Azure gives it. Virtual functions (accelerated networking) are left to
-# hv_netvsc, which they belong to.
+# hv_netvsc, which they belong to. The NIC is eth0 in Azure; elsewhere (a test in QEMU) udev names it.
 [Match]
-Name=eth*
+Name=en* eth*
 Driver=!mlx4_en mlx4_core mlx5_core mana
 
 [Network]

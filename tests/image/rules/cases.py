@@ -14,6 +14,7 @@ from azready.image.facts.disk import Content, Disk
 from azready.image.formats.gpt import Partition
 from azready.image.formats.partitions import TYPE_BIOS_BOOT, TYPE_ESP, TYPE_LINUX, TYPE_SWAP, Table
 from azready.image.formats.superblocks import Superblock
+from azready.image.network import NETWORKD_PROFILE
 from tests.image.sample import ELF_ARM, ELF_X86, KERNEL, UUID, Sample, initramfs, pe
 
 Change = Callable[[Sample], object]
@@ -123,9 +124,13 @@ CASES: dict[str, Case] = {
     "K12": Case(
         (both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"),
               lambda s: s.edit(NETWORKD, "Name=eth0", "Name=en* eth*")),
+         both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"),
+              lambda s: s.edit(NETWORKD, "Name=eth0", "Driver=!veth")),
          both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X").write(
             "usr/lib/udev/rules.d/85-nm-unmanaged.rules", 'ENV{ID_NET_DRIVER}=="veth", ENV{NM_UNMANAGED}="1"\n'), stack("NetworkManager"))),
-        (lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"),),
+        (lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"),
+         both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"),
+              lambda s: s.write(NETWORKD, NETWORKD_PROFILE))),
     ),
     "K13": Case((lambda s: s.without_module("cifs"), lambda s: s.write(f"boot/config-{KERNEL}", "CONFIG_HYPERV=m\n"))),
     "K14": Case((lambda s: s.remove("etc/modprobe.d/azure-no-floppy.conf"),)),
@@ -200,18 +205,23 @@ CASES: dict[str, Case] = {
     "D10": Case(bad_disks=(root_holds(dirty="it was not unmounted"),), good_disks=(DISK,)),
     "D11": Case(
         (lambda s: s.write("etc/azure-provisioning.conf", "GROW=no\n"), lambda s: s.remove("usr/sbin/sfdisk"),
-         lambda s: s.remove("usr/sbin/resize2fs")),
-        (lambda s: s.write("etc/azure-provisioning.conf", "").write("usr/lib/repart.d/root.conf", "[Partition]\n"),),
+         lambda s: s.remove("usr/sbin/resize2fs"),
+         lambda s: s.write("etc/azure-provisioning.conf", "").write("usr/lib/repart.d/root.conf", "[Partition]\n")),
+        (lambda s: s.write("etc/azure-provisioning.conf", "").write("usr/lib/repart.d/root.conf", "[Partition]\n").write(
+            "usr/bin/systemd-repart", ""),),
     ),
     "D12": Case(bad_disks=(root_holds(free=MIB),), good_disks=(DISK,)),
     # ---- network
     "N01": Case(
         (lambda s: s.disable("systemd-networkd"), lambda s: s.edit(NETWORKD, "DHCP=ipv4", "DHCP=ipv6"),
          lambda s: s.edit(NETWORKD, "eth0", "ens3"), stack("networking"),
+         lambda s: s.edit(NETWORKD, "Name=eth0", "Name=!ens* eth*"),
+         lambda s: s.edit(NETWORKD, "Name=eth0", "Driver=!hv_netvsc virtio_net"),
          both(stack("networking"), lambda s: s.write("etc/network/interfaces", "auto eth0\niface eth0 inet dhcp\n")),
          both(stack("NetworkManager"), lambda s: s.write("etc/NetworkManager/NetworkManager.conf", "[main]\nno-auto-default=*\n")),
          lambda s: s.unit("NetworkManager")),
         (lambda s: s.edit(NETWORKD, "Name=eth0", "Driver=hv_netvsc"), stack("NetworkManager"),
+         lambda s: s.write(NETWORKD, NETWORKD_PROFILE), lambda s: s.edit(NETWORKD, "Name=eth0", "Name=!lo ens*"),
          both(stack("networking"), lambda s: s.write("usr/sbin/dhclient", "").write(
              "etc/network/interfaces", "source /etc/network/interfaces.d/*\n").write(
              "etc/network/interfaces.d/eth0", "allow-hotplug eth0\niface eth0 inet dhcp\n")),

@@ -28,6 +28,17 @@ NETWORKD_FOLDERS = (
 _TEMPORARY = ("lo", "veth*", "docker*", "br-*", "virbr*", "ve-*", "vz-*", "vb-*", "host0", "wl*", "ww*", "bnep*")
 
 
+_FUNCTION_DRIVERS = ("mlx4_en", "mlx5_core", "mana")
+
+
+def _fits(patterns: tuple[str, ...], value: str) -> bool:
+    """As systemd.network(5) matches: any of the patterns, or none of them where the first has a "!"; no patterns, all."""
+    if not patterns:
+        return True
+    inverted = patterns[0].startswith("!")
+    return any(fnmatchcase(value, pattern.removeprefix("!")) for pattern in patterns) != inverted
+
+
 @dataclass(frozen=True)
 class Line:
     """A setting and where it stands: `path` or `path:line`."""
@@ -43,8 +54,9 @@ class Profile:
     stack: str
     path: str
     names: tuple[str, ...] = ()
-    """Name patterns; none: it applies to any Ethernet interface."""
+    """Name patterns; none: it applies to any Ethernet interface. A "!" before the first means all but these."""
     drivers: tuple[str, ...] = ()
+    """Patterns of drivers, in the same way."""
     dhcp4: bool = False
     static: tuple[Line, ...] = ()
     macs: tuple[Line, ...] = ()
@@ -52,9 +64,12 @@ class Profile:
 
     def applies_to_first_nic(self) -> bool:
         """Whether eth0, driven by hv_netvsc, is meant."""
-        if self.drivers and not any(fnmatchcase("hv_netvsc", driver) for driver in self.drivers):
-            return False
-        return not self.names or any(fnmatchcase(FIRST_NIC, name) for name in self.names)
+        return _fits(self.names, FIRST_NIC) and _fits(self.drivers, "hv_netvsc")
+
+    def applies_to_virtual_functions(self) -> bool:
+        """Whether a second NIC of accelerated networking is meant too: it has a name by its slot, or is eth1."""
+        named = any(_fits(self.names, name) for name in ("enP1s1", "enP30832p0s0", "eth1"))
+        return named and any(_fits(self.drivers, driver) for driver in _FUNCTION_DRIVERS)
 
     def is_for_machines_nics(self) -> bool:
         """Whether it is about a network card at all, and not about loopback, bridges or containers."""
@@ -126,7 +141,7 @@ def parse_networkd(text: str, path: str) -> Profile:
     return Profile(
         "networkd",
         path,
-        tuple(name for name in names if not name.startswith("!")),
+        names,
         tuple(" ".join(found.get(("Match", "Driver"), [])).split()),
         dhcp in ("yes", "true", "1", "on", "ipv4", "both", "v4"),
         _values(text, path, "Network", ("Address", "Gateway")) + _values(text, path, "Address", ("Address",)),

@@ -267,7 +267,7 @@ def root_grows(facts: Facts) -> Iterator[Finding]:
     if "GROW=yes" in settings.replace('"', "").replace(" ", ""):
         yield from _missing_growers(facts)
         return
-    repart = facts.files.glob("{etc,usr/lib,usr/local/lib}/repart.d/*.conf")
+    repart = facts.program("systemd-repart") and facts.files.glob("{etc,usr/lib,usr/local/lib}/repart.d/*.conf")
     growfs = any(mount.folder == "/" and "x-systemd.growfs" in mount.options for mount in facts.mounts)
     if (repart and growfs) or facts.units.enabled(*_GROWERS):
         return

@@ -272,8 +272,7 @@ def vf_unmanaged(facts: Facts) -> Iterator[Finding]:
     profiles = facts.network.profiles
     if any(profile.unmanaged for profile in profiles):
         return
-    wide = [each for each in profiles if each.dhcp4 and each.applies_to_first_nic() and not each.drivers]
-    wide = [each for each in wide if not each.names or any("*" in name for name in each.names)]
+    wide = [each for each in profiles if each.dhcp4 and each.applies_to_virtual_functions()]
     if wide:
         yield Finding("it applies to the virtual function too", wide[0].path)
     elif "networkmanager" in facts.network.stacks and not _excepted_by_networkmanager(facts):
