@@ -1,5 +1,6 @@
 """Small disks made for the tests: a root file system with an os-release and an fstab, an ESP, any scheme and format."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,24 @@ def partitioned(path: Path, size: int, label: str = "gpt", root_type: str = "L")
     esp(part)
     run(["dd", f"if={part}", f"of={path}", "bs=1M", "seek=1", "conv=notrunc", "status=none"])
     part.unlink()
+
+
+def discoverable(path: Path, source: Path) -> None:
+    """As mkosi makes it: no fstab; root, a /usr that nobody can change, and /home, known by their partitions' types."""
+    usr, home = source.parent / "usr.img", source.parent / "home"
+    (home / "someone").mkdir(parents=True)
+    run([find_tool("mkfs.erofs", "erofs-utils"), "--quiet", usr, source / "usr"])
+    shutil.rmtree(source / "usr")
+    (source / "usr").mkdir()
+    types = ("8484680C-9521-48C6-9C11-B0720656F69E", "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709")
+    types = (*types, "933AC7E1-2EB4-4F13-B844-0E14E2AEF915")
+    with path.open("wb") as file:
+        file.truncate(100 * MIB)
+    lines = [f"start={1 + 32 * number}MiB, size=32MiB, type={kind}" for number, kind in enumerate(types)]
+    run([find_tool("sfdisk", "fdisk"), "-q", path], stdin="\n".join(("label: gpt", *lines, "")))
+    run(["dd", f"if={usr}", f"of={path}", "bs=1M", "seek=1", "conv=notrunc", "status=none"])
+    ext4_at(path, 33 * MIB, 32 * MIB, source)
+    ext4_at(path, 65 * MIB, 32 * MIB, home)
 
 
 def ext4_at(path: Path, offset: int, size: int, source: Path) -> None:

@@ -120,6 +120,26 @@ def test_a_file_system_without_partitions(tmp_path: Path, need: Callable[..., No
         assert tree.exists("etc/os-release")
 
 
+def test_partitions_that_fstab_does_not_name_are_found_by_their_type(
+    tmp_path: Path, azready: Azready, need: Callable[..., None]
+) -> None:
+    need("root", "tool:mkfs.erofs", "tool:sfdisk", "file:/dev/loop-control")
+    source = disks.tree(tmp_path / "source", "")
+    (source / "etc/os-release").rename(source / "usr/lib/os-release")
+    (source / "etc/os-release").symlink_to("../usr/lib/os-release")
+    disk = tmp_path / "disk.raw"
+    disks.discoverable(disk, source)
+    with open_disk(disk, write=False) as tree:
+        assert tree.read_text("etc/os-release").startswith("ID=debian")
+        assert tree.listdir("home") == ["lost+found", "someone"]
+    told = azready("prepare", disk, "--in-place")
+    assert told.returncode == 3
+    assert "its /usr cannot be written to" in told.stderr
+    assert "before the disk is made" in " ".join(told.stderr.split())
+    with open_disk(disk, write=False) as tree:
+        assert not tree.exists("etc/azure-provisioning.conf"), "nothing was begun"
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -1,4 +1,5 @@
-"""A disk file as a target: its file systems mounted where its own fstab puts them, then a tree like any other.
+"""A disk file as a target: its file systems mounted where its own fstab, or else their partition's type, puts them;
+then a tree like any other.
 
 As root by loop devices. As an ordinary user, in a user namespace, by FUSE: ext4 by fuse2fs. The EFI system partition
 is copied out by mtools where the kernel cannot mount it. Formats other than raw and fixed VHD are shown as a raw file
@@ -19,7 +20,15 @@ from azready.image import diskfile
 from azready.image.formats.identify import QEMU_NAMES
 from azready.image.targets import fat
 from azready.image.targets.tree import Tree
-from azready.image.targets.volumes import Mounting, Volume, esp_place, find_volumes, from_fstab, root_candidates
+from azready.image.targets.volumes import (
+    Mounting,
+    Volume,
+    by_type,
+    esp_place,
+    find_volumes,
+    from_fstab,
+    root_candidates,
+)
 from azready.proc import Completed, find_tool, run, spawn, stop
 
 _EXT = ("ext2", "ext3", "ext4")
@@ -69,7 +78,7 @@ def _mount_root(mounter: "_Mounter", path: Path, volumes: tuple[Volume, ...]) ->
                 problems.append(failure.message)
                 continue
             with Tree(place) as tree:
-                if tree.exists("etc/os-release") or tree.exists("usr/lib/os-release"):
+                if _is_root(tree, volumes):
                     return place
     kinds = ", ".join(f"{each.kind} of {each.size >> 20} MiB" for each in volumes if each.size)
     if any(each.kind == "luks" for each in volumes):
@@ -81,9 +90,18 @@ def _mount_root(mounter: "_Mounter", path: Path, volumes: tuple[Volume, ...]) ->
     )
 
 
+def _is_root(tree: Tree, volumes: tuple[Volume, ...]) -> bool:
+    """It says what system it is, or has a link to where a /usr of its own partition will say it."""
+    if tree.exists("etc/os-release") or tree.exists("usr/lib/os-release"):
+        return True
+    separate = any(each.place == "usr" for each in volumes)
+    return separate and tree.exists("etc") and "os-release" in tree.listdir("etc")
+
+
 def _rest(tree: Tree, volumes: tuple[Volume, ...]) -> list[Mounting]:
     fstab = tree.read_text("etc/fstab") if tree.exists("etc/fstab") else ""
     mountings = from_fstab(fstab, volumes)
+    mountings = sorted([*mountings, *by_type(mountings, volumes)], key=lambda each: each.path.count("/"))
     folders = [path for path in ("boot/efi", "efi", "boot") if tree.exists(path)]
     esp = esp_place(folders, mountings, volumes)
     mountings += [esp] if esp else []

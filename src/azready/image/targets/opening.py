@@ -109,7 +109,8 @@ def _tree(path: Path) -> Tree:
 def require_writable(target: Target) -> None:
     """Raise Failure when the target cannot be changed, before anything is tried."""
     if reason := target.refusal():
-        hint = "run it with sudo" if "root" in reason else "mount it writable"
+        where = "mount it writable; or prepare the tree before the disk is made of it (mkosi: docs/recipes.md)"
+        hint = "run it with sudo" if "needs root" in reason else where
         raise Failure(f"{target.describe()} cannot be changed: {reason}", hint)
 
 

@@ -141,8 +141,10 @@ class Tree:
     def refusal(self) -> str:
         if os.geteuid() != 0:
             return "changing it needs root"
-        if os.statvfs(self.root).f_flag & os.ST_RDONLY:
-            return "its file system is mounted read-only"
+        for folder in ("", "usr", "etc"):
+            path = self.root / folder
+            if path.is_dir() and not path.is_symlink() and os.statvfs(path).f_flag & os.ST_RDONLY:
+                return f"its /{folder} cannot be written to (mounted read-only, or of a kind that nobody changes)"
         return ""
 
     def write_atomic(self, path: str, data: bytes, mode: int, uid: int = 0, gid: int = 0) -> None:

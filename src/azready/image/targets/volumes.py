@@ -1,4 +1,5 @@
-"""Which file systems a disk holds, and where its fstab puts them: decided from bytes and text, nothing is mounted."""
+"""Which file systems a disk holds, and where its fstab puts them, or else the Discoverable Partitions Specification:
+decided from bytes and text, nothing is mounted."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,14 @@ _MOUNTED = ("ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "squashfs", "erofs")
 _ROOT_KINDS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "squashfs", "erofs")
 _ROOT_TYPES = (partitions.TYPE_ROOT_X86_64, partitions.TYPE_ROOT_ARM64)
 _ESP_PLACES = ("boot/efi", "efi", "boot")
+_PLACES = {
+    partitions.TYPE_USR_X86_64: "usr",
+    partitions.TYPE_USR_ARM64: "usr",
+    partitions.TYPE_XBOOTLDR: "boot",
+    partitions.TYPE_HOME: "home",
+    partitions.TYPE_SRV: "srv",
+}
+"""What systemd mounts by the partition's type alone. Not /var: that one is the machine's own, known by its identity."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,8 @@ class Volume:
     """As fstab may write it: `UUID=…`, `PARTUUID=…`, `/dev/mapper/group-name`, and `#N` for the partition's number."""
     root: bool = False
     esp: bool = False
+    place: str = ""
+    """Where the partition's type puts it, when fstab does not say: `usr`, `boot`, `home`, `srv`, or nowhere."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,8 @@ def _volumes_at(
                 yield from _volumes_at(read, start + logical.start, logical.size, _logical_names(logical), "")
         return
     more = {f"UUID={block.uuid.lower()}", f"LABEL={block.label}"} if block.uuid or block.label else set()
-    yield Volume(start, size, block.kind, frozenset({*names, *more}), kind in _ROOT_TYPES, esp)
+    every = frozenset({*names, *more})
+    yield Volume(start, size, block.kind, every, kind in _ROOT_TYPES, esp, _PLACES.get(kind, ""))
 
 
 def _logical_names(logical: lvm.LogicalVolume) -> tuple[str, str]:
@@ -94,6 +106,16 @@ def from_fstab(text: str, volumes: Sequence[Volume]) -> list[Mounting]:
         subvolume = next((option.partition("=")[2] for option in options if option.startswith("subvol=")), "")
         found.append(Mounting(path.strip("/"), volume, subvolume))
     return sorted(found, key=lambda mounting: mounting.path.count("/"))
+
+
+def by_type(mounted: Sequence[Mounting], volumes: Sequence[Volume]) -> list[Mounting]:
+    """What systemd finds by partition types: the first of each kind, where fstab mounts neither it nor another there."""
+    found: dict[str, Mounting] = {}
+    for volume in volumes:
+        if volume.place and volume.kind in _MOUNTED and all(each.volume != volume for each in mounted):
+            found.setdefault(volume.place, Mounting(volume.place, volume))
+    taken = {each.path for each in mounted}
+    return [mounting for path, mounting in found.items() if path not in taken]
 
 
 def _is_named(volume: Volume, device: str) -> bool:
