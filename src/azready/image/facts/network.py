@@ -32,7 +32,7 @@ _FUNCTION_DRIVERS = ("mlx4_en", "mlx5_core", "mana")
 
 
 def _fits(patterns: tuple[str, ...], value: str) -> bool:
-    """As systemd.network(5) matches: any of the patterns, or none of them where the first has a "!"; no patterns, all."""
+    """As systemd.network(5) matches: any of the patterns; none of them, where the first has a "!". No patterns: all."""
     if not patterns:
         return True
     inverted = patterns[0].startswith("!")

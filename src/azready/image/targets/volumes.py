@@ -109,7 +109,7 @@ def from_fstab(text: str, volumes: Sequence[Volume]) -> list[Mounting]:
 
 
 def by_type(mounted: Sequence[Mounting], volumes: Sequence[Volume]) -> list[Mounting]:
-    """What systemd finds by partition types: the first of each kind, where fstab mounts neither it nor another there."""
+    """What systemd finds by partition types: the first of each kind, where fstab mounts nothing there."""
     found: dict[str, Mounting] = {}
     for volume in volumes:
         if volume.place and volume.kind in _MOUNTED and all(each.volume != volume for each in mounted):
