@@ -1,4 +1,5 @@
-# After a qemu build: the disk is prepared, sealed, checked, booted in the local Azure, and becomes a VHD.
+# After a qemu build: the disk is prepared, sealed, checked, booted in the local Azure, and becomes a VHD. Put the
+# post-processor into your build block; `packer` is the account that the build logged in with (ssh_username).
 build {
   sources = ["source.qemu.debian"]
 
