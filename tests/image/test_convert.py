@@ -13,6 +13,7 @@ import pytest
 from azready.errors import Failure, UsageFailure
 from azready.image import convert, diskfile, sparse
 from azready.image.formats import vhd
+from azready.image.targets.opening import to_change
 from azready.proc import run
 
 MIB = 1 << 20
@@ -190,3 +191,30 @@ def test_identity_and_time_can_be_given_for_images_that_reproduce(disk: Path) ->
     for out in (one, two):
         convert.convert(disk, out, unique_id=name, created=1_700_000_000)
     assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize("form", ["qcow2", "vmdk", "vhdx", "vdi"])
+def test_a_file_that_was_cut_off_is_refused(disk: Path, form: str) -> None:
+    """QEMU reads zeros behind the end of most of them, and `compare` finds no difference."""
+    with disk.open("r+b") as file:
+        file.seek(20 * MIB)
+        file.write(os.urandom(8 * MIB))
+    whole, cut = disk.with_name(f"whole.{form}"), disk.with_name(f"cut.{form}")
+    run(["qemu-img", "convert", "-f", "raw", "-O", form, disk, whole])
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    convert.plan(whole)
+    with pytest.raises(UsageFailure, match=r"cut\.") as refused:
+        convert.convert(cut, disk.with_name("out.vhd"), verify=True)
+    assert "cut off" in refused.value.hint
+    assert not disk.with_name("out.vhd").exists()
+
+
+def test_a_copy_of_a_disk_in_pieces_is_whole(disk: Path, tmp_path: Path) -> None:
+    over, copy = disk.with_name("over.qcow2"), tmp_path / "elsewhere/copy.qcow2"
+    copy.parent.mkdir()
+    run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", disk.name, "-F", "raw", over])
+    assert diskfile.inspect(over).others == (disk.name,)
+    with to_change(str(over), copy, False):
+        pass
+    assert diskfile.inspect(copy).others == ()
+    assert run(["qemu-img", "compare", "-f", "qcow2", "-F", "raw", copy, disk]).status == 0

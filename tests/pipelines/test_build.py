@@ -2,14 +2,19 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from azready.errors import Failure, UsageFailure
+from azready.image import generalize, packages
+from azready.image.waivers import Waiver
 from azready.pipelines import build as building
 from azready.pipelines import sbom
 from azready.pipelines.build import Options
@@ -29,11 +34,18 @@ def _sha256(path: Path) -> str:
 
 
 def test_a_sbom_names_every_package_by_its_url() -> None:
-    inventory = sbom.Inventory("image", "debian", "Debian 12", "12", "dpkg", {"bash": "5.2-2", "libc6": "2.36-9"})
+    inventory = sbom.Inventory("image", "debian", "Debian 12", "12", "apt", {"bash": "5.2-2", "libc6": "2.36-9"})
     table = json.loads(sbom.cyclonedx(inventory))
     urls = {each["purl"] for each in table["components"] if "purl" in each}
     assert urls == {"pkg:deb/debian/bash@5.2-2?distro=debian-12", "pkg:deb/debian/libc6@2.36-9?distro=debian-12"}
     assert table["bomFormat"] == "CycloneDX" and table["metadata"]["component"]["name"] == "image"
+    assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(sbom.cyclonedx(inventory)) is None
+
+
+def test_every_package_database_has_its_kind_of_url() -> None:
+    for database in packages._databases():
+        inventory = sbom.Inventory("image", "some", "Some 1", "1", database.manager, {})
+        assert sbom.purl(inventory, "bash", "1").type != "generic", database.manager
 
 
 def test_what_is_no_disk_is_refused(tmp_path: Path) -> None:
@@ -78,26 +90,119 @@ def test_a_build_goes_on_where_it_was_interrupted(
     assert manifest["steps"]["boot"] == "left out" and manifest["ready"] is False
     names = {each["name"] for each in json.loads(built.sbom_file.read_text())["components"]}
     assert {"systemd", "openssh-server", "linux-image-cloud-amd64"} <= names
+    assert '"purl": "pkg:deb/debian/openssh-server@' in built.sbom_file.read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(built.sbom_file.read_text()) is None
+    assert manifest["steps"]["check"]["findings"][0]["answer"] == "finding"
     after = source.stat()
     assert (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size), "the input is only read"
 
 
-@pytest.mark.slow
-def test_other_choices_begin_anew(tmp_path: Path, need: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    need(*NEEDS)
-    source, out = machines.debian_disk(2), tmp_path / "out.vhd"
-    done: list[str] = []
-    monkeypatch.setattr(building, "_prepare", lambda *_: done.append("prepare") or {})
-    monkeypatch.setattr(building, "_generalize", lambda *_: done.append("generalize") or {})
+@pytest.fixture
+def small(tmp_path: Path, need: Callable[..., None]) -> Path:
+    """A disk of which a build believes that it can boot."""
+    need("tool:sfdisk", "tool:qemu-img")
+    path = tmp_path / "my disk.raw"
+    machines.make_table(path, 48 * machines.MIB, "label: gpt\nsize=16M, type=U\ntype=L\n")
+    return path
 
-    def broken(*_: object) -> dict[str, object]:
-        raise Failure("no")
 
-    monkeypatch.setattr(building, "_check", broken)
-    for options in (Options(), Options(), Options(boots=2)):
-        with pytest.raises(Failure):
-            building.build(source, out, options)
-    assert done == ["prepare", "generalize"] * 2
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The steps as they run; they do nothing, but convert really converts, and the last fails."""
+    ran: list[str] = []
+
+    def instead(step: str) -> Callable[..., dict[str, object]]:
+        def stand_in(work: building.Work, *_: object) -> dict[str, object]:
+            ran.append(step)
+            if step == "prepare":
+                work.disk.write_bytes((work.folder.parent / "my disk.raw").read_bytes())
+            if step == "check":
+                (work.folder / "sbom.json").write_text("{}")
+            return {}
+
+        return stand_in
+
+    for step in building.STEPS[:-1]:
+        monkeypatch.setattr(building, f"_{step}", instead(step))
+    return ran
+
+
+def test_what_the_choices_of_a_step_decide_is_done_again(
+    small: Path, steps: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = small.with_name("out.vhd")
+
+    def ran(options: Options) -> list[str]:
+        steps.clear()
+        with monkeypatch.context() as patched, pytest.raises(Failure, match="no room"):
+            patched.setattr(building, "_publish", _no_room)
+            building.build(small, out, options)
+        return list(steps)
+
+    assert ran(Options()) == ["prepare", "generalize", "check", "boot"]
+    assert ran(Options()) == []
+    assert ran(Options(waivers=(Waiver("S01", "known"),))) == ["check"], "a waived finding asks only for the check"
+    assert ran(Options(waivers=(Waiver("S01", "known"),), boots=2)) == ["boot"]
+    assert ran(Options(sealing=generalize.Options(users=("builder",)))) == ["prepare", "generalize", "check", "boot"]
+    assert ran(Options(skip=frozenset({"prepare", "boot"}))) == ["generalize", "check"]
+    os.utime(small, (1, 1))
+    assert ran(Options()) == ["prepare", "generalize", "check", "boot"], "another input begins anew"
+    assert not out.exists()
+
+
+def _no_room(*_: object) -> None:
+    raise Failure("no room")
+
+
+def test_an_end_that_was_cut_off_is_made_again(small: Path, steps: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    out = small.with_name("out.vhd")
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(building.shutil, "copyfile", lambda *_: (out.with_name("moved"), _interrupt()))
+        building.build(small, out, Options())
+    assert not out.exists() and not out.with_name("out.vhd.manifest.json").exists()
+    (out.with_name("out.vhd.build") / "image.vhd").unlink()  # as a power cut after the first rename leaves it
+    built = building.build(small, out, Options())
+    assert steps == ["prepare", "generalize", "check", "boot"]
+    assert built.manifest["image"]["sha256"] == _sha256(out)
+    assert built.manifest["input"]["sha256"] == _sha256(small) and built.manifest["input"]["format"] == "raw"
+    assert json.loads(built.manifest_file.read_text()) == built.manifest
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_folder_of_somebody_else_is_left_alone(small: Path, steps: list[str]) -> None:
+    theirs = small.with_name("out.vhd.build")
+    theirs.mkdir()
+    (theirs / "precious").touch()
+    with pytest.raises(UsageFailure, match="not of a build"):
+        building.build(small, small.with_name("out.vhd"), Options())
+    assert [path.name for path in theirs.iterdir()] == ["precious"] and steps == []
+
+
+def test_what_can_never_be_an_image_is_refused_by_its_own_name(small: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.vhd"
+    (tmp_path / "noise.raw").write_bytes(os.urandom(machines.MIB))
+    (tmp_path / "packed.xz").write_bytes(bytes.fromhex("fd377a585a00") + bytes(600))
+    (tmp_path / "cut.raw").write_bytes(small.read_bytes()[: 20 * machines.MIB])
+    for name, why in (
+        ("noise.raw", "boot code"),
+        ("packed.xz", "xz -d"),
+        ("cut.raw", "cut off"),
+        ("absent", "no such"),
+    ):
+        done = _azready("build", tmp_path / name, "-o", out, "--skip", "boot")
+        assert done.returncode == 2 and str(tmp_path / name) in done.stderr and why in done.stderr, done.stderr
+    done = _azready("build", small, "-o", tmp_path / "nowhere/out.vhd")
+    assert done.returncode == 2 and f"there is no folder {tmp_path}/nowhere" in done.stderr
+    assert not list(tmp_path.glob("*.build")), "nothing stays"
+
+
+def test_a_step_that_fails_first_leaves_no_folder(small: Path) -> None:
+    with pytest.raises(Failure, match="no root file system"):
+        building.build(small, small.with_name("out.vhd"), Options())
+    assert [path.name for path in small.parent.iterdir()] == [small.name]
 
 
 @pytest.mark.slow

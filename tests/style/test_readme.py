@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from azready import cli
+from azready.cli import app
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -11,7 +11,7 @@ README = (ROOT / "README.md").read_text()
 
 def test_readme_lists_every_verb() -> None:
     listed = set(re.findall(r"^\| \[`azready (\w+)", README, re.MULTILINE))
-    assert listed == set(cli.VERBS)
+    assert listed == set(app.VERBS)
 
 
 def test_links_lead_somewhere() -> None:

@@ -81,7 +81,12 @@ def build(
     if dry_run:
         print("\n".join(building.plan_lines(source, out, options)))
         return
-    built = building.build(source, out, options, Console(quiet=quiet))
+    console = Console(quiet=quiet)
+    try:
+        built = building.build(source, out, options, console)
+    except KeyboardInterrupt:
+        console.say("interrupted: the same command goes on with the step that was under way")
+        raise
     if output == "json":
         print(json.dumps(built.manifest, indent=2, ensure_ascii=False))
         return

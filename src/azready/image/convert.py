@@ -108,8 +108,12 @@ def _warnings(table: Table, size: int) -> Iterator[str]:
 
 def check_target(source: Path, target: Path, overwrite: bool) -> None:
     """Raise UsageFailure where `target` may not be written."""
-    if target.exists() and (not target.is_file() or (source.exists() and target.samefile(source))):
-        raise UsageFailure(f"{target} is the source itself or no file", "name another target")
+    if not target.parent.is_dir():
+        raise UsageFailure(f"there is no folder {target.parent}", "make it first, or name another target")
+    if target.exists() and not target.is_file():
+        raise UsageFailure(f"{target} is not a file", "name a file, such as disk.vhd")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise UsageFailure(f"{target} is the source itself", "name another target")
     if target.exists() and not overwrite:
         raise UsageFailure(f"{target} exists", "name another target, or say --yes to replace it")
 

@@ -31,6 +31,8 @@ class DiskFile:
     path: Path
     format: DiskFormat
     size: int
+    others: tuple[str, ...] = ()
+    """Other files of its folder that hold parts of it: backing files, extents."""
 
     @property
     def direct(self) -> bool:
@@ -56,13 +58,16 @@ def inspect(path: Path) -> DiskFile:
         return DiskFile(path, kind, length)
     if kind == "vhd":
         return DiskFile(path, kind, length - vhd.FOOTER_SIZE)
-    return DiskFile(path, kind, _virtual_size(path, kind))
+    return _described(path, kind, length)
 
 
-def _virtual_size(path: Path, kind: DiskFormat) -> int:
+def _described(path: Path, kind: DiskFormat, length: int) -> DiskFile:
+    """What qemu-img knows of a disk file of `length` bytes."""
     tool = find_tool("qemu-img", "qemu-utils")
     name = QEMU_NAMES[kind]
-    done = run([tool, "info", "-f", name, "--output=json", path], hint="is the file complete?")
+    done = run([tool, "info", "-U", "-f", name, "--output=json", path], check=False)
+    if done.status:
+        raise UsageFailure(f"{path}: {done.stderr.strip()}", "was it cut off? fetch or build it again")
     info: dict[str, Any] = json.loads(done.stdout)
     folder = path.resolve().parent
     for other in _named_files(info):
@@ -71,7 +76,25 @@ def _virtual_size(path: Path, kind: DiskFormat) -> int:
                 f"{path} refers to {other}, which is outside its folder",
                 f"if you trust it, make it one file first: qemu-img convert -f {name} -O qcow2 {path} flat.qcow2",
             )
-    return int(info["virtual-size"])
+    names = dict.fromkeys((folder / other).resolve().name for other in _named_files(info))
+    others = tuple(each for each in names if each != path.resolve().name)
+    slack = int(info["cluster-size"]) if kind == "qcow2" else 512  # of its last cluster the end need not be there
+    if not others and (missing := _missing(path, name, length, slack)):
+        raise UsageFailure(
+            f"{path} lacks at least {missing} bytes at its end", "it was cut off: fetch or build it again"
+        )
+    return DiskFile(path, kind, int(info["virtual-size"]), others)
+
+
+def _missing(path: Path, name: str, length: int, slack: int) -> int:
+    """The bytes that a disk file's own tables place behind its end; fewer than `slack` are no fault.
+
+    QEMU reads zeros there and does not complain.
+    """
+    done = run([find_tool("qemu-img", "qemu-utils"), "map", "-U", "-f", name, "--output=json", path], check=False)
+    ranges = json.loads(done.stdout) if done.status == 0 else ()
+    end = max((each["offset"] + each["length"] for each in ranges if "offset" in each), default=0)
+    return end - length if end >= length + slack else 0
 
 
 def _named_files(info: dict[str, Any]) -> Iterator[str]:

@@ -19,6 +19,11 @@ from azready.image.rules import RULES, fixes
 from azready.image.rules.model import Finding, Profile, Rule, Severity, Stage
 from azready.image.targets import Target
 
+
+class Useless(Failure):
+    """Once sealed, the image could not be used any more."""
+
+
 ROUNDS = 12
 """A fix may uncover what another rule finds, or write the same file: so plan and act until nothing is found."""
 
@@ -73,7 +78,7 @@ class Sealed:
 def plan(facts: Facts, options: Options) -> Sealing:
     """Decide what to do. Only reads.
 
-    Raises Failure for an image that could not be used once it is sealed, or where a rule could not look.
+    Raises Useless for an image that could not be used once it is sealed, Failure where a rule could not look.
     """
     steps: list[Step] = []
     for rule in _rules(options):
@@ -135,13 +140,13 @@ def _live_steps(facts: Facts, steps: Sequence[Step]) -> Iterator[Step]:
 def _refuse_what_would_be_useless(facts: Facts, steps: Sequence[Step], options: Options) -> None:
     for step in steps:
         if step.rule and step.rule.id == "P01" and not step.actions:
-            raise Failure(
+            raise Useless(
                 "nothing in this image will provision a VM: once sealed it cannot be reached any more",
                 "run azready prepare first; or say --skip P01 if something that azready does not know will",
             )
     makers = next(rule for rule in RULES if rule.id == "S03")
     if not {"S02", "S03"} & options.skip and isinstance(ask(makers, facts), Found):
-        raise Failure(
+        raise Useless(
             "nothing makes ssh host keys at the first boot: without them sshd will not start",
             "run azready prepare first; or say --skip S02 to keep the keys (the same on every VM), --skip S03 to go on",
         )

@@ -98,8 +98,12 @@ def _counted(number: int, word: str) -> str:
 
 def as_json(results: Sequence[Result], target: str) -> str:
     """One object: the target, and a row for every rule that was asked."""
-    rows = [_row(result) for result in _ordered(results)]
-    return json.dumps({"target": target, "summary": summary(results), "results": rows}, indent=2)
+    return json.dumps({"target": target, "summary": summary(results), "results": rows(results)}, indent=2)
+
+
+def rows(results: Sequence[Result]) -> list[dict[str, object]]:
+    """A row for every rule that was asked, worst first."""
+    return [_row(result) for result in _ordered(results)]
 
 
 def _row(result: Result) -> dict[str, object]:

@@ -10,9 +10,10 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,8 @@ from azready.console import SILENT, Console
 from azready.errors import Exit, Failure, UsageFailure
 from azready.fabric import Machine
 from azready.image import check as checking
-from azready.image import convert, generalize, prepare, report
+from azready.image import convert, diskfile, generalize, prepare, report
+from azready.image.facts import Facts
 from azready.image.looking import facts_of, look
 from azready.image.rules import RULES
 from azready.image.rules.model import Profile, Severity
@@ -34,6 +36,11 @@ from azready.image.waivers import Waiver
 from azready.pipelines import bootdisk, sbom
 
 STEPS = ("prepare", "generalize", "check", "boot", "convert")
+_CHANGING = ("prepare", "generalize")
+"""The steps that write to the disk: other choices for them begin anew."""
+_IMAGE = "image.vhd"
+_PREPARED = frozenset({"P01", "S03"})
+"""Rules of what `prepare` installs: a provisioner, and what makes host keys."""
 
 
 class NotReady(Failure):
@@ -72,6 +79,7 @@ class Work:
     """The work folder: the disk under change, and what each finished step had to say."""
 
     folder: Path
+    keys: Mapping[str, str]
     done: dict[str, Any]
 
     @property
@@ -80,36 +88,46 @@ class Work:
 
     def finish(self, step: str, said: dict[str, Any], seconds: float) -> None:
         self.done[step] = {**said, "seconds": round(seconds, 2)}
+        state = {step: {"key": self.keys[step], "said": said} for step, said in self.done.items()}
         partial = self.folder / ".state.json"
-        partial.write_text(json.dumps(self.done, indent=1))
+        partial.write_text(json.dumps(state, indent=1))
         partial.replace(self.folder / "state.json")
 
 
 def plan_lines(source: Path, out: Path, options: Options) -> tuple[str, ...]:
     """What a build would do, in words. Opens the input read-only."""
     steps = [step for step in STEPS if step not in options.skip]
-    conversion = convert.plan(source)
-    with look(str(source)) as facts:
-        preparation = prepare.plan(facts.files, options.preparing)
-        # The input has no provisioner yet, which a plan to seal it would refuse.
-        unprepared = dataclasses.replace(options.sealing, skip=options.sealing.skip | {"P01"})
-        sealing = generalize.plan(facts, unprepared)
+    conversion = require_bootable(source)
+    convert.check_target(source, out, options.overwrite)
     lines = [f"{source} is only read; everything is done to a copy in {_folder_of(out)}"]
-    if "prepare" in steps:
-        gone = ", ".join(sorted({each.agent for each in preparation.found})) or "no agent"
-        lines.append(f"prepare: {preparation.distribution}; {gone} to remove, {len(preparation.actions)} actions")
-    if "generalize" in steps:
-        lines += [f"generalize: {step.title}" for step in sealing.steps]
-    lines += [
-        f"{step}: {'in QEMU against the local Azure' if step == 'boot' else 'every rule'}" for step in steps[2:-1]
-    ]
+    with look(str(source)) as facts:
+        if "prepare" in steps:
+            preparation = prepare.plan(facts.files, options.preparing)
+            gone = ", ".join(sorted({each.agent for each in preparation.found})) or "no agent"
+            lines.append(f"prepare: {preparation.distribution}; {gone} to remove, {len(preparation.actions)} actions")
+        if "generalize" in steps:
+            # Without them a plan to seal is refused; they come with the first step.
+            to_come = _PREPARED if "prepare" in steps else frozenset()
+            sealing = dataclasses.replace(options.sealing, skip=options.sealing.skip | to_come)
+            lines += [f"generalize: {step.title}" for step in _sealing_plan(facts, sealing).steps]
+    lines.append("check: every rule")
+    if "boot" in steps:
+        lines.append(f"boot: {options.boots} in QEMU against the local Azure")
     return (*lines, *(f"convert: {line}" for line in conversion.lines()), f"would write {out}; nothing was done")
+
+
+def require_bootable(source: Path) -> convert.Plan:
+    """How the input would be converted. Raises UsageFailure for what no step could make an image of."""
+    if kind_of(str(source)) != "disk":
+        raise UsageFailure(f"{source} is not a disk file", "make one of it first (mkosi, debootstrap: docs/recipes.md)")
+    bootdisk.look(source)
+    return convert.plan(source)
 
 
 def build(source: Path, out: Path, options: Options, console: Console = SILENT) -> Built:
     """Make `out` of `source`. Raises NotReady when check or boot say no; what was done until then is kept."""
-    if kind_of(str(source)) != "disk":
-        raise UsageFailure(f"{source} is not a disk file", "make one of it first (mkosi, debootstrap: docs/recipes.md)")
+    for warning in require_bootable(source).warnings:
+        console.warn(warning)
     convert.check_target(source, out, options.overwrite)
     with _work(source, out, options) as work:
         actions: dict[str, Callable[[], dict[str, Any]]] = {
@@ -147,31 +165,52 @@ def _work(source: Path, out: Path, options: Options) -> Iterator[Work]:
     folder = _folder_of(out)
     try:
         folder.mkdir(exist_ok=True)
+        if (foreign := {path.name for path in folder.iterdir()}) and "lock" not in foreign:
+            raise UsageFailure(f"{folder} is not of a build", "a build would empty it: rename it, or name another OUT")
+        lock = (folder / "lock").open("w")
     except OSError as error:
         raise UsageFailure(f"cannot make {folder}: {error.strerror}", "choose a folder you may write to") from error
-    with (folder / "lock").open("w") as lock:
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise Failure(f"another build of {out} is running", "wait for it") from error
-        key, done = _fingerprint(source, options), {}
-        state = folder / "state.json"
-        with contextlib.suppress(OSError, ValueError):
-            done = json.loads(state.read_text())
-        if done.get("key") != key:
+        work = Work(folder, _keys(source, options), {})
+        work.done = _done_before(work)
+        if not work.done:
             for old in folder.iterdir():
                 if old.name != "lock":
                     old.unlink()
-            done = {"key": key}
-        yield Work(folder, done)
+        try:
+            yield work
+        finally:
+            if {path.name for path in folder.glob("*")} <= {"lock"}:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
-def _fingerprint(source: Path, options: Options) -> str:
-    """Changes whenever the input or a choice that matters does."""
+def _done_before(work: Work) -> dict[str, Any]:
+    """What an earlier run said in the steps that count still; nothing of it where the disk would be another."""
+    try:
+        state = json.loads((work.folder / "state.json").read_text())
+        done = {step: each["said"] for step, each in state.items() if each["key"] == work.keys[step]}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+    if any(step in state and step not in done for step in _CHANGING):
+        return {}
+    if not (work.folder / _IMAGE).exists():  # it was moved to its name, and the end did not come
+        done.pop("convert", None)
+    return done
+
+
+def _keys(source: Path, options: Options) -> dict[str, str]:
+    """For each step what its outcome hangs on: the input, the choices that shape the disk, and its own."""
     status = source.stat()
-    chosen = dataclasses.replace(options, overwrite=False, keep_work=False)
-    parts = (str(source.resolve()), status.st_size, status.st_mtime_ns, __version__, repr(chosen))
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+    left_out = [step for step in _CHANGING if step in options.skip]
+    disk = (str(source.resolve()), status.st_size, status.st_mtime_ns, __version__, left_out)
+    shaping = (*disk, options.preparing, options.sealing)
+    own = {"check": (options.waivers,), "boot": (options.machine, options.boots, options.deadline)}
+    parts = {step: repr((*shaping, *own.get(step, ()))) for step in STEPS}
+    return {step: hashlib.sha256(text.encode()).hexdigest() for step, text in parts.items()}
 
 
 # --- steps ---
@@ -191,6 +230,7 @@ def _prepare(work: Work, source: Path, options: Options) -> dict[str, Any]:
         "init": preparation.selection.init,
         "removed": [each.describe() for each in preparation.found],
         "actions": [action.describe() for action in preparation.actions],
+        "settings": dict(options.preparing.settings),
         "notes": list(preparation.notes),
     }
 
@@ -198,13 +238,20 @@ def _prepare(work: Work, source: Path, options: Options) -> dict[str, Any]:
 def _generalize(work: Work, options: Options) -> dict[str, Any]:
     with open_target(str(work.disk), write=True) as target:
         require_writable(target)
-        planned = generalize.plan(facts_of(target), options.sealing)
+        planned = _sealing_plan(facts_of(target), options.sealing)
         sealed = generalize.carry_out(target, lambda: facts_of(target), options.sealing)
     return {
         "steps": [step.title for step in planned.steps],
         "changes": sum(outcome.changed for outcome in sealed.outcomes),
         "left": [result.rule.id for result in sealed.left],
     }
+
+
+def _sealing_plan(facts: Facts, options: generalize.Options) -> generalize.Sealing:
+    try:
+        return generalize.plan(facts, options)
+    except generalize.Useless as useless:
+        raise NotReady(useless.message, "let this build prepare it; or add --skip generalize") from useless
 
 
 def _check(work: Work, options: Options) -> dict[str, Any]:
@@ -226,7 +273,8 @@ def _check(work: Work, options: Options) -> dict[str, Any]:
         raise NotReady(
             report.as_text(results, "the image"), "mend it, say --mend, or waive findings with --waivers FILE"
         )
-    return {"summary": report.summary(results), "packages": len(inventory.packages)}
+    found = [row for row in report.rows(results) if row["answer"] not in ("pass", "skipped")]
+    return {"summary": report.summary(results), "findings": found, "packages": len(inventory.packages)}
 
 
 def _boot(work: Work, options: Options, console: Console) -> dict[str, Any]:
@@ -238,17 +286,24 @@ def _boot(work: Work, options: Options, console: Console) -> dict[str, Any]:
         checks = [f"{check.name}: {check.detail}" for check in last.checks if check.outcome == "failed"]
         raise NotReady(
             "\n".join((last.headline, *last.diagnosis, *checks)),
-            f"look at it: azready timeline {work.folder}/boots.json",
+            f"look at it: azready timeline {shlex.quote(str(work.folder / 'boots.json'))}",
         )
     return {
         "how": records[0].how,
-        "verdicts": [{"boot": record.title, "verdict": record.headline} for record in records],
-        "readyAfterSeconds": records[0].verdict.at,
+        "verdicts": [
+            {
+                "boot": record.title,
+                "verdict": record.headline,
+                "checks": {check.name: check.outcome for check in record.checks},
+            }
+            for record in records
+        ],
+        "readyAfterSeconds": None if (ready := records[0].verdict.at) is None else round(ready, 2),
     }
 
 
 def _convert(work: Work) -> dict[str, Any]:
-    done = convert.convert(work.disk, work.folder / "image.vhd", verify=True, overwrite=True)
+    done = convert.convert(work.disk, work.folder / _IMAGE, verify=True, overwrite=True)
     return {
         "virtualSizeBytes": done.plan.virtual_size,
         "uploadSizeBytes": done.plan.file_size,
@@ -264,25 +319,29 @@ def _convert(work: Work) -> dict[str, Any]:
 
 def _publish(work: Work, source: Path, out: Path, options: Options, console: Console) -> Built:
     """Move image, SBOM and manifest to their names; the manifest last, for it vouches for the others."""
-    image = work.folder / "image.vhd"
-    with console.step("hash the image"):
-        digest = _digest(image)
+    image = work.folder / _IMAGE
+    with console.step("hash input and image"):
+        digest, of_source = _digest(image), _digest(source)
     bill, manifest = out.with_name(f"{out.name}.cdx.json"), out.with_name(f"{out.name}.manifest.json")
-    if not (work.folder / "sbom.json").exists():
-        raise Failure("the check was left out, and with it the SBOM", "leave --skip check out")
     table = {
         "azready": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "input": {"path": str(source), "sizeBytes": source.stat().st_size, "sha256": _digest(source)},
+        "input": {
+            "path": str(source),
+            "format": diskfile.inspect(source).format,
+            "sizeBytes": source.stat().st_size,
+            "sha256": of_source,
+        },
         "image": {"path": out.name, "sha256": digest, **work.done["convert"]},
         "sbom": {"path": bill.name, "sha256": _digest(work.folder / "sbom.json"), "format": "CycloneDX 1.5"},
         "steps": {step: work.done.get(step, "left out") for step in STEPS},
         "ready": "check" in work.done and "boot" in work.done,
     }
     text = json.dumps(table, indent=2, ensure_ascii=False)
+    (work.folder / "manifest.json").write_text(text + "\n")  # all is written before anything gets its name
     shutil.copyfile(work.folder / "sbom.json", bill)
     image.replace(out)
-    manifest.write_text(text + "\n")
+    (work.folder / "manifest.json").replace(manifest)
     return Built(out, manifest, bill, table)
 
 

@@ -9,7 +9,7 @@ from azready import __version__
 if TYPE_CHECKING:
     from packageurl import PackageURL
 
-_PURL_TYPES: Mapping[str, str] = {"dpkg": "deb", "rpm": "rpm", "apk": "apk", "pacman": "alpm", "portage": "ebuild"}
+_PURL_TYPES: Mapping[str, str] = {"apt": "deb", "rpm": "rpm", "apk": "apk", "pacman": "alpm", "portage": "ebuild"}
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,9 @@ def _mount_root(mounter: "_Mounter", path: Path, volumes: tuple[Volume, ...]) ->
     detail = f"; {problems[-1]}" if problems else ""
     raise Failure(
         f"no root file system that can be read in {path} (found: {kinds or 'nothing known'}){detail}",
-        "as root more kinds can be mounted; or mount it yourself and give the folder",
+        "is it whole, and a Linux system? "
+        + ("" if _may_use_loop_devices() else "As root more kinds can be mounted. ")
+        + "Or mount it yourself and give the folder",
     )
 
 
@@ -132,7 +134,7 @@ class _Mounter:
             if failed is None:
                 return
             if volume.kind != "vfat":
-                raise Failure(f"mounting its {volume.kind} failed: {_last_line(failed)}")
+                raise Failure(f"mounting its {volume.kind} failed: {_first_line(failed)}")
         if volume.kind == "vfat":
             self._by_mtools(volume, place)
         elif volume.kind in _EXT:
@@ -259,5 +261,6 @@ def _end_fuse(place: Path, process: "subprocess.Popen[bytes]") -> None:
         ) from error
 
 
-def _last_line(done: Completed) -> str:
-    return (done.stderr.strip() or f"status {done.status}").splitlines()[-1]
+def _first_line(done: Completed) -> str:
+    """mount says first what is wrong, and then where the kernel says more."""
+    return (done.stderr.strip() or f"status {done.status}").splitlines()[0]

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from azready import userns
 from azready.errors import Failure, UsageFailure
+from azready.image import diskfile
+from azready.image.formats.identify import QEMU_NAMES
 from azready.image.targets import Target
 from azready.image.targets.tree import Tree
-from azready.proc import run
+from azready.proc import find_tool, run
 
 _INSIDE = "AZREADY_IN_NAMESPACE"
 _PARTIAL = ".azready"
@@ -82,14 +84,23 @@ def to_change(spec: str, copy_to: Path | None, in_place: bool) -> Iterator[str]:
         return
     if copy_to.exists():
         raise UsageFailure(f"{copy_to} exists already", "give a new name, or remove it first")
+    disk = diskfile.inspect(Path(spec))
     partial = copy_to.with_name(f".{copy_to.name}{_PARTIAL}")
     try:
-        run(["cp", "--sparse=always", "--reflink=auto", "--", spec, partial], hint="is there room for a copy?")
+        run(_copying(disk, partial), hint="is there room for a copy?")
         partial.chmod(0o644)
         yield str(partial)
         partial.rename(copy_to)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _copying(disk: diskfile.DiskFile, to: Path) -> list[str | Path]:
+    """The command that copies a disk file; one with parts in other files becomes whole, for it may go elsewhere."""
+    if not disk.others:
+        return ["cp", "--sparse=always", "--reflink=auto", "--", disk.path, to]
+    name = QEMU_NAMES[disk.format]
+    return [find_tool("qemu-img", "qemu-utils"), "convert", "-U", "-f", name, "-O", name, disk.path, to]
 
 
 def _shown(path: Path) -> Path:

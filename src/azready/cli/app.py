@@ -1,0 +1,85 @@
+"""The verbs and what they have in common: which there are, and how a run of one ends."""
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from azready import __version__
+from azready.errors import Exit, Failure
+
+VERBS = (
+    "demo",
+    "prepare",
+    "check",
+    "generalize",
+    "boot",
+    "convert",
+    "build",
+    "capture",
+    "publish",
+    "verify",
+    "fabric",
+    "timeline",
+)
+
+
+class Interrupted(Failure):
+    """Ctrl-C, or the like of it."""
+
+    exit_code = Exit.INTERRUPTED
+
+
+class PipeClosed(Exception):
+    """Whoever read the output has seen enough."""
+
+
+class _Verbs(TyperGroup):
+    """Typer has its own end for these two, which says nothing, and for the pipe an exit code that means `no`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise Interrupted("interrupted") from error
+        except BrokenPipeError as error:
+            raise PipeClosed from error
+
+
+app = typer.Typer(
+    name="azready",
+    help="Linux images for Azure that need no provisioning agent, proven before anything is uploaded.",
+    cls=_Verbs,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"azready {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the verb that the words begin with; returns its exit code.
+
+    Raises Failure, PipeClosed. A verb is loaded alone: the options of all others take time to read.
+    """
+    for verb in words[:1] if words and words[0] in VERBS else VERBS:
+        importlib.import_module(f"azready.cli.{verb}").register(app)
+    try:
+        app(words, prog_name="azready")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else Exit.OK if ended.code is None else Exit.NEGATIVE
+    return Exit.OK

@@ -1,0 +1,81 @@
+"""How a run of the command ends: exit codes and last words, whatever happens; and that it loads only what it needs."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from azready.cli.app import VERBS
+
+
+def _run(program: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-c", program, *words]
+    return subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+
+
+def _raising(error: str) -> subprocess.CompletedProcess[str]:
+    """`azready convert` where the conversion raises this."""
+    raising = f"def plan(*_): raise {error}"
+    program = f"import azready.image.convert as it\n{raising}\nit.plan = plan\nfrom azready.cli import main\nmain()"
+    return _run(program, "convert", "disk.raw")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        ("KeyboardInterrupt", 130, "azready: interrupted\n"),
+        ("BrokenPipeError", 0, ""),
+        ("OSError(28, 'No space left on device', '/out.vhd')", 3, "azready: /out.vhd: No space left on device\n"),
+        ("ZeroDivisionError", 3, "azready: this is a fault in azready itself\n"),
+        ("__import__('azready.errors').errors.UsageFailure('bad disk', 'take another')", 2, "what to do: take another"),
+    ],
+)
+def test_every_end_has_its_exit_code_and_says_why(error: str, code: int, words: str) -> None:
+    done = _raising(error)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert ("Traceback" in done.stderr) == (error == "ZeroDivisionError")
+
+
+def test_ctrl_c_during_the_start_is_no_traceback() -> None:
+    """Loading Typer takes most of the start."""
+    program = "import sys; from azready.cli import main; assert 'typer' not in sys.modules; \n"
+    program += (
+        "class Loader:\n    def find_spec(self, name, *_):\n        if name == 'typer': raise KeyboardInterrupt\n"
+    )
+    done = _run(program + "sys.meta_path.insert(0, Loader()); main()", "--version")
+    assert (done.returncode, done.stderr) == (130, "azready: interrupted\n")
+
+
+def test_output_nobody_reads_to_its_end_is_no_failure() -> None:
+    command = f"{sys.executable} -m azready fabric scenarios | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_verb_is_loaded_alone_and_without_what_it_has_no_use_for() -> None:
+    program = "import sys, atexit; atexit.register(lambda: print(*sys.modules)); from azready.cli import main; main()"
+    done = _run(program, "convert", "absent.raw", "out.vhd")
+    loaded = done.stdout.split()
+    assert done.returncode == 2 and "azready.cli.convert" in loaded
+    assert not {f"azready.cli.{verb}" for verb in VERBS} - {"azready.cli.convert"} & set(loaded)
+    assert not {"rich.progress", "azure.core", "cryptography", "cyclonedx"} & set(loaded)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_helps(verb: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "azready", verb, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and f"Usage: azready {verb}" in done.stdout
+
+
+def test_the_shell_completes_verbs_and_options() -> None:
+    def completed(words: str) -> list[str]:
+        typed = {"_AZREADY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        return _run("from azready.cli import main; main()", **typed).stdout.split()
+
+    assert completed("azready co") == ["convert"]
+    assert completed("azready build --k") == ["--keep-work"]
+    assert completed("azready build --output ") == ["text", "json"]
