@@ -72,15 +72,30 @@ class Choice:
 
 def check(facts: Facts, rules: Sequence[Rule], choice: Choice) -> tuple[Result, ...]:
     """Ask the chosen rules. Raises UsageFailure for an id that no rule has."""
-    known = {rule.id for rule in rules} | {rule.id[0] for rule in rules}
-    for given in (*choice.only, *choice.skip, *(waiver.id for waiver in choice.waivers)):
-        if given not in known:
-            raise UsageFailure(f"there is no rule {given}", "`azready check --list` prints all of them")
+    require_known(rules, (*choice.only, *choice.skip, *(waiver.id for waiver in choice.waivers)))
     waived = {waiver.id: waiver for waiver in choice.waivers}
     return tuple(
         _ask(rule, severity, facts, choice.skip, waived.get(rule.id))
         for rule in rules
         if (severity := rule.severity(choice.profiles | {Profile.AZURE})) is not None and _wanted(rule, choice)
+    )
+
+
+def require_known(rules: Sequence[Rule], ids: Iterable[str]) -> None:
+    """Raise UsageFailure for what is neither the id of a rule nor the letter of an area."""
+    known = {rule.id for rule in rules} | {rule.id[0] for rule in rules}
+    for given in ids:
+        if given not in known:
+            raise UsageFailure(f"there is no rule {given}", "`azready check --list` prints all of them")
+
+
+def stopping(results: Iterable[Result], fail_on: Severity) -> tuple[Result, ...]:
+    """What keeps `exit_code` from being 0: findings as grave as `fail_on`, and rules so grave that could not look."""
+    return tuple(
+        result
+        for result in results
+        if not result.waiver
+        and ((result.worst or 0) >= fail_on or (isinstance(result.answer, Unseen) and result.severity >= fail_on))
     )
 
 

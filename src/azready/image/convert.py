@@ -23,6 +23,7 @@ from azready.image.formats.partitions import Table, read_table
 from azready.image.sparse import Progress
 from azready.proc import find_tool, has_tool, run, spawn, stop
 
+_ROOM = "make room where it is written, and run it again"
 _MBR_LIMIT = 2 << 40
 _OS_DISK_LIMIT = 4095 << 30
 
@@ -156,7 +157,7 @@ def _appearing(target: Path) -> Iterator[Path]:
         yield part
         part.replace(target)
     except OSError as error:
-        raise Failure(f"cannot write {target}: {error.strerror}", "is there enough space?") from error
+        raise Failure(f"cannot write {target}: {error.strerror}", _ROOM) from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -196,7 +197,10 @@ def _copy(doing: Plan, part: Path, advance: Progress) -> None:
             stop(running)
         if running.returncode:
             errors.seek(0)
-            raise Failure(f"qemu-img could not read {doing.source}: {errors.read().decode(errors='replace').strip()}")
+            said = errors.read().decode(errors="replace").strip()
+            if "while writing" in said:
+                raise Failure(f"cannot write the VHD: {said.splitlines()[-1]}", _ROOM)
+            raise Failure(f"qemu-img could not read {doing.source}: {said}")
 
 
 def _follow(running: "subprocess.Popen[bytes]", total: int, advance: Progress) -> None:

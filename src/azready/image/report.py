@@ -18,19 +18,7 @@ def _ordered(results: Sequence[Result]) -> list[Result]:
 
 def as_text(results: Sequence[Result], target: str, verbose: bool = False) -> str:
     """Findings grouped by severity, worst first; then what could not be looked at; then one line that counts."""
-    lines: list[str] = []
-    group: Severity | None = None
-    for result in _ordered(results):
-        if not isinstance(result.answer, Found) or result.waiver:
-            continue
-        if result.worst != group and result.worst is not None:
-            group = result.worst
-            lines += ["", group.word.upper()]
-        lines += _finding_lines(result, result.answer.findings)
-    unseen = [result for result in results if isinstance(result.answer, Unseen)]
-    if unseen:
-        lines += ["", "COULD NOT LOOK"]
-        lines += [f"  {r.rule.id}  {r.rule.title}: {r.answer.reason}" for r in unseen if isinstance(r.answer, Unseen)]
+    lines = list(_found(results))
     waived = [result for result in results if result.waiver and isinstance(result.answer, Found)]
     if waived:
         lines += ["", "WAIVED"]
@@ -40,6 +28,27 @@ def as_text(results: Sequence[Result], target: str, verbose: bool = False) -> st
         lines += ["", "SKIPPED"]
         lines += [f"  {r.rule.id}  {r.answer.reason}" for r in results if isinstance(r.answer, Skipped)]
     return "\n".join([*lines, "", f"{target}: {summary(results)}", *_what_mends(results)]).lstrip("\n")
+
+
+def findings(results: Sequence[Result]) -> str:
+    """What was found, and what could not be looked at, and nothing else."""
+    return "\n".join(_found(results)).strip("\n")
+
+
+def _found(results: Sequence[Result]) -> Iterator[str]:
+    """Findings grouped by severity, worst first; then what could not be looked at."""
+    group: Severity | None = None
+    for result in _ordered(results):
+        if not isinstance(result.answer, Found) or result.waiver:
+            continue
+        if result.worst != group and result.worst is not None:
+            group = result.worst
+            yield from ("", group.word.upper())
+        yield from _finding_lines(result, result.answer.findings)
+    unseen = [result for result in results if isinstance(result.answer, Unseen)]
+    if unseen:
+        yield from ("", "COULD NOT LOOK")
+        yield from (f"  {r.rule.id}  {r.rule.title}: {r.answer.reason}" for r in unseen if isinstance(r.answer, Unseen))
 
 
 def _what_mends(results: Sequence[Result]) -> Iterator[str]:

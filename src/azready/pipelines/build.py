@@ -30,7 +30,7 @@ from azready.image import convert, diskfile, generalize, prepare, report
 from azready.image.facts import Facts
 from azready.image.looking import facts_of, look
 from azready.image.rules import RULES
-from azready.image.rules.model import Profile, Severity
+from azready.image.rules.model import Severity
 from azready.image.targets.opening import kind_of, open_target, require_writable, to_change
 from azready.image.waivers import Waiver
 from azready.pipelines import bootdisk, sbom
@@ -129,6 +129,7 @@ def build(source: Path, out: Path, options: Options, console: Console = SILENT) 
     for warning in require_bootable(source).warnings:
         console.warn(warning)
     convert.check_target(source, out, options.overwrite)
+    checking.require_known(RULES, (waiver.id for waiver in options.waivers))
     with _work(source, out, options) as work:
         actions: dict[str, Callable[[], dict[str, Any]]] = {
             "prepare": lambda: _prepare(work, source, options),
@@ -256,7 +257,9 @@ def _sealing_plan(facts: Facts, options: generalize.Options) -> generalize.Seali
 
 def _check(work: Work, options: Options) -> dict[str, Any]:
     choice = checking.Choice(
-        frozenset({Profile.AZURE}), frozenset(), frozenset(), options.waivers, sealing="generalize" not in options.skip
+        skip=frozenset({"D02"}),  # whether it is a VHD: the last step makes it one
+        waivers=options.waivers,
+        sealing="generalize" not in options.skip,
     )
     with look(str(work.disk)) as facts:
         results = checking.check(facts, RULES, choice)
@@ -269,9 +272,13 @@ def _check(work: Work, options: Options) -> dict[str, Any]:
             packages=facts.packages.versions,
         )
     (work.folder / "sbom.json").write_text(sbom.cyclonedx(inventory))
-    if checking.exit_code(results, Severity.ERROR) is not Exit.OK:
+    if wrong := checking.stopping(results, Severity.ERROR):
+        mended = " ".join(result.rule.id for result in wrong if result.rule.fix)
         raise NotReady(
-            report.as_text(results, "the image"), "mend it, say --mend, or waive findings with --waivers FILE"
+            f"check says no ({report.summary(results)}):\n{report.findings(wrong)}",
+            "mend it in the input"
+            + (f", let --mend do it ({mended})" if mended else "")
+            + ", or accept it with its reason in a file for --waivers",
         )
     found = [row for row in report.rows(results) if row["answer"] not in ("pass", "skipped")]
     return {"summary": report.summary(results), "findings": found, "packages": len(inventory.packages)}
