@@ -1,8 +1,11 @@
 """What every test may use: `need`, which skips with the reason, or fails where CI must have it."""
 
+import contextlib
+import itertools
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,17 +85,43 @@ def debian_base(need: Callable[..., None]) -> Callable[..., Path]:
     return base
 
 
+@contextlib.contextmanager
+def layered(source: Path, folder: Path) -> Iterator[Path]:
+    """A tree of one's own at `folder` while the block lasts: in memory, above `source`, which it leaves as it is.
+
+    A copy where `source` is on an overlay already: a container puts one more above, and the kernel stacks only two.
+    """
+    folder.mkdir()
+    if subprocess.run(["stat", "-fc", "%T", source], capture_output=True, text=True).stdout.startswith("overlay"):
+        subprocess.run(["cp", "-a", f"{source}/.", folder], check=True)
+        yield folder
+        shutil.rmtree(folder)
+        return
+    memory = folder.with_name(f"{folder.name}.memory")
+    memory.mkdir()
+    with contextlib.ExitStack() as mounts:
+
+        def mount(where: Path, *words: str) -> None:
+            subprocess.run(["mount", "-t", *words, where], check=True)
+            mounts.callback(subprocess.run, ["umount", "--lazy", where], check=True)
+
+        mount(memory, "tmpfs", "tmpfs")
+        for name in ("upper", "work"):
+            (memory / name).mkdir()
+        layers = f"lowerdir={source},upperdir={memory}/upper,workdir={memory}/work"
+        mount(folder, "overlay", "-o", layers, "overlay")
+        yield folder
+
+
 @pytest.fixture
 def debian_tree(need: Callable[..., None], tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """`debian_tree("bookworm", "waagent")`: a copy of a tree to change at will; gone after the test."""
+    """`debian_tree("bookworm", "waagent")`: a tree to change at will; gone after the test."""
     need("root", "tool:mmdebstrap", "tool:zstd")
-    made: list[Path] = []
+    with contextlib.ExitStack() as made:
+        numbers = itertools.count()
 
-    def tree(suite: str = "bookworm", *packages: str, network: trees.Network = "networkd") -> Path:
-        made.append(tmp_path / f"tree{len(made)}")
-        trees.unpack(trees.tree(suite, packages, network), made[-1])
-        return made[-1]
+        def tree(suite: str = "bookworm", *packages: str, network: trees.Network = "networkd") -> Path:
+            source = trees.unpacked(suite, packages, network)
+            return made.enter_context(layered(source, tmp_path / f"tree{next(numbers)}"))
 
-    yield tree
-    for directory in made:
-        trees.remove(directory)
+        yield tree

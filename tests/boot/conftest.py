@@ -1,8 +1,8 @@
 """A prepared Debian tree, made once and shared by all workers: boots never change it."""
 
+import contextlib
 import fcntl
-import shutil
-import subprocess
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +11,7 @@ import pytest
 
 from azready.pipelines import trees
 from azready.proc import run
+from tests.conftest import layered
 
 Prepared = Callable[..., Path]
 
@@ -49,14 +50,11 @@ def prepared(need: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def broken(prepared: Prepared, tmp_path: Path) -> Iterator[Callable[..., Path]]:
     """`broken(packages…, network=…)`: a prepared tree of one's own, to break."""
-    made: list[Path] = []
+    with contextlib.ExitStack() as made:
+        numbers = itertools.count()
 
-    def make(*packages: str, network: trees.Network = "networkd") -> Path:
-        made.append(tmp_path / f"tree{len(made)}")
-        source = prepared("bookworm", *packages, network=network)
-        subprocess.run(["cp", "-a", "--reflink=auto", source, made[-1]], check=True)
-        return made[-1]
+        def make(*packages: str, network: trees.Network = "networkd") -> Path:
+            source = prepared("bookworm", *packages, network=network)
+            return made.enter_context(layered(source, tmp_path / f"broken{next(numbers)}"))
 
-    yield make
-    for tree in made:
-        shutil.rmtree(tree, ignore_errors=True)
+        yield make

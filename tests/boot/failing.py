@@ -1,7 +1,16 @@
-"""Images that fail, each for one cause that users of Azure have met: what to break in a healthy tree."""
+"""Images that fail, each for one cause that users of Azure have met: what to break in a healthy tree.
+
+`FAILING` at the end says what is said of each: by a boot, and before that by `azready check`.
+"""
 
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from azready.fabric import Machine
+from azready.fabric.scenario import load
 
 SYSTEM = "etc/systemd/system"
 WANTS = f"{SYSTEM}/multi-user.target.wants"
@@ -55,7 +64,6 @@ def sample(tree: Path, program: str, interpreter: str, disable: bool = True) -> 
 
 def marked_by_waagent(tree: Path) -> None:
     """As captured without sealing: waagent's marker of another VM, the user gone."""
-    waagent_provisions(tree)
     marker = tree / "var/lib/waagent/provisioned"
     marker.parent.mkdir(exist_ok=True)
     marker.write_text("11112222-3333-4444-5555-666677778888")
@@ -67,9 +75,14 @@ def cloud_init_trusts_its_cache(tree: Path) -> None:
 
 def ifup_works_once(tree: Path) -> None:
     """waagent publishes the host name with `ifdown eth0 && ifup eth0`."""
-    waagent_provisions(tree)
     interfaces = tree / "etc/network/interfaces"
     interfaces.write_text(interfaces.read_text() + "    pre-up mkdir /run/eth0.once\n")
+
+
+def waits_for_cloud_init(tree: Path) -> None:
+    """Debian's waagent as it is packaged, alone."""
+    config = tree / "etc/waagent.conf"
+    config.write_text(config.read_text().replace("Provisioning.Agent=waagent", "Provisioning.Agent=cloud-init"))
 
 
 def waits_for_a_second_card(tree: Path) -> None:
@@ -125,6 +138,90 @@ def malformed_report(tree: Path) -> None:
     service(tree, "sample", f"ExecStart={post} -d {body} http://168.63.129.16/machine?comp=health", order)
 
 
+def nothing_asks_for_an_address(tree: Path) -> None:
+    for profile in (tree / "etc/systemd/network").glob("*"):
+        profile.unlink()
+    for link in (tree / SYSTEM).rglob("systemd-networkd*"):
+        link.unlink()
+
+
+def prohibited_routes(tree: Path) -> None:
+    service(
+        tree,
+        "hardening",
+        "ExecStart=/usr/sbin/ip route add prohibit 168.63.129.16/32 metric 0\n"
+        "ExecStart=/usr/sbin/ip route add prohibit 169.254.169.254/32 metric 0",
+        "DefaultDependencies=no\nBefore=azure-provisioning.service systemd-networkd.service",
+    )
+    config = tree / "etc/azure-provisioning.conf"
+    config.write_text(config.read_text() + "\nDEADLINE=4\nIMDS_WAIT=2\n")
+
+
+def import_that_is_gone(tree: Path) -> None:
+    (tree / "usr/lib/azure-provisioning/provision.py").write_text("import distutils.nothing\n")
+    shutil.rmtree(tree / "usr/lib/azure-provisioning/__pycache__", ignore_errors=True)
+
+
+def no_python(tree: Path) -> None:
+    for python in (tree / "usr/bin").glob("python3*"):
+        python.unlink()
+
+
+def mount_that_fails(tree: Path) -> None:
+    (tree / "etc/fstab").write_text("tmpfs /data tmpfs size=a-lot 0 0\n")
+    (tree / "data").mkdir()
+
+
+def hook_that_fails(tree: Path) -> None:
+    script(tree, "etc/azure-provisioning.d/10-site", "#!/bin/sh\necho no licence >&2; exit 3\n")
+
+
+def report_without_its_parts(tree: Path) -> None:
+    without_azready(tree)
+    body = "<Health><GoalStateIncarnation>1</GoalStateIncarnation></Health>"
+    post = f"{_CURL} -H Content-Type:text/xml -d {body} http://168.63.129.16/machine?comp=health"
+    service(tree, "sample", f"{_RETRY}\nExecStart={post}")
+
+
+def asks_and_never_reports(tree: Path) -> None:
+    without_azready(tree)
+    service(tree, "sample", f"{_RETRY}\nExecStart={_CURL} http://168.63.129.16/machine?comp=goalstate")
+
+
+_CURL = "/usr/bin/curl -sf -m 2 -H x-ms-version:2012-11-30"
+_RETRY = "Restart=on-failure\nRestartSec=1"
+
+
+# --- Azure would be content, the owner is not ---
+
+
+def sshd_is_masked(tree: Path) -> None:
+    (tree / SYSTEM / "ssh.service").symlink_to("/dev/null")
+
+
+def ssh_for_some(tree: Path) -> None:
+    """A hardened sshd that lists who may log in."""
+    (tree / "etc/ssh/sshd_config.d/10-hardening.conf").write_text("AllowUsers ops\n")
+
+
+def another_name_later(tree: Path) -> None:
+    service(tree, "branding", "ExecStart=/bin/hostname golden", "After=azure-provisioning.service")
+
+
+def sudoers_without_folder(tree: Path) -> None:
+    sudoers = tree / "etc/sudoers"
+    text = sudoers.read_text()
+    assert "@includedir /etc/sudoers.d" in text
+    sudoers.write_text(text.replace("@includedir /etc/sudoers.d", ""))
+
+
+def units_cannot_be_switched_off(tree: Path) -> None:
+    """An image whose units lie on a file system that is read-only."""
+    where = "/etc/systemd/system"
+    lines = f"ExecStart=/bin/mount --bind {where} {where}\nExecStart=/bin/mount -o remount,bind,ro {where}"
+    service(tree, "sealed", lines, "Before=azure-provisioning.service")
+
+
 def azready_beside(tree: Path, prepared: Path) -> None:
     """What `azready prepare` installs, put into a tree whose agent stays."""
     units = sorted((prepared / "usr/lib/systemd/system").glob("azure-provisioning*"))
@@ -132,3 +229,88 @@ def azready_beside(tree: Path, prepared: Path) -> None:
         copy = shutil.copytree if path.is_dir() else shutil.copy2
         copy(path, tree / path.relative_to(prepared))  # type: ignore[operator]
     enable(tree, "azure-provisioning.service", "/usr/lib/systemd/system/azure-provisioning.service")
+
+
+# --- what is said of each ---
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A healthy tree, what breaks it, and what is said of it then: the cause of its boot, which quotes `seen` and
+    advises `mend`, and the rule of `azready check` that sees it in the files; none where no file shows it."""
+
+    break_it: Callable[[Path], None]
+    code: str
+    seen: str
+    mend: str
+    rule: str = ""
+    packages: tuple[str, ...] = ()
+    base: Literal["azready", "waagent"] = "azready"
+    """Who provisions the healthy tree."""
+    deadline: float = 8.0
+    login: bool = False
+    reports: bool = False
+    """Whether Ready is reported all the same."""
+    machine: Machine | None = None
+
+
+TWO_NICS = Machine(secondary_nics=(("00:0d:3a:6e:00:99", "10.1.0.9"),))
+CRLF = load("keys-crlf").applied_to(Machine())
+_HTTP = ("python3-minimal", "curl")
+_NFT = ("python3-minimal", "nftables")
+
+FAILING = (
+    Failing(without_azready, "no-provisioner", "no request to IMDS", "azready prepare", "P01"),
+    Failing(nothing_asks_for_an_address, "no-dhcp", "", "N01", "N01"),
+    Failing(prohibited_routes, "no-route", "ermission denied", "option 121", deadline=10.0),
+    Failing(firewall, "no-route", "timed out", "N09", "N09", _NFT, deadline=10.0),
+    Failing(
+        route_by_the_second_card,
+        "no-route",
+        "IMDS",
+        "several NICs",
+        "N03",
+        deadline=12.0,
+        machine=TWO_NICS,
+    ),
+    Failing(waits_for_a_second_card, "slow-boot", "wait-online.service", "N04", "N04", _HTTP),
+    Failing(mount_that_fails, "emergency-mode", "Failed to mount", "nofail"),
+    Failing(import_that_is_gone, "agent-crashed", "Error: No module named", "azready prepare"),
+    Failing(no_python, "agent-crashed", "EXEC", "interpreter", "A10"),
+    Failing(
+        waits_for_cloud_init, "provisioner-waits-for-another", "cloud-init", "azready prepare", "P01", base="waagent"
+    ),
+    Failing(ifup_works_once, "network-lost", "ifup", "ifdown eth0 && ifup eth0", base="waagent", deadline=25.0),
+    Failing(hook_that_fails, "reported-failure", "10-site", "the guest says why"),
+    Failing(malformed_report, "report-refused", "cannot be read", "Health/{GoalStateIncarnation", packages=_HTTP),
+    Failing(report_without_its_parts, "report-refused", "without Health/", "every element", packages=_HTTP),
+    Failing(asks_and_never_reports, "no-report", "goalstate", "Incarnation of the goal state", packages=_HTTP),
+    # Ready was reported, and yet:
+    Failing(
+        marked_by_waagent,
+        "stale-marker",
+        "unique identifier has changed",
+        "azready generalize",
+        "P01",
+        base="waagent",
+        deadline=60.0,
+        login=True,
+        reports=True,
+    ),
+    Failing(sshd_is_masked, "no-sshd", "refused", "S01", "S01", login=True, reports=True),
+    Failing(ssh_for_some, "login-refused", "not listed in AllowUsers", "S06", "S06", login=True, reports=True),
+    Failing(
+        keys_as_they_come,
+        "login-refused",
+        "with CR and LF inside",
+        "CR and LF",
+        packages=_HTTP,
+        deadline=20.0,
+        login=True,
+        reports=True,
+        machine=CRLF,
+    ),
+    Failing(another_name_later, "wrong-host-name", "golden, not azready-vm", "computerName", login=True, reports=True),
+    Failing(sudoers_without_folder, "no-sudo", "password is required", "A07", "A07", login=True, reports=True),
+    Failing(units_cannot_be_switched_off, "unit-still-on", "unit is off: enabled", "/etc/systemd/system", reports=True),
+)

@@ -67,6 +67,39 @@ def cache() -> Path:
     return folder
 
 
+def dracut() -> Kernel:
+    """The kernel with a generic initramfs of dracut's that has systemd, and no driver of any disk."""
+    dracut, kernel = trees.unpacked("bookworm", ("dracut-core",)), kernel_tree()
+    initrd = cache() / f"dracut-{kernel.name}-{dracut.name}.img"
+    with trees._locked(initrd.name):
+        if not initrd.exists():
+            partial = initrd.with_suffix(".partial")
+            trees.in_namespace(["sh", "-euc", _DRACUT, "sh", dracut, kernel, partial], mounts=True)
+            partial.rename(initrd)
+    return Kernel(kernel_of(kernel), initrd, COMMAND_LINE)
+
+
+_DRACUT = """
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/upper /mnt/work /mnt/root
+mount -t overlay -o "lowerdir=$1:$2,upperdir=/mnt/upper,workdir=/mnt/work" overlay /mnt/root
+mount -t proc proc /mnt/root/proc; mount --rbind /dev /mnt/root/dev
+chroot /mnt/root dracut -q --no-hostonly --no-compress --kver "$(ls /mnt/root/lib/modules)" \\
+    --modules "base systemd systemd-initrd dracut-systemd rootfs-block" --drivers ext4 /initrd
+cp /mnt/root/initrd "$3"
+"""
+"""Both trees as one: the first has dracut, the second the kernel's modules."""
+
+
+def into_disk(change: str) -> Kernel:
+    """A kernel whose small initramfs finds the root of `debian_disk`, does `change` in it (at /disk), and starts its
+    systemd: a whole Debian without the time that firmware, loader and its own initramfs take."""
+    find = f"mkdir /disk; mount -o noatime $(findfs UUID={ROOT_UUID}) /disk"
+    move = "for each in proc sys dev; do mount --move /$each /disk/$each; done"
+    load = "for m in $(cat /modules/order); do insmod /modules/$m 2>/dev/null; done"
+    return mini("\n".join((load, find, change, move, "exec switch_root /disk /sbin/init")), COMMAND_LINE)
+
+
 def kernel_of(tree: Path) -> Path:
     return max((tree / "boot").glob("vmlinuz-*"))
 

@@ -14,12 +14,16 @@ from azready.boot.timeline import BootRecord
 from azready.fabric import Machine
 from azready.fabric.faults import Fault
 from azready.fabric.scenario import load
+from azready.image.check import Choice, Found, check
+from azready.image.facts import Facts
+from azready.image.rules import RULES
+from azready.image.rules.model import Finding
+from azready.image.targets.tree import Tree
 from tests.boot import failing
 
 Trees = Callable[..., Path]
 Prepared = Callable[..., Path]
 WAAGENT = ("waagent", "eject")
-TWO_NICS = Machine(secondary_nics=(("00:0d:3a:6e:00:99", "10.1.0.9"),))
 
 
 def _plan(deadline: float = 8.0, login: bool = False, **others: object) -> Plan:
@@ -37,20 +41,43 @@ def _is(record: BootRecord, code: str, seen: str, mend: str) -> None:
     found = cause(record)
     assert found is not None
     assert found.code == code, (found, record.verdict)
-    assert any(seen in line for line in found.evidence), found.evidence
+    assert not seen or any(seen in line for line in found.evidence), found.evidence
     assert mend in found.mend, found.mend
 
 
 @pytest.fixture
 def waagent(debian_tree: Trees) -> Callable[..., Path]:
-    """`waagent(failing.…)`: a tree of one's own with Debian's waagent on ifupdown."""
+    """`waagent(packages…)`: a tree of one's own with Debian's waagent on ifupdown, which provisions."""
 
-    def make(break_it: Callable[[Path], None], *packages: str) -> Path:
+    def make(*packages: str) -> Path:
         tree = debian_tree("bookworm", *WAAGENT, *packages, network="ifupdown")
-        break_it(tree)
+        failing.waagent_provisions(tree)
         return tree
 
     return make
+
+
+# --- one by one ---
+
+
+def _found(tree: Path) -> set[tuple[str, Finding]]:
+    """What `azready check` finds in a tree: rule and finding."""
+    with Tree(tree) as files:
+        answers = [(each.rule.id, each.answer) for each in check(Facts(files), RULES, Choice())]
+    return {(rule, finding) for rule, answer in answers if isinstance(answer, Found) for finding in answer.findings}
+
+
+@pytest.mark.parametrize("image", failing.FAILING, ids=lambda image: image.break_it.__name__)
+def test_it_is_seen_in_its_files_where_they_show_it_and_named_when_it_boots(
+    image: failing.Failing, broken: Trees, waagent: Callable[..., Path]
+) -> None:
+    tree = (waagent if image.base == "waagent" else broken)(*image.packages)
+    healthy = _found(tree) if image.rule else set()
+    image.break_it(tree)
+    assert not image.rule or image.rule in {rule for rule, _ in _found(tree) - healthy}
+    record = _last(tree, _plan(image.deadline, image.login), image.machine)
+    assert record.verdict.provisioned == image.reports, record.verdict
+    _is(record, image.code, image.seen, image.mend)
 
 
 # --- two provisioners ---
@@ -58,7 +85,7 @@ def waagent(debian_tree: Trees) -> Callable[..., Path]:
 
 @pytest.mark.slow
 def test_waagent_refuses_beside_a_cloud_init_made_for_another_platform(waagent: Callable[..., Path]) -> None:
-    tree = waagent(failing.waagent_provisions, "cloud-init")
+    tree = waagent("cloud-init")
     (tree / "etc/cloud/cloud.cfg.d/99-sources.cfg").write_text("datasource_list: [NoCloud, None]\n")
     record = _last(tree, _plan(100.0))
     assert record.verdict.code == "OSProvisioningClientError"
@@ -66,7 +93,7 @@ def test_waagent_refuses_beside_a_cloud_init_made_for_another_platform(waagent: 
 
 
 def test_waagent_left_beside_our_program_reports_over_it(waagent: Callable[..., Path], prepared: Prepared) -> None:
-    tree = waagent(failing.waagent_provisions)
+    tree = waagent()
     failing.azready_beside(tree, prepared())
     record = _last(tree, _plan(30.0, boots=2))
     assert record.expected == "silence", "the first boot is fine"
@@ -74,10 +101,8 @@ def test_waagent_left_beside_our_program_reports_over_it(waagent: Callable[..., 
 
 
 @pytest.mark.slow
-def test_waagent_and_cloud_init_as_debian_joins_them_are_fine_and_without_dhcp_not_to_blame(
-    waagent: Callable[..., Path],
-) -> None:
-    tree = waagent(lambda tree: None, "cloud-init")
+def test_waagent_and_cloud_init_as_debian_joins_them_are_fine_and_without_dhcp_not_to_blame(debian_tree: Trees) -> None:
+    tree = debian_tree("bookworm", *WAAGENT, "cloud-init", network="ifupdown")
     (healthy,) = boot_tree(tree, Machine(), _plan(100.0))
     assert healthy.passed and cause(healthy) is None and healthy.diagnosis == ()
     record = _last(tree, _plan(10.0, faults=(Fault(service="dhcp", silent=True),)))
@@ -88,17 +113,10 @@ def test_waagent_and_cloud_init_as_debian_joins_them_are_fine_and_without_dhcp_n
 
 
 @pytest.mark.slow
-def test_a_marker_of_waagent_in_the_image(waagent: Callable[..., Path]) -> None:
-    record = _last(waagent(failing.marked_by_waagent), _plan(60.0, login=True))
-    assert record.verdict.provisioned, "Azure would be content; the owner is not"
-    _is(record, "stale-marker", "unique identifier has changed", "azready generalize")
-
-
-@pytest.mark.slow
 def test_waagent_marks_before_its_report_and_never_reports_again(waagent: Callable[..., Path]) -> None:
     refused = Fault(service="wireserver", path="*comp=health*", attempts="2-", status=503)
     plan = _plan(15.0, boots=2, heal=True, faults=(refused,))
-    first, second = boot_tree(waagent(failing.waagent_provisions), Machine(), plan)
+    first, second = boot_tree(waagent(), Machine(), plan)
     _is(first, "platform-refused", "503", "asks again")
     if second.passed:  # some versions of waagent do report
         pytest.fail("waagent reported in its second boot: the rule is not needed any more")
@@ -119,51 +137,15 @@ def test_our_own_stamp_without_clone_guard_is_captured_unsealed(prepared: Prepar
     _is(record, "stale-marker", "unit stays on: disabled", "azready generalize")
 
 
-# --- the network ---
-
-
-@pytest.mark.slow
-def test_a_firewall_that_drops_the_wireserver(broken: Trees) -> None:
-    tree = broken("python3-minimal", "nftables")
-    failing.firewall(tree)
-    _is(_last(tree, _plan(10.0)), "no-route", "timed out", "N09")
-
-
-@pytest.mark.slow
-def test_two_cards_and_the_route_by_the_wrong_one(broken: Trees) -> None:
-    tree = broken()
-    failing.route_by_the_second_card(tree)
-    _is(_last(tree, _plan(12.0), TWO_NICS), "no-route", "IMDS", "of several NICs only the first")
-
-
-@pytest.mark.slow
-def test_the_network_does_not_come_back_when_the_name_is_published(waagent: Callable[..., Path]) -> None:
-    record = _last(waagent(failing.ifup_works_once), _plan(25.0))
-    _is(record, "network-lost", "ifup", "ifdown eth0 && ifup eth0")
-
-
-@pytest.mark.slow
-def test_the_boot_waits_for_a_card_that_is_not_there(broken: Trees) -> None:
-    tree = broken("python3-minimal", "curl")
-    failing.waits_for_a_second_card(tree)
-    _is(_last(tree, _plan()), "slow-boot", "wait-online.service", "N08")
-
-
 # --- medium, report, keys ---
 
 
 @pytest.mark.slow
 def test_waagent_without_a_medium(waagent: Callable[..., Path]) -> None:
-    record = _last(waagent(failing.waagent_provisions), _plan(60.0, faults=load("medium-missing").faults))
+    record = _last(waagent(), _plan(60.0, faults=load("medium-missing").faults))
     assert record.verdict.code == "OSProvisioningClientError"
     assert "\n" not in record.headline
     _is(record, "no-medium", "Failed to get dvd device", "K08")
-
-
-def test_a_report_that_cannot_be_read(broken: Trees) -> None:
-    tree = broken("python3-minimal", "curl")
-    failing.malformed_report(tree)
-    _is(_last(tree, _plan()), "report-refused", "cannot be read", "Health/{GoalStateIncarnation")
 
 
 @pytest.mark.slow
@@ -176,12 +158,6 @@ def test_the_published_sample_of_2026_never_reports_nor_does_its_next_boot(debia
     _is(second, "no-provisioner", "no request", "only when its report was accepted")
 
 
-def test_a_key_with_cr_and_lf_is_refused_unless_it_is_cleaned(broken: Trees, prepared: Prepared) -> None:
-    machine = load("keys-crlf").applied_to(Machine())
-    tree = broken("python3-minimal", "curl")
-    failing.keys_as_they_come(tree)
-    record = _last(tree, _plan(20.0, login=True), machine)
-    assert record.verdict.provisioned
-    _is(record, "login-refused", "with CR and LF inside", "CR and LF")
-    (cleaned,) = boot_tree(prepared("bookworm", "python3-minimal", "curl"), machine, _plan(20.0, login=True))
-    assert cleaned.passed, cleaned.checks
+def test_a_key_with_cr_and_lf_is_cleaned_by_our_program(prepared: Prepared) -> None:
+    (record,) = boot_tree(prepared(), failing.CRLF, _plan(20.0, login=True))
+    assert record.passed, record.checks

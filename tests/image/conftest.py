@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,29 +25,10 @@ def azready() -> Azready:
 
 
 @pytest.fixture
-def copy_tree(tmp_path: Path, need: Callable[..., None]) -> Iterator[CopyTree]:
-    """`copy_tree("bookworm", ("waagent",))`: a tree of one's own, in memory above the cached one, gone afterwards."""
-    need("root", "tool:mmdebstrap", "tool:zstd")
-    mounted: list[Path] = []
-
-    def mount(*words: str | Path) -> None:
-        subprocess.run(["mount", *words], check=True)
-        mounted.append(Path(words[-1]))
+def copy_tree(debian_tree: Callable[..., Path]) -> CopyTree:
+    """`copy_tree("bookworm", ("waagent",))`: a tree of one's own, gone after the test."""
 
     def copy(suite: str = "bookworm", packages: tuple[str, ...] = (), network: trees.Network = "networkd") -> Path:
-        source = trees.unpacked(suite, packages, network)
-        memory, root = tmp_path / f"memory{len(mounted)}", tmp_path / f"tree{len(mounted)}"
-        memory.mkdir()
-        root.mkdir()
-        mount("-t", "tmpfs", "tmpfs", memory)
-        (memory / "upper").mkdir()
-        (memory / "work").mkdir()
-        layers = f"lowerdir={source},upperdir={memory}/upper,workdir={memory}/work"
-        mount("-t", "overlay", "-o", layers, "overlay", root)
-        return root
+        return debian_tree(suite, *packages, network=network)
 
-    try:
-        yield copy
-    finally:
-        for path in reversed(mounted):
-            subprocess.run(["umount", "--lazy", path], check=True)
+    return copy

@@ -123,9 +123,10 @@ def no_kernel(record: BootRecord) -> Cause | None:
 def no_root_device(record: BootRecord) -> Cause | None:
     pattern = (
         r"ALERT!.*does not exist|Gave up waiting for root|Unable to mount root fs|Cannot open root device|"
-        r"dracut-initqueue.*timeout|Warning: /dev/\S+ does not exist|[Tt]imed out waiting for device .*root"
+        r"dracut-initqueue.*timeout|Warning: /dev/\S+ does not exist|[Tt]imed out waiting for device .*root|"
+        r"Dependency failed for .*(Initrd Root Device|/sysroot)"
     )
-    seen = matching(clues.console(record), pattern)
+    seen = matching(clues.console(record), pattern) or clues.awaited_root(record)
     if not seen:
         return None
     return Cause(
@@ -153,12 +154,12 @@ def medium_wait(record: BootRecord) -> Cause | None:
         r"[Tt]imed out waiting for device .*\b(sr\d|cdrom|dvd)\b|dev-(sr\d|cdrom|dvd)\.device.*(timed out|timeout)|"
         r"start job is running for (/dev/|dev-)(sr\d|cdrom|dvd)\b"
     )
-    seen = matching(clues.said(record), pattern)
+    seen = matching(clues.said(record), pattern) or clues.empty_drive_mounted(record)
     if not seen:
         return None
     return Cause(
         "medium-wait",
-        "the guest waits for the provisioning medium",
+        "the guest waits for the provisioning medium, or mounts a drive that is empty",
         seen,
         "Azure takes the medium away after the first boot: never in fstab, in no unit (or with nofail); "
         "to be read at all, it needs udf and the CD drive's driver (`azready check`: D09, K08)",
@@ -497,7 +498,10 @@ def no_login(record: BootRecord) -> Cause | None:
             "no-sshd", "Ready was reported, but no ssh server answers", told, "enable sshd: `azready check` (S01, S03)"
         )
     keys = tuple(f"the platform's keys: {words}" for name, words in record.machine if name == "keys" and "CR" in words)
-    mend = "compare ~/.ssh/authorized_keys, its owner and modes with what IMDS says; is AllowUsers or AllowGroups set?"
+    mend = (
+        "compare ~/.ssh/authorized_keys, its owner and modes with what IMDS says; AllowUsers and AllowGroups must let "
+        "the admin user in (`azready check`: S06)"
+    )
     if keys:
         mend = "take CR and LF out of keys before writing them, as `azready prepare`'s program and cloud-init do"
     return Cause("login-refused", "Ready was reported, but the owner's key is refused", (*told, *sshd, *keys), mend)
@@ -513,7 +517,10 @@ def wrong_name(record: BootRecord) -> Cause | None:
 
 def no_sudo(record: BootRecord) -> Cause | None:
     told = _checked(record, "sudo")
-    mend = "a file in /etc/sudoers.d for the admin user, with NOPASSWD: `azready check` (A07)"
+    mend = (
+        "a file in /etc/sudoers.d for the admin user, with NOPASSWD, and an /etc/sudoers that includes that folder "
+        "(`azready check`: A07, A08)"
+    )
     return Cause("no-sudo", "Ready was reported, but the admin user cannot become root", told, mend) if told else None
 
 

@@ -116,13 +116,40 @@ def _speaker(text: str) -> tuple[str, str]:
     return (match[1] if match else "", "")
 
 
+def awaited_root(record: BootRecord) -> tuple[str, ...]:
+    """What a systemd in the initramfs still waits for, in its last words; nothing where it left the initramfs."""
+    lines = console(record)
+    if not matching(lines, r"[Rr]unning in (initrd|initial RAM disk)|\(Initramfs\)!"):
+        return ()
+    if matching(lines, r"Found device|[Ss]witching root|Reached target .*([Ii]nitrd[ -][Rr]oot|[Ss]witch Root)"):
+        return ()
+    waits = r"(Job dev-|start job is running for (dev-|/dev/)).*(running|limit|\ds|\dmin)"
+    return matching(reversed(lines), waits, 1)
+
+
+def empty_drive_mounted(record: BootRecord) -> tuple[str, ...]:
+    """That a unit wanted the CD drive, got it, and could not mount what is in it."""
+    lines = console(record)
+    wanted = matching(lines, r"(Expecting|Found) device .*\b(sr\d|cdrom|dvd)\b", 1)
+    failed = matching(lines, r"Failed to mount .*\.mount", 1)
+    return (*wanted, *failed) if wanted and failed else ()
+
+
+_WAITS = re.compile(
+    r"\b(?:Starting|Mounting|start job is running for) (\S+\.(?:service|mount)|/\S+)|\bJob ([^\s/…]+)\S* running"
+)
+_DONE = re.compile(r"\b(?:Started|Finished|Mounted|Stopped|Found device|Failed to start|Failed to mount) ([^\s…]+)(…?)")
+
+
 def waiting_units(record: BootRecord) -> dict[str, str]:
-    """Units that systemd is still starting: name, and the line that says so."""
+    """Units that systemd is still starting: name, and the line that says so. On a console, long names are cut."""
     found: dict[str, str] = {}
-    told = [line.text for line in record.journal if line.identifier == "systemd"]
-    for line in told or console(record):
-        if match := re.search(r"\b(?:Starting|Mounting|start job is running for) (\S+\.(?:service|mount)|/\S+)", line):
-            found[match[1]] = line.strip()
-        elif match := re.search(r"\b(?:Started|Finished|Mounted|Stopped|Failed to start|Failed to mount) (\S+)", line):
-            found.pop(match[1], None)
+    told = [(line.at, line.text) for line in record.journal if line.identifier == "systemd"]
+    for _, line in sorted([*told, *((line.at, line.text) for line in console_in_time(record))]):
+        if match := _WAITS.search(line):
+            found[match[1] or match[2]] = line.strip()
+        elif match := _DONE.search(line):
+            over = [name for name in found if name == match[1] or (match[2] and name.startswith(match[1]))]
+            for name in over:
+                del found[name]
     return found

@@ -20,7 +20,10 @@ _MARKS: tuple[tuple[str, re.Pattern[str]], ...] = (
 OVER: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("panic", re.compile(r"Kernel panic - not syncing")),
     ("emergency", re.compile(r"You are in emergency mode|Reached target .*[Ee]mergency|emergency shell")),
-    ("initramfs", re.compile(r"^\(initramfs\)|dropping to a shell!|dracut:/#|Entering emergency mode")),
+    (
+        "initramfs",
+        re.compile(r"^\(initramfs\)|dropping to a shell!|Dropping to debug shell|dracut:/#|Entering emergency mode"),
+    ),
     (
         "boot loader",
         re.compile(r"grub rescue>|error: no such device|Missing operating system|Operating system not found"),

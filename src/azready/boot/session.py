@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from azready.boot import evidence, identity
+from azready.boot import evidence, identity, serial
 from azready.boot.container import Container, Guest, Order, find_init, uses_systemd
 from azready.boot.diagnose import diagnose
 from azready.boot.login import Key, check_login, in_style, ssh_words, throwaway_key
@@ -30,7 +30,9 @@ from azready.proc import find_tool, spawn, stop
 
 POWER_OFF = signal.SIGRTMIN + 4
 """systemd's signal for powering off."""
-_SETTLE = 10.0
+_SETTLE, _LAST_WORDS = 10.0, 1.0
+_LOGIN, _LOGIN_WHEN_COMPLETE = 15.0, 4.0
+"""Seconds in which sshd may still come up: few, where init says that all is started."""
 _AGENTS_SPEAK = 10.0
 """Seconds in which an agent that was left beside azready's program reports, if it does."""
 
@@ -137,7 +139,7 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
             watch.follow(server, lambda at, line: fabric.record(*dhcp.entries(line, at, turn.machine)))
         stack.enter_context(watch)
         verdict = _wait(fabric, turn, plan, watch, alive, has_agents(container.tree))
-        checks = _checks(container, guest, fabric, turn, plan, key, verdict)
+        checks = _checks(container, guest, fabric, turn, plan, key, verdict, watch)
         pool = evidence.read_kvp(container, guest)
         fabric.record(*kvp.entries(pool, turn.machine, round(fabric.ledger.now(), 4)))
         record = BootRecord(
@@ -228,26 +230,32 @@ def _ended(alive: int, timeout: float = 0.0) -> bool:
 def _wait(fabric: Fabric, turn: Turn, plan: Plan, watch: Watch, alive: int, agents: bool) -> Verdict:
     """Wait until the platform knows the outcome (or, where silence is expected, until the boot is complete)."""
     ledger = fabric.ledger
-    quiet = turn.expected != "ready"
-    while not decided(ledger) and ledger.now() < plan.deadline and not _ended(alive):
+    quiet, because = turn.expected != "ready", ""
+    while not decided(ledger) and ledger.now() < plan.deadline and not because:
         ledger.wait_for(decided, min(0.2, max(0.0, plan.deadline - ledger.now())))
-        if quiet and watch.complete is not None:
+        if _ended(alive):
+            because = f"the guest's init ended after {ledger.now():.1f} s"
+        elif (end := serial.over(watch.console)) is not None:
+            ledger.wait_for(decided, _LAST_WORDS)
+            because = f"the boot ended in {end[0]} mode after {end[1].at:.1f} s"
+        elif quiet and watch.complete is not None:
             ledger.wait_for(decided, 0.5 if turn.expected == "any" or not agents else _AGENTS_SPEAK)
             # Nothing is started any more: what would report has begun by now, but agents take their time.
             break
-    watch.wait_complete(0 if _ended(alive) else min(_SETTLE, max(1.0, plan.deadline - ledger.now())))
+    watch.wait_complete(0 if because else min(_SETTLE, max(1.0, plan.deadline - ledger.now())))
     verdict = judge(ledger, plan.deadline)
-    if _ended(alive) and not decided(ledger):
-        return replace(verdict, because=f"the guest's init ended after {ledger.now():.1f} s; {verdict.because}")
+    if because and not decided(ledger):
+        return replace(verdict, because=f"{because}; nothing was reported")
     return verdict
 
 
 def _checks(
-    container: Container, guest: Guest, fabric: Fabric, turn: Turn, plan: Plan, key: Key, verdict: Verdict
+    container: Container, guest: Guest, fabric: Fabric, turn: Turn, plan: Plan, key: Key, verdict: Verdict, watch: Watch
 ) -> tuple[Check, ...]:
     """Look at the guest from outside: may its owner log in, and is its unit off only when the platform knows?"""
     failed = turn.expected == "ready" and not verdict.provisioned
-    checks = _login(container, fabric, turn, key) if plan.login and not failed else ()
+    patience = _LOGIN if watch.complete is None else _LOGIN_WHEN_COMPLETE
+    checks = _login(container, fabric, turn, key, patience) if plan.login and not failed else ()
     if (container.tree / f"usr/lib/systemd/system/{evidence.PROVISIONER}").exists():
         asked = container.ask_guest(guest, ["systemctl", "is-enabled", evidence.PROVISIONER])
         said = asked.stdout.strip() if asked and asked.stdout.strip() else "no answer"
@@ -258,10 +266,10 @@ def _checks(
     return checks
 
 
-def _login(container: Container, fabric: Fabric, turn: Turn, key: Key) -> tuple[Check, ...]:
+def _login(container: Container, fabric: Fabric, turn: Turn, key: Key, patience: float) -> tuple[Check, ...]:
     if not any((container.tree / path).exists() for path in ("usr/sbin/sshd", "sbin/sshd", "usr/bin/sshd")):
         return (Check("ssh login", "skipped", "the tree has no sshd"),)
-    return check_login(container.in_fabric, key, turn.machine, fabric.ledger.now)
+    return check_login(container.in_fabric, key, turn.machine, fabric.ledger.now, patience)
 
 
 def _hold(

@@ -21,13 +21,15 @@ _CONTROL = re.compile(
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # OSC: titles, links
     r"|\x1b[@-Z\\-_78=>]|[\x00-\x08\x0b-\x1f\x7f]"
 )
+_CUT = re.compile(r"\x1b\[[0-9;]*…|…\[?[0-9;]*m")
+"""systemd shortens long names without a look at the colours in them."""
 CONSOLE_LIMIT = 20_000
 """Lines kept of a console; a guest that loops does not fill the memory."""
 
 
 def clean(text: str) -> str:
     """A console line without control sequences and carriage returns."""
-    return _CONTROL.sub("", text).rstrip()
+    return _CONTROL.sub("", _CUT.sub("…", text)).rstrip()
 
 
 @dataclass

@@ -92,6 +92,30 @@ def stack(name: str) -> Change:
     return lambda s: s.disable("systemd-networkd").remove(NETWORKD).unit(name)
 
 
+def waiting(options: str) -> Change:
+    """network-online.target waits as these options of systemd-networkd-wait-online say."""
+    path = "etc/systemd/system/systemd-networkd-wait-online.service.d/a.conf"
+    return lambda s: s.write(
+        path, f"[Service]\nExecStart=\nExecStart=/lib/systemd/systemd-networkd-wait-online {options}\n"
+    )
+
+
+def output(statements: str) -> Change:
+    """nftables' chain of what goes out."""
+    text = f"chain o {{ type filter hook output priority 0; policy accept;\n{statements} }}"
+    return lambda s: s.unit("nftables").write("etc/nftables.conf", text)
+
+
+def waagent_for(agent: str) -> Change:
+    """waagent in place of azready's program; who provisions is said in its configuration."""
+    text = f"# Provisioning.Agent=cloud-init\nProvisioning.Agent={agent}\n"
+    return both(without_ours, lambda s: s.unit("walinuxagent").write("etc/waagent.conf", text))
+
+
+def without_ours(s: Sample) -> None:
+    (s.root / "usr/lib/azure-provisioning").rename(s.root / "gone")
+
+
 def both(*changes: Change) -> Change:
     return lambda s: [change(s) for change in changes]
 
@@ -196,6 +220,8 @@ CASES: dict[str, Case] = {
          lambda s: s.append("etc/fstab", "/dev/sr0 /media/cdrom0 udf user,ro 0 0\n"),
          lambda s: s.append("etc/fstab", "server:/x /x nfs defaults 0 0\n"),
          lambda s: s.append("etc/fstab", "/dev/disk/cloud/azure_resource-part1 /mnt auto defaults 0 2\n"),
+         lambda s: s.write("etc/systemd/system/media-cd.mount", "[Mount]\nWhat=/dev/sr0\nWhere=/media/cd\n").link(
+             "etc/systemd/system/local-fs.target.wants/media-cd.mount", "/etc/systemd/system/media-cd.mount"),
          lambda s: s.write("etc/crypttab", "data /dev/sdb2 none luks\n")),
         (lambda s: s.append("etc/fstab", "/dev/sr0 /media/cdrom0 udf user,noauto 0 0\nserver:/x /x nfs nofail 0 0\n"
                             "tmpfs /tmp tmpfs defaults 0 0\n/dev/mapper/vg-var /var xfs defaults 0 0\n"),),
@@ -250,12 +276,16 @@ CASES: dict[str, Case] = {
          lambda s: s.write("etc/netplan/a.yaml", "network: {ethernets: {eth0: {addresses: [10.0.0.4/24]}}}\n"),
          lambda s: s.write("etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nBOOTPROTO=none\nIPADDR=10.0.0.4\n"),
          lambda s: s.write("etc/NetworkManager/system-connections/a.nmconnection",
-                           "[connection]\ntype=ethernet\n[ipv4]\nmethod=manual\naddress1=10.0.0.4/24,10.0.0.1\n")),
+                           "[connection]\ntype=ethernet\n[ipv4]\nmethod=manual\naddress1=10.0.0.4/24,10.0.0.1\n"),
+         lambda s: s.write("etc/systemd/network/9.network", "[Match]\nName=eth1\n[Route]\nDestination=168.63.129.0/24\n")),
         (lambda s: s.write("etc/network/interfaces", "auto lo\niface lo inet loopback\n"),
-         lambda s: s.write("etc/sysconfig/network-scripts/ifcfg-lo", "DEVICE=lo\nIPADDR=127.0.0.1\n")),
+         lambda s: s.write("etc/sysconfig/network-scripts/ifcfg-lo", "DEVICE=lo\nIPADDR=127.0.0.1\n"),
+         lambda s: s.write("etc/systemd/network/9.network", "[Match]\nName=eth1\n[Route]\nDestination=192.168.0.0/16\n")),
     ),
     "N04": Case((lambda s: s.edit(NETWORKD, "eth0", "ens3"),
-                 both(stack("networking"), lambda s: s.write("etc/network/interfaces", "auto enp0s3\niface enp0s3 inet dhcp\n")))),
+                 both(stack("networking"), lambda s: s.write("etc/network/interfaces", "auto enp0s3\niface enp0s3 inet dhcp\n")),
+                 waiting("-i eth0 -i eth1"), waiting("--any --interface=ens3:routable")),
+                (waiting("--interface=eth0:routable"), waiting("--any -i eth0 -i eth1"), waiting("--timeout=9"))),
     "N05": Case((lambda s: s.write("etc/sysconfig/network", "NETWORKING=no\n"),),
                 (lambda s: s.write("etc/sysconfig/network", "NETWORKING=yes\n"),), base=fedora),
     "N06": Case((lambda s: s.write("etc/dhcp/dhclient.conf", "timeout 10;\n"),
@@ -267,10 +297,20 @@ CASES: dict[str, Case] = {
         (lambda s: s.unit("nftables").write("etc/nftables.conf", "chain o { type filter hook output priority 0; policy drop; }"),
          lambda s: s.unit("nftables").write("etc/nftables.conf", "chain i { type filter hook input priority 0; policy drop; }"),
          lambda s: s.unit("iptables").write("etc/sysconfig/iptables", ":OUTPUT DROP [0:0]\n"),
+         output("ip daddr { 10.9.0.0/16, 169.254.0.0/16 } drop"),
+         output("ip daddr 169.254.169.254 accept; ip daddr 168.63.129.16 tcp dport 80 reject"),
+         lambda s: s.unit("iptables").write("etc/sysconfig/iptables", "-A OUTPUT -d 168.63.129.16/32 -j DROP\n"),
          lambda s: s.write("etc/ufw/ufw.conf", "ENABLED=yes\n").write("etc/default/ufw", 'DEFAULT_INPUT_POLICY="DROP"\n')),
         (lambda s: s.write("etc/nftables.conf", "chain o { type filter hook output priority 0; policy drop; }"),
          lambda s: s.unit("nftables").write(
              "etc/nftables.conf", "chain i { type filter hook input priority 0; policy drop;\n tcp dport { 22, 80 } accept }"),
+         output("ip daddr 168.63.129.16 meta skuid 0 accept\nip daddr 168.63.129.16 drop\nip daddr 10.0.0.0/8 drop"),
+         output("ip daddr 169.254.169.254 meta skuid != 0 drop; ip daddr 0.0.0.0/0 accept"),
+         lambda s: s.unit("nftables").write(
+             "etc/nftables.conf", "chain f { type filter hook forward priority 0; ip daddr 169.254.169.254 drop; }"),
+         lambda s: s.unit("iptables").write(
+             "etc/sysconfig/iptables", "-A OUTPUT -d 168.63.129.16 -m owner --uid-owner 0 -j ACCEPT\n"
+                                       "-A OUTPUT -d 168.63.129.16 -j DROP\n"),
          lambda s: s.write("etc/ufw/ufw.conf", "ENABLED=yes\n").write(
              "etc/ufw/user.rules", "### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in\n-A ufw-user-input -p tcp --dport 22 -j ACCEPT\n")),
     ),
@@ -285,7 +325,10 @@ CASES: dict[str, Case] = {
     "N13": Case((lambda s: s.append("etc/hosts", "127.0.1.1 builder\n"), lambda s: s.append("etc/hosts", "10.0.0.5 db\n"))),
     "N14": Case((lambda s: s.append(NETWORKD, "[DHCPv4]\nUseRoutes=no\n"),)),
     # ---- ssh
-    "S01": Case((lambda s: s.remove("usr/sbin/sshd"), lambda s: s.disable("ssh"))),
+    "S01": Case((lambda s: s.remove("usr/sbin/sshd"), lambda s: s.disable("ssh"),
+                 lambda s: s.write("etc/rc2.d/S01ssh", "").link("etc/systemd/system/ssh.service", "/dev/null")),
+                (both(lambda s: s.disable("ssh").remove("usr/lib/systemd/system/ssh.service"),
+                      lambda s: s.write("etc/rc2.d/S01ssh", "")),)),
     "S02": Case((lambda s: s.write("etc/ssh/ssh_host_ed25519_key", "x"), lambda s: s.write("etc/dropbear/a_host_key", "x"))),
     "S03": Case(
         (lambda s: s.disable("azure-provisioning-hostkeys"),),
@@ -329,7 +372,9 @@ CASES: dict[str, Case] = {
                 (lambda s: s.remove("usr/sbin/useradd").write("usr/sbin/adduser", ""),)),
     # ---- services
     "P01": Case((lambda s: s.disable("azure-provisioning"), lambda s: s.write("var/lib/azure-provisioning/reported", "id"),
-                 lambda s: (s.root / "usr/lib/azure-provisioning").rename(s.root / "gone"))),
+                 without_ours, waagent_for("cloud-init"),
+                 both(waagent_for("auto"), lambda s: s.write("var/lib/waagent/provisioned", "id"))),
+                (waagent_for("auto"), both(waagent_for("cloud-init"), lambda s: s.unit("cloud-init")))),
     "P02": Case(
         (lambda s: s.write("usr/lib/systemd/system/systemd-homed.service", "[Install]\nWantedBy=multi-user.target\n"),
          both(fedora, lambda s: s.write("usr/lib/systemd/system-preset/99-default-disable.preset", "disable *\n"))),

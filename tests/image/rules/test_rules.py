@@ -83,6 +83,8 @@ _UNMENDABLE = {
     ("K07", 3): "it stands on the command line",
     ("K07", 4): "the initramfs has to be rebuilt",
     ("P01", 2): "our program is not installed",
+    ("P01", 3): "our program is not installed",
+    ("P01", 4): "G07 removes it",
     ("P07", 2): "no time daemon is enabled",
     ("P07", 3): "which of two daemons goes is the owner's decision",
     ("B12", 0): "a masked unit is somebody's decision",

@@ -103,7 +103,8 @@ STACK_UNITS = {
 def gather_network(files: Files, units: Units) -> Network:
     """Read every stack's configuration, also of stacks that do not start."""
     stacks = [stack for stack, names in STACK_UNITS.items() if units.enabled(*names)]
-    if files.glob("etc/rc?.d/S*networking") and "ifupdown" not in stacks:
+    script = files.glob("etc/rc?.d/S*networking") and "networking.service" not in units.masked
+    if script and "ifupdown" not in stacks:
         stacks.append("ifupdown")
     if "networkd" not in stacks and netplan_starts_networkd(files):
         stacks.append("networkd")

@@ -20,6 +20,7 @@ LARGEST_GENERATION_1 = 2 * TIB
 LARGEST_REPLICATED = 2 * TIB
 _CONVERT = "azready convert DISK OUT.vhd"
 _DEVICES = ("/dev/sd", "/dev/vd", "/dev/xvd", "/dev/hd", "/dev/nvme", "/dev/mmcblk")
+_DRIVES = ("/dev/sr", "/dev/cdrom", "/dev/dvd", "/dev/fd")
 _NETWORK_KINDS = ("nfs", "nfs4", "cifs", "smb3", "glusterfs", "ceph", "fuse.sshfs", "9p", "virtiofs", "vboxsf")
 _SWAP_FILES = ("swapfile", "swap.img", "var/swapfile", "var/swap", "swap/swapfile")
 _SWAP_MBR = "0x82"
@@ -195,14 +196,26 @@ def plain_root(facts: Facts) -> Iterator[Finding]:
     severity=Severity.ERROR,
 )
 def mounts_by_name(facts: Facts) -> Iterator[Finding]:
-    if facts.text("etc/fstab") is None:
+    if facts.text("etc/fstab") is None and not facts.systemd:
         raise Skip("no /etc/fstab")
     for mount in facts.mounts:
         yield from _mount_problems(facts, mount)
+    yield from _mount_units(facts)
     for number, line in enumerate((facts.text("etc/crypttab") or "").splitlines(), 1):
         words = line.split()
         if len(words) > 1 and not line.startswith("#") and words[1].startswith(_DEVICES):
             yield Finding(f"{words[0]} is on {words[1]}", f"etc/crypttab:{number}")
+
+
+def _mount_units(facts: Facts) -> Iterator[Finding]:
+    """Units that are fstab's lines in other words."""
+    for name, path in facts.units.installed.items():
+        if not name.endswith(".mount") or not facts.units.enabled(name):
+            continue
+        for device in facts.units.values(name, "Mount", "What"):
+            if device.startswith(_DRIVES):
+                mend = f"systemctl disable {name}"
+                yield Finding(f"{device}: the drive may be empty, or not there", path, mend, Severity.FATAL)
 
 
 def _mount_problems(facts: Facts, mount: Mount) -> Iterator[Finding]:
@@ -210,7 +223,7 @@ def _mount_problems(facts: Facts, mount: Mount) -> Iterator[Finding]:
     if mount.kind == "swap":
         return  # D07
     name, value = mount.tag
-    if mount.device.startswith(("/dev/sr", "/dev/cdrom", "/dev/fd")):
+    if mount.device.startswith(_DRIVES):
         if not mount.may_be_missing:
             yield Finding(
                 f"{mount.device}: the drive may be empty, or not there", where, "remove the line", Severity.FATAL

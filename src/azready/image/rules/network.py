@@ -1,13 +1,15 @@
 """N: how the image gets its address, and what may stand between it and the platform."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from ipaddress import ip_address, ip_network
 
 from azready.image.actions import Action, Remove, Write
 from azready.image.distros import Family
 from azready.image.facts import Facts
+from azready.image.facts.network import FIRST_NIC, netplan_starts_networkd
 from azready.image.facts.network import Profile as NetworkProfile
-from azready.image.facts.network import netplan_starts_networkd
 from azready.image.facts.reading import lstat_of, sections, shell_values, stat_of
 from azready.image.rules import fixes
 from azready.image.rules.asking import lines_with, needs_systemd
@@ -144,6 +146,23 @@ def no_fixed_address(facts: Facts) -> Iterator[Finding]:
             used = any(profile.stack in _PROFILE_OF[stack] for stack in facts.network.stacks)
             for line in profile.static:
                 yield Finding(line.text, line.where, severity=None if used else Severity.WARNING)
+    for path in facts.files.glob("etc/systemd/network/{*.network,*.network.d/*.conf}"):
+        for key, value, number in _routes(facts.text(path) or ""):
+            if key == "Destination" and _covers(value, (WIRESERVER, IMDS)):
+                yield Finding(f"a route of one's own to {value}", f"{path}:{number}", "leave it to DHCP")
+
+
+def _routes(text: str) -> Iterator[tuple[str, str, int]]:
+    return ((key, value, number) for section, key, value, number in sections(text) if section == "Route")
+
+
+def _covers(network: str, addresses: Sequence[str]) -> bool:
+    """Whether one of the addresses is in a network that is named on purpose (not 0.0.0.0/0)."""
+    try:
+        named = ip_network(network, strict=False)
+    except ValueError:
+        return False
+    return named.prefixlen > 0 and any(ip_address(each) in named for each in addresses)
 
 
 @rule(
@@ -165,6 +184,23 @@ def no_foreign_names(facts: Facts) -> Iterator[Finding]:
                 yield Finding(
                     f"it is for {', '.join(names)}", profile.path, severity=Severity.INFO if covered else None
                 )
+    yield from _waited_for(facts)
+
+
+_WAIT_ONLINE = "systemd-networkd-wait-online.service"
+
+
+def _waited_for(facts: Facts) -> Iterator[Finding]:
+    """What network-online.target waits for: two minutes, where the card does not come."""
+    if not facts.units.enabled(_WAIT_ONLINE):
+        return
+    for command in facts.units.values(_WAIT_ONLINE, "Service", "ExecStart"):
+        names = re.findall(r"(?:--interface[= ]|-i ?)([^\s:]+)", command)
+        foreign = [name for name in names if not fnmatchcase(FIRST_NIC, name) and name != "lo"]
+        if foreign and (foreign == names or "--any" not in command):
+            yield Finding(
+                f"network-online.target waits for {', '.join(foreign)}", _WAIT_ONLINE, severity=Severity.ERROR
+            )
 
 
 @rule(
@@ -254,6 +290,29 @@ def firewall_open(facts: Facts) -> Iterator[Finding]:
             yield Finding(line, f"etc/hosts.deny:{number}", severity=Severity.WARNING)
 
 
+def _dropped(statements: Iterable[str]) -> str:
+    """The first rule that drops what root sends to the platform, and was not preceded by one that accepts it."""
+    accepted: set[str] = set()
+    for statement in statements:
+        verdict = re.search(r"\b(accept|drop|reject)\b", statement, re.I)
+        named = re.findall(r"\d+\.\d+\.\d+\.\d+(?:/\d+)?", statement)
+        met = {each for each in (WIRESERVER, IMDS) if any(_covers(network, (each,)) for network in named)}
+        if verdict is None or "!" in statement:
+            continue
+        if verdict[1].lower() == "accept":
+            accepted |= met
+        elif met - accepted and not re.search(r"skuid|skgid|uid-owner|gid-owner", statement):
+            return " ".join(statement.split())
+    return ""
+
+
+def _chains(text: str, hook: str) -> Iterator[list[str]]:
+    """The statements of nftables' chains at a hook. Sets in braces stay whole."""
+    for match in re.finditer(r"\bchain\s+\S+\s*\{((?:[^{}]|\{[^{}]*\})*)\}", text):
+        if re.search(rf"hook\s+{hook}\b", match[1]):
+            yield re.split(r"[;\n]", match[1])
+
+
 def _nftables(facts: Facts) -> Iterator[Finding]:
     path = next(iter(facts.files.glob("etc/{nftables.conf,sysconfig/nftables.conf}")), "")
     if not path or not facts.units.enabled("nftables.service", "nftables"):
@@ -261,6 +320,9 @@ def _nftables(facts: Facts) -> Iterator[Finding]:
     text = re.sub(r"(?m)#.*$", "", facts.text(path) or "")
     if re.search(r"hook\s+output[^}]*?policy\s+drop", text) and WIRESERVER not in text:
         yield Finding("the output chain drops what it does not name", path, severity=Severity.FATAL)
+    for statements in _chains(text, "output"):
+        if rule := _dropped(statements):
+            yield Finding(rule, path, severity=Severity.FATAL)
     if re.search(r"hook\s+input[^}]*?policy\s+drop", text) and not re.search(r"dport[^\n]*\b(22|ssh)\b", text):
         yield Finding("the input chain does not let ssh in", path, "add: tcp dport 22 accept")
 
@@ -273,6 +335,8 @@ def _iptables(facts: Facts) -> Iterator[Finding]:
             continue
         if re.search(r"(?m)^:OUTPUT (DROP|REJECT)", text) and WIRESERVER not in text:
             yield Finding("the OUTPUT chain drops what it does not name", path, severity=Severity.FATAL)
+        if line := _dropped(re.findall(r"(?m)^-[AI] OUTPUT .*-d .*$", text)):
+            yield Finding(line, path, severity=Severity.FATAL)
         closed = re.search(r"(?m)^:INPUT (DROP|REJECT)", text) or re.search(r"(?m)^-A INPUT -j (DROP|REJECT)", text)
         if closed and not re.search(r"--dports? \S*\b22\b", text):
             yield Finding("the INPUT chain does not let ssh in", path, "add: -A INPUT -p tcp --dport 22 -j ACCEPT")
@@ -398,7 +462,7 @@ def online_means_online(facts: Facts) -> Iterator[Finding]:
     if netplan_starts_networkd(facts.files):
         raise Skip("netplan enables the unit that waits")
     waits = {
-        "networkd": "systemd-networkd-wait-online.service",
+        "networkd": _WAIT_ONLINE,
         "networkmanager": "NetworkManager-wait-online.service",
     }
     wanted = [waits[stack] for stack in facts.network.stacks if stack in waits]

@@ -8,7 +8,7 @@ from azready.image.facts import Facts
 from azready.image.facts.network import STACK_UNITS
 from azready.image.facts.reading import names_in
 from azready.image.rules import fixes
-from azready.image.rules.asking import needs_first_boot
+from azready.image.rules.asking import lines_with, needs_first_boot
 from azready.image.rules.model import Finding, Severity, Stage, rule
 
 PROGRAM = "usr/lib/azure-provisioning"
@@ -63,6 +63,8 @@ def somebody_provisions(facts: Facts) -> Iterator[Finding]:
         others = [name for name, units in _OTHERS.items() if facts.units.enabled(*units)]
         if not others:
             yield Finding("no provisioner is installed, or none is enabled", mend="azready prepare TARGET")
+        if "waagent" in others:
+            yield from _waagent_will_not(facts, others)
         return
     if not facts.units.enabled(UNIT, "azure-provisioning"):
         yield Finding(f"{UNIT} is installed, and not enabled", PROGRAM, "azready generalize TARGET")
@@ -71,6 +73,16 @@ def somebody_provisions(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "state of the VM that was provisioned last", f"{STATE}/{name}", "azready generalize TARGET", grave
         )
+
+
+def _waagent_will_not(facts: Facts, others: Sequence[str]) -> Iterator[Finding]:
+    """It takes its marker for its own VM's, and, told to leave it to cloud-init, waits for that for ever."""
+    config, marker = "etc/waagent.conf", "var/lib/waagent/provisioned"
+    if facts.files.exists(marker):
+        yield Finding("waagent's marker of the VM that was provisioned last", marker, "azready generalize TARGET")
+    if "cloud-init" not in others:
+        for number, line in lines_with(facts, config, r"^\s*Provisioning\.Agent\s*=\s*cloud-init\b"):
+            yield Finding(f"{line}, and no cloud-init is enabled", f"{config}:{number}", "azready prepare TARGET")
 
 
 def _flips(facts: Facts) -> Iterator[tuple[str, bool]]:

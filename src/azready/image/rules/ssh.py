@@ -37,6 +37,13 @@ def _installed(facts: Facts) -> bool:
     return bool(facts.program("sshd") or facts.program("dropbear"))
 
 
+def _starts(facts: Facts) -> bool:
+    """By a unit, or by a script of SysV's: systemd heeds that only where no unit has its name, be it a masked one."""
+    units = facts.units
+    native = facts.systemd and any(name in units.installed or name in units.masked for name in UNITS)
+    return units.enabled(*UNITS) or bool(not native and facts.files.glob("etc/rc?.d/S*ssh*"))
+
+
 @rule(
     "S01",
     "an ssh server is installed and starts",
@@ -48,7 +55,7 @@ def _installed(facts: Facts) -> bool:
 def server_starts(facts: Facts) -> Iterator[Finding]:
     if not _installed(facts):
         yield Finding("neither sshd nor dropbear is installed", severity=Severity.ERROR)
-    elif not facts.units.enabled(*UNITS) and not facts.files.glob("etc/rc?.d/S*ssh*"):
+    elif not _starts(facts):
         unit = facts.distro.names.ssh_unit
         yield Finding(f"{unit}.service is not enabled", mend=f"systemctl enable {unit} (OpenRC: rc-update add sshd)")
 
