@@ -4,6 +4,7 @@ On a terminal everything under way has a row; in a pipe every step is one plain 
 Core code gets a `Console` passed in (or nothing); only `cli` makes one.
 """
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,14 @@ from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from azready.display import Display
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What moves the cursor, rings, or turns the direction of writing."""
+
+
+def printable(text: str) -> str:
+    """What others wrote, a guest for one, fit to be shown: it stays text, and only that."""
+    return _UNSEEN.sub("\ufffd", text)
 
 
 class Console:
@@ -25,11 +34,11 @@ class Console:
     def say(self, text: str) -> None:
         """One line of information."""
         if not self.quiet:
-            self._line(text)
+            self._line(printable(text))
 
     def warn(self, text: str) -> None:
         """One line that is shown even when quiet."""
-        self._line(f"warning: {text}", "yellow")
+        self._line(f"warning: {printable(text)}", "yellow")
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:

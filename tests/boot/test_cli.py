@@ -67,6 +67,8 @@ def test_the_agent_report_names_the_agent(prepared: Prepared) -> None:
         (["TMP", "--wireserver", "not-an-address"], "--wireserver"),
         (["TMP", "--heal", "--boots", "1"], "--heal"),
         (["TMP", "--boots", "0"], "--boots"),
+        (["TMP", "--report", "/no/such/page.html"], "cannot write"),
+        (["TMP", "--console", "TMP"], "cannot write"),
         (["TMP"], "no operating system"),
         (["TMP", "--set", "nonsense=1"], "nonsense"),
     ],

@@ -11,7 +11,7 @@ from importlib import resources
 
 from azready import __version__
 from azready.boot.clues import console_in_time, plain, short
-from azready.boot.render import counted, picture
+from azready.boot.render import counted, picture, presentable
 from azready.boot.serial import over
 from azready.boot.timeline import BootRecord, ConsoleLine, Event
 
@@ -57,21 +57,23 @@ _STEPS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 30
 
 def page(records: Sequence[BootRecord]) -> str:
     """The whole page as text."""
+    records = [presentable(record) for record in records]
     passed = bool(records) and all(record.passed for record in records)
-    target = records[0].target if records else "nothing"
     telling = next((record for record in records if not record.passed), records[0] if records else None)
     first = f"{telling.title}: {telling.headline}" if telling else "no boot"
     style = (resources.files("azready.boot") / "page.css").read_text(encoding="utf-8")
-    word = "is ready for Azure" if passed else "is not ready for Azure"
+    title = (
+        f"{records[0].target} is {'ready' if passed else 'not ready'} for Azure" if records else "Nothing was booted"
+    )
     body = "\n".join(_section(record) for record in records)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{escape(target)} {word}</title><style>
-{style}</style></head><body>
-<h1 class="{"good" if passed else "bad"}">{"✔" if passed else "✘"} {escape(target)} {word}</h1>
+<title>{escape(title)}</title><style>
+{style}</style></head><body><main>
+<h1 class="{"good" if passed else "bad"}">{"✔" if passed else "✘"} {escape(title)}</h1>
 <p class="meta">{escape(first)} · {len(records)} boot{"s" if len(records) != 1 else ""} · azready {__version__}</p>
 {body}
-</body></html>
+</main></body></html>
 """
 
 
@@ -79,6 +81,8 @@ def _section(record: BootRecord) -> str:
     good = record.passed
     about = dict(record.machine)
     facts = [record.how, about.get("name", ""), f"generation {about.get('generation', '?')}", record.started]
+    if (nics := about.get("nics", "1")) != "1":
+        facts.insert(3, f"{nics} NICs")
     parts = [
         (
             f"<header><h2>{escape(record.title[0].upper() + record.title[1:])}</h2>"
@@ -135,7 +139,11 @@ def _chart(record: BootRecord) -> str:
         f'<span style="left:{scale.at(at)}"{" class=end" if at > 0.95 * scale.span else ""}>{at:g} s</span>'
         for at in scale.ticks()
     )
-    return f'<div class="chart">{"".join(rows)}<div></div><div class="lane axis">{axis}</div></div>'
+    about = f"What happened in {last:.1f} seconds, by who did it; the events stand as text in the table below"
+    return (
+        f'<div class="chart" role="img" aria-label="{about}">'
+        f'{"".join(rows)}<div></div><div class="lane axis">{axis}</div></div>'
+    )
 
 
 def _with_duration(event: Event) -> Event:
@@ -192,7 +200,12 @@ def _findings(record: BootRecord) -> str:
         f"<td class=what>{escape(mend)}</td></tr>"
         for code, message, mend, times in counted(record)
     )
-    return f"<h3>What the platform found</h3><table><tr><th>code<th>what<th>mend</tr>{rows}</table>" if rows else ""
+    return f"<h3>What the platform found</h3>{_table(('code', 'what', 'mend'), rows)}" if rows else ""
+
+
+def _table(columns: Iterable[str], rows: str) -> str:
+    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def excerpt(record: BootRecord) -> tuple[tuple[ConsoleLine, ...], int | None]:
@@ -225,7 +238,7 @@ def _excerpt(record: BootRecord) -> str:
     where, (lines, wrong) = "console", excerpt(record)
     if wrong is None and (at := _shown_in(journal, record)) is not None:
         where, (lines, wrong) = "journal", _around(journal, at)
-    return f"<h3>The {where} around it</h3><pre>{_console(lines, wrong)}</pre>"
+    return f"<h3>The {where} around it</h3><pre tabindex=0>{_console(lines, wrong)}</pre>"
 
 
 def _console(lines: Iterable[ConsoleLine], wrong: int | None = None) -> str:
@@ -241,11 +254,14 @@ def _list(record: BootRecord) -> str:
         for event in picture(record)
     )
     console = (
-        f"<details><summary>The whole console, {len(record.console)} lines</summary><pre>" if record.console else ""
+        f"<details><summary>The whole console, {len(record.console)} lines</summary><pre tabindex=0>"
+        if record.console
+        else ""
     )
     console += f"{_console(record.console)}</pre></details>" if record.console else ""
     opened = "" if record.passed else " open"
-    return f"<details{opened}><summary>Everything in order</summary><table>{rows}</table></details>{console}"
+    table = _table(("at", "who", "what"), rows)
+    return f"<details{opened}><summary>All events, by time</summary>{table}</details>{console}"
 
 
 _TONES = {"good": "good", "warning": "warn", "error": "bad"}

@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from azready.boot.timeline import BootRecord, Check, Event, events
+from azready.boot.timeline import BootRecord, Check, Event, as_json, events, from_json
+from azready.console import printable
 
-AXIS = 22
-"""Columns of the drawn axis."""
+AXIS, NARROW_AXIS = 22, 5
+"""Columns of the drawn axis, where there is room for it, and at least."""
+_BESIDE = 56
+"""Columns that the words of an event want."""
 
 PROVISIONERS = frozenset(
     {
@@ -51,6 +55,7 @@ _MARKS = {"passed": ("✓", "green"), "failed": ("✗", "bold red"), "skipped": 
 
 def draw(record: BootRecord, console: Console) -> None:
     """Print one boot: its timeline and its verdict. Long lines are cut on a terminal, never in a pipe."""
+    record = presentable(record)
     title = f"{record.title} · {dict(record.machine).get('name', '')} · {record.how}"
     console.rule(Text(title, style="bold"), align="left", style="dim")
     shown = tuple(picture(record))
@@ -62,15 +67,28 @@ def draw(record: BootRecord, console: Console) -> None:
         console.print(line, soft_wrap=True)
 
 
+def presentable(record: BootRecord) -> BootRecord:
+    """The record with all that the guest or its requests wrote as harmless text."""
+    return from_json(_presentable(as_json(record)))
+
+
+def _presentable(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {key: _presentable(each) for key, each in value.items()}
+    return [_presentable(each) for each in value] if isinstance(value, list | tuple) else value
+
+
 def picture(record: BootRecord) -> Iterator[Event]:
-    """The events that a person wants to see: of DHCP only the lease, each finding once, no empty lines."""
+    """The events that a person wants to see: of DHCP only the leases, each finding once, no empty lines."""
     leased = any(each.method == "DHCPACK" for each in record.exchanges)
     seen: set[str] = set()
     for event in events(record, PROVISIONERS):
         if event.source == "dhcp" and leased:
-            if not event.text.startswith("DHCPACK") or "lease" in seen:
+            if not event.text.startswith("DHCPACK") or event.text in seen:
                 continue
-            seen.add("lease")
+            seen.add(event.text)
             event = Event(event.at, "dhcp", f"lease of {event.text.removeprefix('DHCPACK ')}", event.took)
         if event.source == "platform" and event.text in seen:
             continue
@@ -90,15 +108,16 @@ def _untagged(text: str) -> str:
 
 
 def _line(event: Event, span: float, width: int) -> Text:
-    at = round(event.at / span * (AXIS - 1)) if span > 0 else 0
+    axis = min(AXIS, max(NARROW_AXIS, width - _BESIDE))
+    at = round(event.at / span * (axis - 1)) if span > 0 else 0
     mark = "●" if event.source in ("platform", "check") else "▪"
     line = Text(f"{event.at:8.3f} s ")
     line.append("┊", "dim").append(" " * at).append(mark, _STYLES[event.severity] or _COLOURS.get(event.source, ""))
-    line.append(" " * (AXIS - 1 - at)).append("┊ ", "dim")
+    line.append(" " * (axis - 1 - at)).append("┊ ", "dim")
     line.append(f"{_SOURCES.get(event.source, event.source):<10} ", _COLOURS.get(event.source, ""))
-    text = event.text
+    text = " ".join(event.text.split("\n"))
     room = width - line.cell_len
-    if cell_len(text) > room > 20:
+    if cell_len(text) > room > 1:
         text = text[: room - 1] + "…"
     line.append(text, _STYLES[event.severity])
     return line

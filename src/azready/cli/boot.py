@@ -1,6 +1,7 @@
 """`azready boot`: boots an image in the local Azure, and says what Azure would have said."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -86,6 +87,8 @@ def boot(
     if deadline is None:
         deadline = 120.0 if target.is_dir() else 300.0  # a whole disk, emulated on a busy machine, takes its time
     plan = _plan(effective, wireserver, deadline, boots, recapture, heal, keep, init, ssh_check)
+    for path in (report, console_file):
+        _must_be_writable(path)
     console = Console()
     if target.is_dir():
         if any(fault.service == "clock" for fault in effective.faults):
@@ -96,20 +99,26 @@ def boot(
     else:
         hardware = Hardware(bus=bus, memory=memory, network="tap" if dhcp_options else "user")
         records = _boot_disk(target, effective, plan, console, hardware, console_file)
-    if report is not None:
-        _write_report(report, records, console)
     if output == "json":
         from azready.boot.timeline import as_json
 
         print(json.dumps({"passed": passed(records, heal), "boots": [as_json(record) for record in records]}, indent=1))
     else:
         _print(records, agent_report)
+    if report is not None:
+        _write_report(report, records, console)
     if not passed(records, heal):
         from azready.fabric.render import repeat_line
 
         if effective.faults:
             console.say(f"to repeat: {repeat_line(sys.argv[1:], effective.seed)}")
         sys.exit(Exit.NEGATIVE)
+
+
+def _must_be_writable(path: Path | None) -> None:
+    """Said before the boots, which may take minutes."""
+    if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
+        raise UsageFailure(f"cannot write {path}", "choose a file in a folder of yours")
 
 
 def passed(records: "tuple[BootRecord, ...]", heal: bool) -> bool:
@@ -188,13 +197,13 @@ def _write_report(report: Path, records: "tuple[BootRecord, ...]", console: Cons
 def _print(records: "tuple[BootRecord, ...]", agent_report: bool) -> None:
     from rich.console import Console as RichConsole
 
-    from azready.boot.render import draw
+    from azready.boot.render import draw, presentable
 
     out = RichConsole(highlight=False, soft_wrap=True)
     for record in records:
         if agent_report:
             from azready.boot.agent_report import report_lines
 
-            out.print("\n".join(report_lines(record)), markup=False)
+            out.print("\n".join(report_lines(presentable(record))), markup=False)
         else:
             draw(record, out)

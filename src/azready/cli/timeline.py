@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from azready.console import Console
+from azready.console import Console, printable
 from azready.errors import Exit, UsageFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from azready.boot.compare import Difference
     from azready.boot.timeline import BootRecord
 
 First = Annotated[Path, typer.Argument(metavar="A.json", help="What `azready boot --output json` printed.")]
@@ -87,19 +90,32 @@ def _draw(records: "tuple[BootRecord, ...]", output: str) -> None:
         draw(record, out)
 
 
-def _print_rows(rows: Any) -> None:
+def _print_rows(rows: "Sequence[Difference]") -> None:
+    """Words as lines, which a terminal may wrap and a pipe may not; times as a table."""
     from rich.console import Console as RichConsole
     from rich.table import Table
     from rich.text import Text
 
-    styles = {"better": "green", "worse": "red", "": ""}
+    from azready.boot.timeline import MILESTONES
+
     out = RichConsole(highlight=False)
     for title in dict.fromkeys(row.boot for row in rows):
-        table = Table(
-            "", "before", "after", "change", title=title, title_justify="left", box=None, padding=(0, 2, 0, 0)
-        )
+        out.print(Text(title, "bold"))
+        table = Table("", "before", "after", "change", box=None, padding=(0, 2, 0, 0))
         for row in (each for each in rows if each.boot == title):
-            change = row.tone if row.change is None else f"{row.change:+.2f} s"
-            cells = (Text(text) for text in (row.what, row.before, row.after, change))
-            table.add_row(*cells, style=styles[row.tone])
-        out.print(table)
+            if row.what in MILESTONES:
+                change = "" if row.change is None else f"{row.change:+.2f} s"
+                table.add_row(f"  {row.what}", row.before, row.after, change, style=_TONES[row.tone])
+            else:
+                out.print(Text(f"  {_in_words(row)}", _TONES[row.tone]), soft_wrap=True)
+        if table.row_count:
+            out.print(table)
+
+
+_TONES = {"better": "green", "worse": "red", "": ""}
+
+
+def _in_words(row: "Difference") -> str:
+    """`cause: this → that (worse)`; what is new has no arrow, and what is equal is said once."""
+    texts = [text for text in dict.fromkeys((row.before, row.after)) if text]
+    return printable(f"{row.what}: {' → '.join(texts)}") + (f" ({row.tone})" if row.tone else "")
