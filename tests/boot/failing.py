@@ -256,14 +256,14 @@ class Failing:
 
 TWO_NICS = Machine(secondary_nics=(("00:0d:3a:6e:00:99", "10.1.0.9"),))
 CRLF = load("keys-crlf").applied_to(Machine())
-_HTTP = ("python3-minimal", "curl")
-_NFT = ("python3-minimal", "nftables")
+_TOOLS = ("python3-minimal", "curl", "nftables")
+"""One tree for all that need more than a guest program does."""
 
 FAILING = (
     Failing(without_azready, "no-provisioner", "no request to IMDS", "azready prepare", "P01"),
     Failing(nothing_asks_for_an_address, "no-dhcp", "", "N01", "N01"),
     Failing(prohibited_routes, "no-route", "ermission denied", "option 121", deadline=10.0),
-    Failing(firewall, "no-route", "timed out", "N09", "N09", _NFT, deadline=10.0),
+    Failing(firewall, "no-route", "timed out", "N09", "N09", _TOOLS, deadline=10.0),
     Failing(
         route_by_the_second_card,
         "no-route",
@@ -273,7 +273,7 @@ FAILING = (
         deadline=12.0,
         machine=TWO_NICS,
     ),
-    Failing(waits_for_a_second_card, "slow-boot", "wait-online.service", "N04", "N04", _HTTP),
+    Failing(waits_for_a_second_card, "slow-boot", "wait-online.service", "N04", "N04", _TOOLS),
     Failing(mount_that_fails, "emergency-mode", "Failed to mount", "nofail"),
     Failing(import_that_is_gone, "agent-crashed", "Error: No module named", "azready prepare"),
     Failing(no_python, "agent-crashed", "EXEC", "interpreter", "A10"),
@@ -282,9 +282,9 @@ FAILING = (
     ),
     Failing(ifup_works_once, "network-lost", "ifup", "ifdown eth0 && ifup eth0", base="waagent", deadline=25.0),
     Failing(hook_that_fails, "reported-failure", "10-site", "the guest says why"),
-    Failing(malformed_report, "report-refused", "cannot be read", "Health/{GoalStateIncarnation", packages=_HTTP),
-    Failing(report_without_its_parts, "report-refused", "without Health/", "every element", packages=_HTTP),
-    Failing(asks_and_never_reports, "no-report", "goalstate", "Incarnation of the goal state", packages=_HTTP),
+    Failing(malformed_report, "report-refused", "cannot be read", "Health/{GoalStateIncarnation", packages=_TOOLS),
+    Failing(report_without_its_parts, "report-refused", "without Health/", "every element", packages=_TOOLS),
+    Failing(asks_and_never_reports, "no-report", "goalstate", "Incarnation of the goal state", packages=_TOOLS),
     # Ready was reported, and yet:
     Failing(
         marked_by_waagent,
@@ -304,7 +304,7 @@ FAILING = (
         "login-refused",
         "with CR and LF inside",
         "CR and LF",
-        packages=_HTTP,
+        packages=_TOOLS,
         deadline=20.0,
         login=True,
         reports=True,

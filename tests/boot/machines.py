@@ -283,6 +283,6 @@ def _bios(disk: Path, scratch: Path, size: int, kernel: Kernel) -> None:
 
 
 def mini_disk(disk: Path, scratch: Path, script: str) -> None:
-    """The smallest whole disk: Generation 1, one partition, `mini` on it."""
+    """The smallest whole disk: Generation 1, one partition, `mini` on it, which knows SCSI disks too."""
     make_table(disk, 48 * MIB, "label: dos\nstart=1MiB, type=c, bootable\n")
-    _bios(disk, scratch, 47 * MIB, mini(script))
+    _bios(disk, scratch, 47 * MIB, mini(script, modules=(*MODULES, "sd_mod")))

@@ -1,6 +1,7 @@
 """`azready boot DISK` as its users run it, on a whole disk of 48 MiB: boot code, kernel, and an agent that remembers.
 
-The agent keeps the id of the VM that it provisioned on the disk, and reports only where it finds another there.
+The agent keeps the id of the VM that it provisioned on the disk, and reports only where it finds another there. Every
+bus is one test's: the disk is read by firmware, loader and (but for SATA) the kernel.
 """
 
 import hashlib
@@ -23,12 +24,13 @@ __all__ = ["as_user", "home"]
 NEEDS = ("root", "tool:mmdebstrap", "tool:zstd", "tool:busybox", "tool:qemu-system-x86_64", "tool:qemu-img")
 AGENT = f"""{machines.NETWORK}
 cat /sys/class/net/*/address
-ls /sys/block
+disk=$(ls /sys/block | grep -E '^(vd|sd|nvme)')
+echo "disk: $disk"
 id=$(cat /sys/class/dmi/id/product_uuid)
-known=$(dd if=/dev/vda bs=36 skip=1024 count=1 2>/dev/null)
+known=$(dd if=/dev/$disk bs=36 skip=1024 count=1 2>/dev/null)
 if [ "$known" != "$id" ]; then
     {machines.REPORT.replace("agent-name:mini", "agent-name:azure-provisioning-mini")}
-    [ -s /tmp/goal ] && printf %s "$id" | dd of=/dev/vda bs=36 seek=1024 conv=notrunc,fsync 2>/dev/null
+    [ -s /tmp/goal ] && printf %s "$id" | dd of=/dev/$disk bs=36 seek=1024 conv=notrunc,fsync 2>/dev/null
 fi
 """
 SECOND_NIC = "00:0d:3a:6e:00:99"
@@ -62,23 +64,24 @@ def _sha256(path: Path) -> str:
 def test_a_second_boot_is_silent_and_a_copy_is_a_new_vm(disk: Callable[..., Path], tmp_path: Path) -> None:
     image, page, console = disk("poweroff -f"), tmp_path / "page.html", tmp_path / "console.txt"
     before = _sha256(image)
-    done = _boot(image, "--recapture", "--output", "json", "--report", str(page), "--console", str(console))
+    kept = ("--report", str(page), "--console", str(console))
+    done = _boot(image, "--bus", "nvme", "--recapture", "--output", "json", *kept)
     assert done.returncode == 0, done.stdout + done.stderr
     table = json.loads(done.stdout)
     outcomes = [boot["headline"].partition(" after")[0] for boot in table["boots"]]
     assert outcomes == ["Provisioned: Ready", "Silent, as it should be: nothing was reported again", outcomes[0]]
     first, second, copy = (dict(boot["machine"])["vm_id"] for boot in table["boots"])
     assert first == second != copy
-    assert console.read_text().count("Linux version") == 3 and "First boot of a copy, as a new VM" in page.read_text()
+    assert console.read_text().count("disk: nvme0n1") == 3 and "First boot of a copy, as a new VM" in page.read_text()
     assert _sha256(image) == before, "the disk is never written to"
 
 
-def test_a_platform_that_misbehaves_in_the_first_boot_only(disk: Callable[..., Path]) -> None:
-    image = disk("poweroff -f")
-    done = _boot(image, "--scenario", "goalstate-never", "--heal")
+def test_a_platform_that_misbehaves_in_the_first_boot_only(disk: Callable[..., Path], tmp_path: Path) -> None:
+    image, console = disk("poweroff -f"), tmp_path / "console.txt"
+    done = _boot(image, "--bus", "scsi", "--scenario", "goalstate-never", "--heal", "--console", str(console))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "✘ OSProvisioningTimedOut" in done.stdout and "✔ Provisioned: Ready after" in done.stdout
-    assert done.stdout.count("faults in force") == 1
+    assert done.stdout.count("faults in force") == 1 and console.read_text().count("disk: sda") == 2
     failing = _boot(image, "--scenario", "goalstate-never")
     assert failing.returncode == 1 and "Second boot" not in failing.stderr
     assert "to repeat: azready boot" in failing.stderr and "--scenario goalstate-never" in failing.stderr
@@ -152,6 +155,8 @@ def test_two_nics_and_all_of_azures_dhcp(disk: Callable[..., Path], need: Callab
     second = "ip link set eth1 up; udhcpc -q -n -f -i eth1 -s /lease -t 10 -T 1; ip -4 -o addr show eth1"
     done = _boot(
         disk("poweroff -f", second),
+        "--bus",
+        "sata",
         "--dhcp-options",
         "--boots",
         "1",
@@ -167,14 +172,7 @@ def test_two_nics_and_all_of_azures_dhcp(disk: Callable[..., Path], need: Callab
     assert any("inet 10.1.0.9" in line for line in first) and "lease: a83f8110" in first
     assert not {Machine().mac, SECOND_NIC} & set(copy), "a new VM has new NICs"
     assert any("inet 10.1.0.9" in line for line in copy)
-
-
-@pytest.mark.parametrize("bus", ["nvme", "scsi", "sata"])
-def test_it_boots_from_every_bus(disk: Callable[..., Path], bus: str) -> None:
-    done = _boot(disk("poweroff -f"), "--bus", bus, "--boots", "1", "--output", "json")
-    assert done.returncode == 0, done.stdout + done.stderr
-    said = {line["text"] for line in json.loads(done.stdout)["boots"][0]["console"]}
-    assert "vda" not in said, "the disk is not virtio's"
+    assert "disk: " in first, "Debian's kernel for clouds has no driver of SATA; firmware and loader need none"
 
 
 def test_an_ordinary_user_boots_a_disk(disk: Callable[..., Path], as_user: AsUser, home: Path) -> None:

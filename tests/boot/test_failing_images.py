@@ -19,7 +19,7 @@ from azready.image.facts import Facts
 from azready.image.rules import RULES
 from azready.image.rules.model import Finding
 from azready.image.targets.tree import Tree
-from tests.boot import failing
+from tests.boot import failing, machines
 
 Trees = Callable[..., Path]
 Prepared = Callable[..., Path]
@@ -150,7 +150,7 @@ def test_waagent_without_a_medium(waagent: Callable[..., Path]) -> None:
 
 @pytest.mark.slow
 def test_the_published_sample_of_2026_never_reports_nor_does_its_next_boot(debian_tree: Trees) -> None:
-    tree = debian_tree("bookworm", "curl", "python3")
+    tree = debian_tree("bookworm", *machines.FULL)
     failing.sample(tree, "published-2026.py", "/usr/bin/python3")
     refused = Fault(service="hostplugin", status=503)  # heal needs a fault; this one meets nobody
     first, second = boot_tree(tree, Machine(), _plan(8.0, boots=2, heal=True, faults=(refused,)))
