@@ -204,6 +204,11 @@ def ssh_for_some(tree: Path) -> None:
     (tree / "etc/ssh/sshd_config.d/10-hardening.conf").write_text("AllowUsers ops\n")
 
 
+def menu_instead_of_a_shell(tree: Path) -> None:
+    """An appliance whose sshd starts its menu, which is not there."""
+    (tree / "etc/ssh/sshd_config.d/10-appliance.conf").write_text("ForceCommand /opt/appliance/menu\n")
+
+
 def another_name_later(tree: Path) -> None:
     service(tree, "branding", "ExecStart=/bin/hostname golden", "After=azure-provisioning.service")
 
@@ -310,6 +315,7 @@ FAILING = (
         reports=True,
         machine=CRLF,
     ),
+    Failing(menu_instead_of_a_shell, "no-shell", "the session ends", "/etc/passwd", login=True, reports=True),
     Failing(another_name_later, "wrong-host-name", "golden, not azready-vm", "computerName", login=True, reports=True),
     Failing(sudoers_without_folder, "no-sudo", "password is required", "A07", "A07", login=True, reports=True),
     Failing(units_cannot_be_switched_off, "unit-still-on", "unit is off: enabled", "/etc/systemd/system", reports=True),

@@ -136,6 +136,10 @@ def test_a_disk_with_nothing_to_boot(tmp_path: Path, need: Callable[..., None]) 
         ("[  ***  ] (1 of 2) A start job is running for /dev/sr0 (42s / 1min 30s)", "medium-wait"),
         ("[   12.0] waagent[612]: Failed to get dvd device from dev", "medium-wait"),
         ("[   12.0] waagent[612]: Provisioning already completed, skipping.", "stale-marker"),
+        (
+            "[    5.2] Kernel panic - not syncing: IO-APIC + timer doesn't work!  Boot with apic=debug",
+            "starved-emulator",
+        ),
     ],
 )
 def test_words_of_other_programs(line: str, code: str) -> None:

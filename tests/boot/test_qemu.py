@@ -123,6 +123,16 @@ def test_a_console_tells_how_far_the_boot_came() -> None:
     assert serial.over((*lines, ConsoleLine(10.0, "Kernel panic - not syncing: VFS")))[0] == "panic"  # type: ignore[index]
 
 
+def test_a_guest_that_is_silent_long_after_its_boot_is_given_up() -> None:
+    up = (ConsoleLine(1.0, "Linux version 6.1.0"), ConsoleLine(20.0, "debian login: "))
+    assert serial.idle(up, 169.0) is None and serial.idle(up, 170.0) == (20.0, 20.0)
+    spoke = (*up, ConsoleLine(100.0, "[   99.1] site[7]: still at work"))
+    assert serial.idle(spoke, 249.0) is None and serial.idle(spoke, 250.0) == (20.0, 100.0)
+    slow = (ConsoleLine(1.0, "Linux version 6.1.0"), ConsoleLine(400.0, "debian login: "))
+    assert serial.idle(slow, 799.0) is None and serial.idle(slow, 800.0), "a slow machine is slow in everything"
+    assert serial.idle(up[:1], 10_000.0) is None and serial.idle((), 10.0) is None
+
+
 def test_a_page_holds_the_verdict_first_and_nothing_from_elsewhere() -> None:
     record = _silent()
     text = page((record,))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from azready.boot import clues, serial
 from azready.boot.clues import matching
+from azready.boot.login import SESSION_ENDS
 from azready.boot.timeline import BootRecord
 from azready.fabric.ledger import Exchange
 
@@ -135,6 +136,21 @@ def no_root_device(record: BootRecord) -> Cause | None:
         seen,
         "compare root= with the disk's UUIDs; in Azure the initramfs needs hv_vmbus and hv_storvsc (`azready check`); "
         "here it needs a driver for --bus (virtio, nvme, scsi or sata)",
+    )
+
+
+def starved(record: BootRecord) -> Cause | None:
+    """Linux counts ticks of its timer for a moment at its start; an emulator that gets no processor sends none."""
+    seen = matching(clues.console(record), r"Kernel panic - not syncing: IO-APIC \+ timer doesn't work")
+    return (
+        Cause(
+            "starved-emulator",
+            "this machine was too busy to emulate another: that is no fault of the image",
+            seen,
+            "boot it again when the machine has less to do, or where KVM works",
+        )
+        if seen
+        else None
     )
 
 
@@ -493,6 +509,13 @@ def no_login(record: BootRecord) -> Cause | None:
         clues.said(record),
         r"Invalid user|bad ownership or modes|not allowed because|userauth_pubkey|Authentication refused",
     )
+    if SESSION_ENDS in told[0]:
+        return Cause(
+            "no-shell",
+            "Ready was reported and the owner's key is accepted, but nothing runs for the admin user",
+            (*told, *sshd),
+            "is the shell of /etc/passwd there, and does it start? does a ForceCommand of sshd stand before it?",
+        )
     if "Permission denied" not in told[0]:
         return Cause(
             "no-sshd", "Ready was reported, but no ssh server answers", told, "enable sshd: `azready check` (S01, S03)"

@@ -35,6 +35,7 @@ _NOT_PROVISIONED: tuple[Rule, ...] = (
     causes.reported_failure,
     causes.refused_report,
     causes.nothing_on_console,
+    causes.starved,
     causes.no_root_device,
     causes.panic,
     causes.no_kernel,

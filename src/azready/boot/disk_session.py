@@ -31,7 +31,7 @@ from azready.boot.watch import Watch
 from azready.console import SILENT, Console
 from azready.errors import Failure
 from azready.fabric import Fabric, Machine
-from azready.fabric.ledger import Exchange
+from azready.fabric.ledger import Exchange, Ledger
 from azready.fabric.protocol import dhcp
 from azready.fabric.protocol.media import medium
 from azready.fabric.render import fault_words
@@ -326,10 +326,17 @@ def _wait(live: Live, plan: Plan) -> Verdict:
         elif (end := serial.over(live.watch.console)) is not None:
             ledger.wait_for(decided, _LAST_WORDS)
             because = f"the boot ended in the {end[0]} after {end[1].at:.1f} s"
+        elif not _asked(ledger) and (silent := serial.idle(live.watch.console, ledger.now())) is not None:
+            because = "the boot was complete after {:.1f} s, and the guest is silent since {:.1f} s".format(*silent)
     verdict = judge(ledger, plan.deadline)
     if because and not decided(ledger):
         return replace(verdict, because=f"{because}; nothing was reported")
     return verdict
+
+
+def _asked(ledger: Ledger) -> bool:
+    """Whether a provisioner is at work: it may be busy for long, with a hook of its owner for one."""
+    return any(each.service in ("imds", "wireserver") for each in ledger.exchanges)
 
 
 def _look(live: Live, plan: Plan, key: Key, verdict: Verdict) -> tuple[tuple[Check, ...], tuple[JournalLine, ...]]:

@@ -109,12 +109,17 @@ def _try(words: Sequence[str | Path]) -> Completed:
         return Completed(tuple(map(str, words)), 255, "", failure.message)
 
 
+SESSION_ENDS = "logged in, but the session ends"
+"""What a check says where ssh itself succeeded and the account's shell did not."""
+
+
 def judge_login(done: Completed, machine: Machine, at: float) -> tuple[Check, ...]:
     """What a login said, as checks: that it worked, as whom, on which host, and whether sudo asks nothing."""
     lines = done.stdout.splitlines()
     if done.status == 255 or len(lines) < 2:
-        said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-        return (Check("ssh login", "failed", f"as {machine.admin_username}@{machine.address}: {said}", at),)
+        said = (done.stderr.strip().splitlines() or lines or ["no answer"])[-1]
+        how = "" if done.status == 255 else f"{SESSION_ENDS}: "
+        return (Check("ssh login", "failed", f"as {machine.admin_username}@{machine.address}: {how}{said}", at),)
     host, user = lines[:2]
     wanted = machine.computer_name
     sudo = lines[2:] == ["sudo works"]

@@ -60,6 +60,21 @@ def over(lines: Sequence[ConsoleLine]) -> tuple[str, ConsoleLine] | None:
     return None
 
 
+_SILENCE = 150.0
+"""Longer than anything that services wait for by themselves: a network 120 s, a device 90 s."""
+
+
+def idle(lines: Sequence[ConsoleLine], now: float) -> tuple[float, float] | None:
+    """When the boot was complete and when a line came last, of a guest from which nothing is to be expected any more.
+
+    It has been silent for as long again as it took to come up: on a slow machine everything takes longer.
+    """
+    complete = next((stone.at for stone in milestones(lines) if stone.name == "multi-user"), None)
+    if complete is None or now - lines[-1].at < max(_SILENCE, complete):
+        return None
+    return complete, lines[-1].at
+
+
 def spoken(lines: Iterable[ConsoleLine]) -> Iterator[JournalLine]:
     """Lines that programs of the guest wrote to the console through the kernel's log or the journal."""
     for line in lines:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Target = Annotated[Path, typer.Argument(help="A root tree (directory), or a disk file.", show_default=False)]
 Deadline = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", help="How long the platform waits for the report: 120, for a disk 300."),
+    typer.Option(metavar="SECONDS", help="How long the platform waits for the report: 120, for a disk 600."),
 ]
 Boots = Annotated[int, typer.Option(min=1, max=9, help="Boots of the same VM; from the second on nothing is reported.")]
 Recapture = Annotated[bool, typer.Option("--recapture", help="Then boot the used image once more, as a new VM.")]
@@ -85,7 +85,7 @@ def boot(
     given = Given(machine, set_ or (), fault or (), scenario, seed, strict)
     effective = resolve(given, settings)
     if deadline is None:
-        deadline = 120.0 if target.is_dir() else 300.0  # a whole disk, emulated on a busy machine, takes its time
+        deadline = 120.0 if target.is_dir() else 600.0  # a whole disk, emulated on a busy machine, takes its time
     plan = _plan(effective, wireserver, deadline, boots, recapture, heal, keep, init, ssh_check)
     for path in (report, console_file):
         _must_be_writable(path)
