@@ -95,7 +95,7 @@ def test_a_goal_state_withheld_for_twenty_seconds_ends_ready(prepared: Prepared)
 
 def test_refused_for_ever_times_out_with_the_unit_on_and_the_next_boot_is_ready(prepared: Prepared) -> None:
     refused = Fault(service="wireserver", path="*comp=health*", status=503)
-    plan = Plan(boots=2, deadline=4.0, faults=(refused,), heal=True)
+    plan = Plan(boots=2, deadline=8.0, faults=(refused,), heal=True)
     first, second = boot_tree(prepared(), MACHINE, plan)
     assert first.verdict.code == "OSProvisioningTimedOut"
     assert not first.passed

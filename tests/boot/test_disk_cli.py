@@ -172,7 +172,7 @@ def test_two_nics_and_all_of_azures_dhcp(disk: Callable[..., Path], need: Callab
     assert any("inet 10.1.0.9" in line for line in first) and "lease: a83f8110" in first
     assert not {Machine().mac, SECOND_NIC} & set(copy), "a new VM has new NICs"
     assert any("inet 10.1.0.9" in line for line in copy)
-    assert "disk: " in first, "Debian's kernel for clouds has no driver of SATA; firmware and loader need none"
+    assert "disk:" in first, "Debian's kernel for clouds has no driver of SATA; firmware and loader need none"
 
 
 def test_an_ordinary_user_boots_a_disk(disk: Callable[..., Path], as_user: AsUser, home: Path) -> None:
