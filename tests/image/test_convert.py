@@ -51,7 +51,7 @@ def test_every_format_becomes_a_vhd_that_reads_back(disk: Path, form: str) -> No
     before = source.read_bytes()
     out = disk.with_name("out.vhd")
     told: list[int] = []
-    done = convert.convert(source, out, verify=True, advance=told.append)
+    done = convert.convert(convert.plan(source), out, verify=True, advance=told.append)
     assert source.read_bytes() == before, "the source is never changed"
     assert (done.plan.virtual_size, out.stat().st_size) == (51 * MIB, 51 * MIB + 512)
     assert done.plan.moves_backup_gpt and done.plan.generations == (2,) and done.plan.warnings == ()
@@ -70,7 +70,7 @@ def test_the_result_is_qemu_imgs_byte_for_byte_where_nothing_moves(disk: Path) -
     run(["qemu-img", "convert", "-f", "raw", "-O", "vpc", "-o", "subformat=fixed,force_size", whole, theirs])
     footer = vhd.parse(theirs.read_bytes()[-512:])
     assert footer is not None
-    convert.convert(whole, ours, unique_id=footer.unique_id, created=footer.created)
+    convert.convert(convert.plan(whole), ours, unique_id=footer.unique_id, created=footer.created)
     assert ours.read_bytes() == theirs.read_bytes()
 
 
@@ -80,7 +80,7 @@ def test_a_disk_beyond_qemu_imgs_limit(tmp_path: Path) -> None:
         file.truncate(2041 << 30)
         file.seek(2040 << 30)
         file.write(b"far out")
-    convert.convert(source, out, verify=True)
+    convert.convert(convert.plan(source), out, verify=True)
     with out.open("rb") as file:
         file.seek(2040 << 30)
         assert file.read(7) == b"far out"
@@ -91,18 +91,18 @@ def test_a_disk_beyond_qemu_imgs_limit(tmp_path: Path) -> None:
 def test_a_small_disk_grows_to_the_least_that_azure_takes(tmp_path: Path) -> None:
     source = tmp_path / "small.raw"
     source.write_bytes(b"x" * 1000)
-    assert convert.convert(source, tmp_path / "small.vhd", verify=True).plan.virtual_size == 20 * MIB
+    assert convert.convert(convert.plan(source), tmp_path / "small.vhd", verify=True).plan.virtual_size == 20 * MIB
 
 
 def test_what_cannot_boot_is_refused_and_says_what_to_do(disk: Path) -> None:
     cut = disk.with_name("cut.raw")
     cut.write_bytes(disk.read_bytes()[: 30 * MIB])
     with pytest.raises(UsageFailure, match="ends after the disk's end"):
-        convert.convert(cut, disk.with_name("out.vhd"))
+        convert.convert(convert.plan(cut), disk.with_name("out.vhd"))
     packed = disk.with_name("disk.raw.gz")
     run(["gzip", "-k", disk])
     with pytest.raises(UsageFailure, match="packed") as refused:
-        convert.convert(packed, disk.with_name("out.vhd"))
+        convert.convert(convert.plan(packed), disk.with_name("out.vhd"))
     assert "gzip -d" in refused.value.hint
     empty = disk.with_name("empty.raw")
     empty.touch()
@@ -115,11 +115,11 @@ def test_targets_are_not_replaced_by_accident(disk: Path) -> None:
     out = disk.with_name("out.vhd")
     out.write_bytes(b"precious")
     with pytest.raises(UsageFailure, match="exists"):
-        convert.convert(disk, out)
+        convert.convert(convert.plan(disk), out)
     assert out.read_bytes() == b"precious"
-    convert.convert(disk, out, overwrite=True)
+    convert.convert(convert.plan(disk), out, overwrite=True)
     with pytest.raises(UsageFailure, match="source itself"):
-        convert.convert(disk, disk, overwrite=True)
+        convert.convert(convert.plan(disk), disk, overwrite=True)
 
 
 def test_an_image_from_elsewhere_reads_no_other_files(disk: Path, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_broken_source_leaves_nothing_behind(disk: Path) -> None:
         file.write(b"\xff" * 65536)
     before = sorted(disk.parent.iterdir())
     with pytest.raises(Failure):
-        convert.convert(image, disk.with_name("out.vhd"), verify=True)
+        convert.convert(convert.plan(image), disk.with_name("out.vhd"), verify=True)
     assert sorted(disk.parent.iterdir()) == before
 
 
@@ -189,7 +189,7 @@ def test_identity_and_time_can_be_given_for_images_that_reproduce(disk: Path) ->
     one, two = disk.with_name("one.vhd"), disk.with_name("two.vhd")
     name = uuid.UUID(int=7)
     for out in (one, two):
-        convert.convert(disk, out, unique_id=name, created=1_700_000_000)
+        convert.convert(convert.plan(disk), out, unique_id=name, created=1_700_000_000)
     assert one.read_bytes() == two.read_bytes()
 
 
@@ -204,7 +204,7 @@ def test_a_file_that_was_cut_off_is_refused(disk: Path, form: str) -> None:
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
     convert.plan(whole)
     with pytest.raises(UsageFailure, match=r"cut\.") as refused:
-        convert.convert(cut, disk.with_name("out.vhd"), verify=True)
+        convert.convert(convert.plan(cut), disk.with_name("out.vhd"), verify=True)
     assert "cut off" in refused.value.hint
     assert not disk.with_name("out.vhd").exists()
 

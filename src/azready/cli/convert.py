@@ -38,7 +38,7 @@ def convert(
         return
     conversion.check_target(disk, target, yes)
     with console.transfer(f"Convert {disk} to {target}", plan.disk_size) as advance:
-        done = conversion.convert(disk, target, verify=verify, overwrite=yes, advance=advance)
+        done = conversion.convert(plan, target, verify=verify, overwrite=yes, advance=advance)
     facts = {
         "target": str(done.target),
         "source": str(plan.source),

@@ -120,7 +120,7 @@ def check_target(source: Path, target: Path, overwrite: bool) -> None:
 
 
 def convert(
-    source: Path,
+    doing: Plan,
     target: Path,
     *,
     verify: bool = False,
@@ -129,12 +129,12 @@ def convert(
     unique_id: uuid.UUID | None = None,
     created: int | None = None,
 ) -> Converted:
-    """Make `target` a fixed VHD of `source`. `verify` compares every byte with the source and reads the result back.
+    """Make `target` the fixed VHD that was planned. `verify` compares every byte with the source and reads it back.
 
     `advance` gets the bytes done since its last call. Identity and time in the footer are new unless given.
+    Raises UsageFailure where the target may not be written, Failure where source or target cannot be used after all.
     """
-    check_target(source, target, overwrite)
-    doing = plan(source)
+    check_target(doing.source, target, overwrite)
     with _appearing(target) as part:
         _copy(doing, part, advance)
         if verify:

@@ -310,7 +310,7 @@ def _boot(work: Work, options: Options, console: Console) -> dict[str, Any]:
 
 
 def _convert(work: Work) -> dict[str, Any]:
-    done = convert.convert(work.disk, work.folder / _IMAGE, verify=True, overwrite=True)
+    done = convert.convert(convert.plan(work.disk), work.folder / _IMAGE, verify=True, overwrite=True)
     return {
         "virtualSizeBytes": done.plan.virtual_size,
         "uploadSizeBytes": done.plan.file_size,
