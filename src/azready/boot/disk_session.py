@@ -326,7 +326,7 @@ def _wait(live: Live, plan: Plan) -> Verdict:
         elif (end := serial.over(live.watch.console)) is not None:
             ledger.wait_for(decided, _LAST_WORDS)
             because = f"the boot ended in the {end[0]} after {end[1].at:.1f} s"
-        elif not _asked(ledger) and (silent := serial.idle(live.watch.console, ledger.now())) is not None:
+        elif not plan.patient and not _asked(ledger) and (silent := serial.idle(live.watch.console, ledger.now())):
             because = "the boot was complete after {:.1f} s, and the guest is silent since {:.1f} s".format(*silent)
     verdict = judge(ledger, plan.deadline)
     if because and not decided(ledger):

@@ -37,11 +37,17 @@ _AGENTS_SPEAK = 10.0
 """Seconds in which an agent that was left beside azready's program reports, if it does."""
 
 
+TREE_DEADLINE, DISK_DEADLINE = 120.0, 600.0
+"""Seconds to wait for a report unless told otherwise: a whole disk, emulated on a busy machine, takes its time."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to boot and how often. `heal`: the faults hold in the first boot only."""
 
-    deadline: float = 120.0
+    deadline: float = TREE_DEADLINE
+    patient: bool = True
+    """Wait that long even for a guest in QEMU that is up, silent, and never spoke to the platform."""
     boots: int = 2
     recapture: bool = False
     faults: tuple[Fault, ...] = ()

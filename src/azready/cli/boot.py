@@ -84,9 +84,7 @@ def boot(
 
     given = Given(machine, set_ or (), fault or (), scenario, seed, strict)
     effective = resolve(given, settings)
-    if deadline is None:
-        deadline = 120.0 if target.is_dir() else 600.0  # a whole disk, emulated on a busy machine, takes its time
-    plan = _plan(effective, wireserver, deadline, boots, recapture, heal, keep, init, ssh_check)
+    plan = _plan(target, effective, wireserver, deadline, boots, recapture, heal, keep, init, ssh_check)
     for path in (report, console_file):
         _must_be_writable(path)
     console = Console()
@@ -128,9 +126,10 @@ def passed(records: "tuple[BootRecord, ...]", heal: bool) -> bool:
 
 
 def _plan(
+    target: Path,
     effective: "Settings",
     wireserver: str,
-    deadline: float,
+    deadline: float | None,
     boots: int,
     recapture: bool,
     heal: bool,
@@ -141,9 +140,9 @@ def _plan(
     from ipaddress import IPv4Address
 
     from azready.boot.network import Network
-    from azready.boot.session import Plan
+    from azready.boot.session import DISK_DEADLINE, TREE_DEADLINE, Plan
 
-    if deadline <= 0:
+    if deadline is not None and deadline <= 0:
         raise UsageFailure(f"--deadline is {deadline:g}", "give a number of seconds above 0")
     if heal and boots + recapture < 2:
         raise UsageFailure("--heal needs a boot after the first", "add --boots 2 or --recapture")
@@ -152,7 +151,8 @@ def _plan(
     except ValueError as error:
         raise UsageFailure(f"--wireserver {wireserver}: {error}", "give an IPv4 address") from error
     return Plan(
-        deadline=deadline,
+        deadline=deadline or (TREE_DEADLINE if target.is_dir() else DISK_DEADLINE),
+        patient=deadline is not None,
         boots=boots,
         recapture=recapture,
         faults=effective.faults,

@@ -19,7 +19,7 @@ Mend = Annotated[bool, typer.Option("--mend", help="Also mend settings that `azr
 Waivers = Annotated[Path | None, typer.Option("--waivers", help="A TOML file of accepted findings, with reasons.")]
 MachineFile = Annotated[Path | None, typer.Option("--machine", help="A TOML file of the VM to boot it as.")]
 Boots = Annotated[int, typer.Option(min=1, max=9, help="Boots of the test; 2 shows that the second is silent.")]
-Deadline = Annotated[float, typer.Option(metavar="SECONDS", help="How long the test waits for the report.")]
+Deadline = Annotated[float | None, typer.Option(metavar="SECONDS", help="How long the test waits for the report: 600.")]
 Skip = Annotated[list[str] | None, typer.Option("--skip", help="Leave prepare, generalize or boot out; repeatable.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Replace OUT.vhd if it exists.")]
@@ -42,7 +42,7 @@ def build(
     waivers: Waivers = None,
     machine: MachineFile = None,
     boots: Boots = 1,
-    deadline: Deadline = 600.0,
+    deadline: Deadline = None,
     skip: Skip = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -62,7 +62,7 @@ def build(
     from azready.image.targets.opening import enter_namespace_for
     from azready.pipelines import build as building
 
-    if deadline <= 0:
+    if deadline is not None and deadline <= 0:
         raise UsageFailure(f"--deadline is {deadline:g}", "give a number of seconds above 0")
     if unknown := set(skip or ()) - {"prepare", "generalize", "boot"}:
         raise UsageFailure(f"--skip cannot be {', '.join(sorted(unknown))}", "use prepare, generalize or boot")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from azready import __version__
+from azready.boot.session import DISK_DEADLINE
 from azready.boot.session import Plan as BootPlan
 from azready.boot.timeline import as_json
 from azready.console import SILENT, Console
@@ -58,7 +59,7 @@ class Options:
     waivers: tuple[Waiver, ...] = ()
     machine: Machine = field(default_factory=Machine)
     boots: int = 1
-    deadline: float = 600.0
+    deadline: float | None = None
     skip: frozenset[str] = frozenset()
     overwrite: bool = False
     keep_work: bool = False
@@ -285,7 +286,7 @@ def _check(work: Work, options: Options) -> dict[str, Any]:
 
 
 def _boot(work: Work, options: Options, console: Console) -> dict[str, Any]:
-    plan = BootPlan(deadline=options.deadline, boots=options.boots)
+    plan = BootPlan(options.deadline or DISK_DEADLINE, patient=options.deadline is not None, boots=options.boots)
     records = bootdisk.boot(work.disk, options.machine, plan, console)
     (work.folder / "boots.json").write_text(json.dumps({"boots": [as_json(record) for record in records]}, indent=1))
     if not all(record.passed for record in records):
