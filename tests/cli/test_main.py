@@ -27,6 +27,12 @@ def _raising(error: str) -> subprocess.CompletedProcess[str]:
         ("KeyboardInterrupt", 130, "azready: interrupted\n"),
         ("BrokenPipeError", 0, ""),
         ("OSError(28, 'No space left on device', '/out.vhd')", 3, "azready: /out.vhd: No space left on device\n"),
+        ("PermissionError(13, 'Permission denied', '/root/x')", 3, "azready: /root/x: Permission denied\n"),
+        ("OSError(30, 'Read-only file system', b'/usr/x.img')", 3, "azready: /usr/x.img: Read-only file system\n"),
+        ("OSError(18, 'Invalid cross-device link', '/a', None, '/b')", 3, "this is a fault in azready itself"),
+        ("OSError(1, 'Operation not permitted', '/a', None, '/b')", 3, "azready: /a → /b: Operation not permitted"),
+        ("OSError(24, 'Too many open files')", 3, "what to do: raise the limit of open files"),
+        ("MemoryError", 3, "azready: no memory is left"),
         ("ZeroDivisionError", 3, "azready: this is a fault in azready itself\n"),
         ("__import__('azready.errors').errors.UsageFailure('bad disk', 'take another')", 2, "what to do: take another"),
     ],
@@ -35,7 +41,7 @@ def test_every_end_has_its_exit_code_and_says_why(error: str, code: int, words: 
     done = _raising(error)
     assert done.returncode == code, done.stderr
     assert words in done.stderr
-    assert ("Traceback" in done.stderr) == (error == "ZeroDivisionError")
+    assert ("Traceback" in done.stderr) == ("a fault in azready itself" in words)
 
 
 def test_ctrl_c_during_the_start_is_no_traceback() -> None:

@@ -37,14 +37,54 @@ def _run() -> int:
     except (PipeClosed, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        return _told(Failure(f"{error.filename or 'the output'}: {error.strerror}", "make room, and run it again"))
-    except Exception:
+    except Exception as error:
+        if (refused := _of_the_machine(error)) is not None:
+            return _told(refused)
         traceback.print_exc()
         return _told(Failure("this is a fault in azready itself", "please report it, with the lines above"))
     return status
+
+
+_WHAT_TO_DO = {
+    errno.EACCES: "run it as a user who may, or choose another file",
+    errno.EPERM: "run it as a user who may, or choose another file",
+    errno.EROFS: "choose a file on a file system that may be written to",
+    errno.ENOSPC: "make room, and run it again",
+    errno.EDQUOT: "make room, and run it again",
+    errno.EFBIG: "choose a file system that takes files of this size",
+    errno.ENOENT: "is the name right?",
+    errno.ENOTDIR: "is the name right?",
+    errno.EISDIR: "name a file in that folder",
+    errno.ENOTEMPTY: "name another folder, or empty it",
+    errno.EEXIST: "remove it, or choose another name",
+    errno.ELOOP: "its symbolic links lead in a circle: name the file itself",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EIO: "the drive below cannot be read or written: look at the kernel's log (dmesg)",
+    errno.ENXIO: "the drive below cannot be read or written: look at the kernel's log (dmesg)",
+    errno.ESTALE: "the network drive below has lost the file: mount it again",
+    errno.EBUSY: "something else uses it: end that first",
+    errno.ETXTBSY: "something else uses it: end that first",
+    errno.ENOMEM: "this machine has no memory left: end other programs, or give it more",
+    errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
+    errno.ENFILE: "this machine has too many files open: end other programs",
+    errno.EAGAIN: "this machine starts no more processes: end other programs, or raise ulimit -u",
+}
+"""What a user can do about an error of the operating system."""
+_OF_NO_FILE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN})
+"""Errors that say enough without a file's name."""
+
+
+def _of_the_machine(error: Exception) -> Failure | None:
+    """What this machine refused: a right, room, memory. None for what can only be a mistake of ours."""
+    if isinstance(error, MemoryError):
+        return Failure("no memory is left", _WHAT_TO_DO[errno.ENOMEM])
+    if not isinstance(error, OSError) or error.errno not in _WHAT_TO_DO:
+        return None
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    if not names and error.errno not in _OF_NO_FILE:
+        return None
+    where = " → ".join(names) or ("the output" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "this machine")
+    return Failure(f"{where}: {error.strerror or error}", _WHAT_TO_DO[error.errno])
 
 
 def _told(failure: Failure) -> int:
