@@ -17,6 +17,7 @@ import pytest
 
 from azready.azure import capture, publish
 from azready.azure.capture import Captured
+from azready.azure.known import Known
 from azready.azure.preflight import DiskFacts
 from azready.azure.requests.images import TargetRegion
 from azready.azure.requests.model import RUN_TAG
@@ -140,15 +141,7 @@ def test_the_articles_commands_work_and_leave_what_capture_leaves(
     assert (count(theirs, "networkSecurityGroups"), count(ours, "networkSecurityGroups")) == (2, 1), "we share one"
 
 
-KNOWN = {
-    "image_version": groups.VERSION,
-    "generation": "V2",
-    "source_generation": "V2",
-    "architecture": "x64",
-    "plan": "",
-    "trusted": "",
-    "version": "1.0.0",
-}
+KNOWN = Known(image_version=groups.VERSION, generation="V2", architecture="x64", version="1.0.0")
 
 
 def lines(steps: list[Step]) -> list[list[str]]:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from azready.cli.azure_options import alone
+from azready.azure.state import alone
 from azready.image.formats import vhd
 from tests.azure import netns, real_az
 from tests.azure.blobs import Blob, FileStore, serving_blob
@@ -115,6 +115,15 @@ def test_other_options_do_not_go_on_with_an_unfinished_run(user: SimpleNamespace
     other = user.run(*publish(disk, "--gallery-name", "gal"))
     assert other.returncode == 2
     assert "gallery was ''" in other.stderr and "--restart" in other.stderr
+
+
+def test_what_a_forgotten_run_left_is_no_part_of_the_result(user: SimpleNamespace, disk: Path, blob: Blob) -> None:
+    user.server.faults.append(Fault("POST", "endGetAccess", 403, "AuthorizationFailed"))
+    user.run(*publish(disk))
+    user.arm.resources.clear()
+    done = user.run(*publish(disk, "--restart", "--output", "json"))
+    assert json.loads(done.stdout)["image"].endswith("/images/web")
+    assert "The forgotten run left behind" in done.stderr
 
 
 def test_a_dry_run_needs_no_login_and_sends_nothing(user: SimpleNamespace, disk: Path) -> None:

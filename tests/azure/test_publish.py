@@ -11,6 +11,7 @@ import pytest
 
 from azready.azure import publish
 from azready.azure.client import Client
+from azready.azure.known import Known
 from azready.azure.preflight import DiskFacts, next_version, parse_regions
 from azready.azure.problems import AzureFailure
 from azready.azure.publish import Published, Wishes
@@ -104,7 +105,7 @@ def test_the_printed_plan_is_what_is_sent(azure: Server, wishes: Wishes, publish
     wanted = replace(wishes, definition=DEFINITION, regions=(TargetRegion("westeurope"),), version="2.0.0")
     publishing(wanted)
     planned = [
-        request for _, request in requests_of(publish.plan(wanted, lambda: None), {"version": "2.0.0"}) if request
+        request for _, request in requests_of(publish.plan(wanted, lambda: None), Known(version="2.0.0")) if request
     ]
     assert azure.sent("PUT", "POST", "DELETE") == [(item.method, item.path) for item in planned if item.method != "GET"]
 

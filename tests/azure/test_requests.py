@@ -10,7 +10,17 @@ import pytest
 from azready.azure.requests import disks, groups, images, machines, network
 from azready.azure.requests.images import Definition, TargetRegion
 from azready.azure.requests.machines import VmWishes
-from azready.azure.requests.model import Place, Request, as_json, as_text, delete, parse_urn, read, removal
+from azready.azure.requests.model import (
+    Place,
+    PurchasePlan,
+    Request,
+    as_json,
+    as_text,
+    delete,
+    parse_urn,
+    read,
+    removal,
+)
 from azready.errors import UsageFailure
 from tests.azure.approve import approve
 from tests.azure.contract import Checker
@@ -28,7 +38,7 @@ OURS = VmWishes(
 )
 BASE = replace(OURS, name="web-base", image=URN, interface="web-base-nic", agent=True)
 TRUSTED = replace(OURS, image=images.version_id(PLACE, "gal", "def", "1.0.0"), security_type="TrustedLaunch", zone="1")
-PLANNED = replace(BASE, plan=("kinvolk", "flatcar", "stable"))
+PLANNED = replace(BASE, plan=PurchasePlan("kinvolk", "flatcar", "stable"))
 DEFINITION = Definition("gal", "def", "me", "azready", "web", "V2", "x64", "TrustedLaunchSupported", "SCSI, NVMe")
 REGIONS = (TargetRegion("westeurope"), TargetRegion("eastus", 3, "Premium_LRS"))
 VM = machines.vm_id(PLACE, "web-base")

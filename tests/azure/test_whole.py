@@ -17,9 +17,9 @@ from azready.azure.problems import AzureFailure
 from azready.azure.requests.model import RUN_TAG
 from azready.azure.state import open_run
 from azready.azure.steps import Runner
-from azready.cli.guest_work import guest_work
 from azready.console import Console
 from azready.pipelines import trees
+from azready.pipelines.capture import guest_work
 from tests.azure import netns
 from tests.azure.fake_arm.model import Arm
 from tests.azure.fake_arm.server import Server

@@ -12,13 +12,14 @@ from azready.azure import preflight
 from azready.azure.client import Client
 from azready.azure.console_log import Fetch, read_console, tail
 from azready.azure.instances import Instance, from_view
+from azready.azure.known import Known
 from azready.azure.preflight import check_definition, check_quota, check_size, find_size, next_version
 from azready.azure.problems import AzureFailure
 from azready.azure.requests import groups, images, machines, network
 from azready.azure.requests.images import Definition, TargetRegion
 from azready.azure.requests.machines import VmWishes
-from azready.azure.requests.model import COMPUTE, NETWORK, ImageUrn, Json, Place, Request, delete, read
-from azready.azure.steps import Act, Ensure, Known, Read, Remove, Runner, Step, Work
+from azready.azure.requests.model import COMPUTE, NETWORK, ImageUrn, Json, Place, PurchasePlan, Request, delete, read
+from azready.azure.steps import Act, Ensure, Read, Remove, Runner, Step, Work
 from azready.errors import Failure, UsageFailure
 
 
@@ -78,7 +79,7 @@ class Wishes:
         """The id of what is made."""
         if self.definition is None:
             return images.image_id(self.place, self.name)
-        return images.version_id(self.place, self.definition.gallery, self.definition.name, known["version"])
+        return images.version_id(self.place, self.definition.gallery, self.definition.name, known.version)
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ def _machine(wishes: Wishes, part: str, title: str, vm: Callable[[Known], Reques
     place, name = wishes.place, f"{wishes.name}-{part}"
 
     def learn(body: Json, known: Known) -> Known:
-        return {**known, f"{part}_address": str(body["properties"].get("ipAddress", ""))}
+        address = str(body["properties"].get("ipAddress", ""))
+        return replace(known, base_address=address) if part == "base" else replace(known, trial_address=address)
 
     return [
         Ensure(
@@ -164,22 +166,24 @@ def _base_vm(wishes: Wishes) -> list[Step]:
         found = body.get("value") or []
         if not found:
             raise Failure(f"the marketplace has no {wishes.urn} in {place.location}", "choose another --image")
-        return {**known, "image_version": str(found[0]["name"])}
+        return replace(known, image_version=str(found[0]["name"]))
 
     def learn_image(body: Json, known: Known) -> Known:
         properties = body["properties"]
         terms = properties.get("plan") or {}
-        return {
-            **known,
-            "source_generation": str(properties.get("hyperVGeneration", "")),
-            "architecture": str(properties.get("architecture", "x64")),
-            "plan": ":".join(str(terms.get(key, "")) for key in ("publisher", "product", "name")) if terms else "",
-        }
+        return replace(
+            known,
+            generation=str(properties.get("hyperVGeneration", "")),
+            architecture=str(properties.get("architecture", "x64")),
+            plan=PurchasePlan(*(str(terms.get(key, "")) for key in ("publisher", "product", "name")))
+            if terms
+            else None,
+        )
 
     def urn(known: Known) -> ImageUrn:
-        return replace(wishes.urn, version=known["image_version"])
+        return replace(wishes.urn, version=known.image_version)
 
-    version: Step = Work("version", "image version", lambda known: {**known, "image_version": wishes.urn.version})
+    version: Step = Work("version", "image version", lambda known: replace(known, image_version=wishes.urn.version))
     if wishes.urn.version == "latest":
         version = Read(
             "version", "newest version", lambda _: groups.newest_version(place, wishes.urn), learn_version, once=True
@@ -201,17 +205,16 @@ def _base_vm(wishes: Wishes) -> list[Step]:
 
 
 def room(place: Place, size: str, instances: int) -> list[Step]:
-    """The size exists, boots what we have (`generation` or `source_generation`), and the quotas have room."""
+    """The size exists, boots what we have, and the quotas have room."""
 
     def fits(body: Json, known: Known) -> Known:
         found = find_size(body, size, place.location)
-        generation = known.get("generation", "") or known.get("source_generation", "")
-        check_size(found, generation, known.get("architecture", ""))
-        return {**known, "vcpus": str(found.vcpus), "family": found.family}
+        check_size(found, known.generation, known.architecture)
+        return replace(known, size=found)
 
     def has_room(body: Json, known: Known) -> Known:
-        found = preflight.Size(size, known["family"], int(known["vcpus"]), (), "", ())
-        check_quota(body, found, instances, place.location)
+        if known.size:
+            check_quota(body, known.size, instances, place.location)
         return known
 
     return [
@@ -221,18 +224,16 @@ def room(place: Place, size: str, instances: int) -> list[Step]:
 
 
 def _base_wishes(wishes: Wishes, known: Known) -> VmWishes:
-    terms = known.get("plan", "")
-    parts = terms.split(":") if terms.count(":") == 2 else []
     return VmWishes(
         name=wishes.base,
         size=wishes.size,
-        image=replace(wishes.urn, version=known["image_version"]),
+        image=replace(wishes.urn, version=known.image_version),
         interface=f"{wishes.name}-base-nic",
         admin=wishes.admin,
         public_key=wishes.public_key,
         agent=True,
         security_type=wishes.security_type,
-        plan=(parts[0], parts[1], parts[2]) if parts else None,
+        plan=known.plan,
         key_file=f"{wishes.key_file}.pub",
     )
 
@@ -257,28 +258,28 @@ def _existing_vm(wishes: Wishes) -> list[Step]:
                 f"{wishes.vm} is a Trusted Launch VM, of which there can be no managed image",
                 "give --gallery-name and --gallery-image-definition",
             )
-        return {
-            **known,
-            "interface": str(interfaces[0]["id"]),
-            "trusted": "yes" if trusted else "",
-            "base_user": str(properties.get("osProfile", {}).get("adminUsername") or wishes.admin),
-        }
+        return replace(
+            known,
+            interface=str(interfaces[0]["id"]),
+            security_type="TrustedLaunch" if trusted else "Standard",
+            base_user=str(properties.get("osProfile", {}).get("adminUsername") or wishes.admin),
+        )
 
     def learn_interface(body: Json, known: Known) -> Known:
         configurations = body["properties"].get("ipConfigurations") or [{}]
         inner = configurations[0].get("properties", {})
         address = str((inner.get("publicIPAddress") or {}).get("id", ""))
-        return {**known, "address_id": address, "base_address": str(inner.get("privateIPAddress", ""))}
+        return replace(known, address_id=address, base_address=str(inner.get("privateIPAddress", "")))
 
     def learn_address(body: Json, known: Known) -> Known:
-        return {**known, "base_address": str(body["properties"].get("ipAddress") or known.get("base_address", ""))}
+        return replace(known, base_address=str(body["properties"].get("ipAddress") or known.base_address))
 
     def address(known: Known) -> Request:
-        return read(known["address_id"] or known["interface"], NETWORK)
+        return read(known.address_id or known.interface, NETWORK)
 
     return [
         Read("vm-facts", "the VM", lambda _: machines.read_vm(place, wishes.vm), learn_vm),
-        Read("nic-facts", "its interface", lambda known: read(known["interface"], NETWORK), learn_interface),
+        Read("nic-facts", "its interface", lambda known: read(known.interface, NETWORK), learn_interface),
         Read("ip-facts", "its address", address, learn_address),
         _generation(wishes),
         *([*room(place, wishes.size, 1), *_net(wishes)] if wishes.try_it else []),
@@ -295,7 +296,7 @@ def _generation(wishes: Wishes) -> Step:
                 f"Azure does not say of which generation {wishes.base} is",
                 "start the VM once, then run the same command again",
             )
-        return {**known, "generation": found}
+        return replace(known, generation=found)
 
     view = machines.instance_view(wishes.place, wishes.base)
     return Read("generation", "generation of the VM", lambda _: view, learn_generation, once=True)
@@ -306,7 +307,7 @@ def _seal(wishes: Wishes, guest: GuestWork) -> list[Step]:
 
     def inside(work: Callable[[Host], None]) -> Callable[[Known], Known]:
         def do(known: Known) -> Known:
-            work(Host(known["base_address"], known.get("base_user") or wishes.admin, wishes.key_file))
+            work(Host(known.base_address, known.base_user or wishes.admin, wishes.key_file))
             return known
 
         return do
@@ -327,7 +328,7 @@ def _managed_image(wishes: Wishes) -> Step:
     return Ensure(
         "image",
         f"image {wishes.name}",
-        lambda known: images.create_image(wishes.place, wishes.name, known["generation"], vm=vm),
+        lambda known: images.create_image(wishes.place, wishes.name, known.generation, vm=vm),
     )
 
 
@@ -335,13 +336,13 @@ def _gallery_image(wishes: Wishes, wanted: Definition) -> list[Step]:
     vm = machines.vm_id(wishes.place, wishes.base)
 
     def complete(known: Known) -> Definition:
-        return replace(wanted, generation=known["generation"], architecture=known.get("architecture") or "x64")
+        return replace(wanted, generation=known.generation, architecture=known.architecture or "x64")
 
     return gallery_steps(
         wishes.place,
         complete,
         wishes.version,
-        lambda known: images.create_version(wishes.place, complete(known), known["version"], wishes.regions, vm=vm),
+        lambda known: images.create_version(wishes.place, complete(known), known.version, wishes.regions, vm=vm),
     )
 
 
@@ -351,9 +352,9 @@ def gallery_steps(
     """A gallery, its definition, and the next (or the given) version of it; learns `version`."""
 
     def learn_version(body: Json, known: Known) -> Known:
-        if known.get("version", "") and not known["version"].startswith("<"):
+        if known.version:
             return known
-        return {**known, "version": version or next_version(str(item["name"]) for item in body.get("value") or ())}
+        return replace(known, version=version or next_version(str(item["name"]) for item in body.get("value") or ()))
 
     def fits(body: Json, known: Known) -> None:
         check_definition(definition(known).name, body, definition(known))
@@ -384,7 +385,7 @@ def gallery_steps(
             create,
             progress=region_progress,
             watch=lambda known: images.replication(
-                place, definition(known).gallery, definition(known).name, known["version"]
+                place, definition(known).gallery, definition(known).name, known.version
             ),
         ),
     ]
@@ -401,7 +402,7 @@ def _trial(wishes: Wishes, guest: GuestWork) -> list[Step]:
     place = wishes.place
 
     def vm(known: Known) -> Request:
-        trusted = wishes.security_type == "TrustedLaunch" or known.get("trusted", "") == "yes"
+        trusted = "TrustedLaunch" in (wishes.security_type, known.security_type)
         wanted = VmWishes(
             name=wishes.trial,
             size=wishes.size,
@@ -416,11 +417,11 @@ def _trial(wishes: Wishes, guest: GuestWork) -> list[Step]:
         return machines.create_vm(place, wanted)
 
     def learn(body: Json, known: Known) -> Known:
-        return {**known, "trial": from_view(wishes.trial, body).as_text()}
+        return replace(known, trial=from_view(wishes.trial, body))
 
     def journal(known: Known) -> Known:
-        text = guest.journal(Host(known["trial_address"], wishes.admin, wishes.key_file))
-        return {**known, "journal": tail(text)}
+        text = guest.journal(Host(known.trial_address, wishes.admin, wishes.key_file))
+        return replace(known, journal=tail(text))
 
     note = f"ssh {wishes.admin}@ADDRESS_OF_{wishes.trial} journalctl -u azure-provisioning"
     return [
@@ -454,11 +455,10 @@ def remove(identity: str, version: str) -> Remove:
 def run(wishes: Wishes, guest: GuestWork, runner: Runner, client: Client, fetch: Fetch) -> Captured:
     """Carry out the plan. When the trial VM never becomes Ready, its console is in the failure's text."""
     try:
-        known = runner.run(plan(wishes, guest), dict(runner.state.run.known))
+        known = runner.run(plan(wishes, guest), runner.state.run.known)
     except AzureFailure as failure:
         if failure.code.startswith("OSProvisioning"):
             text = tail(read_console(client, wishes.place, wishes.trial, fetch), 40)
             failure.message += f"\n  the end of its console:\n{text}"
         raise
-    trial = Instance.from_text(known["trial"]) if known.get("trial") else None
-    return Captured(wishes.image(known), known["generation"], trial, known.get("journal", ""))
+    return Captured(wishes.image(known), known.generation, known.trial, known.journal)

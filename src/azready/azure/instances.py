@@ -4,8 +4,7 @@ A VM without agent shows `vmAgent` as Unknown and Not Ready for ever: that says 
 looked at. What counts is the `ProvisioningState/…` status of the VM itself.
 """
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 from azready.azure.requests.model import Json
@@ -24,13 +23,6 @@ class Instance:
     guest_seconds: float | None = None
     """What the guest program says on the console that its own work took."""
     console: str = ""
-
-    def as_text(self) -> str:
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_text(cls, text: str) -> "Instance":
-        return cls(**json.loads(text))
 
 
 def from_view(name: str, view: Json, created: str = "") -> Instance:

@@ -5,19 +5,20 @@ removed afterwards. Everything that can be refused is looked at before the first
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from azready.azure import preflight
 from azready.azure.capture import gallery_steps
 from azready.azure.client import Client
+from azready.azure.known import Known
 from azready.azure.pages import Sas
 from azready.azure.preflight import DiskFacts, check_definition, next_version
 from azready.azure.requests import disks, groups, images
 from azready.azure.requests.images import Definition, TargetRegion
 from azready.azure.requests.model import COMPUTE, DISKS, GALLERIES, Json, Place, Request, delete, read
 from azready.azure.state import StateFile
-from azready.azure.steps import Act, Ensure, Known, NameTaken, Read, Remove, Runner, Step, Work
+from azready.azure.steps import Act, Ensure, NameTaken, Read, Remove, Runner, Step, Work
 from azready.azure.upload import Upload, Uploaded, journal_for
 from azready.console import Console
 from azready.errors import UsageFailure
@@ -45,7 +46,7 @@ class Wishes:
         """The id of what is made."""
         if self.definition is None:
             return images.image_id(self.place, self.name)
-        return images.version_id(self.place, self.definition.gallery, self.definition.name, known["version"])
+        return images.version_id(self.place, self.definition.gallery, self.definition.name, known.version)
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def plan(wishes: Wishes, upload: Callable[[], None]) -> list[Step]:
     else:
 
         def version(known: Known) -> Request:
-            return images.create_version(place, wanted, known["version"], wishes.regions, disk=disk)
+            return images.create_version(place, wanted, known.version, wishes.regions, disk=disk)
 
         steps += gallery_steps(place, lambda _: wanted, wishes.version, version)
     if not wishes.keep_disk:
@@ -169,7 +170,7 @@ def _looks(wishes: Wishes) -> list[Step]:
         existing = {str(item["name"]): str(item["id"]) for item in body.get("value") or ()}
         if wishes.version in existing:
             raise NameTaken(read(existing[wishes.version], GALLERIES))
-        return {**known, "version": wishes.version or next_version(existing)}
+        return replace(known, version=wishes.version or next_version(existing))
 
     return [
         Read(
@@ -197,7 +198,7 @@ def run(wishes: Wishes, runner: Runner, client: Client, console: Console, *, ca:
     def upload() -> None:
         uploaded.append(_upload(wishes, client, console, runner.state, ca))
 
-    known = runner.run(plan(wishes, upload), dict(runner.state.run.known))
+    known = runner.run(plan(wishes, upload), runner.state.run.known)
     return Published(wishes.image(known), uploaded[0] if uploaded else None)
 
 

@@ -5,15 +5,20 @@ one-time steps are done, the tag on every resource says which run made it. A res
 asked for: if the answer is lost, it is listed all the same. No secret is ever written here.
 """
 
+import fcntl
 import json
 import os
 import uuid
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from azready.azure import keys, known
+from azready.azure.known import Known
 from azready.azure.requests.model import removal
-from azready.errors import UsageFailure
+from azready.console import Console
+from azready.errors import Failure, UsageFailure
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Run:
     done: tuple[str, ...] = ()
     created: tuple[str, ...] = ()
     """Ids of resources, in the order of their creation."""
-    known: tuple[tuple[str, str], ...] = ()
+    known: Known = field(default_factory=Known)
 
 
 class StateFile:
@@ -36,9 +41,9 @@ class StateFile:
         self.path = path
         self.run = run
 
-    def finish_step(self, step: str, known: Mapping[str, str]) -> None:
+    def finish_step(self, step: str, known: Known) -> None:
         done = self.run.done if step in self.run.done else (*self.run.done, step)
-        self._write(replace(self.run, done=done, known=tuple(known.items())))
+        self._write(replace(self.run, done=done, known=known))
 
     def expect(self, resource: str) -> None:
         """`resource` is about to be created."""
@@ -103,12 +108,23 @@ def read_run(path: Path) -> Run:
             tuple((key, value) for key, value in table["inputs"]),
             tuple(table["done"]),
             tuple(table["created"]),
-            tuple((key, value) for key, value in table["known"]),
+            known.from_json(table["known"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageFailure(
             f"{path} is not a state file of azready: {error}", "remove it, or give another with --state"
         ) from error
+
+
+def open_or_restart(
+    path: Path, verb: str, inputs: Mapping[str, str], restart: bool, say: Callable[[str], None]
+) -> StateFile:
+    """`open_run`; what a run that is forgotten left behind is said."""
+    if restart and path.exists():
+        forgotten = leftovers(read_run(path))
+        if forgotten:
+            say(f"The forgotten run {forgotten}")
+    return open_run(path, verb, inputs, restart)
 
 
 def leftovers(run: Run) -> str:
@@ -117,3 +133,42 @@ def leftovers(run: Run) -> str:
         return ""
     lines = [f"    {' '.join(removal(item))}" for item in reversed(run.created)]
     return "left behind (remove with):\n" + "\n".join(lines)
+
+
+@contextmanager
+def telling_leftovers(state: StateFile, console: Console) -> Iterator[None]:
+    """On a failure or Ctrl-C: say what exists because of this run, with the command that removes each."""
+    if state.run.done:
+        console.say(f"Going on with run {state.run.id}: {len(state.run.done)} steps are done ({state.path})")
+    try:
+        with alone(state.path):
+            yield
+    except Failure as failure:
+        left = leftovers(state.run)
+        if left:
+            failure.hint += f"\n  {left}"
+        else:
+            state.forget()
+            keys.forget(state.path.with_suffix(".key"))
+        raise
+    except KeyboardInterrupt:
+        left = leftovers(state.run)
+        if left:
+            console.warn(f"interrupted; the same command goes on where it stopped. {left}")
+        raise
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Nobody else works on the run of this state file meanwhile. Raises Failure when somebody does."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = path.with_suffix(".lock")
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failure(f"another azready works on {path}", "wait for it, or give this one its own --state") from None
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)

@@ -13,11 +13,11 @@ finds what exists, `Act` and `Work` are skipped when the state file says that th
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from azready.azure.client import Answer, Client
+from azready.azure.known import PLANNED, Known
 from azready.azure.problems import AzureFailure
 from azready.azure.requests.model import RUN_TAG, Json, Request, Usual, read, removal
 from azready.azure.state import StateFile
@@ -27,20 +27,7 @@ from azready.errors import Failure
 LONG = 20.0
 """Seconds from which on a user wants to know beforehand how long it takes."""
 
-Known = Mapping[str, str]
-"""What a run has learned: plain texts, kept in the state file. Never a secret."""
-
 Learn = Callable[[Json, Known], Known]
-
-
-class Unknown(dict[str, str]):
-    """What a dry run knows: the name of what it will learn, in angle brackets."""
-
-    def __missing__(self, key: str) -> str:
-        return f"<{key}>"
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return self[key]
 
 
 def _learn_nothing(_: Json, known: Known) -> Known:
@@ -109,8 +96,8 @@ Step = Read | Ensure | Act | Work | Remove
 
 def requests_of(steps: Iterable[Step], known: Known | None = None) -> list[tuple[Step, Request | None]]:
     """Every step with its request, as far as it is known now; for a dry run."""
-    unknown = Unknown(known or {})
-    return [(step, step.request if isinstance(step, Work) else step.request(unknown)) for step in steps]
+    planned = known or PLANNED
+    return [(step, step.request if isinstance(step, Work) else step.request(planned)) for step in steps]
 
 
 class NameTaken(Failure):

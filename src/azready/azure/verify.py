@@ -13,11 +13,12 @@ from azready.azure.capture import remove, room
 from azready.azure.client import Client
 from azready.azure.console_log import Fetch, guest_seconds, read_console, tail
 from azready.azure.instances import Instance, from_view
+from azready.azure.known import Known
 from azready.azure.problems import AzureFailure
 from azready.azure.requests import groups, machines, network
 from azready.azure.requests.machines import VmWishes
 from azready.azure.requests.model import COMPUTE, GALLERIES, NETWORK, Json, Place, Request, read
-from azready.azure.steps import Ensure, Known, Read, Remove, Runner, Step
+from azready.azure.steps import Ensure, Read, Remove, Runner, Step
 from azready.console import Console
 from azready.errors import Failure, UsageFailure
 
@@ -106,12 +107,12 @@ def plan(wishes: Wishes) -> list[Step]:
                 "publish to a definition with osState Generalized",
             )
         trusted = "trustedlaunch" in features.get("SecurityType", "").lower()
-        return {
-            **known,
-            "generation": str(properties.get("hyperVGeneration") or "V1"),
-            "architecture": str(properties.get("architecture") or "x64"),
-            "trusted": "yes" if trusted else "",
-        }
+        return replace(
+            known,
+            generation=str(properties.get("hyperVGeneration") or "V1"),
+            architecture=str(properties.get("architecture") or "x64"),
+            security_type="TrustedLaunch" if trusted else "Standard",
+        )
 
     version = GALLERIES if kind == "galleries" else COMPUTE
     steps: list[Step] = [
@@ -143,7 +144,7 @@ def plan(wishes: Wishes) -> list[Step]:
 
 
 def _vm(wishes: Wishes, known: Known) -> VmWishes:
-    security = wishes.security_type or ("TrustedLaunch" if known.get("trusted", "") == "yes" else "Standard")
+    security = wishes.security_type or known.security_type or "Standard"
     return VmWishes(
         name=wishes.name,
         size=wishes.size,
@@ -186,7 +187,7 @@ def run(wishes: Wishes, runner: Runner, client: Client, console: Console, fetch:
     try:
         error = ""
         try:
-            runner.run(plan(wishes), dict(runner.state.run.known))
+            runner.run(plan(wishes), runner.state.run.known)
         except AzureFailure as failure:
             if not _vm_was_asked_for(wishes, runner):
                 raise
@@ -198,7 +199,7 @@ def run(wishes: Wishes, runner: Runner, client: Client, console: Console, fetch:
         return Report(wishes.image, instances, error)
     finally:
         if not wishes.keep and runner.state.run.created:
-            runner.run(_only_created(clean_up(wishes), runner), {})
+            runner.run(_only_created(clean_up(wishes), runner), Known())
 
 
 def _vm_was_asked_for(wishes: Wishes, runner: Runner) -> bool:
@@ -209,7 +210,7 @@ def _vm_was_asked_for(wishes: Wishes, runner: Runner) -> bool:
 def _only_created(steps: list[Step], runner: Runner) -> list[Step]:
     """A run that failed early removes what it asked for, and touches nothing else."""
     created = {item.lower() for item in runner.state.run.created}
-    return [step for step in steps if isinstance(step, Remove) and step.request({}).path.lower() in created]
+    return [step for step in steps if isinstance(step, Remove) and step.request(Known()).path.lower() in created]
 
 
 def _look(wishes: Wishes, client: Client, console: Console, fetch: Fetch) -> tuple[Instance, ...]:

@@ -3,8 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +16,7 @@ from azready.errors import Failure, UsageFailure
 if TYPE_CHECKING:
     from azready.azure.client import Client
     from azready.azure.clouds import Cloud
+    from azready.azure.known import Known
     from azready.azure.state import StateFile
     from azready.azure.steps import Step
 
@@ -137,66 +137,15 @@ def parse_tags(texts: list[str]) -> tuple[tuple[str, str], ...]:
 
 
 def open_state(
-    path: Path | None, verb: str, group: str, name: str, inputs: Mapping[str, str], restart: bool
+    path: Path | None, verb: str, group: str, name: str, inputs: Mapping[str, str], restart: bool, console: Console
 ) -> "StateFile":
     """The state file of this run: an unfinished one with the same inputs, or a new one."""
-    from azready.azure.state import default_path, leftovers, open_run
+    from azready.azure.state import default_path, open_or_restart
 
-    where = path or default_path(os.environ, verb, group, name)
-    if restart and where.exists():
-        from azready.azure.state import read_run
-
-        forgotten = leftovers(read_run(where))
-        if forgotten:
-            print(f"The forgotten run {forgotten}")
-    return open_run(where, verb, inputs, restart)
+    return open_or_restart(path or default_path(os.environ, verb, group, name), verb, inputs, restart, console.say)
 
 
-@contextmanager
-def telling_leftovers(state: "StateFile", console: Console) -> Iterator[None]:
-    """On a failure or Ctrl-C: say what exists because of this run, with the command that removes each."""
-    from azready.azure.keys import forget
-    from azready.azure.state import leftovers
-
-    if state.run.done:
-        console.say(f"Going on with run {state.run.id}: {len(state.run.done)} steps are done ({state.path})")
-    try:
-        with alone(state.path):
-            yield
-    except Failure as failure:
-        left = leftovers(state.run)
-        if left:
-            failure.hint += f"\n  {left}"
-        else:
-            state.forget()
-            forget(state.path.with_suffix(".key"))
-        raise
-    except KeyboardInterrupt:
-        left = leftovers(state.run)
-        if left:
-            console.warn(f"interrupted; the same command goes on where it stopped. {left}")
-        raise
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Nobody else works on the run of this state file meanwhile. Raises Failure when somebody does."""
-    import fcntl
-
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = path.with_suffix(".lock")
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Failure(f"another azready works on {path}", "wait for it, or give this one its own --state") from None
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-
-
-def print_plan(steps: "list[Step]", endpoint: str, output: str, known: Mapping[str, str] | None = None) -> None:
+def print_plan(steps: "list[Step]", endpoint: str, output: str, known: "Known | None" = None) -> None:
     """Every step in order: its title, its request in full, and the `az` lines that do the same."""
     from azready.azure.requests.model import as_json, as_text
     from azready.azure.steps import Work, requests_of

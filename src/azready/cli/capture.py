@@ -155,9 +155,10 @@ def _run(
     from azready.azure.console_log import fetcher
     from azready.azure.own_address import source_of_ssh
     from azready.azure.requests.model import RUN_TAG
+    from azready.azure.state import telling_leftovers
     from azready.azure.steps import Runner
     from azready.cli import azure_options as options
-    from azready.cli.guest_work import guest_work
+    from azready.pipelines.capture import guest_work
 
     inputs = {
         "subscription": asked.subscription,
@@ -169,7 +170,7 @@ def _run(
         "gallery": wishes.definition.gallery if wishes.definition else "",
         "security": wishes.security_type,
     }
-    file = options.open_state(state, "capture", wishes.place.group, wishes.name, inputs, restart)
+    file = options.open_state(state, "capture", wishes.place.group, wishes.name, inputs, restart, console)
     own_key = not wishes.key_file
     key = file.path.with_suffix(".key") if own_key else Path(wishes.key_file).expanduser()
     session = options.open_session(asked, console)
@@ -181,7 +182,7 @@ def _run(
         key_file=str(key),
         ssh_from=source_of_ssh(wishes.ssh_from, console.say),
     )
-    with options.telling_leftovers(file, console):
+    with telling_leftovers(file, console):
         runner = Runner(session.client, file, console)
         work = guest_work(file.path.with_suffix(".hosts"), console, skip)
         done = capturing.run(ready, work, runner, session.client, fetcher(session.ca))

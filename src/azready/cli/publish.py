@@ -158,6 +158,7 @@ def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:
 def _run(wishes: "Wishes", asked: Asked, console: "Console", state: Path | None, restart: bool) -> "Published":
     from azready.azure import publish as publishing
     from azready.azure.requests.model import RUN_TAG
+    from azready.azure.state import telling_leftovers
     from azready.azure.steps import Runner
     from azready.cli import azure_options as options
 
@@ -172,11 +173,11 @@ def _run(wishes: "Wishes", asked: Asked, console: "Console", state: Path | None,
         "definition": wishes.definition.name if wishes.definition else "",
         "version": wishes.version,
     }
-    file = options.open_state(state, "publish", wishes.place.group, wishes.name, inputs, restart)
+    file = options.open_state(state, "publish", wishes.place.group, wishes.name, inputs, restart, console)
     session = options.open_session(asked, console)
     tags = (*wishes.place.tags, (RUN_TAG, file.run.id))
     ready = replace(wishes, place=replace(wishes.place, subscription=session.subscription, tags=tags))
-    with options.telling_leftovers(file, console):
+    with telling_leftovers(file, console):
         runner = Runner(session.client, file, console)
         done = publishing.run(ready, runner, session.client, console, ca=session.ca)
     file.forget()

@@ -142,6 +142,7 @@ def _run(
     from azready.azure import verify as verifying
     from azready.azure.console_log import fetcher
     from azready.azure.own_address import source_of_ssh
+    from azready.azure.state import telling_leftovers
     from azready.azure.steps import Runner
     from azready.cli import azure_options as options
 
@@ -152,7 +153,7 @@ def _run(
         "size": wishes.size,
     }
     name = hashlib.sha256("\n".join(inputs.values()).encode()).hexdigest()[:8]
-    file = options.open_state(state, "verify", wishes.place.group or "own", name, inputs, False)
+    file = options.open_state(state, "verify", wishes.place.group or "own", name, inputs, False, console)
     named = _named(wishes, file.run.id, "")
     own_key = ssh_key is None
     key = file.path.with_suffix(".key") if ssh_key is None else ssh_key.expanduser()
@@ -168,7 +169,7 @@ def _run(
         public_key=keys.make(key) if own_key else keys.read_public(key),
         ssh_from=source_of_ssh(named.ssh_from, console.say) if named.ssh_from else "",
     )
-    with options.telling_leftovers(file, console):
+    with telling_leftovers(file, console):
         runner = Runner(session.client, file, console)
         report = verifying.run(ready, runner, session.client, console, fetcher(session.ca))
     if ready.keep:

@@ -6,7 +6,7 @@ Source: Microsoft's REST reference, Compute. A VM without an agent needs `provis
 
 from dataclasses import dataclass
 
-from azready.azure.requests.model import COMPUTE, NETWORK, ImageUrn, Json, Place, Request, Usual, read
+from azready.azure.requests.model import COMPUTE, NETWORK, ImageUrn, Json, Place, PurchasePlan, Request, Usual, read
 from azready.azure.requests.network import SUBNET
 
 CREATE = Usual(52, 200)
@@ -31,8 +31,7 @@ class VmWishes:
     """Whether an agent is to run in the guest: true for a marketplace image, false for ours."""
     disk_sku: str = "StandardSSD_LRS"
     security_type: str = "Standard"
-    plan: tuple[str, str, str] | None = None
-    """A marketplace image's purchase plan: publisher, product, name."""
+    plan: PurchasePlan | None = None
     zone: str = ""
     key_file: str = "KEY.pub"
     """Where the public key is, for the `az` line."""
@@ -89,8 +88,7 @@ def create_vm(place: Place, wishes: VmWishes) -> Request:
     }
     more: Json = {}
     if wishes.plan:
-        publisher, product, name = wishes.plan
-        more["plan"] = {"publisher": publisher, "product": product, "name": name}
+        more["plan"] = wishes.plan.as_json()
     if wishes.zone:
         more["zones"] = [wishes.zone]
     body = place.envelope(properties, **more)
@@ -106,8 +104,8 @@ def _az_create(place: Place, wishes: VmWishes) -> tuple[tuple[str, ...], ...]:
     if wishes.security_type == "TrustedLaunch":
         create += ("--enable-secure-boot", "true", "--enable-vtpm", "true")
     if wishes.plan:
-        publisher, product, name = wishes.plan
-        create += ("--plan-publisher", publisher, "--plan-product", product, "--plan-name", name)
+        create += ("--plan-publisher", wishes.plan.publisher, "--plan-product", wishes.plan.product)
+        create += ("--plan-name", wishes.plan.name)
     if wishes.zone:
         create += ("--zone", wishes.zone)
     if not wishes.agent:

@@ -178,6 +178,18 @@ def removal(path: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
+class PurchasePlan:
+    """The terms of a marketplace image: a VM that comes from one with terms has to name them."""
+
+    publisher: str
+    product: str
+    name: str
+
+    def as_json(self) -> Json:
+        return {"publisher": self.publisher, "product": self.product, "name": self.name}
+
+
+@dataclass(frozen=True)
 class ImageUrn:
     """A marketplace image, `publisher:offer:sku:version`, as `az` writes it."""
 
