@@ -152,8 +152,8 @@ def test_a_wireserver_elsewhere_is_told_by_option_245_and_a_route() -> None:
 
 
 def test_every_nic_of_the_guest_is_on_the_bridge() -> None:
-    text = guest_links(["00:0d:3a:00:00:01", "00:0d:3a:00:00:02"], "77", 3)
-    assert "name eth1 address 00:0d:3a:00:00:02 netns 77" in text
+    text = guest_links(["00:0d:3a:00:00:01", "00:0d:3a:00:00:02"], "/proc/self/fd/7", 3)
+    assert "name eth1 address 00:0d:3a:00:00:02 netns /proc/self/fd/7" in text
     assert text.count("master br0 up") == 2
 
 

@@ -155,7 +155,7 @@ class Container:
             "files": dict(order.files),
             "covers": dict(order.covers),
             "media": [dict(medium) for medium in order.media],
-            "guest_links": guest_links(order.macs, "@PID@", order.number),
+            "guest_links": guest_links(order.macs, "@NETNS@", order.number),
         }
         assert self._control is not None, "the container is not open"
         messages.send(self._control, message)

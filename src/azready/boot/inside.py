@@ -190,30 +190,38 @@ def _reap(control: socket.socket) -> None:
 
 def _start_guest(control: socket.socket, order: dict[str, Any], scratch: Path) -> None:
     guest_root.set_identity(scratch, order["dmi"])
-    (ready, unshared), (wait, go) = os.pipe(), os.pipe()
+    ours, theirs = socket.socketpair()
     outer = os.fork()
     if outer == 0:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for end in (ready, go):
-            os.close(end)
+        ours.close()
         try:
-            _guest(control, order, scratch, unshared, wait)
+            _guest(control, order, scratch, theirs)
         except BaseException as error:
             _complain(control, error)
         os._exit(1)
-    for end in (unshared, wait):
-        os.close(end)
-    if os.read(ready, 1):
-        links = order["guest_links"].replace("@PID@", str(outer))
-        subprocess.run([order["ip"], "-batch", "-"], input=links.encode(), check=True, capture_output=True)
-        os.write(go, b"1")
-    for end in (ready, go):
-        os.close(end)
+    theirs.close()
+    with ours:
+        _, networks, _, _ = socket.recv_fds(ours, 1, 1)
+        if networks:
+            _join(order, networks[0])
+            ours.send(b"1")
     messages.send(control, {"started": outer})
 
 
-def _guest(control: socket.socket, order: dict[str, Any], scratch: Path, unshared: int, wait: int) -> None:
+def _join(order: dict[str, Any], network: int) -> None:
+    """Make the guest's links. Its network namespace is named by a descriptor: by a process id, iproute2 6.15 and newer
+    look for it in /proc, where the host's ids stand and not those of our own process namespace."""
+    try:
+        links = order["guest_links"].replace("@NETNS@", f"/proc/self/fd/{network}")
+        words = [order["ip"], "-batch", "-"]
+        subprocess.run(words, input=links.encode(), check=True, capture_output=True, pass_fds=[network])
+    finally:
+        os.close(network)
+
+
+def _guest(control: socket.socket, order: dict[str, Any], scratch: Path, supervisor: socket.socket) -> None:
     """Enter the guest's namespaces, and be its PID 1's parent; ends with the status of init."""
     die_with_parent()
     if order["cgroup"]:
@@ -221,8 +229,9 @@ def _guest(control: socket.socket, order: dict[str, Any], scratch: Path, unshare
         own.mkdir()
         (own / "cgroup.procs").write_text("0")
     unshare(_GUEST)
-    os.write(unshared, b"1")
-    if os.read(wait, 1) != b"1":
+    with Path("/proc/self/ns/net").open("rb") as network:
+        socket.send_fds(supervisor, [b"1"], [network.fileno()])
+    if supervisor.recv(1) != b"1":
         raise OSError("the guest's network could not be made")
     # This process keeps the console open: a terminal that nobody has open tells its reader that it is gone.
     master, console = pty.openpty()

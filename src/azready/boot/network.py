@@ -57,12 +57,13 @@ def fabric_links(network: Network) -> str:
     return "\n".join(lines) + "\n"
 
 
-def guest_links(macs: Sequence[str], pid: str, number: int) -> str:
-    """What `ip -batch` makes for one guest: eth0, eth1 … in the namespace of `pid`, their other ends on the bridge."""
+def guest_links(macs: Sequence[str], netns: str, number: int) -> str:
+    """What `ip -batch` makes for one guest: eth0, eth1 … in the namespace at the path `netns`, their other ends on the
+    bridge."""
     lines = []
     for index, mac in enumerate(macs):
         peer = f"g{number}e{index}"
-        lines.append(f"link add {peer} type veth peer name eth{index} address {mac} netns {pid}")
+        lines.append(f"link add {peer} type veth peer name eth{index} address {mac} netns {netns}")
         lines.append(f"link set {peer} master {BRIDGE} up")
     return "\n".join(lines) + "\n"
 
