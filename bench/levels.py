@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from azready.boot.disk_session import boot_disk
-from azready.boot.qemu import Guest, Hardware
+from azready.boot.qemu.command import Guest, Hardware
+from azready.boot.record import BootRecord
 from azready.boot.session import Plan, boot_tree
-from azready.boot.timeline import BootRecord
 from azready.fabric import Machine
 from azready.pipelines import bootdisk, trees
 from azready.proc import run

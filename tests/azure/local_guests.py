@@ -13,9 +13,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from azready.boot.qemu import Hardware
+from azready.boot.qemu.command import Hardware
+from azready.boot.record import BootRecord
 from azready.boot.session import Plan, boot_tree
-from azready.boot.timeline import BootRecord
 from azready.fabric.machine import Machine
 from azready.pipelines import bootdisk
 from tests.azure.blobs import Blob, FileStore, serving_blob

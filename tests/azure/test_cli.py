@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from azready.azure.state import alone
-from azready.image.formats import vhd
+from azready.image.disk.formats import vhd
 from tests.azure import netns, real_az
 from tests.azure.blobs import Blob, FileStore, serving_blob
 from tests.azure.fake_arm.model import SUBSCRIPTION, TENANT, Arm

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from azready.boot.qemu import Kernel
+from azready.boot.qemu.command import Kernel
 from azready.pipelines import trees
 from azready.proc import find_tool, run
 

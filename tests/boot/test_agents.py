@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from azready.boot.agent_report import agents, asked
+from azready.boot.drawing.agent_report import agents, asked
 from azready.boot.session import Plan, boot_tree
 from azready.fabric import Machine
 from azready.pipelines import trees

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from azready.boot.container import GUEST_PATH, Container, Order, check_tree, find_init
+from azready.boot.container.host import (
+    GUEST_PATH,
+    Container,
+    Order,
+    check_tree,
+    find_init,
+)
 from azready.boot.identity import ENVIRONMENT, dmi
-from azready.boot.network import Network
+from azready.boot.network.links import Network
+from azready.boot.record import BootRecord
 from azready.boot.session import Plan, boot_tree
-from azready.boot.timeline import BootRecord
 from azready.errors import Failure, UsageFailure
 from azready.fabric import Fault, Machine
 from azready.proc import run

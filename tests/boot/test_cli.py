@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from azready.boot.timeline import from_json
+from azready.boot.record import from_json
 
 Prepared = Callable[..., Path]
 

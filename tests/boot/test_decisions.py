@@ -8,17 +8,22 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from azready.boot.agent_report import report_lines
-from azready.boot.cgroups import own_cgroup, sweep
-from azready.boot.evidence import milestones, parse_journal, parse_units
+from azready.boot.container.cgroups import own_cgroup, sweep
+from azready.boot.drawing.agent_report import report_lines
+from azready.boot.drawing.terminal import draw
 from azready.boot.identity import dmi
-from azready.boot.login import judge_login
-from azready.boot.network import Network, dhcp_configuration, fabric_links, guest_links
-from azready.boot.render import draw
-from azready.boot.routes import routes_out
+from azready.boot.network.links import (
+    Network,
+    dhcp_configuration,
+    fabric_links,
+    guest_links,
+)
+from azready.boot.network.sealed import routes_out
+from azready.boot.record import BootRecord
 from azready.boot.session import Plan, turns
-from azready.boot.timeline import BootRecord
-from azready.boot.watch import clean
+from azready.boot.watching.journal import milestones, parse_journal, parse_units
+from azready.boot.watching.login import judge_login
+from azready.boot.watching.watch import clean
 from azready.fabric import Fault, Machine
 from azready.fabric.ledger import Exchange, HealthReport, Ledger
 from azready.fabric.verdict import Verdict

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from azready.boot.network import Network
+from azready.boot.network.links import Network
 from azready.boot.session import Plan, boot_tree
 from azready.fabric.machine import Machine
 from azready.pipelines import trees

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from azready.boot.diagnose import cause
+from azready.boot.diagnosis import cause
 from azready.boot.disk_session import boot_disk
-from azready.boot.qemu import Guest, Hardware, Kernel
+from azready.boot.qemu.command import Guest, Hardware, Kernel
+from azready.boot.record import BootRecord, ConsoleLine, from_json
 from azready.boot.session import Plan, boot_tree
-from azready.boot.timeline import BootRecord, ConsoleLine, from_json
 from azready.fabric import Machine
 from azready.fabric.faults import Fault
 from azready.fabric.ledger import Exchange

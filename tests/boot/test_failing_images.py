@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from azready.boot.diagnose import cause
+from azready.boot.diagnosis import cause
+from azready.boot.record import BootRecord
 from azready.boot.session import Plan, boot_tree
-from azready.boot.timeline import BootRecord
 from azready.fabric import Machine
 from azready.fabric.faults import Fault
 from azready.fabric.scenario import load
-from azready.image.check import Choice, Found, check
+from azready.image.checking import Choice, Found, check
 from azready.image.facts import Facts
 from azready.image.rules import RULES
 from azready.image.rules.model import Finding

@@ -6,9 +6,14 @@ from html.parser import HTMLParser
 
 from rich.console import Console
 
-from azready.boot.page import page
-from azready.boot.render import draw
-from azready.boot.timeline import BootRecord, Check, ConsoleLine, JournalLine
+from azready.boot.drawing.page import page
+from azready.boot.drawing.terminal import draw
+from azready.boot.record import (
+    BootRecord,
+    Check,
+    ConsoleLine,
+    JournalLine,
+)
 from azready.fabric.ledger import Exchange, Finding
 from azready.fabric.verdict import Verdict
 

@@ -14,13 +14,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azready.boot import packets, qemu, serial
 from azready.boot.compare import compare, worse
 from azready.boot.disk_session import boot_disk
-from azready.boot.page import page
-from azready.boot.qemu import Guest, Hardware, Pflash, Taps, UserNetwork
+from azready.boot.drawing.page import page
+from azready.boot.qemu import command, packets
+from azready.boot.qemu.command import (
+    Guest,
+    Hardware,
+    Pflash,
+    Taps,
+    UserNetwork,
+)
+from azready.boot.record import ConsoleLine
 from azready.boot.session import Plan
-from azready.boot.timeline import ConsoleLine
+from azready.boot.watching import serial
 from azready.fabric import Fault, Machine
 from azready.fabric.ledger import Exchange, Finding
 from azready.fabric.machine import ASSET_TAG
@@ -34,7 +41,7 @@ VM_ID = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 def _words(guest: Guest, machine: Machine, **choices: object) -> list[str]:
     net = choices.pop("net", UserNetwork((), 2222))
     paths = {"medium": Path("/m.iso"), "pflash": None, "control": 3} | choices
-    return qemu.command(guest, machine, net, **paths)  # type: ignore[arg-type]
+    return command.command(guest, machine, net, **paths)  # type: ignore[arg-type]
 
 
 def test_firmware_tables_are_those_of_azure() -> None:

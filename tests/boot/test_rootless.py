@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import azready
-from azready.boot.cgroups import here, remove_cgroup
+from azready.boot.container.cgroups import here, remove_cgroup
 from azready.pipelines import trees
 
 UID = 54321

@@ -2,7 +2,7 @@
 
 import json
 
-from azready.boot.timeline import (
+from azready.boot.record import (
     BootRecord,
     Check,
     ConsoleLine,
@@ -87,7 +87,7 @@ def test_a_comparison_names_the_cause_that_came() -> None:
 def test_the_page_shows_where_the_evidence_stands_and_not_our_switching_off() -> None:
     from dataclasses import replace
 
-    from azready.boot.page import page
+    from azready.boot.drawing.page import page
 
     failed = replace(
         RECORD,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from azready.boot.cgroups import here
+from azready.boot.container.cgroups import here
 
 Prepared = Callable[..., Path]
 

@@ -10,9 +10,9 @@ from importlib import resources
 from pathlib import Path
 
 from azready.boot.disk_session import boot_disk
-from azready.boot.qemu import Guest, Hardware
+from azready.boot.qemu.command import Guest, Hardware
+from azready.boot.record import BootRecord
 from azready.boot.session import Plan
-from azready.boot.timeline import BootRecord
 from azready.fabric import Fault, Machine
 from azready.pipelines import trees
 from tests.boot import machines

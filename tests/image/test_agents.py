@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from azready.image import agents
 from azready.image.apply import apply
+from azready.image.facts import agents
 from azready.image.targets.tree import Tree
 
 TRACES = (

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from azready.image import accounts
 from azready.image.actions import (
     Action,
     Chmod,
@@ -21,6 +20,7 @@ from azready.image.actions import (
     Write,
 )
 from azready.image.apply import ApplyFailed, apply
+from azready.image.facts import passwd
 from azready.image.targets.tree import Tree
 
 PLAN: tuple[Action, ...] = (
@@ -63,7 +63,7 @@ def test_a_plan_is_carried_out_and_a_second_time_changes_nothing(tree: Tree) -> 
     assert tree.listdir("tmp") == []
     assert (tree.stat("etc/kept").mode, tree.stat("etc/kept").uid, tree.stat("etc/kept").gid) == (0o600, 1, 2)
     assert tree.listdir("home") == ["other"]
-    assert "build" not in "".join(tree.read_text(path) for path in accounts.FILES if tree.exists(path))
+    assert "build" not in "".join(tree.read_text(path) for path in passwd.FILES if tree.exists(path))
     assert tree.read_text("etc/group") == "root:x:0:\nsudo:x:27:other\nother:x:1001:\n"
     assert not any(outcome.changed for outcome in apply(PLAN, tree))
 
@@ -83,7 +83,7 @@ def test_a_user_half_removed_is_removed_by_the_next_run(tree: Tree) -> None:
     with pytest.raises(Power):
         apply([RemoveUser("build")], Cut(tree.root))
     apply([RemoveUser("build")], tree)
-    assert "build" not in "".join(tree.read_text(path) for path in accounts.FILES if tree.exists(path))
+    assert "build" not in "".join(tree.read_text(path) for path in passwd.FILES if tree.exists(path))
 
 
 @pytest.mark.parametrize("home", ["/", "/home", "/home/other", "/root", "/home/../etc", "relative"])

@@ -9,13 +9,22 @@ from pathlib import Path
 import pytest
 
 from azready.errors import Exit, UsageFailure
-from azready.image import report
-from azready.image.check import Choice, Found, Passed, Result, Skipped, Unseen, check, exit_code
+from azready.image import render
+from azready.image.checking import (
+    Choice,
+    Found,
+    Passed,
+    Result,
+    Skipped,
+    Unseen,
+    check,
+    exit_code,
+)
 from azready.image.facts import Facts
 from azready.image.rules import RULES
 from azready.image.rules.model import Profile, Severity
+from azready.image.rules.waivers import Waiver, parse_waivers
 from azready.image.targets.tree import Tree
-from azready.image.waivers import Waiver, parse_waivers
 from tests.image.sample import KERNEL, Sample, good_image
 
 
@@ -80,7 +89,7 @@ def test_a_waived_finding_is_shown_and_counts_for_nothing(sample: Sample) -> Non
     sample.write("etc/ssh/ssh_host_rsa_key", "x")
     results = _ask(sample, waivers=(Waiver("S02", "test image, thrown away at once"),))
     assert exit_code(results.values(), Severity.INFO) == Exit.OK
-    text = report.as_text(list(results.values()), "x")
+    text = render.as_text(list(results.values()), "x")
     assert "WAIVED" in text and "thrown away at once" in text and "1 waived" in text
 
 
@@ -93,7 +102,7 @@ def test_waiver_files_want_reasons() -> None:
 
 def test_the_text_is_grouped_worst_first_and_says_how_to_mend(sample: Sample) -> None:
     sample.not_in_initramfs("hv_vmbus").write("etc/hostname", "builder\n")
-    text = report.as_text(list(_ask(sample).values()), "the tree")
+    text = render.as_text(list(_ask(sample).values()), "the tree")
     assert text.index("FATAL") < text.index("K01") < text.index("WARNING") < text.index("P14")
     assert "/etc/initramfs-tools/modules" in text and "update-initramfs -u -k all" in text
     assert text.splitlines()[-2].startswith("the tree: 1 fatal, 1 warning, ")
@@ -103,14 +112,14 @@ def test_the_text_is_grouped_worst_first_and_says_how_to_mend(sample: Sample) ->
 def test_a_hostile_name_cannot_move_the_cursor(sample: Sample) -> None:
     sample.write("root/.ssh/id_\x1b[2J", "x")
     results = list(_ask(sample).values())
-    assert "\x1b" not in report.as_text(results, "x")
-    assert "\x1b" not in report.as_junit(results, "x", Severity.ERROR)
-    assert "\x1b" not in report.as_json(results, "x")
+    assert "\x1b" not in render.as_text(results, "x")
+    assert "\x1b" not in render.as_junit(results, "x", Severity.ERROR)
+    assert "\x1b" not in render.as_json(results, "x")
 
 
 def test_json_holds_every_rule_and_how_to_mend(sample: Sample) -> None:
     sample.write("etc/ssh/ssh_host_rsa_key", "x")
-    document = json.loads(report.as_json(list(_ask(sample).values()), "t"))
+    document = json.loads(render.as_json(list(_ask(sample).values()), "t"))
     rows = {row["id"]: row for row in document["results"]}
     assert rows["S02"]["answer"] == "finding" and rows["S02"]["severity"] == "error"
     assert rows["S02"]["findings"][0]["where"] == "/etc/ssh/ssh_host_rsa_key"
@@ -126,7 +135,7 @@ def test_json_holds_every_rule_and_how_to_mend(sample: Sample) -> None:
 def test_junit_counts_failures_errors_and_skips(sample: Sample) -> None:
     sample.write("etc/ssh/ssh_host_rsa_key", "x").write(f"boot/initrd.img-{KERNEL}", b"garbage")
     sample.write("etc/hostname", "builder\n")
-    suite = ElementTree.fromstring(report.as_junit(list(_ask(sample).values()), 'a "tree" <1>', Severity.ERROR))
+    suite = ElementTree.fromstring(render.as_junit(list(_ask(sample).values()), 'a "tree" <1>', Severity.ERROR))
     cases = {case.attrib["name"][:3]: case for case in suite}
     assert suite.attrib["failures"] == "1" and cases["S02"].find("failure") is not None
     assert cases["K01"].find("error") is not None and cases["D01"].find("skipped") is not None
@@ -136,4 +145,4 @@ def test_junit_counts_failures_errors_and_skips(sample: Sample) -> None:
 def test_secrets_of_proxies_are_not_shown(sample: Sample) -> None:
     sample.write("etc/environment", "http_proxy=http://user:hunter2@proxy:3128\n")
     sample.write("etc/apt/apt.conf.d/p", 'Acquire::http::Proxy "http://user:hunter2@proxy";\n')
-    assert "hunter2" not in report.as_json(list(_ask(sample).values()), "t")
+    assert "hunter2" not in render.as_json(list(_ask(sample).values()), "t")

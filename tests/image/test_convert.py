@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from azready.errors import Failure, UsageFailure
-from azready.image import convert, diskfile, sparse
-from azready.image.formats import vhd
+from azready.image import conversion
+from azready.image.disk import diskfile, sparse
+from azready.image.disk.formats import vhd
 from azready.image.targets.opening import to_change
 from azready.proc import run
 
@@ -51,7 +52,7 @@ def test_every_format_becomes_a_vhd_that_reads_back(disk: Path, form: str) -> No
     before = source.read_bytes()
     out = disk.with_name("out.vhd")
     told: list[int] = []
-    done = convert.convert(convert.plan(source), out, verify=True, advance=told.append)
+    done = conversion.convert(conversion.plan(source), out, verify=True, advance=told.append)
     assert source.read_bytes() == before, "the source is never changed"
     assert (done.plan.virtual_size, out.stat().st_size) == (51 * MIB, 51 * MIB + 512)
     assert done.plan.moves_backup_gpt and done.plan.generations == (2,) and done.plan.warnings == ()
@@ -70,7 +71,7 @@ def test_the_result_is_qemu_imgs_byte_for_byte_where_nothing_moves(disk: Path) -
     run(["qemu-img", "convert", "-f", "raw", "-O", "vpc", "-o", "subformat=fixed,force_size", whole, theirs])
     footer = vhd.parse(theirs.read_bytes()[-512:])
     assert footer is not None
-    convert.convert(convert.plan(whole), ours, unique_id=footer.unique_id, created=footer.created)
+    conversion.convert(conversion.plan(whole), ours, unique_id=footer.unique_id, created=footer.created)
     assert ours.read_bytes() == theirs.read_bytes()
 
 
@@ -80,7 +81,7 @@ def test_a_disk_beyond_qemu_imgs_limit(tmp_path: Path) -> None:
         file.truncate(2041 << 30)
         file.seek(2040 << 30)
         file.write(b"far out")
-    convert.convert(convert.plan(source), out, verify=True)
+    conversion.convert(conversion.plan(source), out, verify=True)
     with out.open("rb") as file:
         file.seek(2040 << 30)
         assert file.read(7) == b"far out"
@@ -91,35 +92,37 @@ def test_a_disk_beyond_qemu_imgs_limit(tmp_path: Path) -> None:
 def test_a_small_disk_grows_to_the_least_that_azure_takes(tmp_path: Path) -> None:
     source = tmp_path / "small.raw"
     source.write_bytes(b"x" * 1000)
-    assert convert.convert(convert.plan(source), tmp_path / "small.vhd", verify=True).plan.virtual_size == 20 * MIB
+    assert (
+        conversion.convert(conversion.plan(source), tmp_path / "small.vhd", verify=True).plan.virtual_size == 20 * MIB
+    )
 
 
 def test_what_cannot_boot_is_refused_and_says_what_to_do(disk: Path) -> None:
     cut = disk.with_name("cut.raw")
     cut.write_bytes(disk.read_bytes()[: 30 * MIB])
     with pytest.raises(UsageFailure, match="ends after the disk's end"):
-        convert.convert(convert.plan(cut), disk.with_name("out.vhd"))
+        conversion.convert(conversion.plan(cut), disk.with_name("out.vhd"))
     packed = disk.with_name("disk.raw.gz")
     run(["gzip", "-k", disk])
     with pytest.raises(UsageFailure, match="packed") as refused:
-        convert.convert(convert.plan(packed), disk.with_name("out.vhd"))
+        conversion.convert(conversion.plan(packed), disk.with_name("out.vhd"))
     assert "gzip -d" in refused.value.hint
     empty = disk.with_name("empty.raw")
     empty.touch()
     for bad in (empty, disk.with_name("absent"), disk.parent):
         with pytest.raises(UsageFailure):
-            convert.plan(bad)
+            conversion.plan(bad)
 
 
 def test_targets_are_not_replaced_by_accident(disk: Path) -> None:
     out = disk.with_name("out.vhd")
     out.write_bytes(b"precious")
     with pytest.raises(UsageFailure, match="exists"):
-        convert.convert(convert.plan(disk), out)
+        conversion.convert(conversion.plan(disk), out)
     assert out.read_bytes() == b"precious"
-    convert.convert(convert.plan(disk), out, overwrite=True)
+    conversion.convert(conversion.plan(disk), out, overwrite=True)
     with pytest.raises(UsageFailure, match="source itself"):
-        convert.convert(convert.plan(disk), disk, overwrite=True)
+        conversion.convert(conversion.plan(disk), disk, overwrite=True)
 
 
 def test_an_image_from_elsewhere_reads_no_other_files(disk: Path, tmp_path: Path) -> None:
@@ -129,8 +132,8 @@ def test_an_image_from_elsewhere_reads_no_other_files(disk: Path, tmp_path: Path
     run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", disk, "-F", "raw", sly])
     run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", disk.name, "-F", "raw", honest])
     with pytest.raises(UsageFailure, match="outside its folder"):
-        convert.plan(sly)
-    assert convert.plan(honest).generations == (2,)
+        conversion.plan(sly)
+    assert conversion.plan(honest).generations == (2,)
 
 
 def test_a_difference_is_found(disk: Path) -> None:
@@ -163,7 +166,7 @@ def test_a_broken_source_leaves_nothing_behind(disk: Path) -> None:
         file.write(b"\xff" * 65536)
     before = sorted(disk.parent.iterdir())
     with pytest.raises(Failure):
-        convert.convert(convert.plan(image), disk.with_name("out.vhd"), verify=True)
+        conversion.convert(conversion.plan(image), disk.with_name("out.vhd"), verify=True)
     assert sorted(disk.parent.iterdir()) == before
 
 
@@ -189,7 +192,7 @@ def test_identity_and_time_can_be_given_for_images_that_reproduce(disk: Path) ->
     one, two = disk.with_name("one.vhd"), disk.with_name("two.vhd")
     name = uuid.UUID(int=7)
     for out in (one, two):
-        convert.convert(convert.plan(disk), out, unique_id=name, created=1_700_000_000)
+        conversion.convert(conversion.plan(disk), out, unique_id=name, created=1_700_000_000)
     assert one.read_bytes() == two.read_bytes()
 
 
@@ -202,9 +205,9 @@ def test_a_file_that_was_cut_off_is_refused(disk: Path, form: str) -> None:
     whole, cut = disk.with_name(f"whole.{form}"), disk.with_name(f"cut.{form}")
     run(["qemu-img", "convert", "-f", "raw", "-O", form, disk, whole])
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
-    convert.plan(whole)
+    conversion.plan(whole)
     with pytest.raises(UsageFailure, match=r"cut\.") as refused:
-        convert.convert(convert.plan(cut), disk.with_name("out.vhd"), verify=True)
+        conversion.convert(conversion.plan(cut), disk.with_name("out.vhd"), verify=True)
     assert "cut off" in refused.value.hint
     assert not disk.with_name("out.vhd").exists()
 

@@ -1,6 +1,6 @@
 """What goes along with a package, worked out from dpkg's files."""
 
-from azready.image import dpkg
+from azready.image.removal import dpkg
 
 STATUS = """Package: cloud-init-base
 Status: install ok installed

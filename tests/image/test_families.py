@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from azready.image.check import Found, Unseen, ask
+from azready.image.checking import Found, Unseen, ask
 from azready.image.facts import Facts
 from azready.image.rules import RULES
 from azready.image.rules.model import Severity

@@ -9,12 +9,17 @@ import pytest
 from azready.errors import Failure
 from azready.image.actions import Remove, RemoveUser, Write
 from azready.image.apply import ApplyFailed, apply
-from azready.image.check import Found, ask
+from azready.image.checking import Found, ask
 from azready.image.facts import Facts
-from azready.image.generalize import Options, Sealed, carry_out, plan
-from azready.image.looking import facts_of
+from azready.image.facts.of_target import facts_of
 from azready.image.rules import RULES
 from azready.image.rules.model import Stage
+from azready.image.sealing import (
+    Options,
+    Sealed,
+    carry_out,
+    plan,
+)
 from azready.image.targets.tree import Tree
 from tests.image.sample import Sample, good_image
 

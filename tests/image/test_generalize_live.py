@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from azready.image.check import Found, ask
+from azready.image.checking import Found, ask
 from azready.image.facts import Facts
 from azready.image.rules import RULES
 from azready.image.targets.tree import Tree

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from azready.image.check import Found, Passed, Skipped, Unseen, ask
+from azready.image.checking import (
+    Found,
+    Passed,
+    Skipped,
+    Unseen,
+    ask,
+)
 from azready.image.facts import Facts
 from azready.image.facts.disk import gather_disk
 from azready.image.rules import RULES

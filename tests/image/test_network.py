@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from azready.image.actions import Link, Write
-from azready.image.network import plan_profile
+from azready.image.parts.network_profile import plan_profile
 from azready.image.targets.tree import Tree
 
 NETWORKD = {"usr/lib/systemd/systemd-networkd": ""}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from azready.image.packages import BrokenDatabase, read_packages
+from azready.image.facts.packages import BrokenDatabase, read_packages
 from azready.image.targets.tree import Tree
 from tests.image.sample import Sample
 

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from azready.errors import Failure
-from azready.image import agents, dpkg
 from azready.image.actions import Action, Remove
 from azready.image.apply import apply
-from azready.image.installing import manifest
-from azready.image.prepare import Options, plan
+from azready.image.facts import agents
+from azready.image.parts.guest_program import manifest
+from azready.image.preparation import Options, plan
+from azready.image.removal import dpkg
 from azready.image.targets.tree import Tree
 from tests.image.conftest import Azready, CopyTree
 
@@ -263,7 +264,7 @@ def test_sh_is_chosen_where_there_is_no_python(tmp_path: Path) -> None:
     small_tree(tmp_path)
     (tmp_path / "usr/bin/python3").unlink()
     (tmp_path / "usr/bin/curl").touch()
-    from azready.image.installing import choose_guest
+    from azready.image.parts.guest_program import choose_guest
 
     with Tree(tmp_path) as tree:
         assert choose_guest(tree, "auto") == "sh"

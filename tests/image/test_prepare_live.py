@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from azready.image import agents
+from azready.image.facts import agents
 from azready.image.targets.tree import Tree
 from tests.image.conftest import CopyTree
 

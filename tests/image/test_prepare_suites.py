@@ -4,8 +4,9 @@ import subprocess
 
 import pytest
 
-from azready.image import agents, dpkg
-from azready.image.network import plan_profile
+from azready.image.facts import agents
+from azready.image.parts.network_profile import plan_profile
+from azready.image.removal import dpkg
 from azready.image.targets.tree import Tree
 from azready.pipelines import trees
 from tests.image.conftest import Azready, CopyTree

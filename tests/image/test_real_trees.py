@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from azready.image.check import Choice, Found, Result, Unseen, check
+from azready.image.checking import (
+    Choice,
+    Found,
+    Result,
+    Unseen,
+    check,
+)
 from azready.image.facts import Facts
 from azready.image.rules import RULES
 from azready.image.rules.model import Severity

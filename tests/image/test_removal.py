@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from azready.errors import Failure
-from azready.image import agents, dpkg
 from azready.image.actions import Run
-from azready.image.packages import read_packages
-from azready.image.removal import plan_removal
+from azready.image.facts import agents
+from azready.image.facts.packages import read_packages
+from azready.image.removal import dpkg
+from azready.image.removal.managers import plan_removal
 from azready.image.targets.tree import Tree
 from tests.image.conftest import Azready, CopyTree
 

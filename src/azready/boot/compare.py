@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from azready.boot.timeline import MILESTONES, BootRecord
+from azready.boot.record import MILESTONES, BootRecord
 
 
 @dataclass(frozen=True)

@@ -17,17 +17,30 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from azready.boot import evidence, identity, machine_room, packets, qemu, serial
-from azready.boot.diagnose import diagnose
-from azready.boot.login import Key, check_login, in_style, ssh_words, throwaway_key
-from azready.boot.machine_room import Room
-from azready.boot.monitor import Monitor
-from azready.boot.network import Network, dhcp_configuration
-from azready.boot.qemu import Guest, Net
+from azready.boot import identity
+from azready.boot.diagnosis import diagnose
+from azready.boot.network.links import Network, dhcp_configuration
+from azready.boot.network.tap import TapNetwork, tap_network
+from azready.boot.qemu import command, packets, process
+from azready.boot.qemu.command import Guest, Net
+from azready.boot.qemu.monitor import Monitor
+from azready.boot.qemu.process import Room
+from azready.boot.record import (
+    BootRecord,
+    Check,
+    ConsoleLine,
+    JournalLine,
+)
 from azready.boot.session import Plan, Turn, start_dhcp, turns
-from azready.boot.tapnet import TapNetwork, tap_network
-from azready.boot.timeline import BootRecord, Check, ConsoleLine, JournalLine
-from azready.boot.watch import Watch
+from azready.boot.watching import journal, serial
+from azready.boot.watching.login import (
+    Key,
+    check_login,
+    in_style,
+    ssh_words,
+    throwaway_key,
+)
+from azready.boot.watching.watch import Watch
 from azready.console import SILENT, Console
 from azready.errors import Failure
 from azready.fabric import Fabric, Machine
@@ -64,7 +77,7 @@ class Live:
     fabric: Fabric
     turn: Turn
     watch: Watch
-    process: "subprocess.Popen[bytes]"
+    qemu: "subprocess.Popen[bytes]"
     monitor: Monitor
     wiring: Wiring
     shut_down: threading.Event = field(default_factory=threading.Event)
@@ -73,7 +86,7 @@ class Live:
 
     @property
     def ended(self) -> bool:
-        return self.process.poll() is not None
+        return self.qemu.poll() is not None
 
     def seen(self, name: str) -> float | None:
         """When the console showed a milestone."""
@@ -98,7 +111,7 @@ def boot_disk(
     with contextlib.ExitStack() as stack:
         key = stack.enter_context(throwaway_key())
         machine = replace(machine, public_keys=(*machine.public_keys, in_style(key.public, machine.public_keys)))
-        room = stack.enter_context(machine_room.room(guest))
+        room = stack.enter_context(process.room(guest))
         taps = stack.enter_context(_taps(plan, machine)) if guest.hardware.network == "tap" else None
         sockets = taps.sockets if taps else None
         fabric = stack.enter_context(Fabric(machine, strict=plan.strict, seed=plan.seed, sockets=sockets))
@@ -132,9 +145,9 @@ def _sharper(turn: Turn, records: Sequence[BootRecord]) -> Turn:
 
 def _user_wiring(fabric: Fabric) -> Wiring:
     addresses = {service: fabric.address(service) for service in ("wireserver", "hostplugin", "imds")}
-    login = machine_room.free_port()
-    relay = [shlex.quote(word) for word in machine_room.relay_words()]
-    return Wiring(qemu.UserNetwork(qemu.forwards(addresses, relay), login), "127.0.0.1", login)
+    login = process.free_port()
+    relay = [shlex.quote(word) for word in process.relay_words()]
+    return Wiring(command.UserNetwork(command.forwards(addresses, relay), login), "127.0.0.1", login)
 
 
 def _taps(plan: Plan, machine: Machine) -> contextlib.AbstractContextManager[TapNetwork]:
@@ -142,7 +155,7 @@ def _taps(plan: Plan, machine: Machine) -> contextlib.AbstractContextManager[Tap
 
 
 def _tap_wiring(taps: TapNetwork, plan: Plan, machine: Machine) -> Wiring:
-    return Wiring(qemu.Taps(taps.taps), machine.address, 22, taps.prefix, plan.network)
+    return Wiring(command.Taps(taps.taps), machine.address, 22, taps.prefix, plan.network)
 
 
 def _boot(
@@ -152,7 +165,7 @@ def _boot(
     with contextlib.ExitStack() as stack:
         live = stack.enter_context(_started(stack, room, fabric, wiring, turn))
         verdict = _wait(live, plan)
-        checks, journal = _look(live, plan, key, verdict)
+        checks, told = _look(live, plan, key, verdict)
         record = BootRecord(
             number=turn.number,
             title=turn.title,
@@ -170,19 +183,19 @@ def _boot(
         if plan.holds(turn, record):
             _hold(live, key, console, record)
         _power_off(live)
-        told_later = (ConsoleLine(line.at, line.text) for line in journal)
+        told_later = (ConsoleLine(line.at, line.text) for line in told)
         stones = serial.milestones(sorted((*live.watch.console, *told_later), key=lambda line: line.at))
         units = {stone.name: stone.at for stone in stones if stone.name in ("basic.target", "sshd")}
         seen = {stone.name for stone in stones}
-        told = evidence.milestones(fabric.ledger, units, None)
-        both = [*stones, *(stone for stone in told if stone.name not in seen)]
+        counted = journal.milestones(fabric.ledger, units, None)
+        both = [*stones, *(stone for stone in counted if stone.name not in seen)]
         return replace(
             record,
             milestones=tuple(sorted(both, key=lambda stone: stone.at)),
             exchanges=fabric.ledger.exchanges,
             findings=fabric.ledger.findings,
             reports=fabric.ledger.reports,
-            journal=journal or tuple(serial.spoken(live.watch.console)),
+            journal=told or tuple(serial.spoken(live.watch.console)),
             console=tuple(live.watch.console),
         )
 
@@ -200,7 +213,7 @@ def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wi
     os.mkfifo(pipe, 0o600)
     ours, theirs = socket.socketpair()
     stack.callback(ours.close)
-    words = qemu.command(
+    words = command.command(
         room.guest,
         turn.machine,
         wiring.net,
@@ -221,11 +234,11 @@ def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wi
     began = time.monotonic()
     fabric.ledger.epoch = began
     listener = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    process = stack.enter_context(machine_room.running([*wiring.prefix, *words], errors, theirs.fileno()))
+    qemu = stack.enter_context(process.running([*wiring.prefix, *words], errors, theirs.fileno()))
     theirs.close()
-    assert process.stdout is not None
+    assert qemu.stdout is not None
     watch = Watch(began)
-    watch.follow_console(os.dup(process.stdout.fileno()))
+    watch.follow_console(os.dup(qemu.stdout.fileno()))
     stack.enter_context(_heard(listener, fabric, turn.machine))
     if server is not None:
         watch.follow(server, lambda at, line: fabric.record(*dhcp.entries(line, at, turn.machine)))
@@ -240,15 +253,15 @@ def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wi
             live.shut_down.set()
 
     monitor = Monitor(ours, happened)
-    live = Live(fabric, turn, watch, process, monitor, wiring)
+    live = Live(fabric, turn, watch, qemu, monitor, wiring)
     stack.enter_context(monitor)
     if disc is not None and late:
         stack.enter_context(_inserted_later(live, disc, late))
     elif disc is not None:
         live.loaded.set()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(0.1)  # what is wrong with its words QEMU says at once
-    failure = machine_room.complaint(errors, process)
+        qemu.wait(0.1)  # what is wrong with its words QEMU says at once
+    failure = process.complaint(errors, qemu)
     if failure is not None:
         raise failure
     yield live
@@ -354,7 +367,7 @@ def _look(live: Live, plan: Plan, key: Key, verdict: Verdict) -> tuple[tuple[Che
     checks = check_login(_at_port(live.wiring), key, there, clock, _LOGIN, gone=lambda: live.ended)
     if checks[0].outcome != "passed":
         return checks, ()
-    asked = _ask(live, key, "systemctl", "is-enabled", evidence.PROVISIONER)
+    asked = _ask(live, key, "systemctl", "is-enabled", journal.PROVISIONER)
     said = asked.stdout.strip() if asked else ""
     if said and live.fabric.ledger.reports:
         checks += (Check("unit is off", "passed" if said == "disabled" else "failed", said, round(clock(), 3)),)
@@ -386,7 +399,7 @@ def _journal(live: Live, key: Key) -> tuple[JournalLine, ...]:
     fields = "--output-fields=MESSAGE,SYSLOG_IDENTIFIER,PRIORITY,_SYSTEMD_UNIT,UNIT,_COMM"
     done = _ask(live, key, "sudo", "-n", "journalctl", "-b", "-o", "json", fields, "--no-pager")
     start = live.seen("kernel")
-    return evidence.parse_journal(done.stdout if done else "", -(start or 0.0))
+    return journal.parse_journal(done.stdout if done else "", -(start or 0.0))
 
 
 def _hold(live: Live, key: Key, console: Console, record: BootRecord) -> None:
@@ -397,7 +410,7 @@ def _hold(live: Live, key: Key, console: Console, record: BootRecord) -> None:
     console.say(f"{record.headline}. The guest stays up; Ctrl-C ends it. From another terminal:")
     console.say(f"  log in: {shlex.join([*live.wiring.prefix, *map(str, words)])}")
     with contextlib.suppress(KeyboardInterrupt):
-        live.process.wait()
+        live.qemu.wait()
 
 
 def _power_off(live: Live) -> None:
@@ -406,8 +419,8 @@ def _power_off(live: Live) -> None:
     if alive and not live.turn.last and not live.ended:
         live.monitor.tell("system_powerdown")
         with contextlib.suppress(subprocess.TimeoutExpired):
-            live.process.wait(_SHUTDOWN)
+            live.qemu.wait(_SHUTDOWN)
     live.monitor.tell("quit")
     with contextlib.suppress(subprocess.TimeoutExpired):
-        live.process.wait(5)
-    stop(live.process)
+        live.qemu.wait(5)
+    stop(live.qemu)

@@ -6,7 +6,7 @@ Values are those that Hyper-V shows on Azure: Generation 2 has Microsoft's own f
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from azready.boot.guest_root import NOTIFY
+from azready.boot.container.root import NOTIFY
 from azready.fabric.machine import ASSET_TAG, Machine
 from azready.fabric.protocol import media
 

@@ -14,13 +14,32 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from azready.boot import evidence, identity, serial
-from azready.boot.container import Container, Guest, Order, find_init, uses_systemd
-from azready.boot.diagnose import diagnose
-from azready.boot.login import Key, check_login, in_style, ssh_words, throwaway_key
-from azready.boot.network import Network, dhcp_configuration
-from azready.boot.timeline import BootRecord, Check, Expectation, JournalLine, Outcome
-from azready.boot.watch import Watch
+from azready.boot import identity
+from azready.boot.container.host import (
+    Container,
+    Guest,
+    Order,
+    find_init,
+    uses_systemd,
+)
+from azready.boot.diagnosis import diagnose
+from azready.boot.network.links import Network, dhcp_configuration
+from azready.boot.record import (
+    BootRecord,
+    Check,
+    Expectation,
+    JournalLine,
+    Outcome,
+)
+from azready.boot.watching import journal, serial
+from azready.boot.watching.login import (
+    Key,
+    check_login,
+    in_style,
+    ssh_words,
+    throwaway_key,
+)
+from azready.boot.watching.watch import Watch
 from azready.console import SILENT, Console
 from azready.fabric import Fabric, Fault, Machine
 from azready.fabric.protocol import dhcp, kvp
@@ -146,7 +165,7 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
         stack.enter_context(watch)
         verdict = _wait(fabric, turn, plan, watch, alive, has_agents(container.tree))
         checks = _checks(container, guest, fabric, turn, plan, key, verdict, watch)
-        pool = evidence.read_kvp(container, guest)
+        pool = journal.read_kvp(container, guest)
         fabric.record(*kvp.entries(pool, turn.machine, round(fabric.ledger.now(), 4)))
         record = BootRecord(
             number=turn.number,
@@ -160,7 +179,7 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
             expected=turn.expected,
             machine=identity.described(turn.machine),
             faults=tuple(fault_words(fault) for fault in turn.faults),
-            milestones=evidence.milestones(fabric.ledger, evidence.read_units(container, guest), watch.complete),
+            milestones=journal.milestones(fabric.ledger, journal.read_units(container, guest), watch.complete),
             exchanges=fabric.ledger.exchanges,
             findings=fabric.ledger.findings,
             reports=fabric.ledger.reports,
@@ -176,11 +195,11 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
 
 def _said(container: Container, guest: Guest) -> tuple[JournalLine, ...]:
     """The journal, and what agents log elsewhere."""
-    journal = evidence.read_journal(container, guest)
+    said = journal.read_journal(container, guest)
     if has_agents(container.tree):
-        journal = evidence.without_copies(journal)
-        journal += evidence.read_waagent_log(container, guest) + evidence.read_cloud_init_log(container, guest)
-    return tuple(sorted(journal, key=lambda line: line.at))
+        said = journal.without_copies(said)
+        said += journal.read_waagent_log(container, guest) + journal.read_cloud_init_log(container, guest)
+    return tuple(sorted(said, key=lambda line: line.at))
 
 
 def _order(container: Container, turn: Turn, plan: Plan) -> Order:
@@ -262,8 +281,8 @@ def _checks(
     failed = turn.expected == "ready" and not verdict.provisioned
     patience = _LOGIN if watch.complete is None else _LOGIN_WHEN_COMPLETE
     checks = _login(container, fabric, turn, key, patience) if plan.login and not failed else ()
-    if (container.tree / f"usr/lib/systemd/system/{evidence.PROVISIONER}").exists():
-        asked = container.ask_guest(guest, ["systemctl", "is-enabled", evidence.PROVISIONER])
+    if (container.tree / f"usr/lib/systemd/system/{journal.PROVISIONER}").exists():
+        asked = container.ask_guest(guest, ["systemctl", "is-enabled", journal.PROVISIONER])
         said = asked.stdout.strip() if asked and asked.stdout.strip() else "no answer"
         wanted = "enabled" if failed else "disabled"
         name = "unit stays on" if failed else "unit is off"

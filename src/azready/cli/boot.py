@@ -13,9 +13,9 @@ from azready.console import Console
 from azready.errors import Exit, UsageFailure
 
 if TYPE_CHECKING:
-    from azready.boot.qemu import Hardware
+    from azready.boot.qemu.command import Hardware
+    from azready.boot.record import BootRecord
     from azready.boot.session import Plan
-    from azready.boot.timeline import BootRecord
     from azready.fabric.settings import Settings
 
 Target = Annotated[Path, typer.Argument(help="A root tree (directory), or a disk file.", show_default=False)]
@@ -79,7 +79,7 @@ def boot(
     of it can reach any network. Works without root (see docs/boot.md).
     Exit code: 0 every boot went as it should, 1 it did not, 2 wrong usage, 3 could not boot here.
     """
-    from azready.boot.qemu import Hardware
+    from azready.boot.qemu.command import Hardware
     from azready.fabric.settings import Given, resolve
 
     given = Given(machine, set_ or (), fault or (), scenario, seed, strict)
@@ -98,7 +98,7 @@ def boot(
         hardware = Hardware(bus=bus, memory=memory, network="tap" if dhcp_options else "user")
         records = _boot_disk(target, effective, plan, console, hardware, console_file)
     if output == "json":
-        from azready.boot.timeline import as_json
+        from azready.boot.record import as_json
 
         print(json.dumps({"passed": passed(records, heal), "boots": [as_json(record) for record in records]}, indent=1))
     else:
@@ -139,7 +139,7 @@ def _plan(
 ) -> "Plan":
     from ipaddress import IPv4Address
 
-    from azready.boot.network import Network
+    from azready.boot.network.links import Network
     from azready.boot.session import DISK_DEADLINE, TREE_DEADLINE, Plan
 
     if deadline is not None and deadline <= 0:
@@ -188,7 +188,7 @@ def _boot_disk(
 
 
 def _write_report(report: Path, records: "tuple[BootRecord, ...]", console: Console) -> None:
-    from azready.boot.page import page
+    from azready.boot.drawing.page import page
     from azready.cli.timeline import write_page
 
     write_page(report, page(records), console)
@@ -197,12 +197,12 @@ def _write_report(report: Path, records: "tuple[BootRecord, ...]", console: Cons
 def _print(records: "tuple[BootRecord, ...]", agent_report: bool) -> None:
     from rich.console import Console as RichConsole
 
-    from azready.boot.render import draw, presentable
+    from azready.boot.drawing.terminal import draw, presentable
 
     out = RichConsole(highlight=False, soft_wrap=True)
     for record in records:
         if agent_report:
-            from azready.boot.agent_report import report_lines
+            from azready.boot.drawing.agent_report import report_lines
 
             out.print("\n".join(report_lines(presentable(record))), markup=False)
         else:

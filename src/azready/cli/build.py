@@ -57,8 +57,8 @@ def build(
     """
     from azready.cli.check import read_waivers
     from azready.fabric.machine import Machine, load
-    from azready.image import generalize, prepare
-    from azready.image.installing import parse_settings
+    from azready.image import preparation, sealing
+    from azready.image.parts.guest_program import parse_settings
     from azready.image.targets.opening import enter_namespace_for
     from azready.pipelines import build as building
 
@@ -67,8 +67,8 @@ def build(
     if unknown := set(skip or ()) - {"prepare", "generalize", "boot"}:
         raise UsageFailure(f"--skip cannot be {', '.join(sorted(unknown))}", "use prepare, generalize or boot")
     options = building.Options(
-        preparing=prepare.Options(settings=parse_settings(setting or [])),
-        sealing=generalize.Options(tuple(user or ()), mend),
+        preparing=preparation.Options(settings=parse_settings(setting or [])),
+        sealing=sealing.Options(tuple(user or ()), mend),
         waivers=read_waivers(waivers),
         machine=Machine() if machine is None else load(machine),
         boots=boots,

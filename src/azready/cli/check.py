@@ -9,7 +9,7 @@ import typer
 from azready.errors import UsageFailure
 
 if TYPE_CHECKING:
-    from azready.image.waivers import Waiver
+    from azready.image.rules.waivers import Waiver
 
 
 class Format(StrEnum):
@@ -75,7 +75,7 @@ def check(
 
     Exit codes: 0 nothing at or above --fail-on; 1 such a finding; 2 wrong usage; 3 could not look.
     """
-    from azready.image import explain as pages
+    from azready.image.rules import pages
 
     if list_rules:
         print(pages.table())
@@ -99,14 +99,13 @@ def _check(
     output: Format,
     verbose: bool,
 ) -> None:
-    from azready.image import check as asking
-    from azready.image import report
-    from azready.image.looking import look
+    from azready.image import checking, render
+    from azready.image.facts.of_target import look
     from azready.image.rules import RULES
     from azready.image.rules.model import Profile, Severity
     from azready.image.targets.opening import enter_namespace_for
 
-    choice = asking.Choice(
+    choice = checking.Choice(
         frozenset(Profile(each.value) for each in profile),
         frozenset(each.upper() for each in only),
         frozenset(each.upper() for each in skip),
@@ -116,20 +115,20 @@ def _check(
     threshold = Severity[fail_on.name]
     enter_namespace_for(target)
     with look(target) as facts:
-        results = asking.check(facts, RULES, choice)
+        results = checking.check(facts, RULES, choice)
     match output:
         case Format.TEXT:
-            print(report.as_text(results, target, verbose))
+            print(render.as_text(results, target, verbose))
         case Format.JSON:
-            print(report.as_json(results, target))
+            print(render.as_json(results, target))
         case Format.JUNIT:
-            print(report.as_junit(results, target, threshold))
-    raise typer.Exit(asking.exit_code(results, threshold))
+            print(render.as_junit(results, target, threshold))
+    raise typer.Exit(checking.exit_code(results, threshold))
 
 
 def read_waivers(path: Path | None) -> tuple["Waiver", ...]:
     """The waivers of a file; none without one. Raises UsageFailure."""
-    from azready.image.waivers import parse_waivers
+    from azready.image.rules.waivers import parse_waivers
 
     if path is None:
         return ()

@@ -23,7 +23,7 @@ def convert(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress."),
 ) -> None:
     """Make the fixed VHD that Azure takes: whole MiB, valid footer, backup GPT at the end, sparse on your disk."""
-    from azready.image import convert as conversion
+    from azready.image import conversion
 
     if output not in ("text", "json"):
         raise UsageFailure(f"--output is {output!r}", "use text or json")

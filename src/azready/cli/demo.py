@@ -70,7 +70,7 @@ def _print_chapter(out: "RichConsole", chapter: "Chapter", when: str) -> None:
 
 
 def _print_story(out: "RichConsole", story: "Story", seconds: float) -> None:
-    from azready.boot.render import conclusion, draw
+    from azready.boot.drawing.terminal import conclusion, draw
 
     out.print("\n[bold]Its first boot,[/] in a container with systemd as PID 1 and a local Azure at Azure's addresses")
     draw(story.records[0], out)

@@ -10,7 +10,7 @@ from azready.errors import Exit, UsageFailure
 
 if TYPE_CHECKING:
     from azready.image.apply import Outcome
-    from azready.image.generalize import Sealed, Sealing
+    from azready.image.sealing import Sealed, Sealing
     from azready.image.targets import Target
 
 
@@ -37,8 +37,8 @@ def generalize(
     Shows its plan, acts, looks again. Running it again is safe, also after an interruption. On the machine it runs on
     it wants --yes; the ssh session stays alive, and nobody can log in afterwards.
     """
-    from azready.image import generalize as sealing
-    from azready.image.looking import facts_of
+    from azready.image import sealing
+    from azready.image.facts.of_target import facts_of
     from azready.image.rules import RULES
     from azready.image.targets.opening import enter_namespace_for, open_target, require_writable, to_change
 
@@ -112,7 +112,7 @@ def _print_result(target: "Target", planned: "Sealing", sealed: "Sealed", output
     if output == "json":
         _print_json(target, planned, sealed)
         return
-    from azready.image.report import as_text
+    from azready.image.render import as_text
 
     changed = sum(outcome.changed for outcome in sealed.outcomes)
     for step in planned.steps:

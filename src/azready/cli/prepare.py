@@ -7,9 +7,9 @@ import typer
 
 if TYPE_CHECKING:
     from azready.image.actions import Action
-    from azready.image.agents import Leftover
     from azready.image.apply import Outcome
-    from azready.image.prepare import Preparation
+    from azready.image.facts.agents import Leftover
+    from azready.image.preparation import Preparation
     from azready.image.targets import Target
 
 
@@ -43,13 +43,13 @@ def prepare(
     Everything the agents did is replaced, or said. Running it again is safe, also after an interruption.
     """
     from azready.errors import Exit
-    from azready.image.prepare import Options, carry_out, plan
+    from azready.image.preparation import Options, carry_out, plan
     from azready.image.targets.opening import enter_namespace_for, open_target, require_writable, to_change
 
     _one_of("--guest", guest, ("auto", "python", "sh"))
     _one_of("--init", init, ("auto", "systemd", "openrc", "sysv", "runit", "busybox"))
     _one_of("--output", output, ("text", "json"))
-    from azready.image.installing import parse_settings
+    from azready.image.parts.guest_program import parse_settings
 
     options = Options(
         guest, init, clone_guard, firewall, grow, network, disk_links, vf_rule, parse_settings(setting or [])

@@ -124,8 +124,9 @@ def disk_facts(path: Path, generation: str, architecture: str) -> "DiskFacts":
     """What the image part finds in a disk file, as plain values for the Azure part. Raises UsageFailure."""
     from azready.azure.preflight import DiskFacts
     from azready.errors import UsageFailure
-    from azready.image import convert, diskfile
-    from azready.image.formats import vhd
+    from azready.image import conversion
+    from azready.image.disk import diskfile
+    from azready.image.disk.formats import vhd
 
     if generation not in ("", "V1", "V2"):
         raise UsageFailure(f"--hyper-v-generation is {generation!r}", "use V1 (BIOS) or V2 (UEFI)")
@@ -133,7 +134,7 @@ def disk_facts(path: Path, generation: str, architecture: str) -> "DiskFacts":
         raise UsageFailure(f"--architecture is {architecture!r}", "use x64 or Arm64")
     found = diskfile.inspect(path)
     fixed = found.format == "vhd"
-    plan = convert.plan(path)
+    plan = conversion.plan(path)
     shown = [f"V{number}" for number in plan.generations]
     with diskfile.reading(replace(found, format="raw", size=path.stat().st_size)) as read:
         footer = vhd.parse(read(path.stat().st_size - vhd.FOOTER_SIZE, vhd.FOOTER_SIZE)) if fixed else None

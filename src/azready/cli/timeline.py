@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from azready.boot.compare import Difference
-    from azready.boot.timeline import BootRecord
+    from azready.boot.record import BootRecord
 
 First = Annotated[Path, typer.Argument(metavar="A.json", help="What `azready boot --output json` printed.")]
 Second = Annotated[Path | None, typer.Argument(metavar="[B.json]", help="Another one, to compare with.")]
@@ -32,7 +32,7 @@ def timeline(first: First, second: Second = None, report: Page = None, output: O
 
     Exit code 1 where the second is worse: a boot that passed fails, or a finding is new.
     """
-    from azready.boot.page import page
+    from azready.boot.drawing.page import page
 
     before = _read(first)
     after = None if second is None else _read(second)
@@ -62,7 +62,7 @@ def write_page(path: Path, text: str, console: Console) -> None:
 
 
 def _read(path: Path) -> "tuple[BootRecord, ...]":
-    from azready.boot.timeline import from_json
+    from azready.boot.record import from_json
 
     try:
         table: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -79,8 +79,8 @@ def _read(path: Path) -> "tuple[BootRecord, ...]":
 def _draw(records: "tuple[BootRecord, ...]", output: str) -> None:
     from rich.console import Console as RichConsole
 
-    from azready.boot.render import draw
-    from azready.boot.timeline import as_json
+    from azready.boot.drawing.terminal import draw
+    from azready.boot.record import as_json
 
     if output == "json":
         print(json.dumps({"boots": [as_json(record) for record in records]}, indent=1))
@@ -96,7 +96,7 @@ def _print_rows(rows: "Sequence[Difference]") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from azready.boot.timeline import MILESTONES
+    from azready.boot.record import MILESTONES
 
     out = RichConsole(highlight=False)
     for title in dict.fromkeys(row.boot for row in rows):

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from azready.errors import Failure
-from azready.image import accounts
 from azready.image.actions import (
     Action,
     Chmod,
@@ -24,6 +23,7 @@ from azready.image.actions import (
     Truncate,
     Write,
 )
+from azready.image.facts import passwd
 from azready.image.targets import Files, Stat, Target
 
 AGAIN = "what was done stays done: mend the cause, then run the same command again and it goes on from there"
@@ -156,7 +156,7 @@ def _run(action: Run, target: Target) -> Outcome:
 
 
 def _remove_user(action: RemoveUser, target: Target) -> bool:
-    listed = accounts.parse_passwd(target.read_text("etc/passwd"))
+    listed = passwd.parse_passwd(target.read_text("etc/passwd"))
     account = next((each for each in listed if each.name == action.name), None)
     changed = False
     if account is not None and action.home and _may_remove_home(account, listed):
@@ -165,17 +165,17 @@ def _remove_user(action: RemoveUser, target: Target) -> bool:
                  f"var/mail/{action.name}", f"var/spool/mail/{action.name}",
                  f"var/lib/systemd/linger/{action.name}"):  # fmt: skip
         changed |= _remove(path, target)
-    for path in reversed(accounts.FILES):  # passwd last: while the name is there, a second run goes on from it
+    for path in reversed(passwd.FILES):  # passwd last: while the name is there, a second run goes on from it
         if not target.exists(path):
             continue
         text = target.read_text(path)
-        without = accounts.without_user(path, text, action.name)
+        without = passwd.without_user(path, text, action.name)
         if without != text:
             changed |= _write(Write(path, without.encode(errors="surrogateescape")), target)
     return changed
 
 
-def _may_remove_home(account: accounts.Account, listed: list[accounts.Account]) -> bool:
+def _may_remove_home(account: passwd.Account, listed: list[passwd.Account]) -> bool:
     """A home of its own, below some folder: never `/`, `/home`, nor a folder that holds or is another user's home."""
     home = "/" + account.home.strip("/")
     shared = any(

@@ -4,16 +4,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from azready.boot.disk_session import boot_disk
-from azready.boot.qemu import Architecture, Guest, Hardware
+from azready.boot.qemu.command import Architecture, Guest, Hardware
+from azready.boot.record import BootRecord
 from azready.boot.session import Plan
-from azready.boot.timeline import BootRecord
 from azready.console import SILENT, Console
 from azready.errors import UsageFailure
 from azready.fabric import Machine
-from azready.image import diskfile
-from azready.image.formats import Read, fat
-from azready.image.formats.identify import QEMU_NAMES
-from azready.image.formats.partitions import TYPE_ROOT_ARM64, TYPE_ROOT_X86_64, Table, read_table
+from azready.image.disk import diskfile
+from azready.image.disk.formats import Read, fat
+from azready.image.disk.formats.identify import QEMU_NAMES
+from azready.image.disk.formats.partitions import (
+    TYPE_ROOT_ARM64,
+    TYPE_ROOT_X86_64,
+    Table,
+    read_table,
+)
 
 _LOADERS: dict[str, Architecture] = {"bootx64.efi": "x86_64", "bootaa64.efi": "aarch64"}
 

@@ -20,20 +20,26 @@ from pathlib import Path
 from typing import Any
 
 from azready import __version__
+from azready.boot.record import as_json
 from azready.boot.session import DISK_DEADLINE
 from azready.boot.session import Plan as BootPlan
-from azready.boot.timeline import as_json
 from azready.console import SILENT, Console
 from azready.errors import Exit, Failure, UsageFailure
 from azready.fabric import Machine
-from azready.image import check as checking
-from azready.image import convert, diskfile, generalize, prepare, report
+from azready.image import (
+    checking,
+    conversion,
+    preparation,
+    render,
+    sealing,
+)
+from azready.image.disk import diskfile
 from azready.image.facts import Facts
-from azready.image.looking import facts_of, look
+from azready.image.facts.of_target import facts_of, look
 from azready.image.rules import RULES
 from azready.image.rules.model import Severity
+from azready.image.rules.waivers import Waiver
 from azready.image.targets.opening import kind_of, open_target, require_writable, to_change
-from azready.image.waivers import Waiver
 from azready.pipelines import bootdisk, sbom
 
 STEPS = ("prepare", "generalize", "check", "boot", "convert")
@@ -54,8 +60,8 @@ class NotReady(Failure):
 class Options:
     """What the user chose. `skip` names steps of `STEPS` that are left out."""
 
-    preparing: prepare.Options = field(default_factory=prepare.Options)
-    sealing: generalize.Options = field(default_factory=generalize.Options)
+    preparing: preparation.Options = field(default_factory=preparation.Options)
+    sealing: sealing.Options = field(default_factory=sealing.Options)
     waivers: tuple[Waiver, ...] = ()
     machine: Machine = field(default_factory=Machine)
     boots: int = 1
@@ -98,38 +104,38 @@ class Work:
 def plan_lines(source: Path, out: Path, options: Options) -> tuple[str, ...]:
     """What a build would do, in words. Opens the input read-only."""
     steps = [step for step in STEPS if step not in options.skip]
-    conversion = require_bootable(source)
-    convert.check_target(source, out, options.overwrite)
+    to_convert = require_bootable(source)
+    conversion.check_target(source, out, options.overwrite)
     lines = [f"{source} is only read; everything is done to a copy in {_folder_of(out)}"]
     with look(str(source)) as facts:
         if "prepare" in steps:
-            preparation = prepare.plan(facts.files, options.preparing)
-            gone = ", ".join(sorted({each.agent for each in preparation.found})) or "no agent"
-            lines.append(f"prepare: {preparation.distribution}; {gone} to remove, {len(preparation.actions)} actions")
+            to_prepare = preparation.plan(facts.files, options.preparing)
+            gone = ", ".join(sorted({each.agent for each in to_prepare.found})) or "no agent"
+            lines.append(f"prepare: {to_prepare.distribution}; {gone} to remove, {len(to_prepare.actions)} actions")
         if "generalize" in steps:
             # Without them a plan to seal is refused; they come with the first step.
             to_come = _PREPARED if "prepare" in steps else frozenset()
-            sealing = dataclasses.replace(options.sealing, skip=options.sealing.skip | to_come)
-            lines += [f"generalize: {step.title}" for step in _sealing_plan(facts, sealing).steps]
+            to_seal = dataclasses.replace(options.sealing, skip=options.sealing.skip | to_come)
+            lines += [f"generalize: {step.title}" for step in _sealing_plan(facts, to_seal).steps]
     lines.append("check: every rule")
     if "boot" in steps:
         lines.append(f"boot: {options.boots} in QEMU against the local Azure")
-    return (*lines, *(f"convert: {line}" for line in conversion.lines()), f"would write {out}; nothing was done")
+    return (*lines, *(f"convert: {line}" for line in to_convert.lines()), f"would write {out}; nothing was done")
 
 
-def require_bootable(source: Path) -> convert.Plan:
+def require_bootable(source: Path) -> conversion.Plan:
     """How the input would be converted. Raises UsageFailure for what no step could make an image of."""
     if kind_of(str(source)) != "disk":
         raise UsageFailure(f"{source} is not a disk file", "make one of it first (mkosi, debootstrap: docs/recipes.md)")
     bootdisk.look(source)
-    return convert.plan(source)
+    return conversion.plan(source)
 
 
 def build(source: Path, out: Path, options: Options, console: Console = SILENT) -> Built:
     """Make `out` of `source`. Raises NotReady when check or boot say no; what was done until then is kept."""
     for warning in require_bootable(source).warnings:
         console.warn(warning)
-    convert.check_target(source, out, options.overwrite)
+    conversion.check_target(source, out, options.overwrite)
     checking.require_known(RULES, (waiver.id for waiver in options.waivers))
     with _work(source, out, options) as work:
         actions: dict[str, Callable[[], dict[str, Any]]] = {
@@ -222,18 +228,18 @@ def _prepare(work: Work, source: Path, options: Options) -> dict[str, Any]:
     work.disk.unlink(missing_ok=True)
     with to_change(str(source), work.disk, False) as copy, open_target(copy, write=True) as target:
         require_writable(target)
-        preparation = prepare.plan(target, options.preparing)
-        left = prepare.carry_out(target, preparation)
+        to_prepare = preparation.plan(target, options.preparing)
+        left = preparation.carry_out(target, to_prepare)
     if left:
         raise NotReady("agents are left: " + "; ".join(each.describe() for each in left))
     return {
-        "distribution": preparation.distribution,
-        "guest": preparation.selection.guest,
-        "init": preparation.selection.init,
-        "removed": [each.describe() for each in preparation.found],
-        "actions": [action.describe() for action in preparation.actions],
+        "distribution": to_prepare.distribution,
+        "guest": to_prepare.selection.guest,
+        "init": to_prepare.selection.init,
+        "removed": [each.describe() for each in to_prepare.found],
+        "actions": [action.describe() for action in to_prepare.actions],
         "settings": dict(options.preparing.settings),
-        "notes": list(preparation.notes),
+        "notes": list(to_prepare.notes),
     }
 
 
@@ -241,7 +247,7 @@ def _generalize(work: Work, options: Options) -> dict[str, Any]:
     with open_target(str(work.disk), write=True) as target:
         require_writable(target)
         planned = _sealing_plan(facts_of(target), options.sealing)
-        sealed = generalize.carry_out(target, lambda: facts_of(target), options.sealing)
+        sealed = sealing.carry_out(target, lambda: facts_of(target), options.sealing)
     return {
         "steps": [step.title for step in planned.steps],
         "changes": sum(outcome.changed for outcome in sealed.outcomes),
@@ -249,10 +255,10 @@ def _generalize(work: Work, options: Options) -> dict[str, Any]:
     }
 
 
-def _sealing_plan(facts: Facts, options: generalize.Options) -> generalize.Sealing:
+def _sealing_plan(facts: Facts, options: sealing.Options) -> sealing.Sealing:
     try:
-        return generalize.plan(facts, options)
-    except generalize.Useless as useless:
+        return sealing.plan(facts, options)
+    except sealing.Useless as useless:
         raise NotReady(useless.message, "let this build prepare it; or add --skip generalize") from useless
 
 
@@ -276,13 +282,13 @@ def _check(work: Work, options: Options) -> dict[str, Any]:
     if wrong := checking.stopping(results, Severity.ERROR):
         mended = " ".join(result.rule.id for result in wrong if result.rule.fix)
         raise NotReady(
-            f"check says no ({report.summary(results)}):\n{report.findings(wrong)}",
+            f"check says no ({render.summary(results)}):\n{render.findings(wrong)}",
             "mend it in the input"
             + (f", let --mend do it ({mended})" if mended else "")
             + ", or accept it with its reason in a file for --waivers",
         )
-    found = [row for row in report.rows(results) if row["answer"] not in ("pass", "skipped")]
-    return {"summary": report.summary(results), "findings": found, "packages": len(inventory.packages)}
+    found = [row for row in render.rows(results) if row["answer"] not in ("pass", "skipped")]
+    return {"summary": render.summary(results), "findings": found, "packages": len(inventory.packages)}
 
 
 def _boot(work: Work, options: Options, console: Console) -> dict[str, Any]:
@@ -311,7 +317,7 @@ def _boot(work: Work, options: Options, console: Console) -> dict[str, Any]:
 
 
 def _convert(work: Work) -> dict[str, Any]:
-    done = convert.convert(convert.plan(work.disk), work.folder / _IMAGE, verify=True, overwrite=True)
+    done = conversion.convert(conversion.plan(work.disk), work.folder / _IMAGE, verify=True, overwrite=True)
     return {
         "virtualSizeBytes": done.plan.virtual_size,
         "uploadSizeBytes": done.plan.file_size,

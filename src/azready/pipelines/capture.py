@@ -90,14 +90,14 @@ def _target(ssh: Ssh, host: "Host") -> Iterator["Target"]:
 
 
 def _prepare(ssh: Ssh, host: "Host") -> None:
-    from azready.image import prepare as preparing
+    from azready.image import preparation
     from azready.image.targets.opening import require_writable
 
     ssh.wait(host)
     with _target(ssh, host) as target:
         require_writable(target)
-        planned = preparing.plan(target, preparing.Options(), target.live)
-        left = preparing.carry_out(target, planned)
+        planned = preparation.plan(target, preparation.Options(), target.live)
+        left = preparation.carry_out(target, planned)
         for note in planned.notes:
             ssh.console.say(f"  note: {note}")
     if left:
@@ -109,25 +109,24 @@ def _prepare(ssh: Ssh, host: "Host") -> None:
 
 def _check(ssh: Ssh, host: "Host", skip: frozenset[str]) -> None:
     from azready.errors import Exit
-    from azready.image import check as asking
-    from azready.image import report
-    from azready.image.looking import facts_of
+    from azready.image import checking, render
+    from azready.image.facts.of_target import facts_of
     from azready.image.rules import RULES
     from azready.image.rules.model import Severity
 
     ssh.wait(host)
     with _target(ssh, host) as target:
-        results = asking.check(facts_of(target), RULES, asking.Choice(skip=skip, sealing=False))
-    if asking.exit_code(results, Severity.ERROR) != Exit.OK:
+        results = checking.check(facts_of(target), RULES, checking.Choice(skip=skip, sealing=False))
+    if checking.exit_code(results, Severity.ERROR) != Exit.OK:
         raise Failure(
-            report.as_text(results, f"{host.user}@{host.address}"),
+            render.as_text(results, f"{host.user}@{host.address}"),
             "mend it on the VM, or accept it with --skip ID; then run the same command again: it goes on here",
         )
 
 
 def _generalize(ssh: Ssh, host: "Host") -> None:
-    from azready.image import generalize as sealing
-    from azready.image.looking import facts_of
+    from azready.image import sealing
+    from azready.image.facts.of_target import facts_of
     from azready.image.rules.model import Severity
 
     ssh.wait(host)

@@ -14,8 +14,8 @@ from importlib import resources
 from pathlib import Path
 
 from azready import userns
+from azready.boot.record import BootRecord
 from azready.boot.session import Plan, boot_tree
-from azready.boot.timeline import BootRecord
 from azready.console import Console
 from azready.errors import Failure
 from azready.fabric import Fabric, Machine
@@ -68,7 +68,7 @@ class Story:
 
 def missing() -> str:
     """Why the whole story cannot be told here; empty when it can, as far as one can know without trying."""
-    from azready.boot.container import delegation, id_maps
+    from azready.boot.container.host import delegation, id_maps
 
     try:
         for tool, package in _TOOLS:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from azready.image.formats import Read
+from azready.image.disk.formats import Read
 from azready.proc import run
 
 MIB = 1 << 20

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azready.image.formats import fat
+from azready.image.disk.formats import fat
 from azready.proc import run
 from tests.image.formats.conftest import MIB, reader
 

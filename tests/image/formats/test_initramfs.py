@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from azready.image.formats.initramfs import BrokenInitramfs, list_initramfs
+from azready.image.disk.formats.initramfs import BrokenInitramfs, list_initramfs
 from tests.image.sample import cpio
 
 MODULE = "usr/lib/modules/6.1/kernel/drivers/hv/hv_vmbus.ko.xz"

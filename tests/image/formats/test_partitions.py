@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azready.image.formats import gpt, partitions
-from azready.image.formats.partitions import read_table
+from azready.image.disk.formats import gpt, partitions
+from azready.image.disk.formats.partitions import read_table
 from azready.proc import run
 from tests.image.formats.conftest import MIB, reader
 

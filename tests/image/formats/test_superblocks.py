@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azready.image.formats.superblocks import probe
+from azready.image.disk.formats.superblocks import probe
 from azready.proc import run
 from tests.image.formats.conftest import MIB, reader
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azready.image.formats import vhd
-from azready.image.formats.identify import identify
+from azready.image.disk.formats import vhd
+from azready.image.disk.formats.identify import identify
 from azready.proc import run
 from tests.image.formats.conftest import MIB, reader
 

@@ -9,12 +9,18 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from azready.image.diskfile import DiskFile
+from azready.image.disk.diskfile import DiskFile
+from azready.image.disk.formats.gpt import Partition
+from azready.image.disk.formats.partitions import (
+    TYPE_BIOS_BOOT,
+    TYPE_ESP,
+    TYPE_LINUX,
+    TYPE_SWAP,
+    Table,
+)
+from azready.image.disk.formats.superblocks import Superblock
 from azready.image.facts.disk import Content, Disk
-from azready.image.formats.gpt import Partition
-from azready.image.formats.partitions import TYPE_BIOS_BOOT, TYPE_ESP, TYPE_LINUX, TYPE_SWAP, Table
-from azready.image.formats.superblocks import Superblock
-from azready.image.network import NETWORKD_PROFILE
+from azready.image.parts.network_profile import NETWORKD_PROFILE
 from tests.image.sample import ELF_ARM, ELF_X86, KERNEL, UUID, Sample, initramfs, pe
 
 Change = Callable[[Sample], object]

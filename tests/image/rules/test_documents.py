@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from azready.image.explain import documents
+from azready.image.rules.pages import documents
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_the_pages_are_up_to_date() -> None:
-    """To renew them: python -m azready.image.explain docs/rules"""
+    """To renew them: python -m azready.image.rules.pages docs/rules"""
     for name, text in documents().items():
         assert (ROOT / "docs/rules" / name).read_text() == text, name

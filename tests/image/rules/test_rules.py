@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from azready.image.apply import apply
-from azready.image.check import Found, Passed, ask
+from azready.image.checking import Found, Passed, ask
 from azready.image.facts import Facts
 from azready.image.rules import AREAS, RULES
 from azready.image.rules.model import Rule

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from azready.errors import Failure, UsageFailure
-from azready.image import agents
+from azready.image.facts import agents
 from azready.image.targets.index import LISTING, parse_listing
 from azready.image.targets.shell import Address, Shell, parse_address
 from azready.image.targets.ssh import Ssh

@@ -8,20 +8,20 @@ the files of a root, or from a disk file; what cannot be read raises OSError or 
 from dataclasses import dataclass
 from functools import cached_property
 
-from azready.image.agents import Leftover, leftovers
-from azready.image.distros import Distro, parse_os_release
+from azready.image.disk.formats.uki import Uki
+from azready.image.facts.agents import Leftover, leftovers
 from azready.image.facts.cmdline import BootEntry, gather_boot_entries
 from azready.image.facts.disk import Disk
+from azready.image.facts.distro import Distro, parse_os_release
 from azready.image.facts.kernels import Kernel, gather_kernels, gather_ukis
 from azready.image.facts.modprobe import Ban, gather_bans
 from azready.image.facts.mounts import Mount, parse_fstab
 from azready.image.facts.network import Network, gather_network
+from azready.image.facts.packages import Packages, read_packages
 from azready.image.facts.reading import first_there, layered, text_of
 from azready.image.facts.sshd import Sshd, gather_sshd
 from azready.image.facts.units import Units, gather_units
 from azready.image.facts.users import Users, gather_users
-from azready.image.formats.uki import Uki
-from azready.image.packages import Packages, read_packages
 from azready.image.targets import Files
 
 OS_RELEASE = ("etc/os-release", "usr/lib/os-release")

@@ -8,8 +8,8 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from azready.image.disk.formats.uki import Uki
 from azready.image.facts.reading import first_there, numbered, shell_values, text_of
-from azready.image.formats.uki import Uki
 from azready.image.targets import Files
 
 GRUB_MENUS = ("boot/grub/grub.cfg", "boot/grub2/grub.cfg")

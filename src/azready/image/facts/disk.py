@@ -4,11 +4,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from azready.image.diskfile import DiskFile, inspect, reading
-from azready.image.formats import vhd
-from azready.image.formats.gpt import Partition
-from azready.image.formats.partitions import Table, read_table
-from azready.image.formats.superblocks import Superblock, probe
+from azready.image.disk.diskfile import DiskFile, inspect, reading
+from azready.image.disk.formats import vhd
+from azready.image.disk.formats.gpt import Partition
+from azready.image.disk.formats.partitions import Table, read_table
+from azready.image.disk.formats.superblocks import Superblock, probe
 
 
 @dataclass(frozen=True)

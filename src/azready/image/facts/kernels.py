@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from azready.image.disk.formats.initramfs import Initramfs, list_initramfs
+from azready.image.disk.formats.uki import NotAProgram, Uki, read_uki
 from azready.image.facts.cmdline import BootEntry
 from azready.image.facts.reading import first_there, names_in, text_of
-from azready.image.formats.initramfs import Initramfs, list_initramfs
-from azready.image.formats.uki import NotAProgram, Uki, read_uki
 from azready.image.targets import Files
 
 State = Literal["built in", "module", "absent"]

@@ -6,7 +6,7 @@ Sources: passwd(5), shadow(5), group(5), login.defs(5).
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from azready.image.accounts import Account, parse_passwd
+from azready.image.facts.passwd import Account, parse_passwd
 from azready.image.facts.reading import numbered, text_of
 from azready.image.targets import Files
 

@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from azready.image.actions import Action, Chmod, Remove
-from azready.image.agents import SUDO_RULES
 from azready.image.facts import Facts
+from azready.image.facts.agents import SUDO_RULES
 from azready.image.facts.reading import names_in, stat_of
 from azready.image.facts.users import usable
 from azready.image.rules import fixes
-from azready.image.rules.asking import lines_with, there
+from azready.image.rules.guards import lines_with, there
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
 
 OUR_SUDO_RULE = "etc/sudoers.d/90-azure-provisioning"

@@ -1,12 +1,12 @@
-"""P04 and P18: provisioning agents and their leftovers, by the search of `azready.image.agents`."""
+"""P04 and P18: provisioning agents and their leftovers, by the search of `azready.image.facts.agents`."""
 
 from collections.abc import Iterator, Sequence
 
 from azready.image.actions import Action
-from azready.image.agents import Leftover
 from azready.image.facts import Facts
-from azready.image.rules.asking import there
+from azready.image.facts.agents import Leftover
 from azready.image.rules.fixes import remove
+from azready.image.rules.guards import there
 from azready.image.rules.model import Finding, Severity, Stage, rule
 
 STATE = frozenset({"state", "log", "network configuration", "sudo rule", "lines in", "firewall rules in", "line in"})

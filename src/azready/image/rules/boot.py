@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.facts.cmdline import BootEntry, grub_defaults
-from azready.image.rules import arguments
-from azready.image.rules.asking import needs_systemd, the_boot_entries
+from azready.image.rules import cmdline_fixes
+from azready.image.rules.guards import needs_systemd, the_boot_entries
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
 
 _FOREIGN = (
@@ -57,14 +57,14 @@ def _make_serial_last(facts: Facts, findings: Sequence[Finding]) -> Iterator[Act
         arg for entry in facts.boot_entries for arg in entry.args if re.match(rf"console={_serial(facts)}(,|$)", arg)
     }
     if old:  # there, and not the last
-        yield from arguments.drop(facts, old)
+        yield from cmdline_fixes.drop(facts, old)
     else:
-        yield from arguments.add(facts, ("console=tty1", port))
+        yield from cmdline_fixes.add(facts, ("console=tty1", port))
 
 
 def _drop_arguments(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     unwanted = {finding.what.partition(": ")[0] for finding in findings}
-    yield from arguments.drop(facts, unwanted)
+    yield from cmdline_fixes.drop(facts, unwanted)
 
 
 @rule(
@@ -99,7 +99,7 @@ def serial_console(facts: Facts) -> Iterator[Finding]:
     mend="add earlyprintk=ttyS0 to the kernel command line",
     sources="CERT GEN",
     severity={Profile.AZURE: Severity.INFO, Profile.MARKETPLACE: Severity.WARNING},
-    fix=lambda facts, findings: arguments.add(facts, ("earlyprintk=ttyS0",)),
+    fix=lambda facts, findings: cmdline_fixes.add(facts, ("earlyprintk=ttyS0",)),
 )
 def early_messages(facts: Facts) -> Iterator[Finding]:
     if facts.architecture == "aarch64":
@@ -209,7 +209,7 @@ def nothing_foreign(facts: Facts) -> Iterator[Finding]:
     mend="add initcall_blacklist=arm_pmu_acpi_init to the kernel command line",
     sources="LISA",
     severity=Severity.WARNING,
-    fix=lambda facts, findings: arguments.add(facts, ("initcall_blacklist=arm_pmu_acpi_init",)),
+    fix=lambda facts, findings: cmdline_fixes.add(facts, ("initcall_blacklist=arm_pmu_acpi_init",)),
 )
 def arm_monitor(facts: Facts) -> Iterator[Finding]:
     if facts.architecture != "aarch64":

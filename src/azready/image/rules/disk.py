@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from azready.image.actions import Action, Remove
+from azready.image.disk.formats.partitions import TYPE_SWAP
+from azready.image.disk.formats.vhd import whole_mib
 from azready.image.facts import Facts
 from azready.image.facts.disk import Content
 from azready.image.facts.mounts import Mount
 from azready.image.facts.reading import lstat_of
-from azready.image.formats.partitions import TYPE_SWAP
-from azready.image.formats.vhd import whole_mib
 from azready.image.rules import fixes
-from azready.image.rules.asking import the_disk
+from azready.image.rules.guards import the_disk
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
 
 MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40

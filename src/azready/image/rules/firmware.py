@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from azready.image.disk.formats.uki import NotAProgram, Program, read_program
 from azready.image.facts import Facts
-from azready.image.formats.uki import NotAProgram, Program, read_program
-from azready.image.rules.asking import the_disk
+from azready.image.rules.guards import the_disk
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
 
 _ESP = "{boot/efi,efi,boot}"

@@ -6,7 +6,7 @@ from azready.image.actions import Action, Remove, Truncate
 from azready.image.facts import Facts
 from azready.image.facts.reading import lstat_of, names_in
 from azready.image.rules import fixes
-from azready.image.rules.asking import there
+from azready.image.rules.guards import there
 from azready.image.rules.model import Finding, Profile, Severity, Stage, rule
 from azready.image.targets import Stat
 

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 
 from azready.image.actions import Write
-from azready.image.distros import Family
 from azready.image.facts import Facts
+from azready.image.facts.distro import Family
 from azready.image.facts.reading import shell_values
 from azready.image.rules import fixes
-from azready.image.rules.asking import lines_with
+from azready.image.rules.guards import lines_with
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
 
 _APT = "etc/apt/{sources.list,sources.list.d/*.list,sources.list.d/*.sources}"

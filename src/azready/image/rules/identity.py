@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator, Sequence
 
 from azready.image.actions import Action, Remove, Write
-from azready.image.distros import Family
 from azready.image.facts import Facts
+from azready.image.facts.distro import Family
 from azready.image.facts.reading import lstat_of, shell_values, stat_of
 from azready.image.rules import fixes
-from azready.image.rules.asking import lines_with, there
+from azready.image.rules.guards import lines_with, there
 from azready.image.rules.model import Finding, Severity, Stage, rule
 
 UNINITIALIZED = "uninitialized\n"

@@ -4,13 +4,18 @@ import re
 from collections.abc import Iterator, Sequence
 
 from azready.image.actions import Action, Write
-from azready.image.distros import Family
 from azready.image.facts import Facts
+from azready.image.facts.distro import Family
 from azready.image.facts.kernels import Kernel
 from azready.image.facts.modprobe import bans_in_archive
-from azready.image.replacing import plan_udev
+from azready.image.parts.replacements import plan_udev
 from azready.image.rules import fixes
-from azready.image.rules.asking import lines_with, needs_udev, the_default_kernel, the_kernels
+from azready.image.rules.guards import (
+    lines_with,
+    needs_udev,
+    the_default_kernel,
+    the_kernels,
+)
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
 
 VITAL = ("hv_vmbus", "hv_storvsc", "hv_netvsc", "hv_utils")

@@ -6,13 +6,13 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
 
 from azready.image.actions import Action, Remove, Write
-from azready.image.distros import Family
 from azready.image.facts import Facts
+from azready.image.facts.distro import Family
 from azready.image.facts.network import FIRST_NIC, netplan_starts_networkd
 from azready.image.facts.network import Profile as NetworkProfile
 from azready.image.facts.reading import lstat_of, sections, shell_values, stat_of
 from azready.image.rules import fixes
-from azready.image.rules.asking import lines_with, needs_systemd
+from azready.image.rules.guards import lines_with, needs_systemd
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
 
 WIRESERVER = "168.63.129.16"

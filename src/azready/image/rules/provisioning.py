@@ -8,7 +8,7 @@ from azready.image.facts import Facts
 from azready.image.facts.network import STACK_UNITS
 from azready.image.facts.reading import names_in
 from azready.image.rules import fixes
-from azready.image.rules.asking import lines_with, needs_first_boot
+from azready.image.rules.guards import lines_with, needs_first_boot
 from azready.image.rules.model import Finding, Severity, Stage, rule
 
 PROGRAM = "usr/lib/azure-provisioning"

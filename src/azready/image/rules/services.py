@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
-from azready.image.replacing import plan_udev
+from azready.image.parts.replacements import plan_udev
 from azready.image.rules import fixes
-from azready.image.rules.asking import lines_with, needs_udev
+from azready.image.rules.guards import lines_with, needs_udev
 from azready.image.rules.model import Finding, Profile, Severity, rule
 
 _CHRONY = ("etc/chrony.conf", "etc/chrony/chrony.conf")

@@ -8,7 +8,7 @@ from azready.image.facts import Facts
 from azready.image.facts.reading import stat_of
 from azready.image.facts.sshd import seconds
 from azready.image.rules import fixes
-from azready.image.rules.asking import the_sshd, there
+from azready.image.rules.guards import the_sshd, there
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
 
 UNITS = ("ssh.service", "ssh.socket", "sshd.service", "sshd.socket", "sshd", "dropbear.service", "dropbear")

@@ -16,8 +16,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from azready.errors import Failure
-from azready.image import diskfile
-from azready.image.formats.identify import QEMU_NAMES
+from azready.image.disk import diskfile
+from azready.image.disk.formats.identify import QEMU_NAMES
 from azready.image.targets import fat
 from azready.image.targets.tree import Tree
 from azready.image.targets.volumes import (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from azready import userns
 from azready.errors import Failure, UsageFailure
-from azready.image import diskfile
-from azready.image.formats.identify import QEMU_NAMES
+from azready.image.disk import diskfile
+from azready.image.disk.formats.identify import QEMU_NAMES
 from azready.image.targets import Target
 from azready.image.targets.tree import Tree
 from azready.proc import find_tool, run

@@ -4,7 +4,12 @@ decided from bytes and text, nothing is mounted."""
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from azready.image.formats import Read, lvm, partitions, superblocks
+from azready.image.disk.formats import (
+    Read,
+    lvm,
+    partitions,
+    superblocks,
+)
 
 _MOUNTED = ("ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "squashfs", "erofs")
 _ROOT_KINDS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "squashfs", "erofs")

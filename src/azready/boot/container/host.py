@@ -1,0 +1,303 @@
+"""A root tree as a container with its own init as PID 1, seen from the host: namespaces, guests, and a way in.
+
+    with Container(tree, network) as container:
+        fabric = Fabric(machine, sockets=container.sockets)
+        guest = container.start(order)              # a Guest: pid, console, notify
+        container.run_in_guest(guest, ["uname", "-n"])
+
+Works as root and as an ordinary user with sub-ids. Everything ends with the `with` block; and if this process is
+killed, the supervisor inside (`inside.py`) notices and ends everything itself.
+"""
+
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from azready import userns
+from azready.boot.container import cgroups
+from azready.boot.network import messages
+from azready.boot.network.links import (
+    LISTENERS,
+    Network,
+    fabric_links,
+    guest_links,
+)
+from azready.errors import Failure, UsageFailure
+from azready.fabric.ledger import Service
+from azready.proc import Completed, find_tool, run, stop
+
+_START_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A booted guest: PID 1 as the host sees it, and descriptors that its owner closes."""
+
+    pid: int
+    console: int
+    notify: int
+    alive: int
+    """A pidfd of PID 1: becomes readable when it ends, which may be at once."""
+    began: float
+    """The time.monotonic() of the moment before init's exec."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What one boot of a container needs to know."""
+
+    number: int
+    init: Sequence[str]
+    dmi: Mapping[str, str]
+    macs: Sequence[str]
+    efi: bool = True
+    environment: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Files of /run, by their absolute path."""
+    covers: Mapping[str, str] = field(default_factory=dict)
+    """Programs of the tree, and which of `files` is mounted over each."""
+    media: Sequence[Mapping[str, Any]] = ()
+
+
+class Container:
+    """The namespaces of one tree's boots. The writable layer lives as long as the container: boots share it."""
+
+    def __init__(self, tree: Path, network: Network) -> None:
+        self.tree = check_tree(tree)
+        self.network = network
+        self.sockets: dict[Service, socket.socket] = {}
+        self._scratch: Path | None = None
+        self._holder: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._supervisor = 0
+
+    @property
+    def scratch(self) -> Path:
+        """The folder of the writable layer; its content is visible inside the namespaces only."""
+        assert self._scratch is not None, "the container is not open"
+        return self._scratch
+
+    # --- life ---
+
+    def __enter__(self) -> Self:
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every process inside and remove the writable layer. Harmless twice."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._holder is not None:
+            try:
+                self._holder.wait(10)
+            except subprocess.TimeoutExpired:
+                stop(self._holder)
+            self._holder = None
+        for each in self.sockets.values():
+            each.close()
+        self.sockets = {}
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = None
+
+    def _open(self) -> None:
+        userns.require()
+        needs_cgroup = uses_systemd(self.tree)
+        maps = id_maps()
+        prefix = delegation() if needs_cgroup else []
+        spec = {
+            "name": f"{cgroups.PREFIX}-{os.getpid()}-{id(self):x}",
+            "id_maps": maps,
+            "needs_cgroup": needs_cgroup,
+            "ip": find_tool("ip", "iproute2"),
+            "links": fabric_links(self.network),
+            "subnet": self.network.subnet,
+            "listeners": [(name, self.network.address_of(name), port) for name, port in LISTENERS],
+            "host_network": str(Path("/proc/self/ns/net").readlink()),
+        }
+        self._scratch = Path(tempfile.mkdtemp(prefix="boot-", dir=_scratch_home()))
+        self._control, theirs = messages.pair()
+        try:
+            words = [*prefix, sys.executable, "-P", "-m", "azready.boot.container.inside", str(theirs.fileno())]
+            self._holder = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
+            )
+            messages.send(self._control, {**spec, "tree": str(self.tree), "scratch": str(self._scratch)})
+        finally:
+            theirs.close()
+        _, descriptors, self._supervisor = self._expect("ready")
+        for (name, _), descriptor in zip(LISTENERS, descriptors, strict=True):
+            self.sockets[name] = socket.socket(fileno=descriptor)
+
+    # --- guests ---
+
+    def start(self, order: Order) -> Guest:
+        """Boot the tree once. The previous guest must have ended."""
+        message = {
+            "number": order.number,
+            "init": list(order.init),
+            "environment": dict(order.environment),
+            "dmi": dict(order.dmi),
+            "efi": order.efi,
+            "files": dict(order.files),
+            "covers": dict(order.covers),
+            "media": [dict(medium) for medium in order.media],
+            "guest_links": guest_links(order.macs, "@NETNS@", order.number),
+        }
+        assert self._control is not None, "the container is not open"
+        messages.send(self._control, message)
+        told, descriptors, pid = self._expect("guest")
+        return Guest(pid, descriptors[0], descriptors[1], descriptors[2], told["guest"])
+
+    def _expect(self, kind: str) -> tuple[dict[str, Any], list[int], int]:
+        assert self._control is not None, "the container is not open"
+        self._control.settimeout(_START_SECONDS)
+        while True:
+            try:
+                told, descriptors, pid = messages.receive(self._control)
+            except (EOFError, TimeoutError, ConnectionError) as error:
+                raise Failure("the container's namespaces could not be made", _NAMESPACE_HINT) from error
+            if "error" in told:
+                raise Failure(f"the container could not be made: {told['error']}", _NAMESPACE_HINT)
+            if kind in told:
+                return told, descriptors, pid
+
+    # --- ways in ---
+
+    def in_fabric(self, argv: Sequence[str | Path]) -> list[str | Path]:
+        """Words that run a program of the host in the fabric's namespaces, where the guest's network is.
+
+        It stays in the host's process namespace, so that signals reach it, and dies with this process.
+        """
+        last_will: list[str | Path] = [find_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
+        return [*_nsenter(self._supervisor), "--net", "--mount", "--", *last_will, *argv]
+
+    def in_guest(self, guest: Guest, argv: Sequence[str]) -> list[str | Path]:
+        """Words that run a program of the guest in the guest."""
+        spaces = ["--net", "--pid", "--mount", "--uts", "--ipc"]
+        return [*_nsenter(guest.pid), *spaces, "--", "/usr/bin/env", "-i", f"PATH={GUEST_PATH}", *argv]
+
+    def ask_guest(self, guest: Guest, argv: Sequence[str], timeout: float = 20.0) -> Completed | None:
+        """Run a program in the guest to its end; None when the guest has ended or does not answer in time."""
+        try:
+            return run(self.in_guest(guest, argv), check=False, timeout=timeout)
+        except Failure:
+            return None
+
+
+GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_NAMESPACE_HINT = "containers need user namespaces, overlayfs and a visible /proc and /sys: see docs/boot.md"
+
+
+def _nsenter(pid: int) -> list[str | Path]:
+    words: list[str | Path] = [find_tool("nsenter", "util-linux"), f"--target={pid}", "--user"]
+    return words if os.geteuid() == 0 else [*words, "--setuid=0", "--setgid=0"]
+
+
+# --- what a boot needs of the tree and of this machine ---
+
+
+def check_tree(tree: Path) -> Path:
+    """The tree's absolute path. Raises UsageFailure when it is no root tree, Failure when this user may not boot it."""
+    if not tree.is_dir():
+        raise UsageFailure(f"{tree} is not a directory", "give an unpacked root tree, or a disk file")
+    root = tree.resolve()
+    if root == Path("/"):
+        raise UsageFailure("/ is this machine itself", "boot a copy of it: a root tree in a directory, or a disk file")
+    if not any((root / name).exists() for name in ("usr", "etc/os-release", "bin", "sbin")):
+        raise UsageFailure(f"{tree} holds no operating system", "give the directory that holds usr, etc and var")
+    owner = (root / "etc").stat().st_uid if (root / "etc").exists() else root.stat().st_uid
+    if owner != os.geteuid():
+        raise Failure(
+            f"{tree} belongs to another user (uid {owner})",
+            "boot it as that user; a tree made as root boots as root only",
+        )
+    return root
+
+
+_INITS = ("/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd", "/init")
+
+
+def find_init(tree: Path) -> list[str]:
+    """The words of the tree's init. Raises UsageFailure when it has none."""
+    for path in _INITS:
+        if os.path.lexists(f"{tree}{path}"):
+            return [path]
+    raise UsageFailure(f"{tree} has no init", "install systemd-sysv in it, or name another program with --init")
+
+
+def uses_systemd(tree: Path) -> bool:
+    """Whether the tree's init is systemd: others may have it installed and not run it."""
+    init = next((path for path in _INITS if os.path.lexists(f"{tree}{path}")), "")
+    link = Path(f"{tree}{init}")
+    target = str(link.readlink()) if init and link.is_symlink() else init
+    return target.endswith("/systemd")
+
+
+def id_maps() -> dict[str, Any]:
+    """How users map into the guest: for root one to one; for an ordinary user 0 is that user, the rest sub-ids."""
+    if os.geteuid() == 0:
+        maps = {}
+        for kind in ("uid", "gid"):
+            rows = [line.split() for line in Path(f"/proc/self/{kind}_map").read_text().splitlines()]
+            maps[kind] = [[inside, inside, count] for inside, _, count in rows]
+        return maps
+    return {
+        "newuidmap": [_helper("newuidmap", os.getuid(), Path("/etc/subuid"))],
+        "newgidmap": [_helper("newgidmap", os.getgid(), Path("/etc/subgid"))],
+    }
+
+
+def _helper(tool: str, own: int, table: Path) -> list[str]:
+    ranges = userns.own_sub_ids(table)
+    if not ranges:
+        name = userns.user_name()
+        raise Failure(
+            f"{name} has no sub-ids in {table}",
+            f"give them some: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}",
+        )
+    words, inside = [find_tool(tool, "uidmap"), "0", str(own), "1"], 1
+    for first, count in ranges:
+        words += [str(inside), str(first), str(count)]
+        inside += count
+    return words
+
+
+def delegation() -> list[str]:
+    """Words before a command that give it a cgroup of its own to manage; none where it has one already."""
+    if cgroups.delegated():
+        return []
+    scope = ["systemd-run", "--user", "--scope", "--quiet", "-p", "Delegate=yes", "--"]
+    if os.environ.get("XDG_RUNTIME_DIR") and shutil.which(scope[0]):
+        return scope
+    raise Failure(
+        "no cgroup may be made here, and systemd as PID 1 needs one",
+        f"run it as root, or from a user session of systemd: {shlex.join(scope)} azready …",
+    )
+
+
+def _scratch_home() -> Path:
+    """Where writable layers go on disk (where tmpfs cannot hold them), and the mount points where it can."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "azready" / "boots"
+    home.mkdir(parents=True, exist_ok=True)
+    return home

@@ -1,0 +1,301 @@
+"""The process that holds the fabric's namespaces and starts guests: `python -P -m azready.boot.container.inside FD`.
+
+Three processes, one program:
+
+    holder      in the host's process namespace; made by the host process, waits for the supervisor
+    supervisor  PID 1 of the fabric's namespaces (user, network, mount, process); everything ends when it ends
+    guest       one a boot: PID 1 of the guest's namespaces, which becomes the guest's init
+
+The supervisor answers messages on a socket and ends when its other end is closed, however that came: an interrupted
+or killed azready leaves no process, mount, namespace or file behind. Standard library only, and single-threaded,
+because only such a process may enter a user namespace.
+"""
+
+import ctypes
+import os
+import pty
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from azready.boot.container import root
+from azready.boot.container.cgroups import make_cgroup, remove_cgroup
+from azready.boot.container.syscalls import (
+    CAP_SYS_MODULE,
+    CAP_SYS_RAWIO,
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    MS_PRIVATE,
+    MS_REC,
+    die_with_parent,
+    drop_capability,
+    mount,
+    unmount,
+    unshare,
+)
+from azready.boot.network import messages
+from azready.boot.network.sealed import routes_out
+
+_FABRIC = CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC
+_GUEST = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP
+
+
+def main() -> None:
+    control = socket.socket(fileno=int(sys.argv[1]))
+    spec, _, _ = messages.receive(control)
+    try:
+        cgroup = make_cgroup(spec["name"]) if spec["needs_cgroup"] else None
+        _enter_user_namespace(spec["id_maps"])
+        unshare(_FABRIC)
+    except (OSError, subprocess.CalledProcessError) as error:
+        messages.send(control, {"error": str(error)})
+        sys.exit(1)
+    supervisor = os.fork()
+    if supervisor == 0:
+        die_with_parent()
+        _supervise(control, spec, cgroup)
+    control.close()
+    _, status = os.waitpid(supervisor, 0)
+    sys.exit(os.waitstatus_to_exitcode(status) & 127)
+
+
+def _enter_user_namespace(id_maps: dict[str, list[list[str]]]) -> None:
+    """Enter a user namespace; a child that stays outside writes the maps, since only outside may that be done.
+
+    `id_maps` is either {"uid": [[inside, outside, count]], "gid": …}, written plainly (root), or has
+    {"newuidmap": [[words…]], "newgidmap": …}: set-user-id helpers to call with our pid (an ordinary user).
+    """
+    pid, (ready, go) = os.getpid(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(go)
+        os.read(ready, 1)
+        try:
+            for kind in ("uid", "gid"):
+                for words in id_maps.get(f"new{kind}map", []):
+                    subprocess.run([words[0], str(pid), *words[1:]], check=True, capture_output=True)
+                if kind in id_maps:
+                    Path(f"/proc/{pid}/{kind}_map").write_text("".join(f"{' '.join(row)}\n" for row in id_maps[kind]))
+        except (OSError, subprocess.CalledProcessError) as error:
+            detail = error.stderr.decode(errors="replace") if isinstance(error, subprocess.CalledProcessError) else ""
+            os.write(2, f"{error}: {detail}\n".encode())
+            os._exit(1)
+        os._exit(0)
+    os.close(ready)
+    unshare(CLONE_NEWUSER)
+    os.close(go)
+    if os.waitpid(child, 0)[1] != 0:
+        raise OSError("the user namespace's id maps could not be written")
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+
+
+# --- the supervisor ---
+
+
+def _supervise(control: socket.socket, spec: dict[str, Any], cgroup: Path | None) -> None:
+    """Set the namespaces up, then answer messages until their end."""
+    scratch = Path(spec["scratch"])
+    try:
+        sockets = _prepare(spec, scratch)
+        messages.send(control, {"ready": True}, [each.fileno() for each in sockets])
+        for each in sockets:
+            each.close()
+        _serve(control, {**spec, "cgroup": cgroup and str(cgroup)}, scratch)
+    except (OSError, subprocess.CalledProcessError, AssertionError) as error:
+        _complain(control, error)
+    finally:
+        _end(cgroup, scratch)
+        os._exit(0)
+
+
+def _prepare(spec: dict[str, Any], scratch: Path) -> list[socket.socket]:
+    mount("", "/", flags=MS_REC | MS_PRIVATE)
+    mount("tmpfs", str(scratch), "tmpfs", 0, "mode=755,size=75%")
+    if not root.fit_for_overlay(scratch):
+        unmount(str(scratch))  # Linux before 6.6: the writable layer goes to disk instead
+    root.make_overlay(spec["tree"], scratch)
+    subprocess.run([spec["ip"], "-batch", "-"], input=spec["links"].encode(), check=True, capture_output=True)
+    _assert_sealed(spec)
+    return [_listen(address, port) for _, address, port in spec["listeners"]]
+
+
+def _assert_sealed(spec: dict[str, Any]) -> None:
+    """No packet may leave: before anything can be sent, the namespace is ours, both addresses are, and no route is."""
+    assert str(Path("/proc/self/ns/net").readlink()) != spec["host_network"], "still in the host's network namespace"
+    out = routes_out(Path("/proc/net/route").read_text(), [spec["subnet"]])
+    assert not out, f"a route leads out of the fabric's namespace: {out}"
+    for _, address, port in spec["listeners"]:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, port))
+            assert probe.getsockname()[0] == address, f"{address} is not an address of the fabric's namespace"
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address, port))
+    listener.listen(64)
+    return listener
+
+
+def _serve(control: socket.socket, spec: dict[str, Any], scratch: Path) -> None:
+    """Answer `guest` messages, reap what ends, until the host process closes its end."""
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    wake, awake = os.pipe()
+    for end in (wake, awake):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(awake)
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    poll.register(wake, select.POLLIN)
+    while True:
+        ready = {descriptor for descriptor, _ in poll.poll()}
+        if wake in ready:
+            os.read(wake, 4096)
+            _reap(control)
+        if control.fileno() not in ready:
+            continue
+        try:
+            order, _, _ = messages.receive(control)
+        except (EOFError, ConnectionError):
+            return
+        try:
+            _start_guest(control, {**spec, **order}, scratch)
+        except (OSError, subprocess.CalledProcessError) as error:
+            _complain(control, error)
+
+
+def _reap(control: socket.socket) -> None:
+    """PID 1 is the parent of every orphan."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        messages.send(control, {"ended": pid, "status": os.waitstatus_to_exitcode(status)})
+
+
+def _start_guest(control: socket.socket, order: dict[str, Any], scratch: Path) -> None:
+    root.set_identity(scratch, order["dmi"])
+    ours, theirs = socket.socketpair()
+    outer = os.fork()
+    if outer == 0:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        ours.close()
+        try:
+            _guest(control, order, scratch, theirs)
+        except BaseException as error:
+            _complain(control, error)
+        os._exit(1)
+    theirs.close()
+    with ours:
+        _, networks, _, _ = socket.recv_fds(ours, 1, 1)
+        if networks:
+            _join(order, networks[0])
+            ours.send(b"1")
+    messages.send(control, {"started": outer})
+
+
+def _join(order: dict[str, Any], network: int) -> None:
+    """Make the guest's links. Its network namespace is named by a descriptor: by a process id, iproute2 6.15 and newer
+    look for it in /proc, where the host's ids stand and not those of our own process namespace."""
+    try:
+        links = order["guest_links"].replace("@NETNS@", f"/proc/self/fd/{network}")
+        words = [order["ip"], "-batch", "-"]
+        subprocess.run(words, input=links.encode(), check=True, capture_output=True, pass_fds=[network])
+    finally:
+        os.close(network)
+
+
+def _guest(control: socket.socket, order: dict[str, Any], scratch: Path, supervisor: socket.socket) -> None:
+    """Enter the guest's namespaces, and be its PID 1's parent; ends with the status of init."""
+    die_with_parent()
+    if order["cgroup"]:
+        own = Path(order["cgroup"], f"boot{order['number']}")
+        own.mkdir()
+        (own / "cgroup.procs").write_text("0")
+    unshare(_GUEST)
+    with Path("/proc/self/ns/net").open("rb") as network:
+        socket.send_fds(supervisor, [b"1"], [network.fileno()])
+    if supervisor.recv(1) != b"1":
+        raise OSError("the guest's network could not be made")
+    # This process keeps the console open: a terminal that nobody has open tells its reader that it is gone.
+    master, console = pty.openpty()
+    init = os.fork()
+    if init == 0:
+        die_with_parent()
+        _become_init(control, order, scratch, master, console)
+    os.close(master)
+    control.close()
+    _, status = os.waitpid(init, 0)
+    os._exit(os.waitstatus_to_exitcode(status) & 255)
+
+
+def _become_init(control: socket.socket, order: dict[str, Any], scratch: Path, master: int, console: int) -> None:
+    mount("", "/", flags=MS_REC | MS_PRIVATE)
+    assert not routes_out(Path("/proc/net/route").read_text(), []), "the guest's namespace has routes already"
+    ctypes.CDLL(None).sethostname(b"localhost", 9)
+    os.umask(0o022)
+    os.setsid()
+    notify = root.enter(scratch, order, console)
+    for number in range(1, signal.NSIG):
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            try:
+                signal.signal(number, signal.SIG_DFL)
+            except (OSError, ValueError):
+                pass
+    for capability in (CAP_SYS_MODULE, CAP_SYS_RAWIO):  # systemd asks for them before it touches the kernel's own
+        drop_capability(capability)
+    messages.send(control, {"guest": time.monotonic()}, [master, notify.fileno(), os.pidfd_open(os.getpid())])
+    os.closerange(3, 1024)
+    os.execve(order["init"][0], order["init"], order["environment"])
+
+
+# --- the end ---
+
+
+def _complain(control: socket.socket, error: BaseException) -> None:
+    detail = str(error) or type(error).__name__
+    if isinstance(error, subprocess.CalledProcessError):
+        detail = f"{error.cmd[0]}: {error.stderr.decode(errors='replace').strip()}"
+    try:
+        messages.send(control, {"error": detail})
+    except OSError:
+        pass
+
+
+def _end(cgroup: Path | None, scratch: Path) -> None:
+    """Kill all that is left, then remove what namespaces do not take with them."""
+    try:
+        os.kill(-1, signal.SIGKILL)
+        while True:
+            os.waitpid(-1, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
+    if cgroup is not None:
+        remove_cgroup(cgroup)
+    try:
+        unmount(str(scratch / "root"))
+        unmount(str(scratch))
+    except OSError:
+        pass
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A boot record as text and as a page."""

@@ -1,0 +1,267 @@
+"""Boots as one self-contained page: the verdict first, who did what when on one axis, findings, and the console.
+
+Drawn from records and nothing else; no script, no font and no picture is fetched from anywhere.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from importlib import resources
+
+from azready import __version__
+from azready.boot.diagnosis.questions import console_in_time, plain, short
+from azready.boot.drawing.terminal import counted, picture, presentable
+from azready.boot.record import BootRecord, ConsoleLine, Event
+from azready.boot.watching.serial import over
+
+_LANES = (
+    ("systemd", "init"),
+    ("dhcp", "DHCP"),
+    ("media", "medium"),
+    ("journal", "provisioner"),
+    ("imds", "IMDS"),
+    ("wireserver", "WireServer"),
+    ("platform", "platform"),
+    ("check", "checks"),
+)
+_PHASES = (("firmware", "", "kernel"), ("kernel", "kernel", "init"), ("system", "init", "multi-user"))
+_STEP = re.compile(r" \((\d+(?:\.\d+)?) ms\)$")
+_AROUND = 25
+"""Console lines shown before what went wrong."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From seconds to percent of the width."""
+
+    span: float
+
+    def at(self, seconds: float) -> str:
+        return f"{100 * min(max(seconds, 0.0), self.span) / self.span:.2f}%"
+
+    def wide(self, seconds: float) -> str:
+        return f"{100 * seconds / self.span:.2f}%"
+
+    def ticks(self) -> Iterator[float]:
+        """Round times, at most eight or so."""
+        step = next(each for each in _STEPS if self.span / each <= 8)
+        at = 0.0
+        while at <= self.span:
+            yield at
+            at += step
+
+
+_STEPS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1e9)
+
+
+def page(records: Sequence[BootRecord]) -> str:
+    """The whole page as text."""
+    records = [presentable(record) for record in records]
+    passed = bool(records) and all(record.passed for record in records)
+    telling = next((record for record in records if not record.passed), records[0] if records else None)
+    first = f"{telling.title}: {telling.headline}" if telling else "no boot"
+    style = (resources.files("azready.boot.drawing") / "page.css").read_text(encoding="utf-8")
+    title = (
+        f"{records[0].target} is {'ready' if passed else 'not ready'} for Azure" if records else "Nothing was booted"
+    )
+    body = "\n".join(_section(record) for record in records)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{escape(title)}</title><style>
+{style}</style></head><body><main>
+<h1 class="{"good" if passed else "bad"}">{"✔" if passed else "✘"} {escape(title)}</h1>
+<p class="meta">{escape(first)} · {len(records)} boot{"s" if len(records) != 1 else ""} · azready {__version__}</p>
+{body}
+</main></body></html>
+"""
+
+
+def _section(record: BootRecord) -> str:
+    good = record.passed
+    about = dict(record.machine)
+    facts = [record.how, about.get("name", ""), f"generation {about.get('generation', '?')}", record.started]
+    if (nics := about.get("nics", "1")) != "1":
+        facts.insert(3, f"{nics} NICs")
+    parts = [
+        (
+            f"<header><h2>{escape(record.title[0].upper() + record.title[1:])}</h2>"
+            f"<span class=meta>{escape(' · '.join(facts))}</span></header>"
+        ),
+        f'<p class="headline {"good" if good else "bad"}">{"✔" if good else "✘"} {escape(record.headline)}</p>',
+        _diagnosis(record),
+        _checks(record),
+        _chart(record),
+        _findings(record),
+        _excerpt(record),
+        _list(record),
+    ]
+    return f"<section>{''.join(parts)}</section>"
+
+
+def _diagnosis(record: BootRecord) -> str:
+    return f'<ul class="cause">{"".join(map(_said, record.diagnosis))}</ul>' if record.diagnosis else ""
+
+
+def _said(line: str) -> str:
+    """A line of the diagnosis: what it is (`cause`, `seen`, `mend`), then its words; commands are set apart."""
+    kind, colon, words = line.strip().partition(": ")
+    if not colon or kind not in ("cause", "seen", "mend"):
+        return f"<li>{escape(line)}</li>"
+    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(words)) if kind != "seen" else escape(words)
+    text = re.sub(r" \[([a-z-]+)\]$", r" <small>\1</small>", text)
+    return f'<li class="{kind}"><b>{kind}</b><span>{text}</span></li>'
+
+
+def _checks(record: BootRecord) -> str:
+    marks = {"passed": ("✓", "good"), "failed": ("✗", "bad"), "skipped": ("–", "soft")}
+    items = "".join(
+        f'<li><span class="{marks[check.outcome][1]}">{marks[check.outcome][0]}</span> '
+        f"{escape(check.name)}: {escape(check.detail or check.outcome)}</li>"
+        for check in record.checks
+    )
+    return f'<ul class="checks">{items}</ul>' if items else ""
+
+
+# --- the chart ---
+
+
+def _chart(record: BootRecord) -> str:
+    shown = [_with_duration(event) for event in picture(record)]
+    last = max([event.at for event in shown] + [stone.at for stone in record.milestones] + [0.001])
+    scale = Scale(last * 1.02)
+    rows = [_row("boot", _phases(record, scale), scale, record)]
+    for source, name in _LANES:
+        events = [event for event in shown if event.source == source]
+        if events:
+            rows.append(_row(name, "".join(_mark(event, scale) for event in events), scale, record))
+    axis = "".join(
+        f'<span style="left:{scale.at(at)}"{" class=end" if at > 0.95 * scale.span else ""}>{at:g} s</span>'
+        for at in scale.ticks()
+    )
+    about = f"What happened in {last:.1f} seconds, by who did it; the events stand as text in the table below"
+    return (
+        f'<div class="chart" role="img" aria-label="{about}">'
+        f'{"".join(rows)}<div></div><div class="lane axis">{axis}</div></div>'
+    )
+
+
+def _with_duration(event: Event) -> Event:
+    """A step of the guest program says at its end how long it took: then it is a bar that ends there."""
+    said = _STEP.search(event.text) if event.source == "journal" else None
+    if said is None:
+        return event
+    took = float(said[1]) / 1000
+    return replace(event, at=max(0.0, event.at - took), took=took)
+
+
+def _row(name: str, content: str, scale: Scale, record: BootRecord) -> str:
+    lines = "".join(f'<i class="grid" style="left:{scale.at(at)}"></i>' for at in scale.ticks())
+    at = record.verdict.at
+    if at is not None:
+        tone = "good" if record.verdict.provisioned else "error"
+        lines += f'<i class="verdict-line is-{tone}" style="left:{scale.at(at)}"></i>'
+    return f'<div class="who">{escape(name)}</div><div class="lane">{lines}{content}</div>'
+
+
+def _phases(record: BootRecord, scale: Scale) -> str:
+    """Firmware, kernel and system as bars, as far as their ends are known."""
+    end = record.milestone("multi-user") or record.verdict.at or scale.span / 1.02
+    parts = []
+    for name, begin, finish in _PHASES:
+        start = record.milestone(begin) if begin else 0.0
+        stop = record.milestone(finish)
+        if start is None or (name == "firmware" and (stop is None or stop <= 0)):
+            continue
+        until = end if stop is None else stop
+        if until > start:
+            place = f"left:{scale.at(start)};width:{scale.wide(until - start)}"
+            label = f"{name} {until - start:.1f} s"
+            parts.append(f'<b class="bar phase" style="{place}" title="{escape(label)}">{escape(label)}</b>')
+    return "".join(parts)
+
+
+def _mark(event: Event, scale: Scale) -> str:
+    tone = f" is-{event.severity}" if event.severity else ""
+    title = escape(f"{event.at:.3f} s: {event.text}", quote=True)
+    if event.took >= scale.span / 150:
+        place = f"left:{scale.at(event.at)};width:{scale.wide(event.took)}"
+        return f'<b class="bar thin {event.source}{tone}" style="{place}" title="{title}"></b>'
+    size = " big" if event.source == "platform" and event.severity in ("good", "error") else ""
+    return f'<b class="dot{size} {event.source}{tone}" style="left:{scale.at(event.at)}" title="{title}"></b>'
+
+
+# --- words ---
+
+
+def _findings(record: BootRecord) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(code)}</td><td class=what>{escape(message)}{f' ({times} times)' if times > 1 else ''}</td>"
+        f"<td class=what>{escape(mend)}</td></tr>"
+        for code, message, mend, times in counted(record)
+    )
+    return f"<h3>What the platform found</h3>{_table(('code', 'what', 'mend'), rows)}" if rows else ""
+
+
+def _table(columns: Iterable[str], rows: str) -> str:
+    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def excerpt(record: BootRecord) -> tuple[tuple[ConsoleLine, ...], int | None]:
+    """The console around what went wrong: its lines, and the index of the one that says so."""
+    lines = tuple(console_in_time(record))
+    at = _shown_in(lines, record)
+    if at is None and (end := over(lines)) is not None:
+        at = lines.index(end[1])
+    if at is None:
+        return lines[-_AROUND:], None
+    return _around(lines, at)
+
+
+def _around(lines: tuple[ConsoleLine, ...], at: int) -> tuple[tuple[ConsoleLine, ...], int]:
+    first = max(0, at - _AROUND)
+    return lines[first : at + 10], at - first
+
+
+def _shown_in(lines: Sequence[ConsoleLine], record: BootRecord) -> int | None:
+    """Where the first piece of evidence stands."""
+    evidence = {plain(line.removeprefix("  seen: ")) for line in record.diagnosis if line.startswith("  seen: ")}
+    return next((index for index, line in enumerate(lines) if short(plain(line.text)) in evidence), None)
+
+
+def _excerpt(record: BootRecord) -> str:
+    """The console around what went wrong; the journal, where only that shows it."""
+    journal = tuple(ConsoleLine(line.at, f"{line.identifier}: {line.text}") for line in record.journal)
+    if record.passed or not (record.console or journal):
+        return ""
+    where, (lines, wrong) = "console", excerpt(record)
+    if wrong is None and (at := _shown_in(journal, record)) is not None:
+        where, (lines, wrong) = "journal", _around(journal, at)
+    return f"<h3>The {where} around it</h3><pre tabindex=0>{_console(lines, wrong)}</pre>"
+
+
+def _console(lines: Iterable[ConsoleLine], wrong: int | None = None) -> str:
+    shown = [f"{line.at:9.3f}  {escape(line.text)}" for line in lines]
+    return "\n".join(f"<mark>{text}</mark>" if index == wrong else text for index, text in enumerate(shown))
+
+
+def _list(record: BootRecord) -> str:
+    names = dict(_LANES)
+    rows = "".join(
+        f"<tr><td class=at>{event.at:.3f} s</td><td class=soft>{escape(names.get(event.source, event.source))}</td>"
+        f'<td class="what {_TONES.get(event.severity, "")}">{escape(event.text)}</td></tr>'
+        for event in picture(record)
+    )
+    console = (
+        f"<details><summary>The whole console, {len(record.console)} lines</summary><pre tabindex=0>"
+        if record.console
+        else ""
+    )
+    console += f"{_console(record.console)}</pre></details>" if record.console else ""
+    opened = "" if record.passed else " open"
+    table = _table(("at", "who", "what"), rows)
+    return f"<details{opened}><summary>All events, by time</summary>{table}</details>{console}"
+
+
+_TONES = {"good": "good", "warning": "warn", "error": "bad"}

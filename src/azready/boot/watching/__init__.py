@@ -1,0 +1,1 @@
+"""What is seen of a guest while it runs and after: console, journal, login."""

@@ -1,0 +1,1 @@
+"""Disk files and what is in them, read without mounting."""

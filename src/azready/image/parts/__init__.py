@@ -1,0 +1,1 @@
+"""What preparation writes into an image."""

@@ -1,0 +1,189 @@
+"""From an image with an agent to one with the guest program: what to do, as a plan, and doing it.
+
+The order makes every plan safe to interrupt. First the guest program and all that replaces the agents, then the
+packages, then what packages leave, last the links that start the guest program. A second run plans again from what it
+finds, so the same command completes what was cut off; each decision looks at what stays, never at what goes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from azready.errors import Failure
+from azready.image.actions import Action, Run
+from azready.image.apply import AGAIN, ApplyFailed, Outcome, apply
+from azready.image.facts import agents
+from azready.image.facts.agents import Leftover
+from azready.image.facts.packages import read_packages
+from azready.image.parts import guest_program, network_profile, replacements
+from azready.image.removal import dpkg, managers
+from azready.image.targets import Files, Target
+
+_ROOM = 16 * 1024 * 1024
+"""Bytes that package managers need to rewrite their databases, with some to spare."""
+
+_DAEMONS = ("waagent.service", "walinuxagent.service", "azure-init.service")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose. `grow` of None: grow the root file system when cloud-init did."""
+
+    guest: str = "auto"
+    init: str = "auto"
+    clone_guard: bool = True
+    firewall: bool = False
+    grow: bool | None = None
+    network_profile: bool = True
+    disk_links: bool = True
+    vf_rule: bool = True
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> frozenset[str]:
+        """The options of install.toml that are on."""
+        chosen = {"clone-guard": self.clone_guard, "firewall": self.firewall}
+        return frozenset(name for name, on in chosen.items() if on)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """The plan: what was found, what is chosen, what to do in order, and what a person should know."""
+
+    distribution: str
+    selection: guest_program.Selection
+    found: tuple[Leftover, ...]
+    actions: tuple[Action, ...]
+    notes: tuple[str, ...]
+
+
+def plan(files: Files, options: Options, live: bool = False) -> Preparation:
+    """Decide what to do to an image. Only reads; raises Failure for an image that cannot be prepared."""
+    distribution = _distribution(files)
+    manager, installed = _packages(files)
+    found = tuple(agents.leftovers(files, installed))
+    removing = managers.plan_removal(files, manager, installed)
+    selection = _select(files, options, found)
+    instead, said = _replacements(files, options, found)
+    residue = tuple(action for each in found if not _goes_with_a_package(each, removing) for action in each.remedy)
+    return Preparation(
+        distribution,
+        selection,
+        found,
+        (
+            *guest_program.plan_files(files, selection),
+            *instead,
+            *_stop_daemons(found, live, selection.init),
+            *removing.actions,
+            *residue,
+            *guest_program.plan_links(files, selection),
+            *_reload(live, selection.init),
+        ),
+        (
+            *removing.notes,
+            *said,
+            *replacements.notes(found, selection.options),
+            *guest_program.notes(files, selection),
+        ),
+    )
+
+
+def carry_out(
+    target: Target, preparation: Preparation, report: Callable[[Outcome], None] | None = None
+) -> tuple[Leftover, ...]:
+    """Carry the plan out, remove what package scripts wrote meanwhile, and return what is left of agents: nothing.
+
+    Raises ApplyFailed at the first action that fails, Failure before any when there is no room.
+    """
+    if target.free_space() < _ROOM:
+        raise Failure(
+            f"{target.describe()} has less than {_ROOM >> 20} MiB of free space", "make room in it, then run it again"
+        )
+    try:
+        apply(preparation.actions, target, report)
+    except ApplyFailed:
+        apply(managers.policy_gone(target), target, report)
+        raise
+    _, installed = _packages(target)
+    late = [action for each in agents.leftovers(target, installed) for action in each.remedy]
+    apply(late, target, report)
+    return tuple(agents.leftovers(target, installed))
+
+
+_BY_PACKAGE_SCRIPTS = ("enabled unit", "unit state", "init script")
+
+
+def _goes_with_a_package(each: Leftover, removing: managers.Removal) -> bool:
+    """Left out of the plan, to keep it readable; what a package leaves after all, `carry_out`'s second look finds."""
+    packaged = each.agent in {agents.agent_of_package(name) for name in removing.names}
+    return each.path in removing.owned or (packaged and each.what in _BY_PACKAGE_SCRIPTS)
+
+
+def _distribution(files: Files) -> str:
+    """The name in os-release. Raises Failure for what is no Linux system, or one that is not changed in place."""
+    path = next((each for each in ("etc/os-release", "usr/lib/os-release") if files.exists(each)), None)
+    if path is None or not files.exists("etc/passwd"):
+        raise Failure(
+            "this is not the root of a Linux system: it has no etc/os-release or no etc/passwd",
+            "give the folder that holds etc, usr and var",
+        )
+    values = dict(line.split("=", 1) for line in files.read_text(path).splitlines() if "=" in line)
+    name = values.get("PRETTY_NAME", values.get("NAME", "Linux")).strip("\"'")
+    if files.glob("{ostree/repo,sysroot/ostree,run/ostree-booted}") or values.get("ID") in ("flatcar", "nixos"):
+        raise Failure(
+            f"{name} is built as an image: its /usr is not changed in place",
+            "leave the agents out and add the guest program where the image is built: docs/prepare.md shows how",
+        )
+    return name
+
+
+def _packages(files: Files) -> tuple[str, tuple[str, ...]]:
+    """The package manager whose database is there, and the names of the packages that are installed."""
+    if files.exists(dpkg.STATUS):
+        listed = dpkg.parse_status(files.read_text(dpkg.STATUS))
+        return "apt", tuple(package.name for package in listed if package.present)
+    found = read_packages(files)
+    return found.manager, tuple(found.versions)
+
+
+def _select(files: Files, options: Options, found: tuple[Leftover, ...]) -> guest_program.Selection:
+    settings = dict(options.settings)
+    grow = options.grow
+    if grow is None and "GROW" not in settings and any(each.agent == "cloud-init" for each in found):
+        grow = True
+    if grow is not None:
+        settings["GROW"] = "yes" if grow else "no"
+    return guest_program.Selection(
+        guest_program.choose_guest(files, options.guest),
+        guest_program.choose_init(files, options.init),
+        options.rows,
+        settings,
+    )
+
+
+def _replacements(
+    files: Files, options: Options, found: tuple[Leftover, ...]
+) -> tuple[tuple[Action, ...], tuple[str, ...]]:
+    actions: tuple[Action, ...] = replacements.plan_sudo(files)
+    said: tuple[str, ...] = ()
+    if options.network_profile:
+        profile, why = network_profile.plan_profile(files, {each.path for each in found})
+        actions += profile
+        said = (why,) if why else ()
+    features = {"disk-links": options.disk_links, "vf-rule": options.vf_rule}
+    actions += replacements.plan_udev(files, [name for name, on in features.items() if on])
+    return actions, said
+
+
+def _stop_daemons(found: tuple[Leftover, ...], live: bool, init: str) -> tuple[Action, ...]:
+    """On a running system an agent that stays in memory would write its files again."""
+    if not live or init != "systemd":
+        return ()
+    units = sorted({name for each in found if (name := each.path.rpartition("/")[2]) in _DAEMONS})
+    argv = ("systemctl", "--quiet", "stop", *units)
+    return (Run(argv, title="stop the agents", hint=AGAIN, needed=False),) if units else ()
+
+
+def _reload(live: bool, init: str) -> tuple[Action, ...]:
+    if not live or init != "systemd":
+        return ()
+    return (Run(("systemctl", "daemon-reload"), title="let systemd read its units again", needed=False),)

@@ -1,0 +1,1 @@
+"""How agents are taken out of an image."""

@@ -1,0 +1,89 @@
+"""Fixes that change the kernel's command line: in the menu that boots next, and where the next update takes it from.
+
+Both as plain edits of text, so that they work on a tree or a disk too, where no boot loader's tool could run. A
+unified kernel image is signed as a whole: its command line is changed where it is built, never here.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from azready.image.actions import Write
+from azready.image.facts import Facts
+from azready.image.facts.distro import Family
+from azready.image.rules import fixes
+
+Edit = Callable[[list[str]], list[str]]
+
+_DROP_IN = "etc/default/grub.d/50-azure.cfg"
+_SOURCES = (
+    ("etc/default/grub", r"^(\s*GRUB_CMDLINE_LINUX(?:_DEFAULT)?=)(.*)$"),
+    ("etc/update-extlinux.conf", r"^(\s*default_kernel_opts=)(.*)$"),
+    ("etc/kernel/cmdline", r"^()(.+)$"),
+)
+_MENU_LINE = re.compile(r"^(\s*(?:linux(?:16|efi)?|options|APPEND|append)\s+)(.*)$")
+
+
+def add(facts: Facts, args: Iterable[str]) -> Iterator[Write]:
+    """Append arguments to every entry that is no rescue, and to what the next update writes."""
+    wanted = list(args)
+    yield from _menus(facts, lambda words: [*words, *(arg for arg in wanted if arg not in words)])
+    if facts.distro.family is Family.DEBIAN and facts.files.exists("etc/default/grub"):
+        line = f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {" ".join(wanted)}"\n'
+        there = facts.text(_DROP_IN) or ""
+        if line not in there:
+            yield fixes.write(_DROP_IN, there + line, 0o644)
+        return
+    for path, pattern in _SOURCES:
+        if text := facts.text(path):
+            first = re.search(pattern, text, re.MULTILINE)
+            if first:
+                changed = _with(first[2], wanted)
+                yield fixes.write(path, text[: first.start(2)] + changed + text[first.end(2) :])
+
+
+def drop(facts: Facts, args: Iterable[str]) -> Iterator[Write]:
+    """Take arguments out of every entry that is no rescue, and out of what the next update writes."""
+    unwanted = set(args)
+    yield from _menus(facts, lambda words: [word for word in words if word not in unwanted])
+    paths = [(path, _SOURCES[0][1]) for path in facts.files.glob("etc/default/grub.d/*.cfg")]
+    for path, pattern in (*_SOURCES, *paths):
+        if text := facts.text(path):
+            changed = re.sub(pattern, lambda line: line[1] + _without(line[2], unwanted), text, flags=re.MULTILINE)
+            if changed != text:
+                yield fixes.write(path, changed)
+
+
+def _menus(facts: Facts, edit: Edit) -> Iterator[Write]:
+    lines_of: dict[str, set[int]] = {}
+    for entry in facts.boot_entries:
+        path, _, number = entry.where.rpartition(":")
+        if not entry.effective or entry.where.lower().endswith(".efi"):
+            continue
+        lines_of.setdefault(path or entry.where, set()).update([int(number)] if path else [])
+    for path, numbers in lines_of.items():
+        text = facts.text(path) or ""
+        lines = [
+            _edited(line, edit) if number in numbers or (not numbers and _MENU_LINE.match(line)) else line
+            for number, line in enumerate(text.splitlines(keepends=True), 1)
+        ]
+        if "".join(lines) != text:
+            yield fixes.write(path, "".join(lines))
+
+
+def _edited(line: str, edit: Edit) -> str:
+    found = _MENU_LINE.match(line.rstrip("\n"))
+    if not found or (found[1].strip() == "linux" and " " not in found[2].strip()):
+        return line  # a boot loader entry's own `linux` line names the kernel only
+    return found[1] + " ".join(edit(found[2].split())) + "\n"
+
+
+def _with(value: str, args: list[str]) -> str:
+    quote = value[:1] if value[:1] in ("'", '"') else ""
+    inner = value.strip(quote) if quote else value
+    return f"{quote}{' '.join([*inner.split(), *args])}{quote}"
+
+
+def _without(value: str, args: set[str]) -> str:
+    quote = value[:1] if value[:1] in ("'", '"') else ""
+    inner = value.strip(quote) if quote else value
+    return f"{quote}{' '.join(word for word in inner.split() if word not in args)}{quote}"

@@ -1,0 +1,109 @@
+"""The rules for people: a table, a page a rule, and the Markdown of docs/rules, all from the one table."""
+
+from collections.abc import Iterator
+
+from azready.errors import UsageFailure
+from azready.image.rules import AREAS, RULES, Area
+from azready.image.rules.model import Profile, Rule
+from azready.image.rules.sources import SOURCES
+
+GENERATED = (
+    "<!-- Made from src/azready/image/rules by `python -m azready.image.rules.pages docs/rules`; do not edit. -->"
+)
+
+
+def _severities(rule: Rule) -> str:
+    """`warning; nvme: fatal`."""
+    plain = rule.severities.get(Profile.AZURE)
+    others = [
+        f"{profile}: {severity.word}" for profile, severity in rule.severities.items() if profile != Profile.AZURE
+    ]
+    return "; ".join([*([plain.word] if plain else []), *others])
+
+
+def _mended_by(rule: Rule) -> str:
+    if rule.fix is None:
+        return ""
+    return "azready generalize" if rule.seals else "azready generalize --mend"
+
+
+def table() -> str:
+    """One line a rule: id, severity, title."""
+    lines = []
+    for area in AREAS:
+        lines += ["", area.title]
+        lines += [f"  {rule.id}  {_severities(rule):<28} {rule.title}" for rule in area.rules]
+    return "\n".join(lines[1:])
+
+
+def page(id: str) -> str:
+    """Everything about one rule. Raises UsageFailure when there is none."""
+    rule = next((rule for rule in RULES if rule.id == id), None)
+    if rule is None:
+        raise UsageFailure(f"there is no rule {id}", "`azready check --list` prints all of them")
+    lines = [f"{rule.id}  {rule.title}", "", f"Severity  {_severities(rule)}", f"Why       {rule.why}"]
+    lines.append(f"Mend      {rule.mend}")
+    if by := _mended_by(rule):
+        lines.append(f"          done by {by}")
+    lines += [f"Source    {SOURCES[key].title}: {SOURCES[key].url}" for key in rule.sources if key != "OWN"]
+    return "\n".join(lines)
+
+
+def documents() -> dict[str, str]:
+    """The pages of docs/rules: file name to Markdown."""
+    pages = {f"{area.name}.md": "\n".join(_area(area)) + "\n" for area in AREAS}
+    return {"README.md": "\n".join(_index()) + "\n", **pages}
+
+
+def _index() -> Iterator[str]:
+    yield from (GENERATED, "", "# Rules", "")
+    yield f"`azready check` asks these {len(RULES)} rules. Those marked *seal* are mended by `azready generalize`,"
+    yield "those marked *mend* by `azready generalize --mend`. `azready check --explain ID` prints one of them."
+    for area in AREAS:
+        yield from (
+            "",
+            f"## [{area.title}]({area.name}.md)",
+            "",
+            "| id | a good image | severity | |",
+            "|---|---|---|---|",
+        )
+        for rule in area.rules:
+            mark = "" if rule.fix is None else "seal" if rule.seals else "mend"
+            link = f"[{rule.id}]({area.name}.md#{rule.id.lower()})"
+            yield f"| {link} | {_cell(rule.title)} | {_severities(rule)} | {mark} |"
+
+
+def _area(area: Area) -> Iterator[str]:
+    yield from (GENERATED, "", f"# {area.title}", "", "[All rules](README.md)")
+    for rule in area.rules:
+        yield from (
+            "",
+            f'## <a id="{rule.id.lower()}"></a>{rule.id}: {rule.title}',
+            "",
+            f"*{_severities(rule)}*",
+            "",
+            rule.why,
+        )
+        yield from ("", f"**To mend:** {rule.mend}.")
+        if by := _mended_by(rule):
+            yield f"`{by}` does it."
+        links = [f"[{SOURCES[key].title}]({SOURCES[key].url})" for key in rule.sources]
+        yield from ("", f"Sources: {', '.join(links)}.")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _write(folder: str) -> None:
+    from pathlib import Path
+
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, text in documents().items():
+        Path(folder, name).write_text(text)
+
+
+if __name__ == "__main__":
+    import sys
+
+    _write(sys.argv[1])

@@ -1,0 +1,204 @@
+"""Sealing an image: what makes a machine this machine goes, so that many can be made from it.
+
+The rules that `check` asks bring their fixes; this module only puts them in an order that is safe on a machine that
+one is logged in to, adds the users that were named, carries everything out, and asks the same rules again. Every fix
+looks at what is there, so a run that was cut off is completed by running it again.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from azready.errors import Failure
+from azready.image.actions import Action, RemoveUser, Run, Write
+from azready.image.apply import Outcome, apply
+from azready.image.checking import (
+    Found,
+    Result,
+    Unseen,
+    ask,
+)
+from azready.image.facts import Facts
+from azready.image.facts.users import Users
+from azready.image.rules import RULES, fixes
+from azready.image.rules.model import Finding, Profile, Rule, Severity, Stage
+from azready.image.targets import Target
+
+
+class Useless(Failure):
+    """Once sealed, the image could not be used any more."""
+
+
+ROUNDS = 12
+"""A fix may uncover what another rule finds, or write the same file: so plan and act until nothing is found."""
+
+REWRITTEN = frozenset({"G03", "G19", "G20", "P06"})
+"""What a running system writes again while it runs: found after the wipe, it holds only what came since."""
+
+_SEED_DROP_IN = "run/systemd/system/systemd-random-seed.service.d/azready.conf"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose. `users` are removed, homes and all; `mend` adds the fixes of settings."""
+
+    users: tuple[str, ...] = ()
+    mend: bool = False
+    skip: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one rule found, and what is done about it. `rule` is None for what the user asked for."""
+
+    title: str
+    stage: Stage
+    actions: tuple[Action, ...]
+    rule: Rule | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sealing:
+    """The plan, in order, and what a person should know before."""
+
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """All of them, in order."""
+        return tuple(action for step in self.steps for action in step.actions)
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """How it ended: what is still found, and which of it a running system has written again."""
+
+    outcomes: tuple[Outcome, ...]
+    left: tuple[Result, ...]
+    rewritten: tuple[Result, ...]
+
+
+def plan(facts: Facts, options: Options) -> Sealing:
+    """Decide what to do. Only reads.
+
+    Raises Useless for an image that could not be used once it is sealed, Failure where a rule could not look.
+    """
+    steps: list[Step] = []
+    for rule in _rules(options):
+        answer = ask(rule, facts)
+        if isinstance(answer, Unseen):
+            raise Failure(
+                f"{rule.id} ({rule.title}) could not look: {answer.reason}", f"or leave it out: --skip {rule.id}"
+            )
+        if isinstance(answer, Found) and rule.fix is not None:
+            actions = tuple(rule.fix(facts, answer.findings))
+            steps.append(Step(f"{rule.id}  {rule.title}", rule.stage, actions, rule, answer.findings))
+    steps += _user_steps(facts, options.users)
+    steps += _live_steps(facts, steps)
+    _refuse_what_would_be_useless(facts, steps, options)
+    ordered = sorted((step for step in steps if step.actions), key=lambda step: step.stage)
+    return Sealing(tuple(ordered), tuple(_notes(facts, options)))
+
+
+def _rules(options: Options) -> Iterator[Rule]:
+    for rule in RULES:
+        chosen = rule.seals or (options.mend and rule.fix is not None and Profile.AZURE in rule.severities)
+        if chosen and rule.id not in options.skip:
+            yield rule
+
+
+def _user_steps(facts: Facts, names: Sequence[str]) -> Iterator[Step]:
+    known = {account.name: account for account in facts.users.accounts}
+    for name in names:
+        account = known.get(name)
+        if account is None:
+            continue  # removed by a run that was cut off; `_notes` says it
+        if account.uid == 0 or account not in facts.users.people():
+            raise Failure(f"{name} (user id {account.uid}) is not an ordinary user", "remove system accounts by hand")
+        actions = (*_sudo_lines(facts, name), RemoveUser(name, why="--user"))
+        yield Step(f"--user {name}", Stage.USERS, actions)
+
+
+def _sudo_lines(facts: Facts, name: str) -> Iterator[Action]:
+    """Drop the user's own lines from sudoers: a new user of that name must not inherit them."""
+    pattern = re.compile(rf"\s*{re.escape(name)}\s+\S+\s*=")
+    for path in ("etc/sudoers", *facts.files.glob("etc/sudoers.d/*")):
+        text = facts.text(path) or ""
+        kept = "".join(line for line in text.splitlines(keepends=True) if not pattern.match(line))
+        if kept != text:
+            yield fixes.write(path, kept)
+
+
+def _live_steps(facts: Facts, steps: Sequence[Step]) -> Iterator[Step]:
+    """On a running system: its shutdown must not write a new seed for all clones to share."""
+    unit = "systemd-random-seed.service"
+    if facts.live and unit in facts.units.installed and any(step.actions for step in steps):
+        actions = (
+            Write(_SEED_DROP_IN, b"[Service]\nExecStop=\n", 0o644, why="until the machine stops"),
+            Run(("systemctl", "daemon-reload"), title="let systemd read it", needed=False),
+        )
+        yield Step("no random seed is saved at shutdown", Stage.WIPE, actions)
+
+
+def _refuse_what_would_be_useless(facts: Facts, steps: Sequence[Step], options: Options) -> None:
+    for step in steps:
+        if step.rule and step.rule.id == "P01" and not step.actions:
+            raise Useless(
+                "nothing in this image will provision a VM: once sealed it cannot be reached any more",
+                "run azready prepare first; or say --skip P01 if something that azready does not know will",
+            )
+    makers = next(rule for rule in RULES if rule.id == "S03")
+    if not {"S02", "S03"} & options.skip and isinstance(ask(makers, facts), Found):
+        raise Useless(
+            "nothing makes ssh host keys at the first boot: without them sshd will not start",
+            "run azready prepare first; or say --skip S02 to keep the keys (the same on every VM), --skip S03 to go on",
+        )
+
+
+def _notes(facts: Facts, options: Options) -> Iterator[str]:
+    known = {account.name for account in facts.users.accounts}
+    for name in options.users:
+        if name not in known:
+            yield f"there is no user {name} (any more)"
+    for account in facts.users.people():
+        if account.name not in options.users:
+            yield f"the user {account.name} stays, without keys and password: --user {account.name} removes it"
+    if facts.live:
+        yield "from here on nobody can log in to this machine any more; this session stays"
+        yield "when it is done, do not restart: stop the machine, and capture it"
+
+
+def carry_out(
+    target: Target, look: Callable[[], Facts], options: Options, report: Callable[[Outcome], None] | None = None
+) -> Sealed:
+    """Plan, act, look again, until nothing is found. `look` gives fresh facts of the target.
+
+    Raises ApplyFailed at the first action that fails; running it again goes on from there.
+    """
+    outcomes: list[Outcome] = []
+    for _ in range(ROUNDS):
+        actions = plan(look(), options).actions
+        done = apply(actions, target, report)
+        outcomes += done
+        if not any(outcome.changed for outcome in done):
+            break
+    facts = look()
+    left = tuple(_still_found(facts, options))
+    rewritten = tuple(result for result in left if target.live and result.rule.id in REWRITTEN)
+    if target.live:
+        target.run(["sync"], check=False)
+    return Sealed(tuple(outcomes), tuple(result for result in left if result not in rewritten), rewritten)
+
+
+def _still_found(facts: Facts, options: Options) -> Iterator[Result]:
+    for rule in _rules(options):
+        answer = ask(rule, facts)
+        if isinstance(answer, Found | Unseen):
+            yield Result(rule, rule.severity((Profile.AZURE,)) or Severity.INFO, answer)
+    names: Users = facts.users
+    if any(account.name in options.users for account in names.accounts):
+        rule = next(rule for rule in RULES if rule.id == "A05")
+        answer = ask(rule, facts)
+        yield Result(rule, Severity.ERROR, answer)
