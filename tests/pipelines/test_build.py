@@ -144,7 +144,7 @@ def test_what_the_choices_of_a_step_decide_is_done_again(
     assert ran(Options()) == []
     assert ran(Options(waivers=(Waiver("S01", "known"),))) == ["check"], "a waived finding asks only for the check"
     assert ran(Options(waivers=(Waiver("S01", "known"),), boots=2)) == ["boot"]
-    assert ran(Options(sealing=sealing.Options(users=("builder",)))) == ["prepare", "generalize", "check", "boot"]
+    assert ran(Options(generalize=sealing.Options(users=("builder",)))) == ["prepare", "generalize", "check", "boot"]
     assert ran(Options(skip=frozenset({"prepare", "boot"}))) == ["generalize", "check"]
     os.utime(small, (1, 1))
     assert ran(Options()) == ["prepare", "generalize", "check", "boot"], "another input begins anew"

@@ -67,8 +67,8 @@ def build(
     if unknown := set(skip or ()) - {"prepare", "generalize", "boot"}:
         raise UsageFailure(f"--skip cannot be {', '.join(sorted(unknown))}", "use prepare, generalize or boot")
     options = building.Options(
-        preparing=preparation.Options(settings=parse_settings(setting or [])),
-        sealing=sealing.Options(tuple(user or ()), mend),
+        prepare=preparation.Options(settings=parse_settings(setting or [])),
+        generalize=sealing.Options(tuple(user or ()), mend),
         waivers=read_waivers(waivers),
         machine=Machine() if machine is None else load(machine),
         boots=boots,

@@ -60,8 +60,8 @@ class NotReady(Failure):
 class Options:
     """What the user chose. `skip` names steps of `STEPS` that are left out."""
 
-    preparing: preparation.Options = field(default_factory=preparation.Options)
-    sealing: sealing.Options = field(default_factory=sealing.Options)
+    prepare: preparation.Options = field(default_factory=preparation.Options)
+    generalize: sealing.Options = field(default_factory=sealing.Options)
     waivers: tuple[Waiver, ...] = ()
     machine: Machine = field(default_factory=Machine)
     boots: int = 1
@@ -109,13 +109,13 @@ def plan_lines(source: Path, out: Path, options: Options) -> tuple[str, ...]:
     lines = [f"{source} is only read; everything is done to a copy in {_folder_of(out)}"]
     with look(str(source)) as facts:
         if "prepare" in steps:
-            to_prepare = preparation.plan(facts.files, options.preparing)
+            to_prepare = preparation.plan(facts.files, options.prepare)
             gone = ", ".join(sorted({each.agent for each in to_prepare.found})) or "no agent"
             lines.append(f"prepare: {to_prepare.distribution}; {gone} to remove, {len(to_prepare.actions)} actions")
         if "generalize" in steps:
             # Without them a plan to seal is refused; they come with the first step.
             to_come = _PREPARED if "prepare" in steps else frozenset()
-            to_seal = dataclasses.replace(options.sealing, skip=options.sealing.skip | to_come)
+            to_seal = dataclasses.replace(options.generalize, skip=options.generalize.skip | to_come)
             lines += [f"generalize: {step.title}" for step in _sealing_plan(facts, to_seal).steps]
     lines.append("check: every rule")
     if "boot" in steps:
@@ -215,7 +215,7 @@ def _keys(source: Path, options: Options) -> dict[str, str]:
     status = source.stat()
     left_out = [step for step in _CHANGING if step in options.skip]
     disk = (str(source.resolve()), status.st_size, status.st_mtime_ns, __version__, left_out)
-    shaping = (*disk, options.preparing, options.sealing)
+    shaping = (*disk, options.prepare, options.generalize)
     own = {"check": (options.waivers,), "boot": (options.machine, options.boots, options.deadline)}
     parts = {step: repr((*shaping, *own.get(step, ()))) for step in STEPS}
     return {step: hashlib.sha256(text.encode()).hexdigest() for step, text in parts.items()}
@@ -228,7 +228,7 @@ def _prepare(work: Work, source: Path, options: Options) -> dict[str, Any]:
     work.disk.unlink(missing_ok=True)
     with to_change(str(source), work.disk, False) as copy, open_target(copy, write=True) as target:
         require_writable(target)
-        to_prepare = preparation.plan(target, options.preparing)
+        to_prepare = preparation.plan(target, options.prepare)
         left = preparation.carry_out(target, to_prepare)
     if left:
         raise NotReady("agents are left: " + "; ".join(each.describe() for each in left))
@@ -238,7 +238,7 @@ def _prepare(work: Work, source: Path, options: Options) -> dict[str, Any]:
         "init": to_prepare.selection.init,
         "removed": [each.describe() for each in to_prepare.found],
         "actions": [action.describe() for action in to_prepare.actions],
-        "settings": dict(options.preparing.settings),
+        "settings": dict(options.prepare.settings),
         "notes": list(to_prepare.notes),
     }
 
@@ -246,8 +246,8 @@ def _prepare(work: Work, source: Path, options: Options) -> dict[str, Any]:
 def _generalize(work: Work, options: Options) -> dict[str, Any]:
     with open_target(str(work.disk), write=True) as target:
         require_writable(target)
-        planned = _sealing_plan(facts_of(target), options.sealing)
-        sealed = sealing.carry_out(target, lambda: facts_of(target), options.sealing)
+        planned = _sealing_plan(facts_of(target), options.generalize)
+        sealed = sealing.carry_out(target, lambda: facts_of(target), options.generalize)
     return {
         "steps": [step.title for step in planned.steps],
         "changes": sum(outcome.changed for outcome in sealed.outcomes),
