@@ -21,7 +21,7 @@ from azready.boot import identity
 from azready.boot.diagnosis import diagnose
 from azready.boot.network.links import Network, dhcp_configuration
 from azready.boot.network.tap import TapNetwork, tap_network
-from azready.boot.qemu import command, packets, process
+from azready.boot.qemu import command, packets, process, trial
 from azready.boot.qemu.command import Guest, Net
 from azready.boot.qemu.monitor import Monitor
 from azready.boot.qemu.process import Room
@@ -29,6 +29,7 @@ from azready.boot.record import (
     BootRecord,
     Check,
     ConsoleLine,
+    HostFacts,
     JournalLine,
 )
 from azready.boot.session import Plan, Turn, start_dhcp, turns
@@ -111,7 +112,9 @@ def boot_disk(
     with contextlib.ExitStack() as stack:
         key = stack.enter_context(throwaway_key())
         machine = replace(machine, public_keys=(*machine.public_keys, in_style(key.public, machine.public_keys)))
-        room = stack.enter_context(process.room(guest))
+        firmware = None if guest.kernel else guest.firmware
+        acceleration = trial.choose(guest.hardware.accel, guest.architecture, firmware)
+        room = stack.enter_context(process.room(guest, acceleration))
         taps = stack.enter_context(_taps(plan, machine)) if guest.hardware.network == "tap" else None
         sockets = taps.sockets if taps else None
         fabric = stack.enter_context(Fabric(machine, strict=plan.strict, seed=plan.seed, sockets=sockets))
@@ -171,6 +174,7 @@ def _boot(
             title=turn.title,
             target=target,
             how=room.how,
+            host=HostFacts(room.acceleration.kind, room.acceleration.why, round(room.acceleration.slowness, 2)),
             started=started,
             seconds=round(fabric.ledger.now(), 3),
             deadline=plan.deadline,
@@ -221,7 +225,7 @@ def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wi
         pflash=room.pflash,
         control=theirs.fileno(),
         packets=pipe if wiring.dhcp is None else None,
-        accelerated=room.accelerated,
+        accelerated=room.acceleration.kind == "kvm",
         clock=datetime.now(UTC) + timedelta(seconds=ahead) if ahead else None,
         entropy=entropy,
     )

@@ -58,6 +58,18 @@ class Check:
 
 
 @dataclass(frozen=True)
+class HostFacts:
+    """What of this machine shaped the boot."""
+
+    accel: str = ""
+    """`kvm` or `tcg` (emulated); empty for a container."""
+    why: str = ""
+    """Why so, in a sentence."""
+    slowness: float = 1.0
+    """How much longer than an idle machine of today this one took to emulate, when it was measured before the boot."""
+
+
+@dataclass(frozen=True)
 class BootRecord:
     """Everything known of one boot."""
 
@@ -73,6 +85,7 @@ class BootRecord:
     """How long the guest was up when the record was closed."""
     deadline: float
     verdict: Verdict
+    host: HostFacts = HostFacts()
     expected: Expectation = "ready"
     """`silence`: this VM is provisioned already, so nothing may be reported; `any`: an agent of unknown habits."""
     machine: tuple[tuple[str, str], ...] = ()
@@ -215,6 +228,7 @@ def from_json(table: dict[str, Any]) -> BootRecord:
     verdict = dict(values["verdict"])
     verdict["findings"] = tuple(Finding(**row) for row in verdict["findings"])
     values["verdict"] = Verdict(**verdict)
+    values["host"] = HostFacts(**values.get("host", {}))
     for key in ("faults", "diagnosis"):
         values[key] = tuple(values[key])
     values["machine"] = tuple((name, value) for name, value in values["machine"])

@@ -38,6 +38,10 @@ DhcpOptions = Annotated[
 DiskBus = Annotated[
     Literal["virtio", "nvme", "scsi", "sata"], typer.Option("--bus", help="Disk: how the guest sees its OS disk.")
 ]
+Accel = Annotated[
+    Literal["auto", "kvm", "tcg"],
+    typer.Option(help="Disk: auto is KVM where a trial guest runs under it, else emulation (tcg)."),
+]
 Memory = Annotated[int, typer.Option(metavar="MIB", min=64, help="Disk: memory of the virtual machine.")]
 ConsoleFile = Annotated[Path | None, typer.Option("--console", metavar="FILE", help="Disk: keep the serial console.")]
 Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="Form of the result on stdout.")]
@@ -69,6 +73,7 @@ def boot(
     dhcp_options: DhcpOptions = False,
     bus: DiskBus = "virtio",
     memory: Memory = 1024,
+    accel: Accel = "auto",
     console_file: ConsoleFile = None,
     report: Report = None,
     output: Output = "text",
@@ -95,7 +100,7 @@ def boot(
             console.warn("a container has no drive: its medium is there from the start")
         records = _boot_tree(target, effective, plan, console)
     else:
-        hardware = Hardware(bus=bus, memory=memory, network="tap" if dhcp_options else "user")
+        hardware = Hardware(bus=bus, memory=memory, network="tap" if dhcp_options else "user", accel=accel)
         records = _boot_disk(target, effective, plan, console, hardware, console_file)
     if output == "json":
         from azready.boot.record import as_json

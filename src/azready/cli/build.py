@@ -20,6 +20,10 @@ Waivers = Annotated[Path | None, typer.Option("--waivers", help="A TOML file of 
 MachineFile = Annotated[Path | None, typer.Option("--machine", help="A TOML file of the VM to boot it as.")]
 Boots = Annotated[int, typer.Option(min=1, max=9, help="Boots of the test; 2 shows that the second is silent.")]
 Deadline = Annotated[float | None, typer.Option(metavar="SECONDS", help="How long the test waits for the report: 600.")]
+Accel = Annotated[
+    Literal["auto", "kvm", "tcg"],
+    typer.Option(help="The test's boot: auto is KVM where a trial guest runs under it, else emulation (tcg)."),
+]
 Skip = Annotated[list[str] | None, typer.Option("--skip", help="Leave prepare, generalize or boot out; repeatable.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Replace OUT.vhd if it exists.")]
@@ -43,6 +47,7 @@ def build(
     machine: MachineFile = None,
     boots: Boots = 1,
     deadline: Deadline = None,
+    accel: Accel = "auto",
     skip: Skip = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -73,6 +78,7 @@ def build(
         machine=Machine() if machine is None else load(machine),
         boots=boots,
         deadline=deadline,
+        accel=accel,
         skip=frozenset(skip or ()),
         overwrite=yes,
         keep_work=keep_work,

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from azready import __version__
+from azready.boot.qemu.command import Hardware, Wanted
 from azready.boot.record import as_json
 from azready.boot.session import DISK_DEADLINE
 from azready.boot.session import Plan as BootPlan
@@ -66,6 +67,7 @@ class Options:
     machine: Machine = field(default_factory=Machine)
     boots: int = 1
     deadline: float | None = None
+    accel: Wanted = "auto"
     skip: frozenset[str] = frozenset()
     overwrite: bool = False
     keep_work: bool = False
@@ -293,7 +295,7 @@ def _check(work: Work, options: Options) -> dict[str, Any]:
 
 def _boot(work: Work, options: Options, console: Console) -> dict[str, Any]:
     plan = BootPlan(options.deadline or DISK_DEADLINE, patient=options.deadline is not None, boots=options.boots)
-    records = bootdisk.boot(work.disk, options.machine, plan, console)
+    records = bootdisk.boot(work.disk, options.machine, plan, console, hardware=Hardware(accel=options.accel))
     (work.folder / "boots.json").write_text(json.dumps({"boots": [as_json(record) for record in records]}, indent=1))
     if not all(record.passed for record in records):
         last = records[-1]
@@ -304,6 +306,7 @@ def _boot(work: Work, options: Options, console: Console) -> dict[str, Any]:
         )
     return {
         "how": records[0].how,
+        "why": records[0].host.why,
         "verdicts": [
             {
                 "boot": record.title,

@@ -142,6 +142,8 @@ def conclusion(record: BootRecord) -> Iterator[Text]:
         yield Text(f"  {code}: {message}{f' ({times} times)' if times > 1 else ''}", "yellow")
         if mend:
             yield Text(f"    {mend}", "dim")
+    if record.host.accel == "tcg":
+        yield Text(f"  {record.host.why}", "dim")
     if record.faults:
         yield Text(f"  faults in force: {'; '.join(record.faults)}", "dim")
 

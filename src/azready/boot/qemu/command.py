@@ -10,6 +10,7 @@ Hyper-V).
 """
 
 import os
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,7 @@ from azready.fabric.protocol.dhcp import IMDS, WIRESERVER
 Architecture = Literal["x86_64", "aarch64"]
 Firmware = Literal["uefi", "bios"]
 Bus = Literal["virtio", "nvme", "scsi", "sata"]
+Wanted = Literal["auto", "kvm", "tcg"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What the user may choose of the virtual machine. `memory` is MiB.
+    """What the user may choose of the virtual machine. `memory` is MiB; `accel` auto is KVM where a trial shows that
+    it runs guests, else emulation.
 
     `network` is `user` (slirp: no rights needed; no options 121 and 245) or `tap` (all of Azure's DHCP). `more` are
     QEMU's words for further devices, which the guest finds before the disk and the medium's drive.
@@ -47,6 +50,7 @@ class Hardware:
     memory: int = 1024
     network: Literal["user", "tap"] = "user"
     more: tuple[str, ...] = ()
+    accel: Wanted = "auto"
 
 
 @dataclass(frozen=True)
@@ -131,14 +135,60 @@ def find_firmware(architecture: Architecture, root: Path = Path("/")) -> Pflash:
     )
 
 
-def probe(architecture: Architecture) -> list[str]:
-    """A QEMU that starts a virtual processor and ends as soon as its monitor is told so: whether KVM works is tried.
-
-    A device that is there proves nothing: nested virtualization is often offered and broken.
+def trial(
+    architecture: Architecture,
+    *,
+    accelerated: bool,
+    control: int,
+    rom: Path | None = None,
+    disk: Path | None = None,
+    pflash: Pflash | None = None,
+) -> list[str]:
+    """The words of a QEMU that is paused at first, to see whether a guest runs: one of `trial_rom` or `boot_sector`
+    (after BIOS), or firmware alone. What it has to say comes on the console, its standard output.
     """
-    kind = "virt" if architecture == "aarch64" else "pc"
-    paused = ["-machine", kind, "-nodefaults", "-display", "none", "-S", "-m", "64", "-monitor", "stdio"]
-    return [program(architecture)[0], *paused, *_accelerated(architecture)]
+    kind: Firmware = "uefi" if pflash else "bios"
+    return [
+        *_head(architecture, control),
+        "-S",
+        *_processor(architecture, kind, accelerated),
+        *("-smp", "1", "-m", "256"),
+        *(("-bios", str(rom)) if rom else ()),
+        *(("-drive", f"if=ide,format=raw,file={_quoted(disk)}") if disk else ()),
+        *_pflash(pflash),
+    ]
+
+
+RAN, COUNTED = b"K", b"M"
+"""What the trial's guest says when it runs, and when it has counted to `COUNT`."""
+COUNT = 0x0400_0000
+
+
+def boot_sector() -> bytes:
+    """Guest code of a few bytes that says RAN on the first serial port (x86-64, as BIOS starts it)."""
+    return _X86_SAYS[RAN].ljust(510, b"\0") + b"\x55\xaa"
+
+
+def trial_rom(architecture: Architecture) -> bytes:
+    """A firmware of a few bytes, from the processor's first instruction on: says RAN, counts, says COUNTED, waits.
+
+    x86 starts 16 bytes below 4 GiB, the end of the ROM, in real mode, and has its serial port at 0x3f8; QEMU's `virt`
+    starts at 0, and has a PL011 at 0x09000000 (QEMU, hw/arm/virt.c).
+    """
+    if architecture == "aarch64":
+        said, counted = (0x5280_0001 | word[0] << 5 for word in (RAN, COUNTED))
+        count = 0xD2A0_0002 | (COUNT >> 16) << 5
+        store, again, wait, back = 0xB900_0001, (0xF100_0442, 0x54FF_FFE1), 0xD503_207F, 0x17FF_FFFF
+        enable = (0xD2A1_2000, 0x5280_6021, 0xB900_3001)
+        return struct.pack("<12I", *enable, said, store, count, *again, counted, store, wait, back)
+    count_down = b"\x66\xb9" + struct.pack("<I", COUNT) + b"\x66\x49\x75\xfc"
+    code = _X86_SAYS[RAN][:-3] + count_down + _X86_SAYS[COUNTED]
+    jump_to_start = b"\xe9" + struct.pack("<h", -(0xFFF0 + 3 - 0x10000))
+    return code.ljust(0xFFF0, b"\xf4") + jump_to_start.ljust(16, b"\xf4")
+
+
+_X86_SAYS = {word: b"\xba\xf8\x03\xb0" + word + b"\xee\xf4\xeb\xfd" for word in (RAN, COUNTED)}
+"""mov $0x3f8,%dx; mov $WORD,%al; out %al,(%dx); hlt; jmp to the hlt."""
 
 
 def command(
@@ -162,17 +212,13 @@ def command(
     `entropy` holds the bytes of the table OEM0.
     """
     return [
-        program(guest.architecture)[0],
-        "-nodefaults",
-        "-no-reboot",
-        *("-display", "none"),
+        *_head(guest.architecture, control),
         *("-name", f"azready-{machine.name}"),
-        *_processor(guest, accelerated),
+        *_processor(guest.architecture, guest.firmware, accelerated),
+        *("-smp", str(min(2, os.cpu_count() or 1)), "-m", str(guest.hardware.memory)),
         *_smbios(machine),
         *_entropy(guest, entropy),
         *_boot(guest, pflash),
-        *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
-        *("-chardev", f"socket,id=control,fd={control}", "-mon", "chardev=control,mode=control"),
         *guest.hardware.more,
         *_disk(guest),
         *_medium(medium),
@@ -187,20 +233,29 @@ def _quoted(value: object) -> str:
     return str(value).replace(",", ",,")
 
 
-def _processor(guest: Guest, accelerated: bool) -> list[str]:
-    """Without the hypervisor bit: then DMI decides, and it says Hyper-V (waagent's unit has a condition on that)."""
-    arm = guest.architecture == "aarch64"
+def _head(architecture: Architecture, control: int) -> list[str]:
+    return [
+        program(architecture)[0],
+        "-nodefaults",
+        "-no-reboot",
+        *("-display", "none"),
+        *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
+        *("-chardev", f"socket,id=control,fd={control}", "-mon", "chardev=control,mode=control"),
+    ]
+
+
+def _processor(architecture: Architecture, firmware: Firmware, accelerated: bool) -> list[str]:
+    """Without the hypervisor bit: then DMI decides, and it says Hyper-V (waagent's unit has a condition on that).
+
+    KVM of arm64 offers the interrupt controller of the host only, which need not be QEMU's default.
+    """
+    arm = architecture == "aarch64"
+    kind = "virt" if arm else "q35" if firmware == "uefi" else "pc"
     if accelerated:
-        how = _accelerated(guest.architecture)
-    else:
-        how = ["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "cortex-a72" if arm else "max,-hypervisor"]
-    kind = "virt" if arm else "q35" if guest.firmware == "uefi" else "pc"
-    cores = min(2, os.cpu_count() or 1)
-    return ["-machine", kind, *how, "-smp", str(cores), "-m", str(guest.hardware.memory)]
-
-
-def _accelerated(architecture: Architecture) -> list[str]:
-    return ["-accel", "kvm", "-cpu", "host" if architecture == "aarch64" else "host,-hypervisor"]
+        processor = "host" if arm else "host,-hypervisor"
+        return ["-machine", f"{kind},gic-version=host" if arm else kind, "-accel", "kvm", "-cpu", processor]
+    processor = "cortex-a72" if arm else "max,-hypervisor"
+    return ["-machine", kind, "-accel", "tcg,thread=multi,tb-size=512", "-cpu", processor]
 
 
 def _smbios(machine: Machine) -> list[str]:
@@ -246,15 +301,21 @@ def _entropy(guest: Guest, entropy: Path | None) -> list[str]:
 
 
 def _boot(guest: Guest, pflash: Pflash | None) -> list[str]:
-    words = []
-    if pflash is not None:
-        words += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_quoted(pflash.code)}"]
-        words += ["-drive", f"if=pflash,unit=1,format=raw,file={_quoted(pflash.variables)}"]
+    words = _pflash(pflash)
     if guest.kernel is not None:
         words += ["-kernel", str(guest.kernel.image), "-append", guest.kernel.command_line]
         if guest.kernel.initrd is not None:
             words += ["-initrd", str(guest.kernel.initrd)]
     return words
+
+
+def _pflash(pflash: Pflash | None) -> list[str]:
+    if pflash is None:
+        return []
+    return [
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_quoted(pflash.code)}"),
+        *("-drive", f"if=pflash,unit=1,format=raw,file={_quoted(pflash.variables)}"),
+    ]
 
 
 def _disk(guest: Guest) -> list[str]:

@@ -6,9 +6,9 @@ however that ends; folders of an azready that was killed are removed by the next
 
 import contextlib
 import fcntl
-import functools
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from azready.boot.qemu import command, relay
-from azready.boot.qemu.command import Architecture, Guest, Pflash
+from azready.boot.qemu.acceleration import Acceleration
+from azready.boot.qemu.command import Guest, Pflash
 from azready.errors import Failure
 from azready.proc import find_tool, run, spawn, stop
 
@@ -31,14 +32,14 @@ class Room:
     folder: Path
     guest: Guest
     pflash: Pflash | None
-    accelerated: bool
+    acceleration: Acceleration
 
     @property
     def how(self) -> str:
         """In words: `qemu/tcg/uefi`."""
         loader = "kernel" if self.guest.kernel else self.guest.firmware
         name = "" if self.guest.architecture == "x86_64" else f"/{self.guest.architecture}"
-        return f"qemu/{'kvm' if self.accelerated else 'tcg'}/{loader}{name}"
+        return f"qemu/{self.acceleration.kind}/{loader}{name}"
 
     def fresh_variables(self) -> None:
         """Forget what firmware remembers, as the platform does for a new VM."""
@@ -48,7 +49,7 @@ class Room:
 
 
 @contextlib.contextmanager
-def room(guest: Guest) -> Iterator[Room]:
+def room(guest: Guest, acceleration: Acceleration) -> Iterator[Room]:
     """Prepare what the boots of one guest share.
 
     Raises Failure where QEMU or firmware is missing.
@@ -63,20 +64,9 @@ def room(guest: Guest) -> Iterator[Room]:
             layer = folder / "layer.qcow2"
             _make_layer(guest, layer)
             guest = replace(guest, disk=layer, format="qcow2")
-        made = Room(folder, guest, pflash, can_accelerate(guest.architecture))
+        made = Room(folder, guest, pflash, acceleration)
         made.fresh_variables()
         yield made
-
-
-@functools.cache
-def can_accelerate(architecture: Architecture) -> bool:
-    """Whether KVM works here for guests of this architecture."""
-    if os.uname().machine != architecture or not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return False
-    try:
-        return run(command.probe(architecture), stdin="quit\n", check=False, timeout=5).status == 0
-    except Failure:
-        return False
 
 
 def _make_layer(guest: Guest, layer: Path) -> None:
@@ -150,5 +140,21 @@ def complaint(errors: Path, process: "subprocess.Popen[bytes]") -> Failure | Non
     """Why QEMU ended at once, if it did so with an error."""
     if process.poll() in (None, 0):
         return None
-    said = errors.read_text(errors="replace").strip().splitlines()
-    return Failure("QEMU did not run: " + "; ".join(said[-3:]), "is another QEMU using the same disk or port?")
+    return Failure(f"QEMU did not run: {said(errors)}", "is another QEMU using the same disk or port?")
+
+
+_TELLING = re.compile(r"KVM|kvm|error|[Ff]ail|[Cc]annot|[Cc]ould not|[Ii]nvalid|[Aa]ssert|denied|No space")
+_DUMPED = re.compile(r"^(extra data\[|[A-Z0-9]{2,4} ?=|Code=)")
+"""What QEMU shows of a processor that stopped."""
+
+
+def said(errors: Path) -> str:
+    """What QEMU complained of first, in a line; empty where it did not."""
+    try:
+        text = errors.read_text(errors="replace")
+    except OSError:
+        return ""
+    lines = [re.sub(r"^qemu-system-\w+: ", "", line.strip()) for line in text.splitlines()]
+    lines = [line for line in lines if line and not _DUMPED.match(line) and not line.startswith("warning:")]
+    telling = [line for line in lines if _TELLING.search(line)]
+    return "; ".join(dict.fromkeys((telling or lines)[:2]))
