@@ -197,7 +197,7 @@ def test_wrong_options_are_told_before_anything_is_asked(
     assert user.server.exchanges == []
 
 
-def test_a_disk_that_is_no_fixed_vhd_is_refused_with_the_command_that_mends_it(
+def test_a_disk_that_is_no_fixed_vhd_is_refused_with_the_command_that_fixes_it(
     user: SimpleNamespace, disk: Path
 ) -> None:
     raw = disk.with_name("disk.raw")

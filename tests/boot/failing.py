@@ -242,12 +242,12 @@ def azready_beside(tree: Path, prepared: Path) -> None:
 @dataclass(frozen=True)
 class Failing:
     """A healthy tree, what breaks it, and what is said of it then: the cause of its boot, which quotes `seen` and
-    advises `mend`, and the rule of `azready check` that sees it in the files; none where no file shows it."""
+    advises `fix`, and the rule of `azready check` that sees it in the files; none where no file shows it."""
 
     break_it: Callable[[Path], None]
     code: str
     seen: str
-    mend: str
+    fix: str
     rule: str = ""
     packages: tuple[str, ...] = ()
     base: Literal["azready", "waagent"] = "azready"

@@ -56,7 +56,7 @@ def mini(need: Callable[..., None]) -> Callable[..., Kernel]:
 def test_no_root_device(mini: Callable[..., Kernel]) -> None:
     kernel = replace(mini("exit"), initrd=None, command_line="console=ttyS0 panic=-1 root=/dev/sda1")
     found = cause(_boot_kernel(kernel))
-    assert found and found.code == "no-root-device" and "hv_storvsc" in found.mend
+    assert found and found.code == "no-root-device" and "hv_storvsc" in found.fix
     assert any("Unable to mount root fs" in line for line in found.evidence)
 
 
@@ -85,7 +85,7 @@ def test_a_cd_in_fstab_when_the_drive_is_empty(mini: Callable[..., Kernel], need
     line = "/dev/sr0 /media/cdrom udf,iso9660 ro,x-systemd.device-timeout=90 0 0"
     kernel = machines.into_disk(f"mkdir -p /disk/media/cdrom; echo '{line}' >>/disk/etc/fstab")
     found = cause(_boot_debian(kernel, (Fault(service="media", silent=True),)))
-    assert found and found.code == "medium-wait" and "D09" in found.mend, found
+    assert found and found.code == "medium-wait" and "D09" in found.fix, found
     assert any("Failed to mount media-cdrom.mount" in line for line in found.evidence), found.evidence
 
 

@@ -36,13 +36,13 @@ def _last(tree: Path, plan: Plan, machine: Machine | None = None) -> BootRecord:
     return record
 
 
-def _is(record: BootRecord, code: str, seen: str, mend: str) -> None:
-    """The cause has this code, quotes this, and its mend says this."""
+def _is(record: BootRecord, code: str, seen: str, fix: str) -> None:
+    """The cause has this code, quotes this, and its fix says this."""
     found = cause(record)
     assert found is not None
     assert found.code == code, (found, record.verdict)
     assert not seen or any(seen in line for line in found.evidence), found.evidence
-    assert mend in found.mend, found.mend
+    assert fix in found.fix, found.fix
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_it_is_seen_in_its_files_where_they_show_it_and_named_when_it_boots(
     assert not image.rule or image.rule in {rule for rule, _ in _found(tree) - healthy}
     record = _last(tree, _plan(image.deadline, image.login), image.machine)
     assert record.verdict.provisioned == image.reports, record.verdict
-    _is(record, image.code, image.seen, image.mend)
+    _is(record, image.code, image.seen, image.fix)
 
 
 # --- two provisioners ---

@@ -44,7 +44,7 @@ RECORD = BootRecord(
     journal=(JournalLine(4.0, "azure-provisioning", f"{EVIL}\nand more {LONG}"),),
     console=tuple(ConsoleLine(n / 10, f"{n} {EVIL}") for n in range(100)),
     checks=(Check("ssh login", "failed", EVIL, 11.0),),
-    diagnosis=(f"cause: {EVIL} [no-route]", f"  seen: {EVIL}", f"  mend: `{EVIL}`"),
+    diagnosis=(f"cause: {EVIL} [no-route]", f"  seen: {EVIL}", f"  fix: `{EVIL}`"),
 )
 
 

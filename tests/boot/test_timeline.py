@@ -76,11 +76,11 @@ def test_a_comparison_names_the_cause_that_came() -> None:
     failed = replace(
         RECORD,
         verdict=Verdict("OSProvisioningTimedOut", None, "silence"),
-        diagnosis=("cause: no address [no-lease]", "  mend: ask longer"),
+        diagnosis=("cause: no address [no-lease]", "  fix: ask longer"),
     )
     rows = {row.what: row for row in compare((replace(RECORD, diagnosis=()),), (failed,))}
     assert (rows["cause"].after, rows["cause"].tone) == ("no address [no-lease]", "worse")
-    assert rows["mend"].after == "ask longer"
+    assert rows["fix"].after == "ask longer"
     assert worse(rows.values())
 
 
@@ -92,7 +92,7 @@ def test_the_page_shows_where_the_evidence_stands_and_not_our_switching_off() ->
     failed = replace(
         RECORD,
         verdict=Verdict("OSProvisioningClientError", 0.4, "two\nlines"),
-        diagnosis=("cause: it says so [reported-failure]", "  seen: agent: it is broken", "  mend: `azready check`"),
+        diagnosis=("cause: it says so [reported-failure]", "  seen: agent: it is broken", "  fix: `azready check`"),
         journal=(JournalLine(0.3, "agent", "it is  broken"),),
         console=(ConsoleLine(0.0, "Welcome"), ConsoleLine(9.0, "Powering off.")),
     )

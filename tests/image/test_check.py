@@ -53,7 +53,7 @@ def test_only_and_skip_take_ids_and_areas(sample: Sample) -> None:
         _ask(sample, skip=frozenset({"K99"}))
 
 
-def test_before_generalize_leaves_out_what_sealing_mends(sample: Sample) -> None:
+def test_before_generalize_leaves_out_what_sealing_fixes(sample: Sample) -> None:
     sample.write("etc/ssh/ssh_host_rsa_key", "x")
     assert isinstance(_ask(sample)["S02"].answer, Found)
     assert "S02" not in _ask(sample, sealing=False)
@@ -100,13 +100,13 @@ def test_waiver_files_want_reasons() -> None:
             parse_waivers(text, "w")
 
 
-def test_the_text_is_grouped_worst_first_and_says_how_to_mend(sample: Sample) -> None:
+def test_the_text_is_grouped_worst_first_and_says_how_to_fix(sample: Sample) -> None:
     sample.not_in_initramfs("hv_vmbus").write("etc/hostname", "builder\n")
     text = render.as_text(list(_ask(sample).values()), "the tree")
     assert text.index("FATAL") < text.index("K01") < text.index("WARNING") < text.index("P14")
     assert "/etc/initramfs-tools/modules" in text and "update-initramfs -u -k all" in text
     assert text.splitlines()[-2].startswith("the tree: 1 fatal, 1 warning, ")
-    assert text.splitlines()[-1] == "`azready generalize` mends P14"
+    assert text.splitlines()[-1] == "`azready generalize` fixes P14"
 
 
 def test_a_hostile_name_cannot_move_the_cursor(sample: Sample) -> None:
@@ -117,7 +117,7 @@ def test_a_hostile_name_cannot_move_the_cursor(sample: Sample) -> None:
     assert "\x1b" not in render.as_json(results, "x")
 
 
-def test_json_holds_every_rule_and_how_to_mend(sample: Sample) -> None:
+def test_json_holds_every_rule_and_how_to_fix(sample: Sample) -> None:
     sample.write("etc/ssh/ssh_host_rsa_key", "x")
     document = json.loads(render.as_json(list(_ask(sample).values()), "t"))
     rows = {row["id"]: row for row in document["results"]}

@@ -151,7 +151,7 @@ def test_a_driver_that_is_missing_is_seen(make: Callable[[Path], Sample], tmp_pa
     answer = ask(next(rule for rule in RULES if rule.id == "K01"), Facts(Tree(sample.root)))
     assert isinstance(answer, Found)
     names = facts.distro.names
-    assert names.rebuild_initramfs in answer.findings[0].mend
+    assert names.rebuild_initramfs in answer.findings[0].fix
 
 
 @pytest.mark.parametrize(
@@ -174,4 +174,4 @@ def test_the_commands_of_the_family_are_named(tmp_path: Path) -> None:
         alpine(tmp_path).edit("boot/extlinux.conf", "console=ttyS0,115200n8", "").write("etc/update-extlinux.conf", "")
     )
     answer = ask(next(rule for rule in RULES if rule.id == "B01"), Facts(Tree(sample.root)))
-    assert isinstance(answer, Found) and "update-extlinux" in answer.findings[0].mend
+    assert isinstance(answer, Found) and "update-extlinux" in answer.findings[0].fix

@@ -219,12 +219,12 @@ def test_a_failing_action_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Mo
     assert "make room" in caught.value.hint
 
 
-def test_mend_also_mends_settings(tmp_path: Path) -> None:
+def test_fix_also_fixes_settings(tmp_path: Path) -> None:
     sample = good_image(tmp_path).write("etc/modprobe.d/cis.conf", "install udf /bin/true\n")
     seal(sample)
     assert "#install" not in (tmp_path / "etc/modprobe.d/cis.conf").read_text()
     with Tree(tmp_path) as tree:
-        carry_out(tree, lambda: facts_of(tree), Options(mend=True))
+        carry_out(tree, lambda: facts_of(tree), Options(fix=True))
     assert (tmp_path / "etc/modprobe.d/cis.conf").read_text() == "#install udf /bin/true\n"
 
 

@@ -132,7 +132,7 @@ def test_a_killed_run_is_completed_by_the_next(copy_tree: CopyTree, azready: Azr
     assert_prepared(root)
 
 
-def test_a_package_script_that_fails_is_said_and_mended(copy_tree: CopyTree, azready: Azready) -> None:
+def test_a_package_script_that_fails_is_said_and_fixed(copy_tree: CopyTree, azready: Azready) -> None:
     root = copy_tree(*WAAGENT)
     script = root / "var/lib/dpkg/info/waagent.prerm"
     right = script.read_text()

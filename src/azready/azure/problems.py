@@ -14,7 +14,7 @@ from typing import Any, Literal
 from azready.errors import Exit, Failure
 
 Act = Literal["stop", "wait", "gone", "login"]
-"""stop: only the user can mend it; wait: ask again later; gone: there is no such thing; login: get a new token."""
+"""stop: only the user can fix it; wait: ask again later; gone: there is no such thing; login: get a new token."""
 
 WRAPPERS = {"", "DeploymentFailed", "ResourceDeploymentFailure", "Conflict", "BadRequest", "InvalidTemplateDeployment"}
 """Codes that say nothing as long as there is another one inside."""
@@ -162,14 +162,14 @@ ADVICE: tuple[Advice, ...] = (
         ("OSProvisioningTimedOut",),
         "stop",
         "the guest never reported Ready",
-        "the VM is kept and may be reachable: read its console (below), mend the image, and try it at home first: "
+        "the VM is kept and may be reachable: read its console (below), fix the image, and try it at home first: "
         "`azready boot DISK`. Trying again here will not help",
     ),
     Advice(
         ("OSProvisioningClientError", "OSProvisioningInternalError"),
         "stop",
         "the guest reported that provisioning failed, or the image was not generalized",
-        "read its console (below), mend the image, and try it at home first: `azready boot DISK`",
+        "read its console (below), fix the image, and try it at home first: `azready boot DISK`",
     ),
     Advice(
         ("VMExtensionProvisioningError", "VMExtensionProvisioningTimeout", "VMAgentStatusCommunicationError"),

@@ -51,8 +51,8 @@ def _cause(one: BootRecord, other: BootRecord) -> Iterator[Difference]:
     if before != after:
         tone: Literal["", "better", "worse"] = "better" if not after else "worse" if not before else ""
         yield Difference(one.title, "cause", before or "–", after or "gone", tone=tone)
-        if mend := next((line.strip() for line in other.diagnosis if line.startswith("  mend: ")), ""):
-            yield Difference(one.title, "mend", "", mend.removeprefix("mend: "))
+        if fix := next((line.strip() for line in other.diagnosis if line.startswith("  fix: ")), ""):
+            yield Difference(one.title, "fix", "", fix.removeprefix("fix: "))
 
 
 def _times(one: BootRecord, other: BootRecord) -> Iterator[Difference]:

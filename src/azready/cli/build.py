@@ -15,7 +15,7 @@ User = Annotated[list[str] | None, typer.Option("--user", "-u", help="Remove thi
 Setting = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting of the guest program; repeatable.")
 ]
-Mend = Annotated[bool, typer.Option("--mend", help="Also mend settings that `azready check` finds.")]
+Fix = Annotated[bool, typer.Option("--fix", help="Also fix settings that `azready check` finds.")]
 Waivers = Annotated[Path | None, typer.Option("--waivers", help="A TOML file of accepted findings, with reasons.")]
 MachineFile = Annotated[Path | None, typer.Option("--machine", help="A TOML file of the VM to boot it as.")]
 Boots = Annotated[int, typer.Option(min=1, max=9, help="Boots of the test; 2 shows that the second is silent.")]
@@ -42,7 +42,7 @@ def build(
     out: Out,
     user: User = None,
     setting: Setting = None,
-    mend: Mend = False,
+    fix: Fix = False,
     waivers: Waivers = None,
     machine: MachineFile = None,
     boots: Boots = 1,
@@ -73,7 +73,7 @@ def build(
         raise UsageFailure(f"--skip cannot be {', '.join(sorted(unknown))}", "use prepare, generalize or boot")
     options = building.Options(
         prepare=preparation.Options(settings=parse_settings(setting or [])),
-        generalize=sealing.Options(tuple(user or ()), mend),
+        generalize=sealing.Options(tuple(user or ()), fix),
         waivers=read_waivers(waivers),
         machine=Machine() if machine is None else load(machine),
         boots=boots,

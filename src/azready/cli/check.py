@@ -61,7 +61,7 @@ def check(
     skip: SkipIds = [],  # noqa: B006
     waivers: Waivers = None,
     before_generalize: Annotated[
-        bool, typer.Option("--before-generalize", help="Leave out what `azready generalize` will mend.")
+        bool, typer.Option("--before-generalize", help="Leave out what `azready generalize` will fix.")
     ] = False,
     fail_on: Annotated[FailOn, typer.Option(help="The least grave finding that makes the exit code 1.")] = FailOn.ERROR,
     output: Annotated[

@@ -24,7 +24,7 @@ def generalize(
     user: Annotated[
         list[str], typer.Option("--user", "-u", help="Remove this user, home and all, at the end; repeatable.")
     ] = [],  # noqa: B006 (Typer copies it)
-    mend: Annotated[bool, typer.Option("--mend", help="Also mend settings that `azready check` finds.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Also fix settings that `azready check` finds.")] = False,
     skip: Annotated[list[str], typer.Option("--skip", help="Rules to leave alone; repeatable.")] = [],  # noqa: B006
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a running system is sealed.")] = False,
@@ -49,7 +49,7 @@ def generalize(
         raise UsageFailure(
             f"there is no rule {', '.join(sorted(unknown))}", "`azready check --list` prints all of them"
         )
-    options = sealing.Options(tuple(user), mend, chosen)
+    options = sealing.Options(tuple(user), fix, chosen)
     enter_namespace_for(target)
     if dry_run:
         with open_target(target) as opened:

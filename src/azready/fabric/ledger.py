@@ -42,7 +42,7 @@ class Finding:
     code: str
     severity: Severity
     message: str
-    mend: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True)

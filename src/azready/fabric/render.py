@@ -51,7 +51,7 @@ def entry_line(entry: Entry) -> str:
             what = " ".join(part for part in (entry.state, entry.substatus, entry.description) if part)
             return f"{entry.at:8.3f} report     {what}{'' if entry.accepted else '  (refused)'}"
         case Finding():
-            return f"{entry.at:8.3f} {entry.severity:<10} {entry.code}: {entry.message}; {entry.mend}"
+            return f"{entry.at:8.3f} {entry.severity:<10} {entry.code}: {entry.message}; {entry.fix}"
 
 
 def verdict_lines(verdict: Verdict, ledger: Ledger) -> Iterator[str]:
@@ -60,8 +60,8 @@ def verdict_lines(verdict: Verdict, ledger: Ledger) -> Iterator[str]:
     counted = _counted(verdict.findings)
     for finding, times in counted:
         yield f"  {finding.severity}: {finding.message}{f' ({times} times)' if times > 1 else ''}"
-        if finding.mend:
-            yield f"    {finding.mend}"
+        if finding.fix:
+            yield f"    {finding.fix}"
     exchanges = ledger.exchanges
     parts = {service: sum(one.service == service for one in exchanges) for service in ROUTES}
     counts = ", ".join(f"{count} {service}" for service, count in parts.items() if count)
@@ -88,7 +88,7 @@ def verdict_as_json(verdict: Verdict, ledger: Ledger) -> dict[str, Any]:
         "because": verdict.because,
         "requests": len(ledger.exchanges),
         "findings": [
-            {"code": one.code, "severity": one.severity, "message": one.message, "mend": one.mend, "times": times}
+            {"code": one.code, "severity": one.severity, "message": one.message, "fix": one.fix, "times": times}
             for one, times in _counted(verdict.findings)
         ],
     }

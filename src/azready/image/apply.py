@@ -26,7 +26,7 @@ from azready.image.actions import (
 from azready.image.facts import passwd
 from azready.image.targets import Files, Stat, Target
 
-AGAIN = "what was done stays done: mend the cause, then run the same command again and it goes on from there"
+AGAIN = "what was done stays done: fix the cause, then run the same command again and it goes on from there"
 
 
 @dataclass(frozen=True)

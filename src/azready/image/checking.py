@@ -67,7 +67,7 @@ class Choice:
     skip: frozenset[str] = frozenset()
     waivers: tuple[Waiver, ...] = ()
     sealing: bool = True
-    """Whether the rules that `azready generalize` mends are asked too."""
+    """Whether the rules that `azready generalize` fixes are asked too."""
 
 
 def check(facts: Facts, rules: Sequence[Rule], choice: Choice) -> tuple[Result, ...]:

@@ -33,7 +33,7 @@ def as_text(results: Sequence[Result], target: str, verbose: bool = False) -> st
         lines += ["", "PASSED", *(f"  {r.rule.id}  {r.rule.title}" for r in results if isinstance(r.answer, Passed))]
         lines += ["", "SKIPPED"]
         lines += [f"  {r.rule.id}  {r.answer.reason}" for r in results if isinstance(r.answer, Skipped)]
-    return "\n".join([*lines, "", f"{target}: {summary(results)}", *_what_mends(results)]).lstrip("\n")
+    return "\n".join([*lines, "", f"{target}: {summary(results)}", *_what_fixes(results)]).lstrip("\n")
 
 
 def findings(results: Sequence[Result]) -> str:
@@ -57,19 +57,19 @@ def _found(results: Sequence[Result]) -> Iterator[str]:
         yield from (f"  {r.rule.id}  {r.rule.title}: {r.answer.reason}" for r in unseen if isinstance(r.answer, Unseen))
 
 
-def _what_mends(results: Sequence[Result]) -> Iterator[str]:
+def _what_fixes(results: Sequence[Result]) -> Iterator[str]:
     """Which findings one command takes away."""
     by: dict[str, list[str]] = {}
     for result in results:
         if not isinstance(result.answer, Found) or result.waiver:
             continue
         rule = result.rule
-        if any((finding.mend or rule.mend).startswith("azready prepare") for finding in result.answer.findings):
+        if any((finding.fix or rule.fix).startswith("azready prepare") for finding in result.answer.findings):
             by.setdefault("azready prepare", []).append(rule.id)
-        elif rule.fix:
-            by.setdefault("azready generalize" if rule.seals else "azready generalize --mend", []).append(rule.id)
+        elif rule.repair:
+            by.setdefault("azready generalize" if rule.seals else "azready generalize --fix", []).append(rule.id)
     for command, ids in sorted(by.items(), reverse=True):
-        yield f"`{command}` mends {', '.join(sorted(ids))}"
+        yield f"`{command}` fixes {', '.join(sorted(ids))}"
 
 
 def _finding_lines(result: Result, findings: Sequence[Finding]) -> Iterator[str]:
@@ -79,8 +79,8 @@ def _finding_lines(result: Result, findings: Sequence[Finding]) -> Iterator[str]
         yield f"       {_printable(where + finding.what)}"
     if len(findings) > _SHOWN:
         yield f"       and {len(findings) - _SHOWN} more"
-    for mend in dict.fromkeys(finding.mend or result.rule.mend for finding in findings[:_SHOWN]):
-        yield f"       → {mend}"
+    for fix in dict.fromkeys(finding.fix or result.rule.fix for finding in findings[:_SHOWN]):
+        yield f"       → {fix}"
 
 
 def _printable(text: str) -> str:
@@ -135,7 +135,7 @@ def _row(result: Result) -> dict[str, object]:
                 {
                     "what": finding.what,
                     "where": f"/{finding.where}" if finding.where else "",
-                    "mend": finding.mend or result.rule.mend,
+                    "fix": finding.fix or result.rule.fix,
                     "severity": (finding.severity or result.severity).word,
                 }
                 for finding in findings

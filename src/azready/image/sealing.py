@@ -20,7 +20,7 @@ from azready.image.checking import (
 )
 from azready.image.facts import Facts
 from azready.image.facts.users import Users
-from azready.image.rules import RULES, fixes
+from azready.image.rules import RULES, repairs
 from azready.image.rules.model import Finding, Profile, Rule, Severity, Stage
 from azready.image.targets import Target
 
@@ -40,10 +40,10 @@ _SEED_DROP_IN = "run/systemd/system/systemd-random-seed.service.d/azready.conf"
 
 @dataclass(frozen=True)
 class Options:
-    """What the user chose. `users` are removed, homes and all; `mend` adds the fixes of settings."""
+    """What the user chose. `users` are removed, homes and all; `fix` adds the fixes of settings."""
 
     users: tuple[str, ...] = ()
-    mend: bool = False
+    fix: bool = False
     skip: frozenset[str] = frozenset()
 
 
@@ -92,8 +92,8 @@ def plan(facts: Facts, options: Options) -> Sealing:
             raise Failure(
                 f"{rule.id} ({rule.title}) could not look: {answer.reason}", f"or leave it out: --skip {rule.id}"
             )
-        if isinstance(answer, Found) and rule.fix is not None:
-            actions = tuple(rule.fix(facts, answer.findings))
+        if isinstance(answer, Found) and rule.repair is not None:
+            actions = tuple(rule.repair(facts, answer.findings))
             steps.append(Step(f"{rule.id}  {rule.title}", rule.stage, actions, rule, answer.findings))
     steps += _user_steps(facts, options.users)
     steps += _live_steps(facts, steps)
@@ -104,7 +104,7 @@ def plan(facts: Facts, options: Options) -> Sealing:
 
 def _rules(options: Options) -> Iterator[Rule]:
     for rule in RULES:
-        chosen = rule.seals or (options.mend and rule.fix is not None and Profile.AZURE in rule.severities)
+        chosen = rule.seals or (options.fix and rule.repair is not None and Profile.AZURE in rule.severities)
         if chosen and rule.id not in options.skip:
             yield rule
 
@@ -128,7 +128,7 @@ def _sudo_lines(facts: Facts, name: str) -> Iterator[Action]:
         text = facts.text(path) or ""
         kept = "".join(line for line in text.splitlines(keepends=True) if not pattern.match(line))
         if kept != text:
-            yield fixes.write(path, kept)
+            yield repairs.write(path, kept)
 
 
 def _live_steps(facts: Facts, steps: Sequence[Step]) -> Iterator[Step]:

@@ -282,11 +282,11 @@ def _check(work: Work, options: Options) -> dict[str, Any]:
         )
     (work.folder / "sbom.json").write_text(sbom.cyclonedx(inventory))
     if wrong := checking.stopping(results, Severity.ERROR):
-        mended = " ".join(result.rule.id for result in wrong if result.rule.fix)
+        fixed = " ".join(result.rule.id for result in wrong if result.rule.repair)
         raise NotReady(
             f"check says no ({render.summary(results)}):\n{render.findings(wrong)}",
-            "mend it in the input"
-            + (f", let --mend do it ({mended})" if mended else "")
+            "fix it in the input"
+            + (f", let --fix do it ({fixed})" if fixed else "")
             + ", or accept it with its reason in a file for --waivers",
         )
     found = [row for row in render.rows(results) if row["answer"] not in ("pass", "skipped")]

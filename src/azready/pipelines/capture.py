@@ -120,7 +120,7 @@ def _check(ssh: Ssh, host: "Host", skip: frozenset[str]) -> None:
     if checking.exit_code(results, Severity.ERROR) != Exit.OK:
         raise Failure(
             render.as_text(results, f"{host.user}@{host.address}"),
-            "mend it on the VM, or accept it with --skip ID; then run the same command again: it goes on here",
+            "fix it on the VM, or accept it with --skip ID; then run the same command again: it goes on here",
         )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from azready.image.apply import apply
 from azready.image.facts import Facts
-from azready.image.rules import cmdline_fixes
+from azready.image.rules import cmdline_repairs
 from azready.image.targets.tree import Tree
 from tests.image.sample import KERNEL, UUID, Sample, good_image
 
@@ -23,7 +23,7 @@ def _as_root(need: Callable[..., None]) -> None:
 def _changed(sample: Sample, *, add: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> Facts:
     with Tree(sample.root) as tree:
         facts = Facts(tree)
-        apply([*cmdline_fixes.add(facts, add)] if add else [*cmdline_fixes.drop(facts, drop)], tree)
+        apply([*cmdline_repairs.add(facts, add)] if add else [*cmdline_repairs.drop(facts, drop)], tree)
     return Facts(Tree(sample.root))
 
 

@@ -1,4 +1,4 @@
-"""Every rule has images that break it and images that do not; every fix mends what was found."""
+"""Every rule has images that break it and images that do not; every fix fixes what was found."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_every_rule_has_a_case_that_breaks_it() -> None:
 def test_ids_are_unique_and_sources_are_known() -> None:
     assert len(BY_ID) == len(RULES)
     assert {key for rule in RULES for key in rule.sources} <= set(SOURCES)
-    assert all(rule.severities and rule.why and rule.mend for rule in RULES)
+    assert all(rule.severities and rule.why and rule.fix for rule in RULES)
 
 
 def test_no_area_shares_a_rule() -> None:
@@ -79,7 +79,7 @@ def test_a_good_disk_passes(id: str, number: int, sample: Sample) -> None:
     assert ask(BY_ID[id], _facts(sample, disk=CASES[id].good_disks[number])) == Passed()
 
 
-_UNMENDABLE = {
+_UNFIXABLE = {
     ("K07", 3): "it stands on the command line",
     ("K07", 4): "the initramfs has to be rebuilt",
     ("P01", 2): "our program is not installed",
@@ -94,12 +94,12 @@ _UNMENDABLE = {
 
 def _fixable() -> Iterator[tuple[str, int]]:
     for rule in RULES:
-        if rule.fix is not None:
+        if rule.repair is not None:
             yield from ((rule.id, number) for number in range(len(CASES[rule.id].bad)))
 
 
 @pytest.mark.parametrize(("id", "number"), list(_fixable()))
-def test_a_fix_mends_what_was_found_and_doing_it_again_changes_nothing(
+def test_a_fix_fixes_what_was_found_and_doing_it_again_changes_nothing(
     id: str, number: int, sample: Sample, need: Callable[..., None]
 ) -> None:
     need("root")
@@ -107,12 +107,12 @@ def test_a_fix_mends_what_was_found_and_doing_it_again_changes_nothing(
     case.base(sample)
     case.bad[number](sample)
     with Tree(sample.root) as tree:
-        for _ in range(3):  # what one fix uncovers, the next mends: sealing goes on until nothing is found
+        for _ in range(3):  # what one fix uncovers, the next fixes: sealing goes on until nothing is found
             if isinstance(ask(rule, _facts(sample)), Found):
                 actions = _fix(rule, _facts(sample))
                 apply(actions, tree)
         left = ask(rule, _facts(sample))
-        if (id, number) in _UNMENDABLE and isinstance(left, Found):
+        if (id, number) in _UNFIXABLE and isinstance(left, Found):
             return
         assert left == Passed()
         assert not any(outcome.changed for outcome in apply(actions, tree))
@@ -121,8 +121,8 @@ def test_a_fix_mends_what_was_found_and_doing_it_again_changes_nothing(
 def _fix(rule: Rule, facts: Facts) -> list:
     answer = ask(rule, facts)
     assert isinstance(answer, Found)
-    assert rule.fix is not None
-    return list(rule.fix(facts, answer.findings))
+    assert rule.repair is not None
+    return list(rule.repair(facts, answer.findings))
 
 
 def test_nothing_is_wrong_with_the_good_image(sample: Sample) -> None:

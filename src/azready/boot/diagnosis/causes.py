@@ -18,16 +18,16 @@ from azready.fabric.ledger import Exchange
 
 @dataclass(frozen=True)
 class Cause:
-    """One cause: a short name for scripts, a sentence, the evidence as it was seen, and a mend."""
+    """One cause: a short name for scripts, a sentence, the evidence as it was seen, and a fix."""
 
     code: str
     says: str
     evidence: tuple[str, ...] = ()
-    mend: str = ""
+    fix: str = ""
 
     def lines(self) -> tuple[str, ...]:
         seen = tuple(f"  seen: {questions.short(line)}" for line in self.evidence)
-        return (f"cause: {self.says} [{self.code}]", *seen, *((f"  mend: {self.mend}",) if self.mend else ()))
+        return (f"cause: {self.says} [{self.code}]", *seen, *((f"  fix: {self.fix}",) if self.fix else ()))
 
 
 Rule = Callable[[BootRecord], Cause | None]
@@ -62,14 +62,14 @@ def reported_failure(record: BootRecord) -> Cause | None:
     if failed is None or failed.substatus not in ("ProvisioningFailed", ""):
         return None
     told = failed.description or "no reason given"
-    for pattern, code, says, mend in _REASONS:
+    for pattern, code, says, fix in _REASONS:
         if re.search(pattern, told, re.I):
-            return Cause(code, says, (told,), mend)
+            return Cause(code, says, (told,), fix)
     return Cause(
         "reported-failure",
         "the guest itself reported that provisioning failed",
         (told,),
-        "the guest says why: mend that, and boot again; --report shows what it did before",
+        "the guest says why: fix that, and boot again; --report shows what it did before",
     )
 
 
@@ -80,9 +80,9 @@ def refused_report(record: BootRecord) -> Cause | None:
         return None
     errors = [finding for finding in record.findings if finding.severity == "error"]
     why = tuple(dict.fromkeys(finding.message for finding in errors))[:3] or (_exchange(refused[-1]),)
-    mend = next((finding.mend for finding in errors if finding.mend), "see docs/what-the-sample-does.md")
+    fix = next((finding.fix for finding in errors if finding.fix), "see docs/what-the-sample-does.md")
     many = "a health report" if len(refused) == 1 else f"{len(refused)} health reports"
-    return Cause("report-refused", f"{many} reached the platform, and was refused for what it says", why, mend)
+    return Cause("report-refused", f"{many} reached the platform, and was refused for what it says", why, fix)
 
 
 # --- before any service runs ---
@@ -158,7 +158,7 @@ def starved(record: BootRecord) -> Cause | None:
 def panic(record: BootRecord) -> Cause | None:
     seen = matching(questions.console(record), r"Kernel panic - not syncing|Failed to execute /|No working init")
     return (
-        Cause("kernel-panic", "the kernel panicked", seen, "boot the kernel before it, or mend what it names")
+        Cause("kernel-panic", "the kernel panicked", seen, "boot the kernel before it, or fix what it names")
         if seen
         else None
     )
@@ -214,7 +214,7 @@ def stuck(record: BootRecord) -> Cause | None:
         return None
     names = sorted(blamed, key=lambda name: bool(_WAITS_FOR_NETWORK.search(name)))
     for_network = all(_WAITS_FOR_NETWORK.search(name) for name in names)
-    mend = (
+    fix = (
         "it waits for a network card that Azure does not give, or that gets no address: name none (`azready check`: "
         "N04, N08), or let the provisioner not wait for network-online.target, as that of `azready prepare` does"
         if for_network
@@ -225,7 +225,7 @@ def stuck(record: BootRecord) -> Cause | None:
         "slow-boot",
         f"the boot still waits for {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else ""),
         tuple(blamed[name] for name in names[:3]),
-        mend,
+        fix,
     )
 
 
@@ -251,7 +251,7 @@ def _crash(record: BootRecord, of: str) -> Cause | None:
             "agent-crashed",
             f"{speaker or 'a program'} crashed",
             lines,
-            "mend what the last line says; `azready prepare` replaces agents by a program that needs Python alone",
+            "fix what the last line says; `azready prepare` replaces agents by a program that needs Python alone",
         )
     failed = matching(questions.said(record), _NOT_STARTED)
     seen = tuple(line for line in failed if re.search(of, line, re.I))
@@ -455,7 +455,7 @@ def asked_in_vain(record: BootRecord) -> Cause | None:
             *dict.fromkeys(finding.message for finding in record.findings if finding.severity == "error"),
         ),
         next(
-            (finding.mend for finding in record.findings if finding.mend and finding.severity == "error"),
+            (finding.fix for finding in record.findings if finding.fix and finding.severity == "error"),
             "Azure has such moments: a provisioner asks again for minutes, and stays switched on until its report was "
             "accepted, as that of `azready prepare` does; does it recover? `azready boot --heal`",
         ),
@@ -523,37 +523,35 @@ def no_login(record: BootRecord) -> Cause | None:
             "no-sshd", "Ready was reported, but no ssh server answers", told, "enable sshd: `azready check` (S01, S03)"
         )
     keys = tuple(f"the platform's keys: {words}" for name, words in record.machine if name == "keys" and "CR" in words)
-    mend = (
+    fix = (
         "compare ~/.ssh/authorized_keys, its owner and modes with what IMDS says; AllowUsers and AllowGroups must let "
         "the admin user in (`azready check`: S06)"
     )
     if keys:
-        mend = "take CR and LF out of keys before writing them, as `azready prepare`'s program and cloud-init do"
-    return Cause("login-refused", "Ready was reported, but the owner's key is refused", (*told, *sshd, *keys), mend)
+        fix = "take CR and LF out of keys before writing them, as `azready prepare`'s program and cloud-init do"
+    return Cause("login-refused", "Ready was reported, but the owner's key is refused", (*told, *sshd, *keys), fix)
 
 
 def wrong_name(record: BootRecord) -> Cause | None:
     told = _checked(record, "host name")
-    mend = (
-        "osProfile.computerName of IMDS, or HostName of the medium, is the name: does anything set another one later?"
-    )
-    return Cause("wrong-host-name", "Ready was reported, but the host has another name", told, mend) if told else None
+    fix = "osProfile.computerName of IMDS, or HostName of the medium, is the name: does anything set another one later?"
+    return Cause("wrong-host-name", "Ready was reported, but the host has another name", told, fix) if told else None
 
 
 def no_sudo(record: BootRecord) -> Cause | None:
     told = _checked(record, "sudo")
-    mend = (
+    fix = (
         "a file in /etc/sudoers.d for the admin user, with NOPASSWD, and an /etc/sudoers that includes that folder "
         "(`azready check`: A07, A08)"
     )
-    return Cause("no-sudo", "Ready was reported, but the admin user cannot become root", told, mend) if told else None
+    return Cause("no-sudo", "Ready was reported, but the admin user cannot become root", told, fix) if told else None
 
 
 def still_on(record: BootRecord) -> Cause | None:
     told = _checked(record, "unit is off")
-    mend = "is the state folder /var/lib/azure-provisioning writable, and /etc/systemd/system too?"
+    fix = "is the state folder /var/lib/azure-provisioning writable, and /etc/systemd/system too?"
     return (
-        Cause("unit-still-on", "Ready was reported, but the provisioning unit stays enabled", told, mend)
+        Cause("unit-still-on", "Ready was reported, but the provisioning unit stays enabled", told, fix)
         if told
         else None
     )

@@ -104,9 +104,9 @@ def _diagnosis(record: BootRecord) -> str:
 
 
 def _said(line: str) -> str:
-    """A line of the diagnosis: what it is (`cause`, `seen`, `mend`), then its words; commands are set apart."""
+    """A line of the diagnosis: what it is (`cause`, `seen`, `fix`), then its words; commands are set apart."""
     kind, colon, words = line.strip().partition(": ")
-    if not colon or kind not in ("cause", "seen", "mend"):
+    if not colon or kind not in ("cause", "seen", "fix"):
         return f"<li>{escape(line)}</li>"
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(words)) if kind != "seen" else escape(words)
     text = re.sub(r" \[([a-z-]+)\]$", r" <small>\1</small>", text)
@@ -197,10 +197,10 @@ def _mark(event: Event, scale: Scale) -> str:
 def _findings(record: BootRecord) -> str:
     rows = "".join(
         f"<tr><td>{escape(code)}</td><td class=what>{escape(message)}{f' ({times} times)' if times > 1 else ''}</td>"
-        f"<td class=what>{escape(mend)}</td></tr>"
-        for code, message, mend, times in counted(record)
+        f"<td class=what>{escape(fix)}</td></tr>"
+        for code, message, fix, times in counted(record)
     )
-    return f"<h3>What the platform found</h3>{_table(('code', 'what', 'mend'), rows)}" if rows else ""
+    return f"<h3>What the platform found</h3>{_table(('code', 'what', 'fix'), rows)}" if rows else ""
 
 
 def _table(columns: Iterable[str], rows: str) -> str:

@@ -138,10 +138,10 @@ def conclusion(record: BootRecord) -> Iterator[Text]:
         yield Text("  ").append_text(Text(" · ").join(_check(check) for check in record.checks))
     for line in record.diagnosis:
         yield Text(f"  {line}")
-    for code, message, mend, times in counted(record):
+    for code, message, fix, times in counted(record):
         yield Text(f"  {code}: {message}{f' ({times} times)' if times > 1 else ''}", "yellow")
-        if mend:
-            yield Text(f"    {mend}", "dim")
+        if fix:
+            yield Text(f"    {fix}", "dim")
     if record.host.accel == "tcg":
         yield Text(f"  {record.host.why}", "dim")
     if record.faults:
@@ -154,11 +154,11 @@ def _check(check: Check) -> Text:
 
 
 def counted(record: BootRecord) -> list[tuple[str, str, str, int]]:
-    """(code, message, mend, times) of each error or warning of the platform, in the order of their first times."""
+    """(code, message, fix, times) of each error or warning of the platform, in the order of their first times."""
     times: dict[tuple[str, str, str], int] = {}
     for finding in record.findings:
         if finding.severity != "note":
-            key = (finding.code, finding.message, finding.mend)
+            key = (finding.code, finding.message, finding.fix)
             times[key] = times.get(key, 0) + 1
     return [(*key, count) for key, count in times.items()]
 

@@ -11,7 +11,7 @@ class Kind:
 
     severity: Severity
     message: str
-    mend: str
+    fix: str
 
 
 KINDS = {
@@ -136,4 +136,4 @@ KINDS = {
 def found(at: float, code: str, **facts: object) -> Finding:
     """A finding of a known kind; a code that is not in the table is a mistake of ours, and raises KeyError."""
     kind = KINDS[code]
-    return Finding(at, code, kind.severity, kind.message.format(**facts), kind.mend.format(**facts))
+    return Finding(at, code, kind.severity, kind.message.format(**facts), kind.fix.format(**facts))

@@ -55,7 +55,7 @@ def plan_removal(files: Files, manager: str, installed: Iterable[str]) -> Remova
             run = Run(
                 ("rpm", "-e", *names),
                 title="remove the agents' packages",
-                hint=f"remove first what depends on them, or mend the package database; {AGAIN}",
+                hint=f"remove first what depends on them, or fix the package database; {AGAIN}",
             )
             return Removal(names, (run,))
         case "apk":
@@ -133,7 +133,7 @@ def _dpkg_purge(files: Files, packages: Sequence[dpkg.Package], names: Sequence[
     if any(each.state not in settled and each.name not in names for each in packages):
         argv = ("dpkg", "--configure", "--pending")
         actions.append(Run(argv, _QUIET, "finish what an interrupted dpkg left", AGAIN))
-    hint = f"if another package manager is running, wait for it; if a package's own script failed, mend it; {AGAIN}"
+    hint = f"if another package manager is running, wait for it; if a package's own script failed, fix it; {AGAIN}"
     actions.append(Run(("dpkg", "--purge", *names), _QUIET, "remove the agents' packages", hint))
     if not own_policy:
         actions.append(Remove(POLICY, "services may start again"))

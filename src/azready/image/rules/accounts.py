@@ -8,7 +8,7 @@ from azready.image.facts import Facts
 from azready.image.facts.agents import SUDO_RULES
 from azready.image.facts.reading import names_in, stat_of
 from azready.image.facts.users import usable
-from azready.image.rules import fixes
+from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with, there
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
 
@@ -33,7 +33,7 @@ def _lock(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
         name, _, rest = line.split(":", 2) if line.count(":") > 1 else (line, "", "")
         return f"{name}:!*:{rest}" if name in names else line
 
-    yield from fixes.edit_lines(facts, findings, locked)
+    yield from repairs.edit_lines(facts, findings, locked)
 
 
 def _shadow_lines(facts: Facts) -> Iterator[tuple[int, str, str]]:
@@ -49,10 +49,10 @@ def _shadow_lines(facts: Facts) -> Iterator[tuple[int, str, str]]:
     "A01",
     "no account has a password",
     why="A password in an image is the same on every VM, and can be read from the disk.",
-    mend="passwd -l NAME, or remove the user",
+    fix="passwd -l NAME, or remove the user",
     sources="LISA CERT",
     severity=Severity.ERROR,
-    fix=_lock,
+    repair=_lock,
     stage=Stage.WIPE,
 )
 def no_passwords(facts: Facts) -> Iterator[Finding]:
@@ -66,10 +66,10 @@ def no_passwords(facts: Facts) -> Iterator[Finding]:
     "no account has an empty password, and root is locked",
     why="An empty password field lets anybody in on the serial console; `passwd -d root`, often recommended, leaves "
     "one.",
-    mend="passwd -l NAME",
+    fix="passwd -l NAME",
     sources="DIS WALA",
     severity=Severity.ERROR,
-    fix=_lock,
+    repair=_lock,
     stage=Stage.WIPE,
 )
 def no_empty_passwords(facts: Facts) -> Iterator[Finding]:
@@ -88,10 +88,10 @@ def _is_backdoor(facts: Facts, path: str) -> bool:
     "A03",
     "no home holds ssh keys",
     why="An authorized key is a way into every VM; a private one, a way out to somebody else's.",
-    mend="azready generalize removes them",
+    fix="azready generalize removes them",
     sources="LISA VS",
     severity=Severity.ERROR,
-    fix=fixes.remove,
+    repair=repairs.remove,
     stage=Stage.WIPE,
 )
 def no_keys(facts: Facts) -> Iterator[Finding]:
@@ -111,7 +111,7 @@ def no_keys(facts: Facts) -> Iterator[Finding]:
     "A04",
     "only root has the user id 0",
     why="LISA takes a second one for a compromise.",
-    mend="give the account another id, or remove it",
+    fix="give the account another id, or remove it",
     sources="LISA",
     severity=Severity.ERROR,
 )
@@ -125,24 +125,24 @@ def one_root(facts: Facts) -> Iterator[Finding]:
     "A05",
     "there is no ordinary user",
     why="The user who built the image lives on in every VM, with sudo.",
-    mend="azready generalize --user NAME removes the user, also the one who runs it",
+    fix="azready generalize --user NAME removes the user, also the one who runs it",
     sources="GEN WALA VS",
     severity={Profile.AZURE: Severity.WARNING, Profile.MARKETPLACE: Severity.ERROR},
 )
 def no_people(facts: Facts) -> Iterator[Finding]:
     for account in facts.users.people():
-        mend = f"azready generalize --user {account.name}, or waive A05 when the user belongs to the image"
-        yield Finding(f"{account.name} (user id {account.uid}, home {account.home})", "etc/passwd", mend)
+        fix = f"azready generalize --user {account.name}, or waive A05 when the user belongs to the image"
+        yield Finding(f"{account.name} (user id {account.uid}, home {account.home})", "etc/passwd", fix)
 
 
 @rule(
     "A06",
     "shell and editor histories are empty",
     why="They hold what was typed: addresses, names, passwords.",
-    mend="azready generalize removes them; then leave the shell without letting it write again: unset HISTFILE",
+    fix="azready generalize removes them; then leave the shell without letting it write again: unset HISTFILE",
     sources="LISA CERT",
     severity=Severity.ERROR,
-    fix=fixes.remove,
+    repair=repairs.remove,
     stage=Stage.LOGS,
 )
 def no_histories(facts: Facts) -> Iterator[Finding]:
@@ -162,7 +162,7 @@ def _sudoers(facts: Facts) -> str:
     "A07",
     "the provisioned user can become root",
     why="The platform's user is an administrator: through sudo and its drop-in folder, or doas.",
-    mend="install sudo; end /etc/sudoers with @includedir /etc/sudoers.d",
+    fix="install sudo; end /etc/sudoers with @includedir /etc/sudoers.d",
     sources="PROV",
     severity=Severity.ERROR,
 )
@@ -180,10 +180,10 @@ def sudo_works(facts: Facts) -> Iterator[Finding]:
     "A08",
     "sudo does not ask for root's password",
     why="There is none: with `Defaults targetpw` the provisioned user cannot become root.",
-    mend="remove `Defaults targetpw` and the `ALL ALL=(ALL) ALL` that goes with it",
+    fix="remove `Defaults targetpw` and the `ALL ALL=(ALL) ALL` that goes with it",
     sources="LISA SUSE",
     severity=Severity.ERROR,
-    fix=fixes.comment_lines,
+    repair=repairs.comment_lines,
 )
 def own_password(facts: Facts) -> Iterator[Finding]:
     for path in (_sudoers(facts), *facts.files.glob("etc/sudoers.d/*")):
@@ -195,10 +195,10 @@ def own_password(facts: Facts) -> Iterator[Finding]:
     "A09",
     "no sudo rule of a builder or agent is left",
     why="Somebody may later make a user of that name, and gets sudo without a password.",
-    mend="azready generalize removes them",
+    fix="azready generalize removes them",
     sources="CI WALA",
     severity=Severity.WARNING,
-    fix=lambda facts, findings: [_sudo_fix(each) for each in findings if not each.line],
+    repair=lambda facts, findings: [_sudo_fix(each) for each in findings if not each.line],
     stage=Stage.USERS,
 )
 def no_left_sudo(facts: Facts) -> Iterator[Finding]:
@@ -221,7 +221,7 @@ def _sudo_fix(finding: Finding) -> Action:
     "A10",
     "the programs that provisioning uses are there",
     why="Our program calls them on first boot, and every other provisioner does too.",
-    mend="install the packages: passwd or shadow, mount or util-linux, iproute2",
+    fix="install the packages: passwd or shadow, mount or util-linux, iproute2",
     sources="PROV LISA",
     severity=Severity.FATAL,
 )

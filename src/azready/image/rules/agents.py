@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from azready.image.actions import Action
 from azready.image.facts import Facts
 from azready.image.facts.agents import Leftover
-from azready.image.rules.fixes import remove
 from azready.image.rules.guards import there
 from azready.image.rules.model import Finding, Severity, Stage, rule
+from azready.image.rules.repairs import remove
 
 STATE = frozenset({"state", "log", "network configuration", "sudo rule", "lines in", "firewall rules in", "line in"})
 """What sealing wipes even where the agent itself stays."""
@@ -23,7 +23,7 @@ def _packaged(facts: Facts) -> list[Leftover]:
     why="Two provisioners race for the same VM: both make the user, both report, and waagent waits for a cloud-init "
     "that is "
     "gone.",
-    mend="azready prepare removes agents completely",
+    fix="azready prepare removes agents completely",
     sources="NOAG DIS WALA",
     severity=Severity.ERROR,
 )
@@ -49,10 +49,10 @@ def _wipe(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     why="An agent that finds its old state does not provision the clone; the copies of ovf-env.xml and goal states in "
     "it hold "
     "keys and certificates.",
-    mend="azready generalize removes it",
+    fix="azready generalize removes it",
     sources="WALA CI AI",
     severity=Severity.ERROR,
-    fix=_wipe,
+    repair=_wipe,
     stage=Stage.WIPE,
 )
 def no_agent_state(facts: Facts) -> Iterator[Finding]:
@@ -65,10 +65,10 @@ def no_agent_state(facts: Facts) -> Iterator[Finding]:
     "P18",
     "nothing of VM extensions is left",
     why="Extensions keep protected settings and tokens beside their programs; a clone must not have them.",
-    mend="azready generalize removes it",
+    fix="azready generalize removes it",
     sources="WALA",
     severity=Severity.ERROR,
-    fix=remove,
+    repair=remove,
     stage=Stage.WIPE,
 )
 def no_extensions(facts: Facts) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.facts.cmdline import BootEntry, grub_defaults
-from azready.image.rules import cmdline_fixes
+from azready.image.rules import cmdline_repairs
 from azready.image.rules.guards import needs_systemd, the_boot_entries
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
 
@@ -57,14 +57,14 @@ def _make_serial_last(facts: Facts, findings: Sequence[Finding]) -> Iterator[Act
         arg for entry in facts.boot_entries for arg in entry.args if re.match(rf"console={_serial(facts)}(,|$)", arg)
     }
     if old:  # there, and not the last
-        yield from cmdline_fixes.drop(facts, old)
+        yield from cmdline_repairs.drop(facts, old)
     else:
-        yield from cmdline_fixes.add(facts, ("console=tty1", port))
+        yield from cmdline_repairs.add(facts, ("console=tty1", port))
 
 
 def _drop_arguments(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     unwanted = {finding.what.partition(": ")[0] for finding in findings}
-    yield from cmdline_fixes.drop(facts, unwanted)
+    yield from cmdline_repairs.drop(facts, unwanted)
 
 
 @rule(
@@ -73,22 +73,22 @@ def _drop_arguments(facts: Facts, findings: Sequence[Finding]) -> Iterator[Actio
     why="Boot diagnostics and the serial console show what comes out there; without it a failed boot says nothing at "
     "all. "
     "The last console= is where the system's own messages go.",
-    mend="add console=tty1 console=ttyS0,115200n8 (arm64: ttyAMA0) to the kernel command line",
+    fix="add console=tty1 console=ttyS0,115200n8 (arm64: ttyAMA0) to the kernel command line",
     sources="GEN CERT LISA",
     severity=Severity.ERROR,
-    fix=_make_serial_last,
+    repair=_make_serial_last,
 )
 def serial_console(facts: Facts) -> Iterator[Finding]:
     port = _serial(facts)
     for entry in the_boot_entries(facts):
         consoles = [value.split(",")[0] for value in entry.values("console")]
         if port not in consoles:
-            mend = f"add console=tty1 console={port},115200n8 {_where_to_set(facts)}"
-            yield Finding(f"no console={port}", entry.where, mend)
+            fix = f"add console=tty1 console={port},115200n8 {_where_to_set(facts)}"
+            yield Finding(f"no console={port}", entry.where, fix)
             return
         if consoles[-1] != port:
-            mend = f"put console={port},115200n8 after console={consoles[-1]} {_where_to_set(facts)}"
-            yield Finding(f"console={port} is not the last one", entry.where, mend, Severity.INFO)
+            fix = f"put console={port},115200n8 after console={consoles[-1]} {_where_to_set(facts)}"
+            yield Finding(f"console={port} is not the last one", entry.where, fix, Severity.INFO)
             return
 
 
@@ -96,10 +96,10 @@ def serial_console(facts: Facts) -> Iterator[Finding]:
     "B02",
     "earlyprintk=ttyS0 is set",
     why="The marketplace's parameter test asks for it; a kernel that dies early shows why. x86 only.",
-    mend="add earlyprintk=ttyS0 to the kernel command line",
+    fix="add earlyprintk=ttyS0 to the kernel command line",
     sources="CERT GEN",
     severity={Profile.AZURE: Severity.INFO, Profile.MARKETPLACE: Severity.WARNING},
-    fix=lambda facts, findings: cmdline_fixes.add(facts, ("earlyprintk=ttyS0",)),
+    repair=lambda facts, findings: cmdline_repairs.add(facts, ("earlyprintk=ttyS0",)),
 )
 def early_messages(facts: Facts) -> Iterator[Finding]:
     if facts.architecture == "aarch64":
@@ -114,7 +114,7 @@ def early_messages(facts: Facts) -> Iterator[Finding]:
     why="The marketplace's parameter test asks for it. An initramfs waits at most that long for the root device; a "
     "kernel "
     "without one really sleeps five minutes, so never add it there.",
-    mend="add rootdelay=300 to the kernel command line, where an initramfs is used",
+    fix="add rootdelay=300 to the kernel command line, where an initramfs is used",
     sources="CERT GEN",
     severity={Profile.MARKETPLACE: Severity.WARNING},
 )
@@ -129,10 +129,10 @@ def patient_root(facts: Facts) -> Iterator[Finding]:
     "B05",
     "the generation 1 DVD drive is not switched off",
     why="libata.atapi_enabled=0 and reserve=0x1f0,0x8 hide the IDE drive that holds the provisioning medium.",
-    mend="remove the argument",
+    fix="remove the argument",
     sources="LISA SUSE",
     severity=Severity.ERROR,
-    fix=_drop_arguments,
+    repair=_drop_arguments,
 )
 def dvd_not_hidden(facts: Facts) -> Iterator[Finding]:
     yield from _unwanted(facts, r"libata\.atapi_enabled=0|reserve=0x1f0,0x8", "it hides the provisioning DVD")
@@ -143,10 +143,10 @@ def dvd_not_hidden(facts: Facts) -> Iterator[Finding]:
     "the boot is not made silent",
     why="quiet, rhgb and splash keep out of boot diagnostics what one looks for there; crashkernel=auto takes 128 MB "
     "and more.",
-    mend="remove quiet, rhgb, splash and crashkernel=auto from the kernel command line",
+    fix="remove quiet, rhgb, splash and crashkernel=auto from the kernel command line",
     sources="GEN RH SUSE",
     severity=Severity.INFO,
-    fix=_drop_arguments,
+    repair=_drop_arguments,
 )
 def not_silent(facts: Facts) -> Iterator[Finding]:
     yield from _unwanted(facts, r"(quiet|rhgb|splash(=\S*)?)$", "the serial log stays empty")
@@ -158,7 +158,7 @@ def not_silent(facts: Facts) -> Iterator[Finding]:
     "the root device has a name that does not depend on the controller",
     why="/dev/vda1 does not exist on Azure, and /dev/sda1 may be another disk tomorrow, or /dev/nvme0n1p1 on newer "
     "sizes.",
-    mend="name the root file system by UUID, PARTUUID or LABEL",
+    fix="name the root file system by UUID, PARTUUID or LABEL",
     sources="UB RH DEB LISA",
     severity=Severity.FATAL,
 )
@@ -168,12 +168,12 @@ def root_by_name(facts: Facts) -> Iterator[Finding]:
         root = (entry.values("root") or [""])[-1]
         if _DEVICE_NAME.match(root) and root not in seen:
             seen.add(root)
-            mend = f"write root=UUID=… (blkid shows it) {_where_to_set(facts)}"
-            yield Finding(f"root={root}", entry.where, mend)
+            fix = f"write root=UUID=… (blkid shows it) {_where_to_set(facts)}"
+            yield Finding(f"root={root}", entry.where, fix)
         tag, _, value = root.partition("=")
         if facts.disk and tag in ("UUID", "PARTUUID") and value.lower() not in facts.disk.uuids():
-            mend = "write the UUID that is there: the disk was repartitioned, or its file system made anew"
-            yield Finding(f"root={root}: no such file system on the disk", entry.where, mend)
+            fix = "write the UUID that is there: the disk was repartitioned, or its file system made anew"
+            yield Finding(f"root={root}: no such file system on the disk", entry.where, fix)
 
 
 @rule(
@@ -182,10 +182,10 @@ def root_by_name(facts: Facts) -> Iterator[Finding]:
     why="Leftovers of the place an image was made in let the boot wait for devices that are not there, or look for "
     "its data "
     "elsewhere.",
-    mend="remove the argument",
+    fix="remove the argument",
     sources="LISA OWN",
     severity=Severity.WARNING,
-    fix=_drop_arguments,
+    repair=_drop_arguments,
 )
 def nothing_foreign(facts: Facts) -> Iterator[Finding]:
     for pattern, why in _FOREIGN:
@@ -206,10 +206,10 @@ def nothing_foreign(facts: Facts) -> Iterator[Finding]:
     "arm64: the performance monitor is left alone",
     why="Azure's hosts do not offer a working one; initcall_blacklist=arm_pmu_acpi_init keeps the kernel from probing "
     "it.",
-    mend="add initcall_blacklist=arm_pmu_acpi_init to the kernel command line",
+    fix="add initcall_blacklist=arm_pmu_acpi_init to the kernel command line",
     sources="LISA",
     severity=Severity.WARNING,
-    fix=lambda facts, findings: cmdline_fixes.add(facts, ("initcall_blacklist=arm_pmu_acpi_init",)),
+    repair=lambda facts, findings: cmdline_repairs.add(facts, ("initcall_blacklist=arm_pmu_acpi_init",)),
 )
 def arm_monitor(facts: Facts) -> Iterator[Finding]:
     if facts.architecture != "aarch64":
@@ -224,7 +224,7 @@ def arm_monitor(facts: Facts) -> Iterator[Finding]:
     why="Where boot loader entries are used, a kernelopts variable left in grubenv, or entries written before a "
     "change, make "
     "GRUB ignore what /etc/default/grub says.",
-    mend="grub2-editenv - unset kernelopts, then grubby --update-kernel=ALL --args=…",
+    fix="grub2-editenv - unset kernelopts, then grubby --update-kernel=ALL --args=…",
     sources="RH",
     severity=Severity.WARNING,
 )
@@ -245,7 +245,7 @@ def settings_reach_entries(facts: Facts) -> Iterator[Finding]:
     "B11",
     "GRUB shows its menu on the serial port",
     why="With it one can choose another kernel over the serial console, the only console there is.",
-    mend='in /etc/default/grub: GRUB_TERMINAL="serial console", GRUB_SERIAL_COMMAND="serial --speed=115200", '
+    fix='in /etc/default/grub: GRUB_TERMINAL="serial console", GRUB_SERIAL_COMMAND="serial --speed=115200", '
     "GRUB_TIMEOUT=5",
     sources="RH SUSE",
     severity=Severity.INFO,
@@ -273,10 +273,10 @@ def _serial_login(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]
     "B12",
     "one can log in on the serial console",
     why="It is the way in when the network is not.",
-    mend="unmask serial-getty@ttyS0.service; Alpine: a ttyS0 line in /etc/inittab",
+    fix="unmask serial-getty@ttyS0.service; Alpine: a ttyS0 line in /etc/inittab",
     sources="LISA",
     severity=Severity.INFO,
-    fix=_serial_login,
+    repair=_serial_login,
 )
 def serial_login(facts: Facts) -> Iterator[Finding]:
     port = _serial(facts)
@@ -295,10 +295,10 @@ def serial_login(facts: Facts) -> Iterator[Finding]:
     "B17",
     "ACPI is on",
     why="Azure asks a VM to stop by an ACPI event, and describes all hardware by ACPI.",
-    mend="remove acpi=off and noacpi from the kernel command line",
+    fix="remove acpi=off and noacpi from the kernel command line",
     sources="OWN",
     severity=Severity.ERROR,
-    fix=_drop_arguments,
+    repair=_drop_arguments,
 )
 def acpi_on(facts: Facts) -> Iterator[Finding]:
     yield from _unwanted(facts, r"(acpi=off|noacpi|pci=noacpi|noapic)$", "Azure's hardware is described by ACPI")

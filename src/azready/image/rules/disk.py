@@ -9,7 +9,7 @@ from azready.image.facts import Facts
 from azready.image.facts.disk import Content
 from azready.image.facts.mounts import Mount
 from azready.image.facts.reading import lstat_of
-from azready.image.rules import fixes
+from azready.image.rules import repairs
 from azready.image.rules.guards import the_disk
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
 
@@ -30,7 +30,7 @@ _SWAP_MBR = "0x82"
     "D01",
     "the disk's size is a whole number of MiB",
     why='Azure refuses others: "unsupported virtual size … must be a whole number (in MBs)".',
-    mend=f"{_CONVERT} rounds it up, and moves the backup partition table along",
+    fix=f"{_CONVERT} rounds it up, and moves the backup partition table along",
     sources="GEN UB RH CERT",
     severity=Severity.FATAL,
 )
@@ -46,7 +46,7 @@ def whole_megabytes(facts: Facts) -> Iterator[Finding]:
     "D02",
     "the disk is a fixed VHD",
     why="Azure takes nothing else: no VHDX, no dynamic or differencing VHD, no qcow2.",
-    mend=f"{_CONVERT} makes one of any of them",
+    fix=f"{_CONVERT} makes one of any of them",
     sources="GEN G2",
     severity=Severity.FATAL,
 )
@@ -62,7 +62,7 @@ def fixed_vhd(facts: Facts) -> Iterator[Finding]:
     "D03",
     "the VHD's footer is sound",
     why='A wrong checksum, size or data offset makes Azure refuse the upload: "cookie value", "Invalid VHD".',
-    mend=f"{_CONVERT} writes a new one",
+    fix=f"{_CONVERT} writes a new one",
     sources="CERT",
     severity=Severity.FATAL,
 )
@@ -80,7 +80,7 @@ def sound_footer(facts: Facts) -> Iterator[Finding]:
     why="Uploads are 20 MiB to 32 TiB, an OS disk at most 4,095 GiB (2 TiB on MBR or generation 1), a gallery "
     "replicates up to "
     "2 TiB. The marketplace wants 30 to 1,023 GiB.",
-    mend="resize the disk; Azure lets a VM ask for a larger OS disk than its image has",
+    fix="resize the disk; Azure lets a VM ask for a larger OS disk than its image has",
     sources="UPL G2 ACG CERT",
     severity=Severity.FATAL,
 )
@@ -101,7 +101,7 @@ def right_size(facts: Facts) -> Iterator[Finding]:
     "D05",
     "the partition table is sound, its backup in the last sector",
     why="After padding, the GPT's backup must have moved along: firmware and resizing tools warn, or refuse.",
-    mend=f"{_CONVERT} moves the backup; for other damage: gdisk or sgdisk -e",
+    fix=f"{_CONVERT} moves the backup; for other damage: gdisk or sgdisk -e",
     sources="OWN",
     severity=Severity.WARNING,
 )
@@ -115,7 +115,7 @@ def sound_table(facts: Facts) -> Iterator[Finding]:
     "D06",
     "the first partition begins at 1 MiB or later, with nothing before it",
     why="The marketplace's test reads the first MiB.",
-    mend="partition the disk with 1 MiB alignment",
+    fix="partition the disk with 1 MiB alignment",
     sources="CERT",
     severity={Profile.MARKETPLACE: Severity.WARNING},
 )
@@ -129,7 +129,7 @@ def first_mib(facts: Facts) -> Iterator[Finding]:
 
 
 def _drop_swap(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
-    yield from fixes.drop_lines(facts, findings)
+    yield from repairs.drop_lines(facts, findings)
     for finding in findings:
         if finding.path and not finding.line:
             yield Remove(finding.path)
@@ -141,10 +141,10 @@ def _drop_swap(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     why="Swapping uses up the OS disk's operations and makes the VM crawl; the marketplace forbids it. Swap belongs "
     "on the "
     "temporary disk, or in zram.",
-    mend="remove the fstab line and the file; a partition: delete it, or change its type",
+    fix="remove the fstab line and the file; a partition: delete it, or change its type",
     sources="LISA GEN CERT",
     severity=Severity.ERROR,
-    fix=_drop_swap,
+    repair=_drop_swap,
 )
 def no_swap(facts: Facts) -> Iterator[Finding]:
     for mount in facts.mounts:
@@ -160,7 +160,7 @@ def no_swap(facts: Facts) -> Iterator[Finding]:
         if content.partition.type in (TYPE_SWAP, _SWAP_MBR) or _kind(content) == "swap":
             yield Finding(
                 f"partition {content.partition.number} is swap: it is found without fstab too",
-                mend="delete the partition",
+                fix="delete the partition",
             )
 
 
@@ -174,7 +174,7 @@ def _kind(content: Content) -> str:
     why="Nothing grows an LVM, RAID or LUKS root by itself, and a volume group of the same name cannot be attached to "
     "another "
     "VM for rescue.",
-    mend="use a plain partition, the root last; LVM works when the image grows it itself",
+    fix="use a plain partition, the root last; LVM works when the image grows it itself",
     sources="GEN CERT",
     severity=Severity.INFO,
 )
@@ -191,7 +191,7 @@ def plain_root(facts: Facts) -> Iterator[Finding]:
     why="A mount whose device is missing sends the boot into emergency mode unless it is nofail; device names change "
     "with the "
     "controller.",
-    mend="write UUID=… (blkid shows it); add nofail to everything that is not needed to boot",
+    fix="write UUID=… (blkid shows it); add nofail to everything that is not needed to boot",
     sources="DEB UB RH LISA",
     severity=Severity.ERROR,
 )
@@ -214,8 +214,8 @@ def _mount_units(facts: Facts) -> Iterator[Finding]:
             continue
         for device in facts.units.values(name, "Mount", "What"):
             if device.startswith(_DRIVES):
-                mend = f"systemctl disable {name}"
-                yield Finding(f"{device}: the drive may be empty, or not there", path, mend, Severity.FATAL)
+                fix = f"systemctl disable {name}"
+                yield Finding(f"{device}: the drive may be empty, or not there", path, fix, Severity.FATAL)
 
 
 def _mount_problems(facts: Facts, mount: Mount) -> Iterator[Finding]:
@@ -247,7 +247,7 @@ def _mount_problems(facts: Facts, mount: Mount) -> Iterator[Finding]:
     "D10",
     "the file systems are clean",
     why="A file system that was not unmounted is repaired at the first boot of every VM, or mounted read-only.",
-    mend="shut the machine down properly before taking the image; offline: e2fsck -p, or mount and unmount it once",
+    fix="shut the machine down properly before taking the image; offline: e2fsck -p, or mount and unmount it once",
     sources="OWN",
     severity=Severity.WARNING,
 )
@@ -271,7 +271,7 @@ _GROWERS = (
     "D11",
     "the root grows to the size of the disk",
     why="cloud-init used to do it. Without it a VM with a larger OS disk never uses the rest.",
-    mend="azready prepare --grow (sets GROW=yes for our program); or systemd-repart with x-systemd.growfs in fstab",
+    fix="azready prepare --grow (sets GROW=yes for our program); or systemd-repart with x-systemd.growfs in fstab",
     sources="SD CI",
     severity=Severity.WARNING,
 )
@@ -297,18 +297,18 @@ def _missing_growers(facts: Facts) -> Iterator[Finding]:
     """The tools without which the guest program leaves the root as it is."""
     has = facts.program
     if not ((has("sfdisk") and (has("partx") or has("growpart"))) or (has("sgdisk") and has("growpart"))):
-        yield Finding("GROW=yes, but the image has no sfdisk, with growpart or partx", mend="install fdisk (sfdisk)")
+        yield Finding("GROW=yes, but the image has no sfdisk, with growpart or partx", fix="install fdisk (sfdisk)")
     kind = next((mount.kind for mount in facts.mounts if mount.folder == "/"), "")
     tool = {"xfs": "xfs_growfs", "btrfs": "btrfs"}.get(kind, "resize2fs" if kind.startswith("ext") else "")
     if tool and not has(tool):
-        yield Finding(f"GROW=yes, but the image has no {tool}", mend=f"install what has {tool}")
+        yield Finding(f"GROW=yes, but the image has no {tool}", fix=f"install what has {tool}")
 
 
 @rule(
     "D12",
     "there is free space",
     why="The first boot writes keys, accounts, logs; a full file system makes provisioning fail.",
-    mend="make the file system larger, or the image smaller",
+    fix="make the file system larger, or the image smaller",
     sources="OWN",
     severity=Severity.ERROR,
 )

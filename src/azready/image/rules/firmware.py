@@ -30,7 +30,7 @@ def _esp_is_visible(facts: Facts) -> bool:
     "generation 2: the EFI partition has the program that every firmware starts",
     why="A new VM has no boot entry in its firmware. It starts \\EFI\\BOOT\\BOOTX64.EFI (BOOTAA64.EFI on arm64), or "
     "nothing.",
-    mend="copy shim there as BOOTX64.EFI, with grubx64.efi and mmx64.efi beside it; or run grub-install --removable",
+    fix="copy shim there as BOOTX64.EFI, with grubx64.efi and mmx64.efi beside it; or run grub-install --removable",
     sources="UB G2",
     severity=Severity.FATAL,
 )
@@ -53,7 +53,7 @@ def removable_loader(facts: Facts) -> Iterator[Finding]:
     why="Generation 1 boots by BIOS: from the first sector, then from a BIOS boot partition (GPT) or the gap before "
     "the first "
     "partition (MBR).",
-    mend="grub-install --target=i386-pc DISK (on GPT into a partition of type EF02); or publish the image as "
+    fix="grub-install --target=i386-pc DISK (on GPT into a partition of type EF02); or publish the image as "
     "generation 2",
     sources="G2 MKOSI",
     severity=Severity.INFO,
@@ -62,7 +62,7 @@ def bios_boot(facts: Facts) -> Iterator[Finding]:
     disk = the_disk(facts)
     if 1 not in disk.table.generations:
         reason = "the first sector holds no boot code" if not disk.table.boot_code else "no BIOS boot partition"
-        yield Finding(f"{reason}: generation 1 VMs will not boot it", "", "publish it as V2, or " + bios_boot.mend)
+        yield Finding(f"{reason}: generation 1 VMs will not boot it", "", "publish it as V2, or " + bios_boot.fix)
 
 
 @rule(
@@ -70,7 +70,7 @@ def bios_boot(facts: Facts) -> Iterator[Finding]:
     "the disk boots as generation 1 or 2",
     why="A disk with neither an EFI partition nor BIOS boot code boots nowhere. NVMe, Trusted Launch and arm64 are "
     "generation 2 only.",
-    mend="install a boot loader: an EFI partition with \\EFI\\BOOT\\BOOTX64.EFI makes it generation 2",
+    fix="install a boot loader: an EFI partition with \\EFI\\BOOT\\BOOTX64.EFI makes it generation 2",
     sources="G2 NVME TL",
     severity=Severity.FATAL,
 )
@@ -91,7 +91,7 @@ def some_generation(facts: Facts) -> Iterator[Finding]:
     why="New gallery definitions allow Trusted Launch, whose Secure Boot refuses a shim that Microsoft has not "
     "signed, and "
     "whatever shim does not trust.",
-    mend="install the distribution's signed packages (shim-signed, grub-efi-amd64-signed; shim-x64, grub2-efi-x64), "
+    fix="install the distribution's signed packages (shim-signed, grub-efi-amd64-signed; shim-x64, grub2-efi-x64), "
     "or publish "
     "with SecurityType=Standard",
     sources="TL ACG",
@@ -108,8 +108,8 @@ def signed_chain(facts: Facts) -> Iterator[Finding]:
         yield Finding("the signature is not Microsoft's: Secure Boot on Azure refuses it", path)
     for uki in facts.ukis.values():
         if not uki.signed and uki.path != path:
-            mend = "sign it with a key that shim or the gallery's definition knows (mkosi: SecureBoot=yes)"
-            yield Finding("the unified kernel image is not signed", uki.path, mend)
+            fix = "sign it with a key that shim or the gallery's definition knows (mkosi: SecureBoot=yes)"
+            yield Finding("the unified kernel image is not signed", uki.path, fix)
 
 
 def _program(facts: Facts, path: str) -> Program:

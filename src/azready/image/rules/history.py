@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from azready.image.actions import Action, Remove, Truncate
 from azready.image.facts import Facts
 from azready.image.facts.reading import lstat_of, names_in
-from azready.image.rules import fixes
+from azready.image.rules import repairs
 from azready.image.rules.guards import there
 from azready.image.rules.model import Finding, Profile, Severity, Stage, rule
 from azready.image.targets import Stat
@@ -71,10 +71,10 @@ def _empty_logs(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     "logs are empty",
     why="They tell about the builder: names, addresses, sometimes secrets; and their times mislead whoever reads them "
     "later.",
-    mend="azready generalize empties them",
+    fix="azready generalize empties them",
     sources="VS AI",
     severity=Severity.INFO,
-    fix=_empty_logs,
+    repair=_empty_logs,
     stage=Stage.LOGS,
 )
 def no_logs(facts: Facts) -> Iterator[Finding]:
@@ -106,10 +106,10 @@ def _empty_caches(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]
     "G20",
     "temporary files and package caches are gone",
     why="Every VM would carry them, and every upload and replica of the image.",
-    mend="azready generalize removes them",
+    fix="azready generalize removes them",
     sources="VS",
     severity=Severity.INFO,
-    fix=_empty_caches,
+    repair=_empty_caches,
     stage=Stage.WIPE,
 )
 def no_caches(facts: Facts) -> Iterator[Finding]:
@@ -124,10 +124,10 @@ def no_caches(facts: Facts) -> Iterator[Finding]:
     "G21",
     "no backup of the account files is left",
     why="shadow- holds the hashes of removed users and changed passwords.",
-    mend="azready generalize removes them",
+    fix="azready generalize removes them",
     sources="VS",
     severity=Severity.WARNING,
-    fix=fixes.remove,
+    repair=repairs.remove,
     stage=Stage.USERS,
 )
 def no_account_backups(facts: Facts) -> Iterator[Finding]:
@@ -138,10 +138,10 @@ def no_account_backups(facts: Facts) -> Iterator[Finding]:
     "G23",
     "no crash data is left",
     why="A dump holds the memory of a program, its secrets too.",
-    mend="azready generalize removes it",
+    fix="azready generalize removes it",
     sources="VS",
     severity=Severity.WARNING,
-    fix=fixes.remove,
+    repair=repairs.remove,
     stage=Stage.WIPE,
 )
 def no_crashes(facts: Facts) -> Iterator[Finding]:
@@ -152,10 +152,10 @@ def no_crashes(facts: Facts) -> Iterator[Finding]:
     "G24",
     "no mail, no jobs of cron and at, no accounting is left",
     why="Jobs of the builder would run in every VM.",
-    mend="azready generalize removes them; a job that belongs to the image goes to /etc/cron.d or a timer",
+    fix="azready generalize removes them; a job that belongs to the image goes to /etc/cron.d or a timer",
     sources="VS",
     severity=Severity.WARNING,
-    fix=fixes.remove,
+    repair=repairs.remove,
     stage=Stage.WIPE,
 )
 def no_spools(facts: Facts) -> Iterator[Finding]:
@@ -171,10 +171,10 @@ def no_spools(facts: Facts) -> Iterator[Finding]:
     "G27",
     "no file of the installer is left",
     why="Kickstart files and installer logs hold the password hashes and network of the installation.",
-    mend="azready generalize removes them",
+    fix="azready generalize removes them",
     sources="VS CERT",
     severity={Profile.AZURE: Severity.WARNING, Profile.MARKETPLACE: Severity.ERROR},
-    fix=fixes.remove,
+    repair=repairs.remove,
     stage=Stage.WIPE,
 )
 def no_installer(facts: Facts) -> Iterator[Finding]:

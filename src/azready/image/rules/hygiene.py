@@ -7,7 +7,7 @@ from azready.image.actions import Write
 from azready.image.facts import Facts
 from azready.image.facts.distro import Family
 from azready.image.facts.reading import shell_values
-from azready.image.rules import fixes
+from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
 
@@ -24,7 +24,7 @@ def _repositories(facts: Facts) -> list[str]:
     "P15",
     "package repositories are set, security updates among them",
     why="An image that cannot be updated is refused by its users first.",
-    mend="name the distribution's repositories, or its mirrors in Azure",
+    fix="name the distribution's repositories, or its mirrors in Azure",
     sources="LISA UB",
     severity=Severity.INFO,
 )
@@ -43,10 +43,10 @@ def repositories(facts: Facts) -> Iterator[Finding]:
     "P16",
     "no repository or proxy of the build is left",
     why="apt and dnf fail at the first use: the DVD, the folder or the proxy is not there.",
-    mend="comment the line out",
+    fix="comment the line out",
     sources="OWN",
     severity=Severity.WARNING,
-    fix=fixes.comment_lines,
+    repair=repairs.comment_lines,
 )
 def no_build_repositories(facts: Facts) -> Iterator[Finding]:
     for path in _repositories(facts):
@@ -66,7 +66,7 @@ def no_build_repositories(facts: Facts) -> Iterator[Finding]:
     "P17",
     "no program with a hole that Microsoft tests for",
     why="LISA and the marketplace look for OMI before 1.6.8.1 (remote root) and for OpenSSL before 1.0.2.",
-    mend="update the package, or remove it",
+    fix="update the package, or remove it",
     sources="LISA CERT",
     severity=Severity.ERROR,
 )
@@ -84,10 +84,10 @@ def no_known_holes(facts: Facts) -> Iterator[Finding]:
     "P19",
     "SELinux labels are right after the image was edited from outside",
     why="Files written from another system carry no label: in enforcing mode nobody can log in.",
-    mend="touch /.autorelabel (the first boot then relabels, and takes longer), or run setfiles inside the image",
+    fix="touch /.autorelabel (the first boot then relabels, and takes longer), or run setfiles inside the image",
     sources="VS MKOSI",
     severity=Severity.ERROR,
-    fix=lambda facts, findings: [Write(".autorelabel", b"", 0o644)],
+    repair=lambda facts, findings: [Write(".autorelabel", b"", 0o644)],
 )
 def labels(facts: Facts) -> Iterator[Finding]:
     mode = shell_values(facts.text("etc/selinux/config") or "").get("SELINUX", "disabled")
@@ -108,7 +108,7 @@ def labels(facts: Facts) -> Iterator[Finding]:
     why="Its tests want an agent and working extensions: an image without agent passes only with an exception. "
     "Publishing in a "
     "gallery, also a community gallery, needs no certificate.",
-    mend="publish in a gallery; or keep walinuxagent (azready prepare is then not for this image)",
+    fix="publish in a gallery; or keep walinuxagent (azready prepare is then not for this image)",
     sources="LISA CERT",
     severity={Profile.MARKETPLACE: Severity.INFO},
 )

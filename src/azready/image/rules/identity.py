@@ -7,7 +7,7 @@ from azready.image.actions import Action, Remove, Write
 from azready.image.facts import Facts
 from azready.image.facts.distro import Family
 from azready.image.facts.reading import lstat_of, shell_values, stat_of
-from azready.image.rules import fixes
+from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with, there
 from azready.image.rules.model import Finding, Severity, Stage, rule
 
@@ -68,10 +68,10 @@ def _reset_machine_id(facts: Facts, findings: Sequence[Finding]) -> Iterator[Act
     "there is no machine id",
     why="The DHCP client, the journal and IPv6 addresses are named after it: clones with the same one get in each "
     "other's way.",
-    mend="azready generalize writes `uninitialized` to /etc/machine-id",
+    fix="azready generalize writes `uninitialized` to /etc/machine-id",
     sources="SD CI VS MKOSI",
     severity=Severity.ERROR,
-    fix=_reset_machine_id,
+    repair=_reset_machine_id,
     stage=Stage.IDENTITY,
 )
 def no_machine_id(facts: Facts) -> Iterator[Finding]:
@@ -82,8 +82,8 @@ def no_machine_id(facts: Facts) -> Iterator[Finding]:
     kernels = [kernel for kernel in facts.kernels if kernel.default]
     for name, data in (kernels[0].initramfs.contents if kernels and kernels[0].initramfs else {}).items():
         if name.endswith("etc/machine-id") and _is_id(data.decode(errors="replace")):
-            mend = f"remove /etc/machine-id's content first, then run {facts.distro.names.rebuild_initramfs}"
-            yield Finding(f"the initramfs carries a copy ({name})", kernels[0].initramfs_path, mend, Severity.WARNING)
+            fix = f"remove /etc/machine-id's content first, then run {facts.distro.names.rebuild_initramfs}"
+            yield Finding(f"the initramfs carries a copy ({name})", kernels[0].initramfs_path, fix, Severity.WARNING)
 
 
 def _is_id(text: str) -> bool:
@@ -91,7 +91,7 @@ def _is_id(text: str) -> bool:
 
 
 def _entry_token(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
-    yield fixes.write("etc/kernel/entry-token", findings[0].path.rpartition("/")[2][:32] + "\n", 0o644)
+    yield repairs.write("etc/kernel/entry-token", findings[0].path.rpartition("/")[2][:32] + "\n", 0o644)
 
 
 @rule(
@@ -99,10 +99,10 @@ def _entry_token(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     "boot entries named after the machine id stay findable",
     why="kernel-install names entries after the machine id. When that changes, updates write beside the old ones, and "
     "remove none.",
-    mend="write the old name to /etc/kernel/entry-token, before the machine id is reset",
+    fix="write the old name to /etc/kernel/entry-token, before the machine id is reset",
     sources="SD",
     severity=Severity.WARNING,
-    fix=_entry_token,
+    repair=_entry_token,
     stage=Stage.WIPE,
 )
 def entries_stay(facts: Facts) -> Iterator[Finding]:
@@ -115,7 +115,7 @@ def entries_stay(facts: Facts) -> Iterator[Finding]:
 
 
 def _forget_name(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
-    yield from fixes.drop_lines(facts, findings)
+    yield from repairs.drop_lines(facts, findings)
     for finding in findings:
         if finding.path == "etc/hostname":
             yield Write("etc/hostname", b"localhost\n", 0o644)
@@ -127,10 +127,10 @@ def _forget_name(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     "P14",
     "the image has no host name of its own",
     why="Until provisioning sets the VM's name it would call itself by the builder's, also to DHCP and DNS.",
-    mend="azready generalize sets it to localhost",
+    fix="azready generalize sets it to localhost",
     sources="WALA SD",
     severity=Severity.WARNING,
-    fix=_forget_name,
+    repair=_forget_name,
     stage=Stage.IDENTITY,
 )
 def no_host_name(facts: Facts) -> Iterator[Finding]:
@@ -151,10 +151,10 @@ def no_host_name(facts: Facts) -> Iterator[Finding]:
     "P06",
     "no key-value pool of the builder is left",
     why="The daemon would tell the host the old VM's data as this VM's.",
-    mend="azready generalize removes them",
+    fix="azready generalize removes them",
     sources="CI",
     severity=Severity.WARNING,
-    fix=fixes.remove,
+    repair=repairs.remove,
     stage=Stage.WIPE,
 )
 def no_pools(facts: Facts) -> Iterator[Finding]:
@@ -168,10 +168,10 @@ def no_pools(facts: Facts) -> Iterator[Finding]:
     "G03",
     "no DHCP lease or DHCP identity is left",
     why="A clone would ask for the builder's address, or call itself by the builder's DUID.",
-    mend="azready generalize removes them",
+    fix="azready generalize removes them",
     sources="WALA VS",
     severity=Severity.WARNING,
-    fix=fixes.remove,
+    repair=repairs.remove,
     stage=Stage.WIPE,
 )
 def no_leases(facts: Facts) -> Iterator[Finding]:
@@ -186,10 +186,10 @@ def no_leases(facts: Facts) -> Iterator[Finding]:
     "G14",
     "no random seed or secret of the builder is left",
     why="Clones that start from one seed can come to the same keys.",
-    mend="azready generalize removes them",
+    fix="azready generalize removes them",
     sources="SD MKOSI",
     severity=Severity.ERROR,
-    fix=fixes.remove,
+    repair=repairs.remove,
     stage=Stage.IDENTITY,
 )
 def no_seeds(facts: Facts) -> Iterator[Finding]:
@@ -200,10 +200,10 @@ def no_seeds(facts: Facts) -> Iterator[Finding]:
     "G25",
     "the image is enrolled nowhere",
     why="A clone would pose as the builder: to a directory, a subscription, a management server, a storage array.",
-    mend="azready generalize removes the identity; enrol each VM by itself (hooks in /etc/azure-provisioning.d)",
+    fix="azready generalize removes the identity; enrol each VM by itself (hooks in /etc/azure-provisioning.d)",
     sources="VS OWN",
     severity=Severity.ERROR,
-    fix=lambda facts, findings: [action for each in findings for action in _forget(facts, each)],
+    repair=lambda facts, findings: [action for each in findings for action in _forget(facts, each)],
     stage=Stage.WIPE,
 )
 def enrolled_nowhere(facts: Facts) -> Iterator[Finding]:
@@ -228,7 +228,7 @@ def _generates(facts: Facts, path: str) -> bool:
 
 def _forget(facts: Facts, finding: Finding) -> Iterator[Action]:
     if finding.line:
-        yield from fixes.drop_lines(facts, [finding])
+        yield from repairs.drop_lines(facts, [finding])
     elif finding.what == "iSCSI" and facts.distro.family is Family.DEBIAN:
         yield Write(finding.path, b"GenerateName=yes\n", 0o600)
     else:
@@ -239,7 +239,7 @@ def _forget(facts: Facts, finding: Finding) -> Iterator[Action]:
     "G26",
     "no self-signed certificate of the builder is shared",
     why="Every VM would answer with the same certificate, whose key is in the image.",
-    mend="make a new one at first boot: a hook in /etc/azure-provisioning.d that runs make-ssl-cert "
+    fix="make a new one at first boot: a hook in /etc/azure-provisioning.d that runs make-ssl-cert "
     "generate-default-snakeoil --force-overwrite",
     sources="OWN",
     severity=Severity.WARNING,

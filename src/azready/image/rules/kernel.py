@@ -9,7 +9,7 @@ from azready.image.facts.distro import Family
 from azready.image.facts.kernels import Kernel
 from azready.image.facts.modprobe import bans_in_archive
 from azready.image.parts.replacements import plan_udev
-from azready.image.rules import fixes
+from azready.image.rules import repairs
 from azready.image.rules.guards import (
     lines_with,
     needs_udev,
@@ -52,15 +52,15 @@ def _missing_at_boot(facts: Facts, driver: str) -> Iterator[Finding]:
             continue
         grave = None if kernel.default else Severity.WARNING
         if kernel.state(driver) == "absent" and not kernel.initramfs:
-            what, mend = "neither the kernel nor its modules have it", "install the distribution's full or Azure kernel"
+            what, fix = "neither the kernel nor its modules have it", "install the distribution's full or Azure kernel"
         elif kernel.initramfs is None:
-            what, mend = (
+            what, fix = (
                 "it is a module, and this kernel has no initramfs",
                 "build one, or use a kernel that has it built in",
             )
         else:
-            what, mend = "it is not in the initramfs, and not built in", _how_to_add(facts, driver)
-        yield Finding(f"kernel {kernel.version}: {driver}: {what}", kernel.initramfs_path or kernel.image, mend, grave)
+            what, fix = "it is not in the initramfs, and not built in", _how_to_add(facts, driver)
+        yield Finding(f"kernel {kernel.version}: {driver}: {what}", kernel.initramfs_path or kernel.image, fix, grave)
 
 
 @rule(
@@ -68,7 +68,7 @@ def _missing_at_boot(facts: Facts, driver: str) -> Iterator[Finding]:
     "hv_vmbus is built in or in the initramfs",
     why="Without Hyper-V's bus there is no disk and no network: the boot ends in the initramfs' shell, or with "
     '"cannot find root device".',
-    mend="put hv_vmbus into the initramfs",
+    fix="put hv_vmbus into the initramfs",
     sources="GEN HVD LISA",
     severity=Severity.FATAL,
 )
@@ -81,7 +81,7 @@ def vmbus_at_boot(facts: Facts) -> Iterator[Finding]:
     "hv_storvsc is built in or in the initramfs",
     why="The OS disk is a SCSI disk behind Hyper-V's bus, on generation 1 too: ata_piix leaves its disks to this "
     "driver.",
-    mend="put hv_storvsc into the initramfs",
+    fix="put hv_storvsc into the initramfs",
     sources="GEN HVD LISA",
     severity=Severity.FATAL,
 )
@@ -94,7 +94,7 @@ def storvsc_at_boot(facts: Facts) -> Iterator[Finding]:
     "hv_netvsc is there",
     why="It drives the network card. Without it neither IMDS nor the WireServer is reached, and the VM never reports "
     "ready.",
-    mend="install the package with all kernel modules (kernel-modules-core, linux-modules, linux-azure)",
+    fix="install the package with all kernel modules (kernel-modules-core, linux-modules, linux-azure)",
     sources="HVD LISA",
     severity=Severity.FATAL,
 )
@@ -114,7 +114,7 @@ def _only_default(kernel: Kernel) -> Severity | None:
     why="LISA asks for it; it lets one type into the initramfs' shell on a Hyper-V console. Azure's serial console "
     "does "
     "not use it.",
-    mend="put hyperv_keyboard into the initramfs",
+    fix="put hyperv_keyboard into the initramfs",
     sources="LISA",
     severity={Profile.MARKETPLACE: Severity.INFO},
 )
@@ -131,7 +131,7 @@ def keyboard_at_boot(facts: Facts) -> Iterator[Finding]:
     "hv_utils is there",
     why="It is the clock source /dev/ptp_hyperv, the key-value exchange, the heartbeat, and the shutdown that Azure "
     "asks for.",
-    mend="install the package with all kernel modules (some Red Hat kernels: kernel-modules-extra)",
+    fix="install the package with all kernel modules (some Red Hat kernels: kernel-modules-extra)",
     sources="TIME LISA",
     severity=Severity.ERROR,
 )
@@ -145,7 +145,7 @@ def utils(facts: Facts) -> Iterator[Finding]:
     "K06",
     "hv_balloon and a Hyper-V framebuffer are there",
     why="LISA asks for both (hyperv_fb or hyperv_drm counts); Azure itself needs neither.",
-    mend="install the package with all kernel modules",
+    fix="install the package with all kernel modules",
     sources="LISA",
     severity={Profile.MARKETPLACE: Severity.INFO},
 )
@@ -158,7 +158,7 @@ def balloon_and_framebuffer(facts: Facts) -> Iterator[Finding]:
 
 
 def _comment_bans(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
-    yield from fixes.comment_lines(facts, [each for each in findings if "modprobe.d/" in each.path])
+    yield from repairs.comment_lines(facts, [each for each in findings if "modprobe.d/" in each.path])
 
 
 @rule(
@@ -166,10 +166,10 @@ def _comment_bans(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]
     "no rule keeps out a driver that Azure needs",
     why="Hardening guides blacklist udf and vfat: then the provisioning DVD and the EFI partition cannot be mounted. A "
     "blacklisted hv_ driver stops the boot itself.",
-    mend="remove the line (or comment it out), then rebuild the initramfs: it carries a copy",
+    fix="remove the line (or comment it out), then rebuild the initramfs: it carries a copy",
     sources="HVD GEN",
     severity=Severity.ERROR,
-    fix=_comment_bans,
+    repair=_comment_bans,
 )
 def no_bans(facts: Facts) -> Iterator[Finding]:
     built_in = facts.kernels[-1].builtin if facts.kernels else frozenset()
@@ -193,7 +193,7 @@ def no_bans(facts: Facts) -> Iterator[Finding]:
     why="The provisioning medium is a DVD with UDF. Without it only IMDS is left: no password, no custom data. FAT is "
     "the "
     "EFI partition.",
-    mend="install the package with all kernel modules (Ubuntu: linux-modules-extra-$(uname -r))",
+    fix="install the package with all kernel modules (Ubuntu: linux-modules-extra-$(uname -r))",
     sources="GEN PROV RH",
     severity=Severity.WARNING,
 )
@@ -210,7 +210,7 @@ def medium_readable(facts: Facts) -> Iterator[Finding]:
     why="From v6 on, VM sizes have NVMe disks only, passed through Hyper-V's virtual PCI bus: without both drivers "
     "the image "
     "times out in provisioning.",
-    mend="put nvme, nvme_core and pci-hyperv into the initramfs",
+    fix="put nvme, nvme_core and pci-hyperv into the initramfs",
     sources="NVME UB RH LISA",
     severity={Profile.AZURE: Severity.WARNING, Profile.NVME: Severity.FATAL},
 )
@@ -229,7 +229,7 @@ def nvme_at_boot(facts: Facts) -> Iterator[Finding]:
     "K10",
     "NVMe commands may take 240 seconds",
     why="Azure's host retries for up to 120 seconds; the kernel's default of 30 gives up before.",
-    mend="add nvme_core.io_timeout=240 to the kernel command line (or install azure-vm-utils, whose udev rule sets it)",
+    fix="add nvme_core.io_timeout=240 to the kernel command line (or install azure-vm-utils, whose udev rule sets it)",
     sources="NVME UB AVU",
     severity={Profile.NVME: Severity.WARNING},
 )
@@ -247,7 +247,7 @@ def nvme_patience(facts: Facts) -> Iterator[Finding]:
     "K11",
     "drivers of accelerated networking are there",
     why="Without mlx5_core (and mana on newer hosts) behind pci-hyperv all traffic takes the slower synthetic path.",
-    mend="install the distribution's full or Azure kernel; mana is in Linux from 6.2 on",
+    fix="install the distribution's full or Azure kernel; mana is in Linux from 6.2 on",
     sources="MANA LISA",
     severity=Severity.WARNING,
 )
@@ -265,10 +265,10 @@ def accelerated_networking(facts: Facts) -> Iterator[Finding]:
     why="It has the MAC address of eth0. A network manager that configures it too gets the same address twice, and "
     "broken "
     "routes.",
-    mend="azready prepare ships a udev rule for devices behind hv_pci; azure-vm-utils has one too",
+    fix="azready prepare ships a udev rule for devices behind hv_pci; azure-vm-utils has one too",
     sources="RH AVU",
     severity=Severity.WARNING,
-    fix=lambda facts, findings: plan_udev(facts.files, ["vf-rule"]),
+    repair=lambda facts, findings: plan_udev(facts.files, ["vf-rule"]),
 )
 def vf_unmanaged(facts: Facts) -> Iterator[Finding]:
     needs_udev(facts)
@@ -299,7 +299,7 @@ def _excepted_by_networkmanager(facts: Facts) -> bool:
     "K13",
     "the kernel has CIFS and a watchdog",
     why='LISA counts them among the "essential modules".',
-    mend="install the distribution's full or Azure kernel",
+    fix="install the distribution's full or Azure kernel",
     sources="LISA",
     severity={Profile.MARKETPLACE: Severity.INFO},
 )
@@ -319,10 +319,10 @@ _FLOPPY = "etc/modprobe.d/azure-no-floppy.conf"
     "floppy is not loaded",
     why="Generation 1 emulates a floppy controller without a drive: the driver waits for it at every boot, and logs "
     "I/O errors.",
-    mend="write `blacklist floppy` to a file in /etc/modprobe.d",
+    fix="write `blacklist floppy` to a file in /etc/modprobe.d",
     sources="LISA",
     severity=Severity.INFO,
-    fix=lambda facts, findings: [Write(_FLOPPY, b"blacklist floppy\n", 0o644)],
+    repair=lambda facts, findings: [Write(_FLOPPY, b"blacklist floppy\n", 0o644)],
 )
 def no_floppy(facts: Facts) -> Iterator[Finding]:
     kernel = the_default_kernel(facts)
@@ -334,7 +334,7 @@ def no_floppy(facts: Facts) -> Iterator[Finding]:
     "K15",
     "the system is 64-bit: x86-64 or arm64",
     why="Azure takes nothing else.",
-    mend="build the image for amd64 or arm64",
+    fix="build the image for amd64 or arm64",
     sources="LISA CERT",
     severity=Severity.FATAL,
 )
@@ -349,7 +349,7 @@ def sixty_four_bit(facts: Facts) -> Iterator[Finding]:
     "K16",
     "the kernel is 3.8 or newer",
     why="Older ones have a NUMA fault on larger VM sizes (numa=off hides it) and lack most of Hyper-V's drivers.",
-    mend="update the kernel, or add numa=off to its command line",
+    fix="update the kernel, or add numa=off to its command line",
     sources="GEN LISA",
     severity=Severity.ERROR,
 )
@@ -366,7 +366,7 @@ def recent_kernel(facts: Facts) -> Iterator[Finding]:
     "the initramfs is built for any machine, after its settings",
     why="dracut builds for the machine it runs on unless told otherwise: Microsoft names this the main cause of failed "
     "migrations. Settings changed since were not taken in.",
-    mend='write hostonly="no" to a file in /etc/dracut.conf.d, and rebuild',
+    fix='write hostonly="no" to a file in /etc/dracut.conf.d, and rebuild',
     sources="HVD GEN",
     severity=Severity.WARNING,
 )
@@ -377,8 +377,8 @@ def generic_initramfs(facts: Facts) -> Iterator[Finding]:
     if facts.distro.family in (Family.DEBIAN,):
         path = "etc/initramfs-tools/initramfs.conf"
         for number, line in lines_with(facts, path, r"^\s*MODULES=dep\b"):
-            mend = f"set MODULES=most, and run {facts.distro.names.rebuild_initramfs}"
-            yield Finding(f"{line}: only this machine's drivers are taken in", f"{path}:{number}", mend)
+            fix = f"set MODULES=most, and run {facts.distro.names.rebuild_initramfs}"
+            yield Finding(f"{line}: only this machine's drivers are taken in", f"{path}:{number}", fix)
     for path in facts.files.glob("{etc,usr/lib}/dracut.conf{,.d/*.conf}"):
         for number, line in lines_with(facts, path, r"^\s*hostonly=[\"']?yes"):
             yield Finding(line, f"{path}:{number}")
@@ -390,5 +390,5 @@ def _settings_newer_than(facts: Facts, kernel: Kernel) -> Iterator[Finding]:
     feeding = "etc/{dracut.conf.d/*.conf,initramfs-tools/modules,initramfs-tools/initramfs.conf,mkinitcpio.conf}"
     for path in facts.files.glob(feeding):
         if facts.files.stat(path).mtime > built + 1:
-            mend = f"run {facts.distro.names.rebuild_initramfs}"
-            yield Finding(f"/{path} is newer than /{kernel.initramfs_path}", path, mend)
+            fix = f"run {facts.distro.names.rebuild_initramfs}"
+            yield Finding(f"/{path} is newer than /{kernel.initramfs_path}", path, fix)

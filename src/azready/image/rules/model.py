@@ -41,10 +41,10 @@ class Profile(StrEnum):
 
 
 class Stage(IntEnum):
-    """When a fix is carried out; the order is safe on a machine that one is logged in to."""
+    """When a repair is carried out; the order is safe on a machine that one is logged in to."""
 
-    MEND = 1
-    """A setting is wrong: `prepare` and `generalize --mend` put it right; sealing alone does not touch it."""
+    FIX = 1
+    """A setting is wrong: `prepare` and `generalize --fix` put it right; sealing alone does not touch it."""
     WIPE = 2
     """Identity, secrets and state of this machine."""
     USERS = 3
@@ -60,11 +60,11 @@ class Skip(Exception):
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that breaks a rule: what it is, where (a path, or `path:line`), and how to mend it."""
+    """Something that breaks a rule: what it is, where (a path, or `path:line`), and how to fix it."""
 
     what: str
     where: str = ""
-    mend: str = ""
+    fix: str = ""
     """Empty: as the rule says."""
     severity: Severity | None = None
     """None: as the rule says."""
@@ -83,7 +83,7 @@ class Finding:
 
 
 Find = Callable[[Facts], Iterable[Finding]]
-Fix = Callable[[Facts, Sequence[Finding]], Iterable[Action]]
+Repair = Callable[[Facts, Sequence[Finding]], Iterable[Action]]
 
 
 @dataclass(frozen=True)
@@ -94,19 +94,19 @@ class Rule:
     title: str
     """What holds in a good image."""
     why: str
-    mend: str
+    fix: str
     sources: tuple[str, ...]
     """Keys of `sources.SOURCES`."""
     severities: Mapping[Profile, Severity]
     """By profile; the gravest of those chosen counts. A rule without any of them is not asked."""
     find: Find = field(repr=False)
-    fix: Fix | None = field(default=None, repr=False)
-    stage: Stage = Stage.MEND
+    repair: Repair | None = field(default=None, repr=False)
+    stage: Stage = Stage.FIX
 
     @property
     def seals(self) -> bool:
-        """Whether `azready generalize` mends it."""
-        return self.fix is not None and self.stage is not Stage.MEND
+        """Whether `azready generalize` fixes it."""
+        return self.repair is not None and self.stage is not Stage.FIX
 
     def severity(self, profiles: Iterable[Profile]) -> Severity | None:
         """The gravest of the chosen profiles; None when the rule belongs to none of them."""
@@ -118,16 +118,16 @@ def rule(
     title: str,
     *,
     why: str,
-    mend: str,
+    fix: str,
     sources: str,
     severity: Severity | Mapping[Profile, Severity],
-    fix: Fix | None = None,
-    stage: Stage = Stage.MEND,
+    repair: Repair | None = None,
+    stage: Stage = Stage.FIX,
 ) -> Callable[[Find], Rule]:
     """Make a rule of a function that yields findings. `sources` are keys separated by spaces."""
     severities = {Profile.AZURE: severity} if isinstance(severity, Severity) else severity
 
     def made(find: Find) -> Rule:
-        return Rule(id, title, why, mend, tuple(sources.split()), severities, find, fix, stage)
+        return Rule(id, title, why, fix, tuple(sources.split()), severities, find, repair, stage)
 
     return made

@@ -11,7 +11,7 @@ from azready.image.facts.distro import Family
 from azready.image.facts.network import FIRST_NIC, netplan_starts_networkd
 from azready.image.facts.network import Profile as NetworkProfile
 from azready.image.facts.reading import lstat_of, sections, shell_values, stat_of
-from azready.image.rules import fixes
+from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with, needs_systemd
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
 
@@ -69,7 +69,7 @@ def _no_auto_default(facts: Facts) -> bool:
     why="Address, routes and the WireServer's address come by DHCP. Without it nothing can be reported: Microsoft "
     "supports "
     "generalized images without agent only with DHCP.",
-    mend="azready prepare writes a DHCP profile for the image's network stack",
+    fix="azready prepare writes a DHCP profile for the image's network stack",
     sources="NOAG",
     severity=Severity.FATAL,
 )
@@ -79,7 +79,7 @@ def dhcp_on_first_nic(facts: Facts) -> Iterator[Finding]:
         raise Skip("cloud-init configures the network at every boot, as long as it is there")
     if not stacks:
         yield Finding(
-            "no network stack starts at boot", mend="enable systemd-networkd, NetworkManager or networking.service"
+            "no network stack starts at boot", fix="enable systemd-networkd, NetworkManager or networking.service"
         )
         return
     asking = _asking(facts)
@@ -90,11 +90,11 @@ def dhcp_on_first_nic(facts: Facts) -> Iterator[Finding]:
         )
     elif len(asking) > 1:
         what = f"{' and '.join(asking)} both ask for an address: two clients, two leases, routes that come and go"
-        yield Finding(what, mend=f"disable all but one: systemctl disable {asking[-1]}", severity=Severity.WARNING)
+        yield Finding(what, fix=f"disable all but one: systemctl disable {asking[-1]}", severity=Severity.WARNING)
 
 
 def _drop_macs(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
-    yield from fixes.drop_lines(facts, findings)
+    yield from repairs.drop_lines(facts, findings)
     for finding in findings:
         if not finding.line and (finding.path.endswith(".rules") or finding.path == "etc/mactab"):
             yield Remove(finding.path)
@@ -106,7 +106,7 @@ def _netplan_without_macs(facts: Facts, path: str) -> Write:
     """Drop `macaddress:` lines; a match that held nothing else then matches by the driver."""
     text = re.sub(r"(?m)^(\s*)macaddress:.*\n", "", facts.text(path) or "")
     text = re.sub(r"(?m)^(\s*)match:[ \t]*\n(?!\1\s)", r"\1match: {driver: hv_netvsc}" + "\n", text)
-    return fixes.write(path, text)
+    return repairs.write(path, text)
 
 
 @rule(
@@ -115,10 +115,10 @@ def _netplan_without_macs(facts: Facts, path: str) -> Write:
     why="Every VM has a MAC address of its own: a profile or udev rule that wants the builder's never matches again, "
     "or names "
     "the card eth1.",
-    mend="remove the line, or the file",
+    fix="remove the line, or the file",
     sources="LISA VS SUSE",
     severity=Severity.FATAL,
-    fix=_drop_macs,
+    repair=_drop_macs,
     stage=Stage.WIPE,
 )
 def no_macs(facts: Facts) -> Iterator[Finding]:
@@ -136,7 +136,7 @@ def no_macs(facts: Facts) -> Iterator[Finding]:
     "N03",
     "no address, gateway or route is fixed",
     why="The address comes from Azure; a fixed one is of the wrong subnet.",
-    mend="replace it by DHCP",
+    fix="replace it by DHCP",
     sources="NOAG",
     severity=Severity.FATAL,
 )
@@ -171,7 +171,7 @@ def _covers(network: str, addresses: Sequence[str]) -> bool:
     why="Hyper-V's card is eth0 under every naming scheme, with net.ifnames=0 or without. A profile for ens3 or "
     "enp1s0 never "
     "matches.",
-    mend="write eth0 (or match the driver hv_netvsc)",
+    fix="write eth0 (or match the driver hv_netvsc)",
     sources="OWN",
     severity=Severity.FATAL,
 )
@@ -207,7 +207,7 @@ def _waited_for(facts: Facts) -> Iterator[Finding]:
     "N05",
     "network files are worded as LISA expects them",
     why="LISA compares them literally. On SUSE, DHCLIENT_SET_HOSTNAME also keeps DHCP from renaming the host.",
-    mend="write the line",
+    fix="write the line",
     sources="LISA",
     severity={Profile.MARKETPLACE: Severity.INFO},
 )
@@ -227,7 +227,7 @@ def worded_for_lisa(facts: Facts) -> Iterator[Finding]:
     "the DHCP client waits long enough",
     why="The first lease of a VM can take minutes; a client that gives up leaves it without network, and provisioning "
     "times out.",
-    mend="remove the timeout, or set 300 seconds",
+    fix="remove the timeout, or set 300 seconds",
     sources="LISA",
     severity=Severity.WARNING,
 )
@@ -246,7 +246,7 @@ def patient_dhcp(facts: Facts) -> Iterator[Finding]:
     "N07",
     "the host's name is sent with DHCP",
     why="Azure's DNS learns it that way.",
-    mend="dhclient: send host-name = gethostname(); networkd: no SendHostname=no; NetworkManager: no "
+    fix="dhclient: send host-name = gethostname(); networkd: no SendHostname=no; NetworkManager: no "
     "dhcp-send-hostname=no",
     sources="PROV WALA",
     severity=Severity.WARNING,
@@ -269,7 +269,7 @@ def name_is_sent(facts: Facts) -> Iterator[Finding]:
     "the firewall lets root reach the platform, and everybody ssh",
     why=f"Everything goes through {WIRESERVER} and {IMDS} (tcp 80): with a closed OUTPUT chain the VM never reports "
     f"ready.",
-    mend=f"accept tcp to {WIRESERVER} (80, 443, 32526) and {IMDS} (80), DHCP and DNS; inbound tcp 22",
+    fix=f"accept tcp to {WIRESERVER} (80, 443, 32526) and {IMDS} (80), DHCP and DNS; inbound tcp 22",
     sources="WIRE",
     severity=Severity.ERROR,
 )
@@ -348,10 +348,10 @@ def _iptables(facts: Facts) -> Iterator[Finding]:
     why="waagent keeps permanent rules that let only root reach the WireServer; `waagent -deprovision` removes its "
     "service, and "
     "leaves those.",
-    mend="azready prepare removes them; or delete the lines with the WireServer's address",
+    fix="azready prepare removes them; or delete the lines with the WireServer's address",
     sources="WALA",
     severity=Severity.WARNING,
-    fix=lambda facts, findings: fixes.drop_lines(facts, findings),
+    repair=lambda facts, findings: repairs.drop_lines(facts, findings),
     stage=Stage.WIPE,
 )
 def no_agent_firewall(facts: Facts) -> Iterator[Finding]:
@@ -372,10 +372,10 @@ def _own_resolver(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]
     "N11",
     "resolv.conf names no server of the builder's network",
     why="A nameserver that is out of reach makes every look-up wait, or fail.",
-    mend="empty /etc/resolv.conf, or link it to the file that the network stack keeps",
+    fix="empty /etc/resolv.conf, or link it to the file that the network stack keeps",
     sources="WALA",
     severity=Severity.WARNING,
-    fix=_own_resolver,
+    repair=_own_resolver,
     stage=Stage.WIPE,
 )
 def no_foreign_dns(facts: Facts) -> Iterator[Finding]:
@@ -394,7 +394,7 @@ def no_foreign_dns(facts: Facts) -> Iterator[Finding]:
     "N12",
     "no proxy catches what is meant for the platform",
     why="IMDS and the WireServer cannot be reached through a proxy.",
-    mend=f"add no_proxy={WIRESERVER},{IMDS}",
+    fix=f"add no_proxy={WIRESERVER},{IMDS}",
     sources="OWN",
     severity=Severity.WARNING,
 )
@@ -417,7 +417,7 @@ def _without_password(line: str) -> str:
     "N13",
     "hosts knows only localhost",
     why="Entries of the builder point clones to the wrong machine.",
-    mend="remove the lines of the builder's name and network",
+    fix="remove the lines of the builder's name and network",
     sources="OWN",
     severity=Severity.INFO,
 )
@@ -432,7 +432,7 @@ def plain_hosts(facts: Facts) -> Iterator[Finding]:
     "N14",
     "the routes that DHCP offers are taken",
     why="The way to IMDS and the WireServer comes as classless static routes.",
-    mend="remove the override",
+    fix="remove the override",
     sources="DEP WALA",
     severity=Severity.ERROR,
 )
@@ -453,7 +453,7 @@ def routes_are_taken(facts: Facts) -> Iterator[Finding]:
     why="Services that other people order after it start too early otherwise. azready's own program waits by itself, "
     "and does "
     "not need it.",
-    mend="enable systemd-networkd-wait-online.service or NetworkManager-wait-online.service",
+    fix="enable systemd-networkd-wait-online.service or NetworkManager-wait-online.service",
     sources="NOAG AI",
     severity=Severity.INFO,
 )

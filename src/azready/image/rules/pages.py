@@ -21,10 +21,10 @@ def _severities(rule: Rule) -> str:
     return "; ".join([*([plain.word] if plain else []), *others])
 
 
-def _mended_by(rule: Rule) -> str:
-    if rule.fix is None:
+def _fixed_by(rule: Rule) -> str:
+    if rule.repair is None:
         return ""
-    return "azready generalize" if rule.seals else "azready generalize --mend"
+    return "azready generalize" if rule.seals else "azready generalize --fix"
 
 
 def table() -> str:
@@ -42,8 +42,8 @@ def page(id: str) -> str:
     if rule is None:
         raise UsageFailure(f"there is no rule {id}", "`azready check --list` prints all of them")
     lines = [f"{rule.id}  {rule.title}", "", f"Severity  {_severities(rule)}", f"Why       {rule.why}"]
-    lines.append(f"Mend      {rule.mend}")
-    if by := _mended_by(rule):
+    lines.append(f"Fix      {rule.fix}")
+    if by := _fixed_by(rule):
         lines.append(f"          done by {by}")
     lines += [f"Source    {SOURCES[key].title}: {SOURCES[key].url}" for key in rule.sources if key != "OWN"]
     return "\n".join(lines)
@@ -57,8 +57,8 @@ def documents() -> dict[str, str]:
 
 def _index() -> Iterator[str]:
     yield from (GENERATED, "", "# Rules", "")
-    yield f"`azready check` asks these {len(RULES)} rules. Those marked *seal* are mended by `azready generalize`,"
-    yield "those marked *mend* by `azready generalize --mend`. `azready check --explain ID` prints one of them."
+    yield f"`azready check` asks these {len(RULES)} rules. Those marked *seal* are fixed by `azready generalize`,"
+    yield "those marked *fix* by `azready generalize --fix`. `azready check --explain ID` prints one of them."
     for area in AREAS:
         yield from (
             "",
@@ -68,7 +68,7 @@ def _index() -> Iterator[str]:
             "|---|---|---|---|",
         )
         for rule in area.rules:
-            mark = "" if rule.fix is None else "seal" if rule.seals else "mend"
+            mark = "" if rule.repair is None else "seal" if rule.seals else "fix"
             link = f"[{rule.id}]({area.name}.md#{rule.id.lower()})"
             yield f"| {link} | {_cell(rule.title)} | {_severities(rule)} | {mark} |"
 
@@ -84,8 +84,8 @@ def _area(area: Area) -> Iterator[str]:
             "",
             rule.why,
         )
-        yield from ("", f"**To mend:** {rule.mend}.")
-        if by := _mended_by(rule):
+        yield from ("", f"**To fix:** {rule.fix}.")
+        if by := _fixed_by(rule):
             yield f"`{by}` does it."
         links = [f"[{SOURCES[key].title}]({SOURCES[key].url})" for key in rule.sources]
         yield from ("", f"Sources: {', '.join(links)}.")

@@ -7,7 +7,7 @@ from azready.image.actions import Action, Link, Remove
 from azready.image.facts import Facts
 from azready.image.facts.network import STACK_UNITS
 from azready.image.facts.reading import names_in
-from azready.image.rules import fixes
+from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with, needs_first_boot
 from azready.image.rules.model import Finding, Severity, Stage, rule
 
@@ -52,17 +52,17 @@ def _rearm(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     "something will provision the VM and report it ready",
     why="A VM that never reports ready is restarted, and after some 40 minutes its deployment fails with "
     "OSProvisioningTimedOut. A provisioner that thinks it is done reports nothing.",
-    mend="azready prepare installs our program; azready generalize arms it again",
+    fix="azready prepare installs our program; azready generalize arms it again",
     sources="NOAG DEP AI",
     severity=Severity.FATAL,
-    fix=_rearm,
+    repair=_rearm,
     stage=Stage.WIPE,
 )
 def somebody_provisions(facts: Facts) -> Iterator[Finding]:
     if not _ours(facts):
         others = [name for name, units in _OTHERS.items() if facts.units.enabled(*units)]
         if not others:
-            yield Finding("no provisioner is installed, or none is enabled", mend="azready prepare TARGET")
+            yield Finding("no provisioner is installed, or none is enabled", fix="azready prepare TARGET")
         if "waagent" in others:
             yield from _waagent_will_not(facts, others)
         return
@@ -122,10 +122,10 @@ def _vital(facts: Facts) -> list[str]:
     "that "
     "disables every unit that no preset names; elsewhere it enables what somebody had disabled, a second network "
     "stack too.",
-    mend="azready generalize writes a preset file that says what is enabled now",
+    fix="azready generalize writes a preset file that says what is enabled now",
     sources="SD WALA",
     severity=Severity.WARNING,
-    fix=lambda facts, findings: [fixes.write(PRESET_FILE, _preset_text(facts), 0o644)],
+    repair=lambda facts, findings: [repairs.write(PRESET_FILE, _preset_text(facts), 0o644)],
     stage=Stage.WIPE,
 )
 def presets_agree(facts: Facts) -> Iterator[Finding]:
@@ -158,10 +158,10 @@ def _mask_wizards(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]
     "P03",
     "no first-boot wizard asks questions on the console",
     why="It waits for an answer that nobody types, before ssh and provisioning start.",
-    mend="azready generalize masks the unit, and removes the file that calls it",
+    fix="azready generalize masks the unit, and removes the file that calls it",
     sources="VS SD",
     severity=Severity.FATAL,
-    fix=_mask_wizards,
+    repair=_mask_wizards,
     stage=Stage.WIPE,
 )
 def no_wizard(facts: Facts) -> Iterator[Finding]:
@@ -205,7 +205,7 @@ def _there(facts: Facts, path: str) -> bool:
     "P05",
     "the Hyper-V key-value daemon is there and enabled",
     why="It brings the provisioning report to the host, and the VM's address to the portal. Nothing waits for it.",
-    mend="install the Hyper-V daemons and enable the unit",
+    fix="install the Hyper-V daemons and enable the unit",
     sources="LISA DEB",
     severity=Severity.INFO,
 )
@@ -213,7 +213,7 @@ def kvp_daemon(facts: Facts) -> Iterator[Finding]:
     names = facts.distro.names
     units = [f"{name}.service" for name in names.kvp_units]
     if not any(facts.units.has(name) for name in (*units, *names.kvp_units)):
-        yield Finding("it is not installed", mend=f"install {names.kvp_package}")
+        yield Finding("it is not installed", fix=f"install {names.kvp_package}")
     elif not facts.units.enabled(*units, *names.kvp_units):
         rules = any("hv_kvp" in text or "vmbus/hv_kvp" in text for text in facts.udev_rules.values())
         if not rules:

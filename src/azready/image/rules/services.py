@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.parts.replacements import plan_udev
-from azready.image.rules import fixes
+from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with, needs_udev
 from azready.image.rules.model import Finding, Profile, Severity, rule
 
@@ -27,9 +27,9 @@ def _host_clock(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     lines = f"{_CLOCK}\nmakestep 1.0 -1\n"
     folder = re.search(r"(?m)^\s*(?:confdir|include)\s+/(etc/\S+?)/?(?:\*\.conf)?\s*$", facts.text(main) or "")
     if folder:
-        yield fixes.write(f"{folder[1].rstrip('/')}/azure.conf", lines, 0o644)
+        yield repairs.write(f"{folder[1].rstrip('/')}/azure.conf", lines, 0o644)
     else:
-        yield fixes.write(main, (facts.text(main) or "").rstrip("\n") + f"\n{lines}")
+        yield repairs.write(main, (facts.text(main) or "").rstrip("\n") + f"\n{lines}")
 
 
 @rule(
@@ -38,15 +38,15 @@ def _host_clock(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     why="The host's clock comes over /dev/ptp_hyperv, without network. After maintenance the VM's clock jumps, and "
     "nothing else "
     "puts it right quickly.",
-    mend=f"install chrony; in its configuration: {_CLOCK}, and makestep 1.0 -1",
+    fix=f"install chrony; in its configuration: {_CLOCK}, and makestep 1.0 -1",
     sources="TIME LISA",
     severity=Severity.WARNING,
-    fix=_host_clock,
+    repair=_host_clock,
 )
 def host_clock(facts: Facts) -> Iterator[Finding]:
     running = [name for name, units in _DAEMONS.items() if facts.units.enabled(*units)]
     if len(running) > 1:
-        yield Finding(f"{' and '.join(running)} both set the clock", mend="disable all but chrony")
+        yield Finding(f"{' and '.join(running)} both set the clock", fix="disable all but chrony")
     if "chrony" not in running:
         if running:
             yield Finding(f"{running[0]} sets the clock, and knows no host clock", severity=Severity.INFO)
@@ -68,10 +68,10 @@ def host_clock(facts: Facts) -> Iterator[Finding]:
     "P08",
     "/dev/ptp_hyperv is the host's clock",
     why="With accelerated networking there are two clocks, and their numbers may swap.",
-    mend="ship a udev rule: " + _PTP_RULE.decode().strip(),
+    fix="ship a udev rule: " + _PTP_RULE.decode().strip(),
     sources="TIME LISA",
     severity=Severity.WARNING,
-    fix=lambda facts, findings: [Write("etc/udev/rules.d/99-ptp_hyperv.rules", _PTP_RULE, 0o644)],
+    repair=lambda facts, findings: [Write("etc/udev/rules.d/99-ptp_hyperv.rules", _PTP_RULE, 0o644)],
 )
 def clock_has_a_name(facts: Facts) -> Iterator[Finding]:
     needs_udev(facts)
@@ -83,10 +83,10 @@ def clock_has_a_name(facts: Facts) -> Iterator[Finding]:
     "P09",
     "disks have their Azure names",
     why="Scripts and fstabs written for Azure use /dev/disk/azure/…; the rules come with an agent, and go with it.",
-    mend="azready prepare ships the rules; or install azure-vm-utils",
+    fix="azready prepare ships the rules; or install azure-vm-utils",
     sources="AVU WALA",
     severity=Severity.WARNING,
-    fix=lambda facts, findings: plan_udev(facts.files, ["disk-links"]),
+    repair=lambda facts, findings: plan_udev(facts.files, ["disk-links"]),
 )
 def disk_names(facts: Facts) -> Iterator[Finding]:
     needs_udev(facts)
@@ -98,10 +98,10 @@ def disk_names(facts: Facts) -> Iterator[Finding]:
     "P10",
     "SCSI commands may take 300 seconds",
     why="While a host fails over, disks pause; waagent raised the limit from 180 seconds. Few images miss it.",
-    mend='ship a udev rule: ATTRS{vendor}=="Msft", ATTR{timeout}="300"',
+    fix='ship a udev rule: ATTRS{vendor}=="Msft", ATTR{timeout}="300"',
     sources="LISA WALA",
     severity={Profile.MARKETPLACE: Severity.INFO},
-    fix=lambda facts, findings: plan_udev(facts.files, ["disk-links"]),
+    repair=lambda facts, findings: plan_udev(facts.files, ["disk-links"]),
 )
 def patient_disks(facts: Facts) -> Iterator[Finding]:
     if not any("timeout" in text and "Msft" in text for text in facts.udev_rules.values()):
@@ -112,7 +112,7 @@ def patient_disks(facts: Facts) -> Iterator[Finding]:
     "P11",
     "the temporary disk is taken care of",
     why="The agents formatted and mounted it, with a warning file in it. Without them it is an empty disk.",
-    mend="azure-vm-utils has azure-ephemeral-disk-setup.service; or leave it to the user, and say so",
+    fix="azure-vm-utils has azure-ephemeral-disk-setup.service; or leave it to the user, and say so",
     sources="LISA AVU PROV",
     severity=Severity.INFO,
 )

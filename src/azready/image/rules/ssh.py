@@ -7,7 +7,7 @@ from azready.image.actions import Action, Chmod, Write
 from azready.image.facts import Facts
 from azready.image.facts.reading import stat_of
 from azready.image.facts.sshd import seconds
-from azready.image.rules import fixes
+from azready.image.rules import repairs
 from azready.image.rules.guards import the_sshd, there
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
 
@@ -48,7 +48,7 @@ def _starts(facts: Facts) -> bool:
     "S01",
     "an ssh server is installed and starts",
     why="Without it nobody reaches the VM, and LISA's first test fails.",
-    mend="install openssh-server and enable it; an image that wants none waives S01",
+    fix="install openssh-server and enable it; an image that wants none waives S01",
     sources="GEN UB LISA",
     severity=Severity.FATAL,
 )
@@ -57,17 +57,17 @@ def server_starts(facts: Facts) -> Iterator[Finding]:
         yield Finding("neither sshd nor dropbear is installed", severity=Severity.ERROR)
     elif not _starts(facts):
         unit = facts.distro.names.ssh_unit
-        yield Finding(f"{unit}.service is not enabled", mend=f"systemctl enable {unit} (OpenRC: rc-update add sshd)")
+        yield Finding(f"{unit}.service is not enabled", fix=f"systemctl enable {unit} (OpenRC: rc-update add sshd)")
 
 
 @rule(
     "S02",
     "the image carries no host keys",
     why="All clones would have the same: whoever reads one image can pose as every VM made of it.",
-    mend="azready generalize removes them; the first boot makes new ones",
+    fix="azready generalize removes them; the first boot makes new ones",
     sources="DIS WALA VS",
     severity=Severity.ERROR,
-    fix=fixes.remove,
+    repair=repairs.remove,
     stage=Stage.WIPE,
 )
 def no_host_keys(facts: Facts) -> Iterator[Finding]:
@@ -80,7 +80,7 @@ def no_host_keys(facts: Facts) -> Iterator[Finding]:
     why="Without keys sshd does not start. Red Hat, SUSE and Arch make them at every start that finds none; Debian "
     "and Ubuntu "
     "only when the package is installed.",
-    mend="azready prepare installs azure-provisioning-hostkeys.service; or a unit before ssh that runs ssh-keygen -A",
+    fix="azready prepare installs azure-provisioning-hostkeys.service; or a unit before ssh that runs ssh-keygen -A",
     sources="CI OWN",
     severity=Severity.FATAL,
 )
@@ -112,10 +112,10 @@ def _keep_alive(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     why="Azure's load balancers cut a connection that is silent for four minutes. The marketplace wants "
     "ClientAliveInterval "
     "between 30 and 235 seconds.",
-    mend="set ClientAliveInterval 180 in sshd's configuration",
+    fix="set ClientAliveInterval 180 in sshd's configuration",
     sources="LISA CERT RH",
     severity={Profile.AZURE: Severity.INFO, Profile.MARKETPLACE: Severity.WARNING},
-    fix=_keep_alive,
+    repair=_keep_alive,
 )
 def kept_alive(facts: Facts) -> Iterator[Finding]:
     sshd = the_sshd(facts)
@@ -130,7 +130,7 @@ def kept_alive(facts: Facts) -> Iterator[Finding]:
     "S05",
     "root does not log in by password, and nobody without one",
     why="Every public address is tried with common passwords, all day.",
-    mend="set PermitRootLogin prohibit-password and PermitEmptyPasswords no",
+    fix="set PermitRootLogin prohibit-password and PermitEmptyPasswords no",
     sources="CERT",
     severity=Severity.WARNING,
 )
@@ -151,7 +151,7 @@ def no_root_password_login(facts: Facts) -> Iterator[Finding]:
     why="The platform says who may log in and how; lists of users, other key files, or a leftover of an agent that is "
     "read "
     "first, defeat it.",
-    mend="remove the setting, or name the group that the provisioned user will be in",
+    fix="remove the setting, or name the group that the provisioned user will be in",
     sources="PROV AI",
     severity=Severity.ERROR,
 )
@@ -170,18 +170,18 @@ def nothing_defeats_login(facts: Facts) -> Iterator[Finding]:
         yield Finding(f"AuthorizedKeysFile {keys.value}: the same file for everybody", keys.where)
     passwords = sshd.first("PasswordAuthentication")
     if passwords and passwords.value == "no" and "cloud" in passwords.where:
-        mend = "remove the leftover: our own file would be read after it"
-        yield Finding("PasswordAuthentication no, whatever the platform says", passwords.where, mend, Severity.WARNING)
+        fix = "remove the leftover: our own file would be read after it"
+        yield Finding("PasswordAuthentication no, whatever the platform says", passwords.where, fix, Severity.WARNING)
 
 
 @rule(
     "S07",
     "modes of account and ssh files are tight",
     why="sshd refuses keys in files that others may write (StrictModes); LISA takes loose ones for a compromise.",
-    mend="chmod",
+    fix="chmod",
     sources="LISA",
     severity=Severity.WARNING,
-    fix=lambda facts, findings: [Chmod(each.path, _TIGHT.get(each.path, 0o600)) for each in findings],
+    repair=lambda facts, findings: [Chmod(each.path, _TIGHT.get(each.path, 0o600)) for each in findings],
 )
 def tight_modes(facts: Facts) -> Iterator[Finding]:
     for path, allowed in _TIGHT.items():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from azready.image.actions import Write
 from azready.image.facts import Facts
 from azready.image.facts.distro import Family
-from azready.image.rules import fixes
+from azready.image.rules import repairs
 
 Edit = Callable[[list[str]], list[str]]
 
@@ -31,14 +31,14 @@ def add(facts: Facts, args: Iterable[str]) -> Iterator[Write]:
         line = f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {" ".join(wanted)}"\n'
         there = facts.text(_DROP_IN) or ""
         if line not in there:
-            yield fixes.write(_DROP_IN, there + line, 0o644)
+            yield repairs.write(_DROP_IN, there + line, 0o644)
         return
     for path, pattern in _SOURCES:
         if text := facts.text(path):
             first = re.search(pattern, text, re.MULTILINE)
             if first:
                 changed = _with(first[2], wanted)
-                yield fixes.write(path, text[: first.start(2)] + changed + text[first.end(2) :])
+                yield repairs.write(path, text[: first.start(2)] + changed + text[first.end(2) :])
 
 
 def drop(facts: Facts, args: Iterable[str]) -> Iterator[Write]:
@@ -50,7 +50,7 @@ def drop(facts: Facts, args: Iterable[str]) -> Iterator[Write]:
         if text := facts.text(path):
             changed = re.sub(pattern, lambda line: line[1] + _without(line[2], unwanted), text, flags=re.MULTILINE)
             if changed != text:
-                yield fixes.write(path, changed)
+                yield repairs.write(path, changed)
 
 
 def _menus(facts: Facts, edit: Edit) -> Iterator[Write]:
@@ -67,7 +67,7 @@ def _menus(facts: Facts, edit: Edit) -> Iterator[Write]:
             for number, line in enumerate(text.splitlines(keepends=True), 1)
         ]
         if "".join(lines) != text:
-            yield fixes.write(path, "".join(lines))
+            yield repairs.write(path, "".join(lines))
 
 
 def _edited(line: str, edit: Edit) -> str:
