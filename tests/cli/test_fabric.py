@@ -157,5 +157,5 @@ def test_medium_writes_the_disc_or_its_text(tmp_path: Path) -> None:
         assert azready("medium", str(path), "--set", "name=web").returncode == 0
         assert path.read_bytes().startswith(start)
         assert path.stat().st_mode & 0o777 == 0o600
-    assert "<wa:HostName>web<" in (tmp_path / "m.xml").read_text()
+    assert "<HostName>web<" in (tmp_path / "m.xml").read_text()
     assert "name it OUT.iso" in azready("medium", str(tmp_path / "m.img")).stderr

@@ -116,6 +116,9 @@ def test_words_of_the_command_line() -> None:
         ("status=abc", "must be a whole number"),
         ("reset=maybe", "must be a true or false"),
         ("change=name", "changes 'name'"),
+        ("status=101", "answers with status 101"),
+        ("status=600", "answers with status 600"),
+        ("location=a\nb", "with the header 'Location'"),
         ("headers=x", "table of texts"),
     ],
 )

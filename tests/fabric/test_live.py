@@ -12,6 +12,7 @@ import pytest
 
 from azready.errors import Failure
 from azready.fabric import Exchange, Fabric, Fault, Machine
+from azready.fabric.ledger import Service
 from tests.fabric.client import ask
 
 WIRE = {"x-ms-version": "2012-11-30", "x-ms-agent-name": "test"}
@@ -224,3 +225,32 @@ def test_a_socket_that_cannot_serve_is_told_at_once() -> None:
     sock.detach()
     with pytest.raises((Failure, OSError)):
         fabric.start()
+
+
+@pytest.mark.parametrize("service", ["wireserver", "imds", "hostplugin"])
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "DELETE", "PATCH", "PUT"])
+def test_a_method_that_nobody_serves_is_answered_and_the_connection_lives_on(
+    azure_fabric: Fabric, service: Service, method: str
+) -> None:
+    connection = http.client.HTTPConnection(*azure_fabric.address(service), timeout=5)
+    with contextlib.closing(connection):
+        for _ in range(2):
+            connection.request(method, "/metadata/instance?api-version=2021-02-01", headers={**WIRE, **METADATA})
+            answer = connection.getresponse()
+            body = answer.read()
+            assert answer.status in (404, 405)
+            assert answer.getheader("Content-Length") is not None
+            assert (body == b"") or method != "HEAD"
+    assert [one.status for one in azure_fabric.ledger.exchanges] == [answer.status] * 2
+
+
+@pytest.mark.parametrize("status", [503, 204, 304])
+@pytest.mark.parametrize("drip", [0.0, 1e6])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_fault_never_gives_a_body_to_what_must_have_none(status: int, drip: float, method: str) -> None:
+    with Fabric(faults=[Fault(status=status, body="late", drip=drip)]) as fabric:
+        answer = ask(fabric.imds_url, "/metadata/versions", METADATA, method)
+        assert answer.status == status
+        has = method == "GET" and status == 503
+        assert answer.body == (b"late" if has else b"")
+        assert ask(fabric.imds_url, "/metadata/versions", METADATA, method).status == status

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from azready.errors import UsageFailure
-from azready.fabric.machine import Machine, load
+from azready.fabric.machine import DataDisk, Machine, as_table, from_table, load
 
 
 def test_identity_follows_from_the_name() -> None:
@@ -36,16 +36,68 @@ def test_a_recaptured_machine_is_another_vm_with_the_same_wishes() -> None:
         ("generation = '2'", "generation must be a int"),
         ("public_keys = 'ssh-rsa x'", "public_keys must be a list"),
         ("name = ", "is not TOML"),
+        ("identity = 'system'", "identity must be a list of texts"),
+        ("security_type = 'TVM'", "use one of Standard, TrustedLaunch, ConfidentialVM"),
+        ("pps_type = 'running'", "pps_type is 'running'"),
+        ("medium_form = ''", "medium_form is ''"),
+        ("provisiondata = 'xml'", "use one of '', secrets, ovf, json"),
+        ("msp = 'on'", "msp is 'on'"),
+        ("msp = 'imds=on'", "msp is 'imds=on'"),
+        ("msp = 'hostga=audit'", "msp is 'hostga=audit'"),
+        ("msp = 'imds=audit,wireserver'", "msp is"),
+        ("scheduled_events = ['Boot']", "no scheduled event 'Boot'"),
+        ("data_disks = [0]", "data_disks must be tables"),
+        ("data_disks = 64", "data_disks must be tables"),
+        ("data_disks = [{ lun = 1 }]", "data_disks must be tables"),
+        ("data_disks = [{ size = 64, bus = 'x' }]", "data_disks must be tables"),
+        ("data_disks = [{ lun = 1, size = 4 }, { lun = 1, size = 4 }]", "LUN of their own"),
     ],
 )
 def test_a_bad_description_says_what_is_wrong(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "vm.toml"
     path.write_text(text)
-    with pytest.raises(UsageFailure, match=says) as caught:
+    with pytest.raises(UsageFailure) as caught:
         load(path)
     assert caught.value.hint
+    assert says in f"{caught.value.message}; {caught.value.hint}"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageFailure, match="vm.toml"):
         load(tmp_path / "vm.toml")
+
+
+@pytest.mark.parametrize(
+    ("msp", "wireserver", "imds"),
+    [
+        ("disabled", "disabled", "disabled"),
+        ("enforce", "enforce", "enforce"),
+        ("imds=enforce", "disabled", "enforce"),
+        ("wireserver=audit, imds=enforce", "audit", "enforce"),
+    ],
+)
+def test_the_security_protocol_has_a_mode_for_each_endpoint(msp: str, wireserver: str, imds: str) -> None:
+    machine = Machine(msp=msp)
+    assert (machine.msp_mode("wireserver"), machine.msp_mode("imds")) == (wireserver, imds)
+    assert machine.guest_proxy is (msp != "disabled")
+
+
+def test_a_machine_is_made_again_from_its_table() -> None:
+    machine = Machine(
+        identity=("system", "1"),
+        data_disks=(DataDisk(0, 64), DataDisk(2, 8, "ReadOnly")),
+        scheduled_events=("Reboot",),
+        secondary_nics=(("00:0d:3a:6e:00:99", "10.1.0.9"),),
+        tags=(("a", "b"),),
+        msp="enforce",
+        nics_shuffled=True,
+    )
+    assert from_table(as_table(machine), "x") == machine
+
+
+def test_sizes_alone_take_the_next_free_luns() -> None:
+    assert from_table({"data_disks": [64, {"lun": 5, "size": 1}, 8]}, "x").data_disks == (
+        DataDisk(0, 64),
+        DataDisk(5, 1),
+        DataDisk(6, 8),
+    )

@@ -19,7 +19,7 @@ MACHINE = Machine(
 )
 
 
-@pytest.mark.parametrize("prefix", ["wa", "ns1", ""])
+@pytest.mark.parametrize("prefix", ["azure", "wa", "ns1", "default"])
 def test_the_fabrics_document_is_read_whatever_the_prefix(guest: ModuleType, prefix: str) -> None:
     medium = guest.parse_medium(ovf_env(MACHINE, prefix).encode())  # type: ignore[arg-type]
     assert (medium.hostname, medium.user, medium.password) == ("vm1", "ada", " p<&\"'>word ")
@@ -89,7 +89,7 @@ def test_what_is_no_such_document_is_refused(guest: ModuleType, document: bytes)
         guest.parse_medium(document)
 
 
-@pytest.mark.parametrize("prefix", ["wa", "ns1", ""])
+@pytest.mark.parametrize("prefix", ["azure", "wa", "ns1", "default"])
 def test_the_copy_has_no_secret_and_is_otherwise_the_same(guest: ModuleType, prefix: str) -> None:
     document = ovf_env(MACHINE, prefix).encode()  # type: ignore[arg-type]
     copy = guest.redact(document)

@@ -84,6 +84,11 @@ class Fault:
             raise UsageFailure(f"a fault of the service {self.service!r}", f"services: {', '.join(SERVICES)}")
         if self.change not in CHANGES:
             raise UsageFailure(f"a fault that changes {self.change!r}", "change is incarnation or container")
+        if self.status and not 200 <= self.status <= 599:
+            raise UsageFailure(f"a fault answers with status {self.status}", "statuses of answers are 200 to 599")
+        for name, value in (*self.headers, ("Location", self.location), ("Retry-After", self.retry_after)):
+            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\0\r\n]", value):
+                raise UsageFailure(f"a fault with the header {name!r}: {value!r}", "a header is one line of plain text")
         for text in (self.attempts, self.seconds):
             _span(text)
 

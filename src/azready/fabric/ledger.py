@@ -132,15 +132,18 @@ class Ledger:
     def reports(self) -> tuple[HealthReport, ...]:
         return tuple(self._reports)
 
-    def answered_since(self, service: Service, since: float, at_most: int) -> int:
-        """How many requests to `service` were answered after `since` (429 not counted); counting stops at `at_most`."""
+    def answered_since(
+        self, service: Service, since: float, at_most: int, counts: Callable[[str], bool] = lambda target: True
+    ) -> int:
+        """How many requests to `service` were answered after `since`, of the targets that count (429 never
+        does); counting stops at `at_most`."""
         count = 0
         with self._changed:
             for entry in reversed(self._entries):
                 if entry.at <= since or count >= at_most:
                     break
                 if isinstance(entry, Exchange) and entry.service == service:
-                    count += entry.status is not None and entry.status != 429
+                    count += entry.status is not None and entry.status != 429 and counts(entry.target)
         return count
 
     @property

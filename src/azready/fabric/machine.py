@@ -17,8 +17,16 @@ A `Machine` is a value; nothing here does input or output but `load`, which read
     incarnation = "1"               # of the goal state
     certificates = false            # whether the goal state links to certificates
     pps_type = "None"               # extended.compute.ppsType: None, Running, Savable, PreprovisionedOSDisk
+    security_type = "Standard"      # Standard, TrustedLaunch, ConfidentialVM
+    identity = ["system"]           # managed identities: system, and client ids of user-assigned ones; none when absent
+    data_disks = [{ lun = 0, size = 64 }]               # GiB; or only the sizes: [64, 128]
+    address6 = "fd00:a2::4"         # dual stack
     tags = { owner = "me" }
     secondary_nics = [["00:0d:3a:6e:00:99", "10.1.0.9"]]
+    medium_form = "azure"           # how ovf-env.xml is written: azure, wa, ns1, default
+    msp = "disabled"                # Metadata Security Protocol: disabled, audit, enforce; or wireserver=…,imds=…
+    scheduled_events = ["Reboot"]   # that IMDS announces
+    provisiondata = ""              # a proposal for Azure without media: secrets, ovf, json
 
     [imds]                          # any value of the instance document, by its path, as IMDS shall show it
     "compute.osProfile.disablePasswordAuthentication" = ""
@@ -27,16 +35,38 @@ A `Machine` is a value; nothing here does input or output but `load`, which read
 import tomllib
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from azready.errors import UsageFailure
+from azready.fabric import sizes
 
 ASSET_TAG = "7783-7084-3265-9085-8269-3286-77"
 """The SMBIOS chassis asset tag by which a guest knows that it runs on Azure."""
 
 _NAMESPACE = uuid.UUID("5ec2a6f4-9d0c-4f7e-8a3b-0d1f6a1f0a7e")
+
+CHOICES = {
+    "security_type": ("Standard", "TrustedLaunch", "ConfidentialVM"),
+    "pps_type": ("None", "Running", "Savable", "PreprovisionedOSDisk"),
+    "medium_form": ("azure", "wa", "ns1", "default"),
+    "provisiondata": ("", "secrets", "ovf", "json"),
+}
+"""Fields that take one of a few texts."""
+MSP_MODES = ("disabled", "audit", "enforce")
+EVENTS = ("Freeze", "Reboot", "Redeploy", "Preempt", "Terminate")
+"""Types of scheduled events, as Microsoft's page has them."""
+
+
+@dataclass(frozen=True)
+class DataDisk:
+    """A data disk; `size` in GiB."""
+
+    lun: int
+    size: int
+    caching: str = "None"
+    sku: str = "StandardSSD_LRS"
 
 
 @dataclass(frozen=True)
@@ -72,12 +102,35 @@ class Machine:
     provision_guest_agent: bool = False
     """ProvisionGuestAgent on the medium: false for VMs made with `az vm create --enable-agent false`."""
     pps_type: str = "None"
+    security_type: str = "Standard"
+    identity: tuple[str, ...] = ()
+    """Managed identities: `system`, and the client ids of user-assigned ones."""
+    tenant_id: str = "00000000-0000-4000-8000-0000000000aa"
+    data_disks: tuple[DataDisk, ...] = ()
+    address6: str = ""
+    """A second, IPv6 address of the primary network interface."""
+    subnet6: str = "fd00:a2::/64"
+    nics_shuffled: bool = False
+    """Whether IMDS lists the network interfaces in another order than the machine has them: Azure promises none."""
+    medium_form: str = "azure"
+    msp: str = "disabled"
+    """Metadata Security Protocol: one mode for both endpoints, or `wireserver=MODE,imds=MODE`."""
+    scheduled_events: tuple[str, ...] = ()
+    provisiondata: str = ""
+    """A proposal, not (yet) Azure: what `/provisiondata` of the WireServer serves in place of a medium."""
     imds: tuple[tuple[str, Any], ...] = ()
     """(path, value) that IMDS shows instead of what follows from the fields above; the path's steps joined by dots."""
 
     def __post_init__(self) -> None:
         if self.generation not in (1, 2):
             raise UsageFailure(f"generation is {self.generation!r}", "use 1 (BIOS) or 2 (UEFI)")
+        for field, allowed in CHOICES.items():
+            if getattr(self, field) not in allowed:
+                known = ", ".join(one if one else "''" for one in allowed)
+                raise UsageFailure(f"{field} is {getattr(self, field)!r}", f"use one of {known}")
+        _modes(self.msp)
+        if strange := set(self.scheduled_events) - set(EVENTS):
+            raise UsageFailure(f"there is no scheduled event {min(strange)!r}", f"events: {', '.join(EVENTS)}")
         derived: dict[str, Callable[[], str]] = {
             "computer_name": lambda: self.name,
             "vm_id": lambda: str(uuid.uuid5(_NAMESPACE, self.name)),
@@ -99,6 +152,20 @@ class Machine:
         group = f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
         return f"{group}/providers/Microsoft.Compute/virtualMachines/{self.name}"
 
+    @property
+    def hardware(self) -> "sizes.Hardware":
+        """What the machine's size brings: controller, network, temporary disk."""
+        return sizes.hardware(self.size)
+
+    def msp_mode(self, endpoint: str) -> str:
+        """The mode of the Metadata Security Protocol at `wireserver` or `imds`: disabled, audit or enforce."""
+        return _modes(self.msp)[endpoint]
+
+    @property
+    def guest_proxy(self) -> bool:
+        """Whether the platform wants a Guest Proxy Agent in this VM."""
+        return any(mode != "disabled" for mode in _modes(self.msp).values())
+
     def with_next_incarnation(self) -> "Machine":
         """The same VM with a new goal state."""
         number = int(self.incarnation) + 1 if self.incarnation.isdecimal() else 2
@@ -114,6 +181,17 @@ class Machine:
         fresh = str(uuid.uuid5(_NAMESPACE, self.vm_id + "/recaptured"))
         nics = tuple((_next_mac(mac), address) for mac, address in self.secondary_nics)
         return replace(self, vm_id=fresh, container_id="", instance_id="", mac=_next_mac(self.mac), secondary_nics=nics)
+
+
+def _modes(text: str) -> dict[str, str]:
+    """Endpoint → mode. Raises UsageFailure for another endpoint or mode."""
+    pairs = [word.partition("=") for word in text.replace(" ", "").split(",")]
+    stated = {"wireserver": pairs[0][0], "imds": pairs[0][0]}
+    if pairs[0][1]:
+        stated = {"wireserver": "disabled", "imds": "disabled"} | {key: mode for key, _, mode in pairs}
+    if len(stated) != 2 or any(mode not in MSP_MODES for mode in stated.values()):
+        raise UsageFailure(f"msp is {text!r}", "use disabled, audit or enforce; or wireserver=enforce,imds=audit")
+    return stated
 
 
 def _next_mac(mac: str) -> str:
@@ -158,9 +236,20 @@ def as_table(machine: Machine) -> dict[str, Any]:
     table = _stated(machine)
     for key in {"tags", "imds"} & set(table):
         table[key] = dict(table[key])
-    for key in {"public_keys", "secondary_nics"} & set(table):
+    for key in _LISTS & set(table):
         table[key] = [list(item) if isinstance(item, tuple) else item for item in table[key]]
+    if "data_disks" in table:
+        table["data_disks"] = [asdict(disk) for disk in table["data_disks"]]
     return table
+
+
+LISTS_OF_TEXTS = {
+    "public_keys": 'public_keys = ["ssh-ed25519 …"]',
+    "identity": 'identity = ["system"]',
+    "scheduled_events": 'scheduled_events = ["Reboot"]',
+}
+"""Fields that are lists of texts, each with an example."""
+_LISTS = {*LISTS_OF_TEXTS, "secondary_nics"}
 
 
 def _stated(machine: Machine) -> dict[str, Any]:
@@ -173,12 +262,12 @@ def _stated(machine: Machine) -> dict[str, Any]:
 
 
 def _typed(key: str, value: Any, source: str) -> Any:
-    if key == "public_keys":
+    if key in LISTS_OF_TEXTS:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise UsageFailure(
-                f"{source}: public_keys must be a list of texts", 'write public_keys = ["ssh-ed25519 …"]'
-            )
+            raise UsageFailure(f"{source}: {key} must be a list of texts", f"write {LISTS_OF_TEXTS[key]}")
         return tuple(value)
+    if key == "data_disks":
+        return _disks(value, source)
     if key == "imds":
         if not isinstance(value, dict):
             raise UsageFailure(f"{source}: imds must be a table", 'write imds = { "compute.zone" = "1" }')
@@ -193,6 +282,26 @@ def _typed(key: str, value: Any, source: str) -> Any:
     if type(value) is not type(default):
         raise UsageFailure(f"{source}: {key} must be a {type(default).__name__}, not {value!r}", "see docs/machine.md")
     return value
+
+
+def _disks(value: Any, source: str) -> tuple[DataDisk, ...]:
+    """Data disks from tables, or from sizes alone, which take the next free LUNs."""
+    disks: list[DataDisk] = []
+    items: list[Any] = value if isinstance(value, list) else [None]
+    for item in items:
+        try:
+            table: dict[str, Any] = {"size": item} if type(item) is int else dict(item)
+            disk = DataDisk(**{"lun": max((one.lun for one in disks), default=-1) + 1, **table})
+            right = type(disk.lun) is int and type(disk.size) is int and type(disk.caching) is type(disk.sku) is str
+        except (TypeError, ValueError):
+            right = False
+        if not right or disk.size <= 0 or disk.lun in {one.lun for one in disks}:
+            raise UsageFailure(
+                f"{source}: data_disks must be tables with a size in GiB and a LUN of their own",
+                'write data_disks = [{ lun = 0, size = 64, caching = "ReadOnly" }], or only sizes: [64, 128]',
+            )
+        disks.append(disk)
+    return tuple(disks)
 
 
 def _nics(value: Any, source: str) -> tuple[tuple[str, str], ...]:

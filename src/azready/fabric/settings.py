@@ -28,7 +28,7 @@ from typing import Any
 from azready.errors import UsageFailure
 from azready.fabric import faults, scenario
 from azready.fabric.faults import Fault
-from azready.fabric.machine import Machine, as_table, changed, load, typed_fields
+from azready.fabric.machine import LISTS_OF_TEXTS, Machine, as_table, changed, load, typed_fields
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _value(key: str, text: str) -> Any:
     kind = Machine.__dataclass_fields__.get(key)
     if kind is not None and kind.type is str:
         return text
-    if key == "public_keys" and not text.startswith("["):
+    if key in LISTS_OF_TEXTS and not text.startswith("["):
         return [text]
     try:
         return tomllib.loads(f"value = {text}")["value"]

@@ -55,20 +55,17 @@ PLAIN = ovf_env(machine())
 CASES = [
     alone("the medium alone", PLAIN, everywhere=True),
     alone("the medium with another prefix", ovf_env(machine(), "ns1")),
-    alone("the medium with a default namespace", ovf_env(machine(), "")),
+    alone("the medium with a default namespace", ovf_env(machine(), "default")),
     alone(
         "the medium with a BOM, comments and CDATA",
-        "\ufeff"
-        + PLAIN.replace(
-            "<wa:HostName>web1</wa:HostName>", "<!-- <a> --><wa:HostName><![CDATA[we]]>b&#49;</wa:HostName>"
-        ),
+        "\ufeff" + PLAIN.replace("<HostName>web1</HostName>", "<!-- <a> --><HostName><![CDATA[we]]>b&#49;</HostName>"),
     ),
     alone(
         "elements of another namespace are not ours",
         PLAIN.replace(
-            "<wa:HostName>",
+            "<HostName>",
             '<x:UserName xmlns:x="urn:else">mallory</x:UserName><x:HostName xmlns:x="urn:else">evil'
-            "</x:HostName><wa:HostName>",
+            "</x:HostName><HostName>",
         ),
     ),
     alone(
@@ -132,9 +129,7 @@ CASES = [
     malformed("a medium that is empty", ""),
     malformed("a medium of another kind", "<html><body>busy</body></html>"),
     malformed("a medium with an unknown entity", PLAIN.replace("web1", "&evil;")),
-    malformed(
-        "a medium with two user names", PLAIN.replace("<wa:UserName>", "<wa:UserName>x</wa:UserName><wa:UserName>")
-    ),
+    malformed("a medium with two user names", PLAIN.replace("<UserName>", "<UserName>x</UserName><UserName>")),
     malformed("a medium of more than 1 MiB", PLAIN + " " * (1 << 20)),
     malformed("a medium with an unbound prefix", PLAIN.replace("xmlns:wa=", "xmlns:other=")),
     Case(

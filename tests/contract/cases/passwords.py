@@ -29,7 +29,7 @@ SHADOW = "root:*:19000:0:99999:7:::\n"
 def redacted(vm: Machine) -> dict[str, File]:
     text = ovf_env(vm)
     if vm.admin_password:
-        escaped = text.split("<wa:UserPassword>")[1].split("</wa:UserPassword>")[0]
+        escaped = text.split("<UserPassword>")[1].split("</UserPassword>")[0]
         text = text.replace(f">{escaped}<", ">REDACTED<")
     return {f"{STATE}/ovf-env.xml": File(text, 0o600)}
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azready.fabric.ledger import Exchange, Ledger
-from azready.fabric.machine import Machine
+from azready.fabric.machine import DataDisk, Machine
 from azready.fabric.protocol import imds, instance
+from azready.fabric.protocol.findings import KINDS
 from azready.fabric.protocol.messages import Answer, Request, Rules
 
 MACHINE = Machine(
@@ -23,6 +25,7 @@ MACHINE = Machine(
     secondary_nics=(("00:0d:3a:6e:00:99", "10.1.0.9"),),
 )
 NEWEST = instance.VERSIONS[-1]
+METADATA = (("Metadata", "true"),)
 
 
 def get(
@@ -147,7 +150,13 @@ def test_a_test_may_put_any_value_anywhere() -> None:
             400,
             "imds-forwarded",
         ),
-        ("/metadata/instance", (("Metadata", "true"),), "GET", 400, "imds-version"),
+        ("/metadata/instance", (("Metadata", "true"),), "GET", 400, "imds-discovery"),
+        ("/metadata", (("Metadata", "true"),), "GET", 400, "imds-discovery"),
+        ("/metadata/nix", (("Metadata", "true"),), "GET", 400, "imds-discovery"),
+        ("/metadata/nix?api-version=2021-02-01", (("Metadata", "true"),), "GET", 404, "imds-unknown-path"),
+        ("/metadata?api-version=2021-02-01", (("Metadata", "true"),), "GET", 404, "imds-unknown-path"),
+        ("/metadata/identity?api-version=2021-02-01", (("Metadata", "true"),), "GET", 404, "imds-unknown-path"),
+        ("/metadata/loadbalancer?api-version=2021-02-01", (("Metadata", "true"),), "GET", 404, "imds-absent"),
         ("/metadata/instance?api-version=2021-02-02", (("Metadata", "true"),), "GET", 400, "imds-version"),
         ("/metadata/instance?api-version=2017-03-01", (("Metadata", "true"),), "GET", 400, "imds-version"),
         (
@@ -163,10 +172,12 @@ def test_a_test_may_put_any_value_anywhere() -> None:
             (("Metadata", "true"),),
             "GET",
             404,
-            "imds-unknown-path",
+            "imds-absent",
         ),
+        ("/metadata/identity/oauth2/token?api-version=2018-02-01&resource=x", (), "GET", 400, "imds-probe"),
         ("/nix", (("Metadata", "true"),), "GET", 404, "imds-unknown-path"),
         ("/metadata/instance?api-version=2021-02-01", (("Metadata", "true"),), "POST", 405, "imds-method"),
+        ("/metadata/instance?api-version=2021-02-01", (("Metadata", "true"),), "HEAD", 405, "imds-method"),
         (
             "/metadata/instance/compute?api-version=2021-02-01&format=xml",
             (("Metadata", "true"),),
@@ -199,7 +210,7 @@ def test_the_header_may_be_written_in_any_case() -> None:
 
 def test_without_a_version_the_newest_are_named() -> None:
     body = json.loads(get("/metadata/instance").response.body)
-    assert body["newest-versions"] == ["2025-04-07", "2024-07-17", "2024-03-15"]
+    assert body["newest-versions"] == ["2025-11-11", "2025-04-07", "2024-07-17"]
 
 
 def test_versions_need_no_version() -> None:
@@ -221,20 +232,117 @@ def test_the_sixth_request_of_a_second_is_refused_when_strict_and_noted_when_not
     assert get(target, ledger=_asked(9, at=-1.0)).response.status == 200
 
 
+def test_identity_has_a_limit_of_its_own() -> None:
+    target = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=x"
+    tokens = Ledger()
+    tokens.record(*(Exchange(0.0, "imds", "GET", target, 200) for _ in range(19)))
+    machine = Machine(identity=("system",))
+    assert get(target, ledger=tokens, machine=machine).response.status == 200
+    assert get(f"/metadata/instance?api-version={NEWEST}", ledger=tokens).response.status == 200
+    tokens.record(Exchange(0.0, "imds", "GET", target, 200))
+    assert get(target, ledger=tokens, machine=machine).response.status == 429
+    assert get(target, ledger=_asked(9), machine=machine).response.status == 200
+
+
 def test_refused_requests_do_not_count_towards_the_rate() -> None:
     assert get(f"/metadata/instance?api-version={NEWEST}", ledger=_asked(9, status=429)).response.status == 200
 
 
-def test_the_token_says_that_it_is_none() -> None:
-    answer = get("/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net")
-    token = json.loads(answer.response.body)
-    assert token["resource"] == "https://vault.azure.net"
-    assert "no-real" in token["access_token"]
+def test_a_note_is_all_that_azures_own_sdks_get_for_their_probes() -> None:
+    for code in ("imds-probe", "imds-discovery", "imds-absent", "imds-identity"):
+        assert KINDS[code].severity == "note"
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "body"),
+    [
+        (
+            "/metadata/instance?api-version=2021-02-01",
+            (),
+            '{ "error": "Bad request: . Required metadata header not specified" }',
+        ),
+        ("/metadata/instance/compute/name?api-version=2021-02-01", METADATA, '{ "error": "Bad request" }'),
+        ("/metadata/instance/nix?api-version=2021-02-01", METADATA, '{ "error": "Not found" }'),
+        ("/metadata/identity?api-version=2018-02-01", METADATA, '{"error":"Not Found"}'),
+        ("/metadata/scheduledevents?api-version=2021-02-01", METADATA, '{ "error": "Not found" }'),
+        (
+            "/metadata/loadbalancer?api-version=2020-10-01",
+            METADATA,
+            f'{{ "error": "{imds.NO_LOAD_BALANCER}" }}',
+        ),
+        (
+            "/metadata",
+            METADATA,
+            f'{{"error":"{imds.WRONG_VERSION}","newest-versions":["2025-11-11","2025-04-07","2024-07-17"]}}',
+        ),
+    ],
+)
+def test_errors_are_those_that_were_recorded_to_the_letter(
+    target: str, headers: tuple[tuple[str, str], ...], body: str
+) -> None:
+    assert get(target, headers).response.body.decode() == body
+
+
+def test_every_answer_says_that_it_is_of_imds() -> None:
+    for target in ("/metadata/versions", "/metadata/instance?api-version=2021-02-01", "/nix"):
+        assert str(dict(get(target).response.headers)["Server"]).startswith("IMDS/")
+
+
+@pytest.mark.parametrize("field", ["isVmInStandbyPool", "systemFaultDomain", "interconnectGroupId"])
+def test_fields_of_newer_documents_are_there_and_empty(field: str) -> None:
+    assert document("2025-11-11")["compute"][field] == ""
+    assert field not in document("2021-02-01")["compute"]
+
+
+def test_a_data_disk_has_all_its_fields() -> None:
+    machine = Machine(data_disks=(DataDisk(0, 64), DataDisk(3, 1024, "ReadOnly", "UltraSSD_LRS")))
+    target = f"/metadata/instance/compute/storageProfile/dataDisks?api-version={NEWEST}"
+    first, second = json.loads(get(target, machine=machine).response.body)
+    assert {len(one) for one in (first, second)} == {17}
+    assert [(one["lun"], one["diskSizeGB"], one["caching"]) for one in (first, second)] == [
+        ("0", "64", "None"),
+        ("3", "1024", "ReadOnly"),
+    ]
+    assert (first["diskCapacityBytes"], second["diskCapacityBytes"]) == ("", str(1 << 40))
+    assert (second["isUltraDisk"], second["managedDisk"]["storageAccountType"]) == ("true", "UltraSSD_LRS")
+
+
+def test_a_dual_stack_machine_has_its_second_address() -> None:
+    path = "/metadata/instance/network/interface/0/ipv6/ipAddress/0/privateIpAddress"
+    target = f"{path}?api-version=2025-04-07&format=text"
+    assert get(target, machine=Machine(address6="fd00:a2::4")).response.body == b"fd00:a2::4"
+    absent = get(target)
+    assert (absent.response.status, codes(absent)) == (404, ["imds-absent"])
+
+
+def test_interfaces_may_come_in_another_order_than_the_machine_has_them() -> None:
+    machine = replace(MACHINE, nics_shuffled=True)
+    listed = json.loads(get(f"/metadata/instance/network?api-version={NEWEST}", machine=machine).response.body)
+    assert [one["macAddress"] for one in listed["interface"]] == ["000D3A6E0099", "000D3A6E0001"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "secure", "named"), [("Standard", "false", ""), ("TrustedLaunch", "true", "TrustedLaunch")]
+)
+def test_the_security_profile_is_that_of_the_machines_type(kind: str, secure: str, named: str) -> None:
+    target = f"/metadata/instance/compute/securityProfile?api-version={NEWEST}"
+    profile = json.loads(get(target, machine=Machine(security_type=kind)).response.body)
+    assert (profile["secureBootEnabled"], profile["virtualTpmEnabled"], profile["securityType"]) == (
+        secure,
+        secure,
+        named,
+    )
+
+
+def test_the_temporary_disk_is_that_of_the_size() -> None:
+    target = f"/metadata/instance/compute/storageProfile/resourceDisk/size?api-version={NEWEST}&format=text"
+    told = {size: get(target, machine=Machine(size=size)).response.body for size in ("Standard_B2s", "Standard_D4s_v6")}
+    assert told == {"Standard_B2s": b"8192", "Standard_D4s_v6": b"0"}
 
 
 def test_reprovisiondata_is_the_medium_when_offered() -> None:
     answer = get("/metadata/reprovisiondata?api-version=2019-06-01", rules=Rules(reprovision=True))
-    assert b"<wa:HostName>web-1<" in answer.response.body
+    assert b"<HostName>web-1<" in answer.response.body
 
 
 @given(st.text(max_size=60), st.sampled_from(["/metadata/instance/", "/metadata/", "/"]))

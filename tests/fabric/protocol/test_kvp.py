@@ -1,10 +1,18 @@
 """KVP records are read back, and what Hyper-V would spoil is found."""
 
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from azready.fabric.ledger import Finding
 from azready.fabric.machine import Machine
 from azready.fabric.protocol import kvp
 
 MACHINE = Machine()
+ODD = "ab |'\"=\\\r\n\t,ä"
 
 
 def record(key: bytes, value: bytes) -> bytes:
@@ -47,3 +55,32 @@ def test_a_report_of_another_vm_or_without_result_is_found() -> None:
     assert "result" in faults(report(f"outcome=fine|vm_id={MACHINE.vm_id}"))[0]
     assert "there is none" in faults(record(b"k", b"v"))[0]
     assert faults(b"") == []
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@given(
+    values=st.dictionaries(
+        st.from_regex(r"[a-z_]{1,9}", fullmatch=True), st.text(alphabet=ODD, max_size=12), min_size=1
+    )
+)
+def test_what_pythons_csv_writes_is_read_whichever_quote_it_uses(quote: str, values: dict[str, str]) -> None:
+    """As cloud-init (') and azure-init (") write their reports."""
+    out = io.StringIO()
+    csv.writer(out, delimiter="|", quotechar=quote, lineterminator="").writerow([f"{k}={v}" for k, v in values.items()])
+    assert kvp.provisioning_report(report(out.getvalue())) == values
+
+
+def test_a_quote_that_is_not_closed_is_a_character() -> None:
+    assert list(kvp.fields('\'a|b|"c"d|e=')) == ["'a", "b", '"c"d', "e="]
+
+
+def test_the_host_sees_the_last_value_cut_to_what_is_carried_and_nothing_beside_a_broken_one() -> None:
+    pool = record(b"k", b"old") + record(b"k", b"new") + record(b"l" * 300, b"v" * 2000)
+    assert kvp.host_view(pool) == {"k": "new", "l" * 254: "v" * 1022}
+    assert kvp.host_view(pool + record(b"x", b"\xff")) == {}
+
+
+def test_the_hosts_own_pool_is_read_back() -> None:
+    told = kvp.host_view(kvp.host_pool(MACHINE))
+    assert told["VirtualMachineName"] == MACHINE.container_id
+    assert faults(kvp.host_pool(MACHINE))[1:] == []

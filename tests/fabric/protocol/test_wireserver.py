@@ -1,5 +1,6 @@
 """The WireServer by the facts of the agents: what is served, what is refused, and what is said about it."""
 
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from azready.fabric.ledger import Exchange, HealthReport, Ledger
 from azready.fabric.machine import Machine
-from azready.fabric.protocol import wireserver
+from azready.fabric.protocol import goalstate, wireserver
 from azready.fabric.protocol.messages import Answer, Request, Rules
 
 MACHINE = Machine(name="vm1", incarnation="4")
@@ -68,6 +69,50 @@ def test_both_spellings_of_the_goal_state_are_served(path: str) -> None:
     assert root.findtext("Container/RoleInstanceList/RoleInstance/InstanceId") == MACHINE.instance_id
 
 
+@pytest.mark.parametrize("version", goalstate.VERSIONS)
+def test_the_goal_state_is_of_the_version_that_was_asked_for(version: str) -> None:
+    headers = (("x-ms-version", version), ("Host", "168.63.129.16"))
+    root = ElementTree.fromstring(send("GET", "/machine?comp=goalstate", headers).response.body)
+    assert root.findtext("Version") == version
+
+
+@pytest.mark.parametrize(
+    ("host", "authority"),
+    [
+        ("168.63.129.16", "168.63.129.16:80"),
+        ("168.63.129.16:80", "168.63.129.16:80"),
+        ("127.0.0.1:16863", "127.0.0.1:16863"),
+    ],
+)
+def test_links_have_their_port_and_the_instance_escaped_and_can_be_followed(host: str, authority: str) -> None:
+    headers = (("x-ms-version", "2012-11-30"), ("Host", host))
+    root = ElementTree.fromstring(send("GET", "/machine?comp=goalstate", headers).response.body)
+    configuration = root.find("Container/RoleInstanceList/RoleInstance/Configuration")
+    assert configuration is not None
+    for link in (element.text or "" for element in configuration if element.tag != "ConfigName"):
+        assert link.startswith(f"http://{authority}/machine/{MACHINE.container_id}/")
+        instance = urlsplit(link).path.rpartition("/")[2]
+        assert not set("-_") & set(instance)
+        assert send("GET", link.removeprefix(f"http://{authority}")).response.status == 200
+    assert (configuration.findtext("ConfigName") or "").count(".0.") == 2
+
+
+def test_shared_config_has_the_endpoints_that_every_recording_has() -> None:
+    target = f"/machine/{MACHINE.container_id}/{MACHINE.instance_id}?comp=config&type=sharedConfig"
+    root = ElementTree.fromstring(send("GET", target).response.body)
+    assert root.find("Instances/Instance/InputEndpoints") is not None
+    assert root.find("OutputEndpoints") is not None
+    assert root.find("Incarnation").attrib["number"] == "4"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("other", [{}, {"incarnation": "1"}, {"state": "Well"}, {"container": "x"}])
+def test_every_answer_to_a_report_names_the_newest_incarnation(other: dict[str, str]) -> None:
+    headers = dict(post(report(**other)).response.headers)
+    assert headers["x-ms-latest-goal-state-incarnation-number"] == "4"
+    json = send("POST", "/provisioning/health", POST_JSON, b'{"state":"Ready"}')
+    assert dict(json.response.headers)["x-ms-latest-goal-state-incarnation-number"] == "4"
+
+
 def test_versions_are_told_to_those_who_send_no_header() -> None:
     root = ElementTree.fromstring(send("GET", "/?comp=versions", ()).response.body)
     assert "2012-11-30" in [version.text for version in root.iterfind("Supported/Version")]
@@ -116,9 +161,9 @@ def test_ids_that_need_escaping_survive_the_goal_state_and_its_links() -> None:
     root = ElementTree.fromstring(send("GET", "/machine?comp=goalstate", machine=odd).response.body)
     link = root.findtext("Container/RoleInstanceList/RoleInstance/Configuration/SharedConfig") or ""
     assert root.findtext("Container/ContainerId") == "a b&<c>"
-    target = link.removeprefix("http://168.63.129.16")
+    target = link.removeprefix("http://168.63.129.16:80")
     assert send("GET", target, machine=odd).response.status == 200
-    assert link.startswith("http://168.63.129.16/machine/a%20b%26%3Cc%3E/x%20%C3%A9%26.y?")
+    assert link.startswith("http://168.63.129.16:80/machine/a%20b%26%3Cc%3E/x%20%C3%A9%26.y?")
 
 
 def test_ready_is_accepted() -> None:

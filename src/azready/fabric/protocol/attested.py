@@ -1,7 +1,7 @@
-"""Stand-ins for what only Microsoft can issue: the attested document and managed-identity tokens.
+"""A stand-in for what only Microsoft can issue: the attested document.
 
-Both say what they are: the document is signed by a certificate of this fabric whose subject says that it is not
-Microsoft's, and the token is no JWT and opens nothing.
+It says what it is: the certificate that signs it is this fabric's own, and its subject says that it is not
+Microsoft's. Order of the keys and no blanks as recorded (documentation of the Ansible module sap.sap_operations).
 """
 
 import base64
@@ -11,23 +11,7 @@ from typing import Any
 
 from azready.fabric.machine import Machine
 
-NOT_A_TOKEN = "azready-local-azure-issues-no-real-tokens"
 VALID_SECONDS = 6 * 3600
-
-
-def token(machine: Machine, resource: str) -> dict[str, Any]:
-    """The token endpoint's answer, in its form (all values strings)."""
-    now = int(time.time())
-    return {
-        "access_token": NOT_A_TOKEN,
-        "client_id": machine.vm_id,
-        "expires_in": "86399",
-        "expires_on": str(now + 86399),
-        "ext_expires_in": "86399",
-        "not_before": str(now),
-        "resource": resource,
-        "token_type": "Bearer",
-    }
 
 
 def document(machine: Machine, version: str, nonce: str | None) -> dict[str, str]:
@@ -54,9 +38,9 @@ def document(machine: Machine, version: str, nonce: str | None) -> dict[str, str
     key, certificate = fabric_identity()
     signed = (
         pkcs7.PKCS7SignatureBuilder()
-        .set_data(json.dumps(content).encode())
+        .set_data(json.dumps(dict(sorted(content.items())), separators=(",", ":")).encode())
         .add_signer(certificate, key, hashes.SHA256())
-        .sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary])
+        .sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary, pkcs7.PKCS7Options.NoAttributes])
     )
     return {"encoding": "pkcs7", "signature": base64.b64encode(signed).decode()}
 

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 
 from azready.fabric.machine import Machine
 from azready.fabric.protocol.findings import found
+from azready.fabric.protocol.goalstate import USUAL
 from azready.fabric.protocol.messages import Answer, Request, text
 
 HEADER = "x-ms-guest-agent-public-x509-cert"
@@ -40,8 +41,9 @@ def answer(request: Request, machine: Machine) -> Answer:
         note = found(request.at, "certificates-header", fault=error if shown else "no header")
         body = "<Error><Code>InvalidTransportCertificate</Code></Error>"
         return Answer(text(400, body, "text/xml; charset=utf-8"), (note,))
+    version = request.header("x-ms-version") or USUAL
     document = (
-        '<?xml version="1.0" encoding="utf-8"?>\n<CertificateFile><Version>2012-11-30</Version>'
+        f'<?xml version="1.0" encoding="utf-8"?>\n<CertificateFile><Version>{version}</Version>'
         f"<Incarnation>{machine.incarnation}</Incarnation><Format>Pkcs7BlobWithPfxContents</Format>"
         f"<Data>{base64.encodebytes(blob).decode()}</Data></CertificateFile>"
     )

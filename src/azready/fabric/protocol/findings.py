@@ -102,22 +102,41 @@ KINDS = {
     "imds-no-header": Kind(
         "error", "asked IMDS without the header Metadata: true", "send Metadata: true with every request"
     ),
+    "imds-probe": Kind(
+        "note",
+        "asked IMDS for an identity without the header Metadata: true",
+        "nothing to mend if it only looks whether IMDS is there, as Azure's SDKs do; for a token send Metadata: true",
+    ),
     "imds-forwarded": Kind(
         "error", "asked IMDS through a proxy (X-Forwarded-For is set)", "bypass every proxy for 169.254.169.254"
     ),
     "imds-version": Kind(
-        "error", "asked IMDS for api-version {found!r}", "use one of /metadata/versions, for example 2021-02-01"
+        "error", "asked IMDS for api-version {found!r}", "use one that this category knows, for example {known}"
+    ),
+    "imds-discovery": Kind(
+        "note",
+        "asked IMDS without an api-version",
+        "nothing to mend if it wants to learn the newest ones from the refusal, as ohai does; else give one",
     ),
     "imds-duplicate": Kind("error", "gave the parameter {name!r} twice", "give every query parameter once"),
     "imds-format": Kind("error", "asked IMDS for {target} as {found}", "a leaf wants format=text, a tree json or text"),
     "imds-unknown-path": Kind("warning", "asked IMDS for {target}, which does not exist", "walk the tree of /metadata"),
-    "imds-method": Kind("error", "sent {method} to IMDS", "use GET"),
+    "imds-absent": Kind(
+        "note", "asked IMDS for {target}, which this machine does not have", "on Azure it would get the same 404"
+    ),
+    "imds-method": Kind("error", "sent {method} to IMDS", "use {allowed}"),
     "imds-rate": Kind(
         "warning",
         "sent more than {rate} requests in one second to IMDS",
         "ask once for the whole document, and wait a second after 429",
     ),
     "imds-parameter": Kind("error", "asked {target} without {name}", "give the parameter {name}"),
+    "imds-identity": Kind(
+        "note",
+        "asked for a token, which this machine cannot give: {fault}",
+        'give the machine one: identity = ["system"], or the client id of a user-assigned identity',
+    ),
+    "imds-event": Kind("warning", "started events that were not announced: {fault}", "echo EventId of the document"),
     "imds-reprovision": Kind(
         "note",
         "asked for reprovisiondata, which only a pre-provisioned VM has",

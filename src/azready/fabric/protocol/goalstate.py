@@ -23,6 +23,8 @@ VERSIONS = (
 )
 """What `/?comp=versions` offers; agents use 2012-11-30. (The last one is spelt so by the platform.)"""
 
+USUAL = "2012-11-30"
+"""What a request without x-ms-version gets, where it is served at all."""
 DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
 CONFIGS = ("hostingEnvironmentConfig", "sharedConfig", "extensionsConfig", "fullConfig")
 
@@ -36,8 +38,13 @@ def versions() -> str:
 
 
 def links(machine: Machine, host: str) -> dict[str, str]:
-    """Element name → absolute URL of every document that this machine's goal state links to."""
-    base = f"http://{host}/machine/{quote(machine.container_id)}/{quote(machine.instance_id)}"
+    """Element name → absolute URL of every document that this machine's goal state links to.
+
+    With the port even where it is 80, and `-` and `_` of the instance escaped, as recorded (WALinuxAgent, afterburn).
+    """
+    authority = host if host.rpartition(":")[2].isdecimal() else f"{host}:80"
+    instance = quote(machine.instance_id, safe="").replace("-", "%2D").replace("_", "%5F")
+    base = f"http://{authority}/machine/{quote(machine.container_id, safe='')}/{instance}"
     incarnation = quote(machine.incarnation, safe="")
     named = {
         name[0].upper() + name[1:]: f"{base}?comp=config&type={name}&incarnation={incarnation}" for name in CONFIGS
@@ -47,13 +54,14 @@ def links(machine: Machine, host: str) -> dict[str, str]:
     return named
 
 
-def goal_state(machine: Machine, host: str) -> str:
-    """The goal state of `machine`, with links to `host` (the Host header of the request)."""
+def goal_state(machine: Machine, host: str, version: str) -> str:
+    """The goal state of `machine`, with links to `host` (the Host header), in the `version` that was asked for."""
     configuration = "".join(f"\n          <{name}>{escape(url)}</{name}>" for name, url in links(machine, host).items())
-    config_name = f"{machine.instance_id}.1.xml"
+    deployment, _, role = machine.instance_id.partition(".")
+    config_name = f"{deployment}.0.{deployment}.0.{role}.1.xml"
     return f"""{DECLARATION}<GoalState xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" \
 xmlns:xsd="http://www.w3.org/2001/XMLSchema" xsi:noNamespaceSchemaLocation="goalstate10.xsd">
-  <Version>2012-11-30</Version>
+  <Version>{version}</Version>
   <Incarnation>{escape(machine.incarnation)}</Incarnation>
   <Machine>
     <ExpectedState>Started</ExpectedState>
@@ -89,7 +97,8 @@ goalStateIncarnation={quoteattr(machine.incarnation)}>
     <Service name={quoteattr(machine.name)} guid="{{{machine.vm_id}}}"/>
     <ServiceInstance name={quoteattr(machine.vm_id + ".0")} guid="{{{machine.vm_id}}}"/>
   </Deployment>
-  <Incarnation number="1" instance={quoteattr(machine.instance_id)} guid="{{{machine.container_id}}}"/>
+  <Incarnation number={quoteattr(machine.incarnation)} instance={quoteattr(machine.instance_id)} \
+guid="{{{machine.container_id}}}"/>
   <Role guid="{{{machine.vm_id}}}" name={quoteattr(role)} hostingEnvironmentVersion="1" \
 software="" softwareType="ApplicationPackage" entryPoint="" parameters="" settleTimeSeconds="0"/>
   <HostingEnvironmentSettings name="Runtime"/>
@@ -100,18 +109,22 @@ software="" softwareType="ApplicationPackage" entryPoint="" parameters="" settle
 
 
 def shared_config(machine: Machine) -> str:
-    """SharedConfig: the instance's own address; the agent only stores it."""
+    """SharedConfig: the instance's own address. Waagent only stores it, afterburn demands InputEndpoints."""
     return f"""{DECLARATION}<SharedConfig version="1.0.0.0" goalStateIncarnation={quoteattr(machine.incarnation)}>
-  <Deployment name={quoteattr(machine.vm_id)} guid="{{{machine.vm_id}}}" incarnation="0">
+  <Deployment name={quoteattr(machine.vm_id)} guid="{{{machine.vm_id}}}" incarnation="0" \
+isNonCancellableTopologyChangeEnabled="false">
     <Service name={quoteattr(machine.name)} guid="{{{machine.vm_id}}}"/>
     <ServiceInstance name={quoteattr(machine.vm_id + ".0")} guid="{{{machine.vm_id}}}"/>
   </Deployment>
-  <Incarnation number="1" instance={quoteattr(machine.instance_id)} guid="{{{machine.container_id}}}"/>
+  <Incarnation number={quoteattr(machine.incarnation)} instance={quoteattr(machine.instance_id)} \
+guid="{{{machine.container_id}}}"/>
   <Role guid="{{{machine.vm_id}}}" name={quoteattr(machine.name)} settleTimeSeconds="0"/>
   <LoadBalancerSettings timeoutSeconds="0" waitLoadBalancerProbeCount="8"/>
+  <OutputEndpoints/>
   <Instances>
     <Instance id={quoteattr(machine.instance_id)} address={quoteattr(machine.address)}>
       <FaultDomains randomId="0" updateId="0" updateCount="0"/>
+      <InputEndpoints/>
     </Instance>
   </Instances>
 </SharedConfig>

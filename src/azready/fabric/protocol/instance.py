@@ -1,24 +1,29 @@
 """The IMDS instance document of a machine, for each api-version the fields that it has.
 
 Fields and the versions that introduced them: Microsoft's page "Azure Instance Metadata Service for virtual
-machines". All primitives are strings there, and what does not apply is present as "". `extended` is
+machines", and for newer ones the programs that read them: azure-init's recording of October 2025
+(isVmInStandbyPool), cilium (systemFaultDomain, ipAddressBlock), dranet and cloud-provider-azure (2025-11-11 and
+its interconnect groups). All primitives are strings there, and what does not apply is present as "". `extended` is
 undocumented (cloud-init and azure-init read `extended.compute.hasCustomData` and `.ppsType`); its values are
 not strings.
 """
 
 import base64
+import hashlib
+from ipaddress import ip_network
 from typing import Any
 
-from azready.fabric.machine import Machine
+from azready.fabric.machine import DataDisk, Machine
 
 VERSIONS = (
     "2017-03-01", "2017-04-02", "2017-08-01", "2017-10-01", "2017-12-01", "2018-02-01", "2018-04-02", "2018-10-01",
     "2019-02-01", "2019-03-11", "2019-04-30", "2019-06-01", "2019-06-04", "2019-08-01", "2019-08-15", "2019-11-01",
     "2020-06-01", "2020-07-15", "2020-09-01", "2020-10-01", "2020-12-01", "2021-01-01", "2021-02-01", "2021-03-01",
     "2021-05-01", "2021-08-01", "2021-10-01", "2021-11-01", "2021-11-15", "2021-12-13", "2023-07-01", "2023-11-15",
-    "2024-03-15", "2024-07-17", "2025-04-07",
+    "2024-03-15", "2024-07-17", "2025-04-07", "2025-11-11",
 )  # fmt: skip
-"""The api-versions of the public page, oldest first. An exact match is needed: there is no "at least"."""
+"""The api-versions of the public page, and the one that is in use since, oldest first. An exact match is needed: there
+is no "at least"."""
 
 INSTANCE_SINCE = "2017-04-02"
 EXTENDED_SINCE = "2021-08-01"
@@ -32,6 +37,9 @@ SINCE = {
     "compute/extendedLocation": "2021-03-01",
     "compute/host": "2021-11-15",
     "compute/hostGroup": "2021-11-15",
+    "compute/interconnectGroupId": "2025-11-11",
+    "compute/interconnectSubgroupId": "2025-11-11",
+    "compute/isVmInStandbyPool": "2023-11-15",
     "compute/isHostCompatibilityLayerVm": "2020-06-01",
     "compute/licenseType": "2020-09-01",
     "compute/osProfile": "2020-07-15",
@@ -54,6 +62,9 @@ SINCE = {
     "compute/storageProfile/imageReference/exactVersion": "2023-07-01",
     "compute/storageProfile/resourceDisk": "2021-02-01",
     "compute/subscriptionId": "2017-08-01",
+    "compute/storageProfile/osDisk/diffDiskSettings/enableFullCaching": "2025-04-07",
+    "compute/storageProfile/osDisk/diffDiskSettings/placement": "2024-03-15",
+    "compute/systemFaultDomain": "2025-04-07",
     "compute/tags": "2017-08-01",
     "compute/tagsList": "2019-06-04",
     "compute/userData": "2021-01-01",
@@ -62,22 +73,29 @@ SINCE = {
     "compute/zone": "2017-12-01",
     "extended": EXTENDED_SINCE,
 }
-"""The version that introduced a field or a sub-tree; a path that is not listed exists since the first one."""
+"""The version that introduced a field or a sub-tree; a path that is not listed exists since the first one. For fields
+that the public page lacks (see above) it is the oldest that their readers ask for, or decided here."""
+ADDRESS_BLOCKS_SINCE = "2025-04-07"
 
 
 def document(machine: Machine, version: str, extended: bool = False) -> dict[str, Any]:
     """The instance document as `version` shows it. `version` must be one of VERSIONS."""
-    whole: dict[str, Any] = {"compute": _compute(machine), "network": _network(machine)}
+    whole: dict[str, Any] = {"compute": _compute(machine), "network": _network(machine, version)}
     if extended:
-        whole["extended"] = {
-            "compute": {"hasCustomData": bool(machine.custom_data), "ppsType": machine.pps_type},
-        }
+        whole["extended"] = {"compute": _extended(machine)}
     for path, value in machine.imds:
         _override(whole, path.replace(".", "/").split("/"), value)
     for path, since in SINCE.items():
         if since > version:
             _remove(whole, path.split("/"))
     return whole
+
+
+def _extended(machine: Machine) -> dict[str, Any]:
+    flags: dict[str, Any] = {"hasCustomData": bool(machine.custom_data), "ppsType": machine.pps_type}
+    if machine.provisiondata == "secrets":  # of the proposal that docs/fidelity.md names
+        flags["hasAdminPassword"] = bool(machine.admin_password)
+    return flags
 
 
 def _remove(node: Any, keys: list[str]) -> None:
@@ -106,7 +124,10 @@ def _compute(machine: Machine) -> dict[str, Any]:
         "extendedLocation": {"name": "", "type": ""},
         "host": {"id": ""},
         "hostGroup": {"id": ""},
+        "interconnectGroupId": "",
+        "interconnectSubgroupId": "",
         "isHostCompatibilityLayerVm": "false",
+        "isVmInStandbyPool": "",
         "licenseType": "",
         "location": machine.location,
         "name": machine.name,
@@ -129,15 +150,11 @@ def _compute(machine: Machine) -> dict[str, Any]:
         "publisher": "",
         "resourceGroupName": machine.resource_group,
         "resourceId": machine.resource_id,
-        "securityProfile": {
-            "encryptionAtHost": "false",
-            "secureBootEnabled": "false",
-            "securityType": "",
-            "virtualTpmEnabled": "false",
-        },
+        "securityProfile": _security(machine),
         "sku": "",
         "storageProfile": _storage(machine),
         "subscriptionId": machine.subscription_id,
+        "systemFaultDomain": "",
         "tags": ";".join(f"{name}:{value}" for name, value in machine.tags),
         "tagsList": [{"name": name, "value": value} for name, value in machine.tags],
         "userData": base64.b64encode(machine.user_data.encode()).decode(),
@@ -150,11 +167,59 @@ def _compute(machine: Machine) -> dict[str, Any]:
     }
 
 
+def _security(machine: Machine) -> dict[str, str]:
+    trusted = machine.security_type != "Standard"
+    return {
+        "encryptionAtHost": "false",
+        "secureBootEnabled": _truth(trusted),
+        "securityType": machine.security_type if trusted else "",
+        "virtualTpmEnabled": _truth(trusted),
+    }
+
+
+def _disk_name(machine: Machine, kind: str) -> str:
+    """`vm1_OsDisk_1_<32 hex>`: the number is the same in every run."""
+    return f"{machine.name}_{kind}_{hashlib.sha256(f'{machine.vm_id}/{kind}'.encode()).hexdigest()[:32]}"
+
+
+def _data_disk(machine: Machine, disk: DataDisk, scope: str) -> dict[str, Any]:
+    """The page's seventeen fields; throttles, capacity and sharing are told of Ultra disks only, as it says."""
+    name, ultra = _disk_name(machine, f"DataDisk_{disk.lun}"), disk.sku == "UltraSSD_LRS"
+    return {
+        "bytesPerSecondThrottle": "60000000" if ultra else "",
+        "caching": disk.caching,
+        "createOption": "Empty",
+        "diffDiskSettings": {"option": ""},
+        "diskCapacityBytes": str(disk.size << 30) if ultra else "",
+        "diskSizeGB": str(disk.size),
+        "encryptionSettings": _encryption(),
+        "image": {"uri": ""},
+        "isSharedDisk": "false" if ultra else "",
+        "isUltraDisk": _truth(ultra),
+        "lun": str(disk.lun),
+        "managedDisk": {"id": f"{scope}/providers/Microsoft.Compute/disks/{name}", "storageAccountType": disk.sku},
+        "name": name,
+        "opsPerSecondThrottle": "500" if ultra else "",
+        "osType": "",
+        "vhd": {"uri": ""},
+        "writeAcceleratorEnabled": "false",
+    }
+
+
+def _encryption() -> dict[str, Any]:
+    return {
+        "diskEncryptionKey": {"secretUrl": "", "sourceVault": {"id": ""}},
+        "enabled": "false",
+        "keyEncryptionKey": {"keyUrl": "", "sourceVault": {"id": ""}},
+    }
+
+
 def _storage(machine: Machine) -> dict[str, Any]:
     scope = machine.resource_id.rpartition("/providers/")[0]
+    os_disk = _disk_name(machine, "OsDisk_1")
     image = f"{scope}/providers/Microsoft.Compute/images/{machine.name}-image"
     return {
-        "dataDisks": [],
+        "dataDisks": [_data_disk(machine, disk, scope) for disk in machine.data_disks],
         "imageReference": {
             "communityGalleryImageId": "",
             "exactVersion": "",
@@ -168,43 +233,49 @@ def _storage(machine: Machine) -> dict[str, Any]:
         "osDisk": {
             "caching": "ReadWrite",
             "createOption": "FromImage",
-            "diffDiskSettings": {"option": ""},
+            "diffDiskSettings": {"enableFullCaching": "", "option": "", "placement": ""},
             "diskSizeGB": "30",
-            "encryptionSettings": {
-                "diskEncryptionKey": {"secretUrl": "", "sourceVault": {"id": ""}},
-                "enabled": "false",
-                "keyEncryptionKey": {"keyUrl": "", "sourceVault": {"id": ""}},
-            },
+            "encryptionSettings": _encryption(),
             "image": {"uri": ""},
             "managedDisk": {
-                "id": f"{scope}/providers/Microsoft.Compute/disks/{machine.name}_OsDisk_1",
+                "id": f"{scope}/providers/Microsoft.Compute/disks/{os_disk}",
                 "storageAccountType": "StandardSSD_LRS",
             },
-            "name": f"{machine.name}_OsDisk_1",
+            "name": os_disk,
             "osType": "Linux",
             "vhd": {"uri": ""},
             "writeAcceleratorEnabled": "false",
         },
-        "resourceDisk": {"size": "0"},
+        "resourceDisk": {"size": str(machine.hardware.temporary_disk * 1024)},
     }
 
 
-def _network(machine: Machine) -> dict[str, Any]:
-    primary = _interface(machine.mac, machine.address, machine.public_address, machine.subnet)
-    others = [_interface(mac, address, "", machine.subnet) for mac, address in machine.secondary_nics]
-    return {"interface": [primary, *others]}
+def _network(machine: Machine, version: str) -> dict[str, Any]:
+    six = (machine.address6, machine.subnet6) if machine.address6 else None
+    interfaces = [_interface(machine.mac, machine.address, machine.public_address, machine.subnet, six)]
+    interfaces += [_interface(mac, address, "", machine.subnet) for mac, address in machine.secondary_nics]
+    if machine.nics_shuffled:  # no order is promised: the last one first is as good as any, and the same in every run
+        interfaces.reverse()
+    if version >= ADDRESS_BLOCKS_SINCE:
+        for interface in interfaces:
+            interface["ipv4"]["ipAddressBlock"] = []
+            interface["ipv6"]["ipAddressBlock"] = []
+    return {"interface": interfaces}
 
 
-def _interface(mac: str, address: str, public: str, subnet: str) -> dict[str, Any]:
-    network, _, prefix = subnet.partition("/")
+def _interface(mac: str, address: str, public: str, subnet: str, six: tuple[str, str] | None = None) -> dict[str, Any]:
     return {
-        "ipv4": {
-            "ipAddress": [{"privateIpAddress": address, "publicIpAddress": public}],
-            "subnet": [{"address": network, "prefix": prefix}],
-        },
-        "ipv6": {"ipAddress": []},
+        "ipv4": {"ipAddress": [{"privateIpAddress": address, "publicIpAddress": public}], "subnet": [_subnet(subnet)]},
+        "ipv6": {"ipAddress": [{"privateIpAddress": six[0]}], "subnet": [_subnet(six[1])]}
+        if six
+        else {"ipAddress": []},
         "macAddress": mac.replace(":", "").upper(),
     }
+
+
+def _subnet(text: str) -> dict[str, str]:
+    network = ip_network(text, strict=False)
+    return {"address": str(network.network_address), "prefix": str(network.prefixlen)}
 
 
 def _keys_path(machine: Machine) -> str:

@@ -5,7 +5,6 @@ NUL. Limits and traps as azure-init's doc/kvp.md and libazureinit-kvp, and cloud
 them: what is longer than 254 and 1022 bytes is silently cut, and one value that is not UTF-8 spoils the transfer.
 """
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,7 +13,10 @@ from azready.fabric.machine import Machine
 from azready.fabric.protocol.findings import found
 
 POOL = "var/lib/hyperv/.kvp_pool_1"
-"""Where the pool lies in a guest, relative to its root."""
+"""Where the pool of what a guest tells lies, relative to its root; the daemon keeps five of them."""
+POOLS = ("External", "Guest", "Auto", "AutoExternal", "AutoInternal")
+"""Of `.kvp_pool_0` to `.kvp_pool_4` (Linux' uapi hyperv.h): told by the host's owner, by the guest, by the guest's own
+daemon, by the host, and kept by the daemon."""
 
 KEY_SIZE, VALUE_SIZE = 512, 2048
 KEY_LIMIT, VALUE_LIMIT = 254, 1022
@@ -41,9 +43,66 @@ def provisioning_report(pool: bytes) -> dict[str, str] | None:
     if not values:
         return None
     text = values[-1].decode("utf-8", "replace")
-    row = next(csv.reader([text], delimiter="|", quotechar="'"), [])
-    pairs = (field.strip('"').partition("=") for field in row)
+    pairs = (field.partition("=") for field in fields(text))
     return {key: value for key, equals, value in pairs if equals}
+
+
+def fields(text: str) -> Iterator[str]:
+    """The fields of a report, parted by `|`. One that begins with a quote ends with it, and has it doubled inside:
+    cloud-init quotes by ', azure-init by "; elsewhere in a field both are plain characters."""
+    while text:
+        field, rest = _quoted(text) if text[0] in "'\"" else ("", None)
+        if rest is None:
+            field, _, rest = text.partition("|")
+        yield field
+        text = rest
+
+
+def _quoted(text: str) -> tuple[str, str | None]:
+    """A quoted field and what follows its `|`; None for what is not quoted to its end."""
+    quote, at = text[0], 1
+    while (end := text.find(quote, at)) >= 0:
+        if text[end + 1 : end + 2] == quote:
+            at = end + 2
+            continue
+        following = text[end + 1 : end + 2]
+        if following not in ("", "|"):
+            return "", None
+        return text[1:end].replace(quote * 2, quote), text[end + 2 :]
+    return "", None
+
+
+def host_view(pool: bytes) -> dict[str, str]:
+    """What Hyper-V's host sees of a pool: the last record of each key, cut to what the channel carries; nothing at
+    all where one record is not UTF-8, since the daemon then ends the transfer."""
+    told = [(one.key[:KEY_LIMIT], one.value[:VALUE_LIMIT]) for one in records(pool)]
+    try:
+        return {key.decode(): value.decode() for key, value in told}
+    except UnicodeDecodeError:
+        return {}
+
+
+def host_pool(machine: Machine) -> bytes:
+    """`.kvp_pool_3`, which the host fills: who it is, and what it calls the VM."""
+    names = {
+        "HostName": f"AZREADY{int(machine.container_id.replace('-', '')[:6], 16):08d}",
+        "HostingSystemEditionId": "168",
+        "HostingSystemNestedLevel": "0",
+        "HostingSystemOsMajor": "10",
+        "HostingSystemOsMinor": "0",
+        "HostingSystemProcessorArchitecture": "9",
+        "PhysicalHostName": "AZREADY",
+        "PhysicalHostNameFullyQualified": "AZREADY",
+        "VirtualMachineDynamicMemoryBalancingEnabled": "0",
+        "VirtualMachineId": machine.container_id.upper(),
+        "VirtualMachineName": machine.container_id,
+    }
+    return b"".join(_row(key, value) for key, value in names.items())
+
+
+def _row(key: str, value: str) -> bytes:
+    """The record of one pair, padded with NUL to its fixed size."""
+    return key.encode().ljust(KEY_SIZE, b"\0") + value.encode().ljust(VALUE_SIZE, b"\0")
 
 
 def entries(pool: bytes, machine: Machine, at: float) -> tuple[Exchange | Finding, ...]:

@@ -1,8 +1,10 @@
 """The provisioning medium: `ovf-env.xml` of a machine, and the UDF disc that holds it.
 
-Elements as WALinuxAgent (common/protocol/ovfenv.py), cloud-init (sources/helpers/azure.py) and azure-init
-(media.rs) read them. The prefix of the namespace varies in the field, so it is a choice here: a reader has to go
-by the namespace.
+Azure's own form, as WALinuxAgent's and azure-init's documents have it, is a mixture: the root in a default namespace,
+sections with `wa:`, and what is in them without a prefix again, in a default namespace of its own. Two readers in the
+field (azure-init, OpenBSD's) go by the letter of it. A reader should go by the namespace: hence the other forms.
+Elements as WALinuxAgent (common/protocol/ovfenv.py), cloud-init (sources/helpers/azure.py) and azure-init (media.rs)
+read them.
 """
 
 import base64
@@ -17,27 +19,62 @@ AZURE = "http://schemas.microsoft.com/windowsazure"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 LABEL = "rd_rdfe_stable"
 FILE_NAME = "ovf-env.xml"
+CUSTOM_DATA_NAME = "CustomData.bin"
+"""The decoded custom data, beside ovf-env.xml; the only file that Ignition reads. Confidential VMs have none."""
 
-Prefix = Literal["wa", "ns1", ""]
+Form = Literal["azure", "wa", "ns1", "default"]
+"""Azure's own mixture; one prefix throughout, `wa:` or `ns1:`; or a default namespace for everything of Azure."""
 
 
-def ovf_env(machine: Machine, prefix: Prefix = "wa") -> str:
-    """The text of `ovf-env.xml`. With an empty prefix the inner elements stand in a default namespace."""
-    azure = prefix + ":" if prefix else ""
-    bound = f' xmlns:{prefix}="{AZURE}"' if prefix else ""
-    sections = "".join((_provisioning(machine, azure), _platform(machine, azure)))
-    if not prefix:
-        for name in ("ProvisioningSection", "PlatformSettingsSection"):
-            sections = sections.replace(f"<{name}>", f'<{name} xmlns="{AZURE}">')
-    return (
-        f'<?xml version="1.0" encoding="utf-8"?>\n<ovf:Environment xmlns:ovf="{OVF}"{bound} xmlns:xsi="{XSI}">'
-        f"{sections}\n</ovf:Environment>\n"
+def ovf_env(machine: Machine, form: Form | None = None) -> str:
+    """The text of `ovf-env.xml`, in the machine's form unless another is given."""
+    match form or machine.medium_form:
+        case "azure":
+            root = f'<Environment xmlns="{OVF}" xmlns:oe="{OVF}" xmlns:wa="{AZURE}" xmlns:xsi="{XSI}">'
+            inner = f' xmlns="{AZURE}" xmlns:i="{XSI}"'
+            return _document(root, "Environment", _sections(machine, "wa:", "", "", inner, "i"))
+        case "default":
+            root = f'<ovf:Environment xmlns:ovf="{OVF}" xmlns:xsi="{XSI}">'
+            return _document(root, "ovf:Environment", _sections(machine, "", "", f' xmlns="{AZURE}"', "", "xsi"))
+        case prefix:
+            root = f'<ovf:Environment xmlns:ovf="{OVF}" xmlns:{prefix}="{AZURE}" xmlns:xsi="{XSI}">'
+            return _document(root, "ovf:Environment", _sections(machine, f"{prefix}:", f"{prefix}:", "", "", "xsi"))
+
+
+def files(machine: Machine) -> dict[str, bytes]:
+    """What lies on the medium: name → content."""
+    content = {FILE_NAME: ovf_env(machine).encode()}
+    if machine.custom_data and machine.security_type != "ConfidentialVM":
+        content[CUSTOM_DATA_NAME] = machine.custom_data.encode()
+    return content
+
+
+def _document(root: str, name: str, sections: str) -> str:
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{root}{sections}\n</{name}>\n'
+
+
+def _sections(machine: Machine, outer: str, inner: str, outer_bound: str, inner_bound: str, nil: str) -> str:
+    """Both sections; `outer` and `inner` are prefixes, the `bound`s the namespaces that their elements declare."""
+    parts = (
+        ("ProvisioningSection", "LinuxProvisioningConfigurationSet", _wishes(machine, inner)),
+        ("PlatformSettingsSection", "PlatformSettings", _platform(machine, inner, nil)),
     )
+    text = ""
+    for section, settings, leaves in parts:
+        lines = "\n      ".join(leaves)
+        text += f"""
+  <{outer}{section}{outer_bound}>
+    <{outer}Version>1.0</{outer}Version>
+    <{inner}{settings}{inner_bound}>
+      {lines}
+    </{inner}{settings}>
+  </{outer}{section}>"""
+    return text
 
 
-def _provisioning(machine: Machine, azure: str) -> str:
+def _wishes(machine: Machine, azure: str) -> list[str]:
     custom_data = base64.b64encode(machine.custom_data.encode()).decode()
-    lines = [
+    return [
         _leaf(azure, "ConfigurationSetType", "LinuxProvisioningConfiguration"),
         _leaf(azure, "HostName", machine.computer_name),
         _leaf(azure, "UserName", machine.admin_username),
@@ -46,14 +83,6 @@ def _provisioning(machine: Machine, azure: str) -> str:
         *([_leaf(azure, "CustomData", custom_data)] if custom_data else []),
         *_ssh(machine, azure),
     ]
-    inner = "\n      ".join(lines)
-    return f"""
-  <{azure}ProvisioningSection>
-    <{azure}Version>1.0</{azure}Version>
-    <{azure}LinuxProvisioningConfigurationSet>
-      {inner}
-    </{azure}LinuxProvisioningConfigurationSet>
-  </{azure}ProvisioningSection>"""
 
 
 def _ssh(machine: Machine, azure: str) -> list[str]:
@@ -77,25 +106,18 @@ def _ssh(machine: Machine, azure: str) -> list[str]:
     return [f"<{azure}SSH><{azure}PublicKeys>{''.join(keys)}</{azure}PublicKeys></{azure}SSH>"]
 
 
-def _platform(machine: Machine, azure: str) -> str:
-    lines = [
+def _platform(machine: Machine, azure: str, nil: str) -> list[str]:
+    return [
         _leaf(azure, "KmsServerHostname", "kms.core.windows.net"),
         _leaf(azure, "ProvisionGuestAgent", _truth(machine.provision_guest_agent)),
-        f'<{azure}GuestAgentPackageName xsi:nil="true"/>',
+        f'<{azure}GuestAgentPackageName {nil}:nil="true"/>',
         _leaf(azure, "RetainWindowsPEPassInUnattend", "true"),
         _leaf(azure, "RetainOfflineServicingPassInUnattend", "true"),
         _leaf(azure, "PreprovisionedVm", _truth(machine.pps_type != "None")),
         _leaf(azure, "PreprovisionedVMType", machine.pps_type),
         _leaf(azure, "EnableTrustedImageIdentifier", "false"),
+        *([_leaf(azure, "ProvisionGuestProxyAgent", "true")] if machine.guest_proxy else []),
     ]
-    inner = "\n      ".join(lines)
-    return f"""
-  <{azure}PlatformSettingsSection>
-    <{azure}Version>1.0</{azure}Version>
-    <{azure}PlatformSettings>
-      {inner}
-    </{azure}PlatformSettings>
-  </{azure}PlatformSettingsSection>"""
 
 
 def _leaf(azure: str, name: str, value: str) -> str:
@@ -106,17 +128,17 @@ def _truth(value: bool) -> str:
     return "true" if value else "false"
 
 
-def medium(machine: Machine, prefix: Prefix = "wa", iso9660: bool = False) -> bytes:
+def medium(machine: Machine, iso9660: bool = False) -> bytes:
     """The disc as bytes: UDF, as Azure's. Its ISO 9660 tree is empty unless `iso9660`, since a guest whose kernel
     is kept from UDF cannot read Azure's either."""
     import pycdlib
 
-    content = ovf_env(machine, prefix).encode()
     disc = pycdlib.PyCdlib()
     disc.new(interchange_level=4, vol_ident=LABEL, udf="2.60")
-    disc.add_fp(io.BytesIO(content), len(content), f"/{FILE_NAME}", udf_path=f"/{FILE_NAME}")
-    if not iso9660:
-        disc.rm_hard_link(iso_path=f"/{FILE_NAME}")
+    for name, content in files(machine).items():
+        disc.add_fp(io.BytesIO(content), len(content), f"/{name}", udf_path=f"/{name}")
+        if not iso9660:
+            disc.rm_hard_link(iso_path=f"/{name}")
     out = io.BytesIO()
     disc.write_fp(out)
     disc.close()

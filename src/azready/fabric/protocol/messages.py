@@ -1,9 +1,11 @@
 """HTTP messages as values, and what a protocol says to one: an answer, and what there is to note about the asker."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from azready.fabric.ledger import Finding, HealthReport
@@ -72,14 +74,26 @@ class Rules:
     """How the platform behaves towards every machine.
 
     `strict` refuses what the platform's documentation forbids or leaves open; without it the same things are
-    noted as findings, and served. `imds_rate` is in requests a second and machine, held only when strict.
+    noted as findings, and served. Rates are in requests a second and machine, held only when strict.
     """
 
     strict: bool = True
     imds_rate: int = 5
+    identity_rate: int = 20
     reprovision: bool = False
     """Serve `/metadata/reprovisiondata` as to a pre-provisioned VM (PPS); refused with 404 otherwise."""
 
 
 def text(status: int, body: str, content_type: str) -> Response:
     return Response(status, body.encode(), (("Content-Type", content_type),))
+
+
+def json_answer(status: int, value: Any) -> Response:
+    """JSON without blanks, as IMDS has it."""
+    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text(status, body, "application/json; charset=utf-8")
+
+
+def error_answer(status: int, fault: str) -> Response:
+    """IMDS's plain errors, which do have blanks."""
+    return text(status, f'{{ "error": {json.dumps(fault)} }}', "application/json; charset=utf-8")

@@ -28,6 +28,8 @@ ROUTES = (
 
 Handler = Callable[[Request, Machine, Ledger, Rules], Answer]
 FALLBACK_HOST = "168.63.129.16:80"
+INCARNATION_HEADER = "x-ms-latest-goal-state-incarnation-number"
+"""In the answer to a health report: WALinuxAgent 2.0, reyk/cloud-agent and two C++ agents read it."""
 
 
 def answer(request: Request, machine: Machine, ledger: Ledger, rules: Rules) -> Answer:
@@ -81,7 +83,8 @@ def _versions(request: Request, machine: Machine, ledger: Ledger, rules: Rules) 
 
 
 def _goal_state(request: Request, machine: Machine, ledger: Ledger, rules: Rules) -> Answer:
-    return Answer(_xml(200, goalstate.goal_state(machine, request.header("Host") or FALLBACK_HOST)))
+    host, version = request.header("Host") or FALLBACK_HOST, request.header("x-ms-version") or goalstate.USUAL
+    return Answer(_xml(200, goalstate.goal_state(machine, host, version)))
 
 
 def _config(request: Request, machine: Machine, ledger: Ledger, rules: Rules) -> Answer:
@@ -134,8 +137,9 @@ def _judged(
     report: health.Report | None,
     notes: tuple[Finding, ...],
 ) -> Answer:
+    newest = {INCARNATION_HEADER: machine.incarnation}
     if report is None:
-        return Answer(_error(400, "InvalidInput", "The health report cannot be read."), notes)
+        return Answer(_error(400, "InvalidInput", "The health report cannot be read.").with_headers(newest), notes)
     judgement = health.judge(report, machine, request.at, rules.strict)
     entry = HealthReport(
         request.at,
@@ -148,9 +152,9 @@ def _judged(
     )
     notes += judgement.findings + (_history_findings(entry, ledger) if entry.accepted else ())
     if judgement.accepted:
-        return Answer(Response(judgement.status), (*notes, entry))
+        return Answer(Response(judgement.status).with_headers(newest), (*notes, entry))
     refusals = {400: ("InvalidInput", "The health report is not valid."), 410: ("ResourceGone", "Goal state changed.")}
-    return Answer(_error(judgement.status, *refusals[judgement.status]), (*notes, entry))
+    return Answer(_error(judgement.status, *refusals[judgement.status]).with_headers(newest), (*notes, entry))
 
 
 def _history_findings(report: HealthReport, ledger: Ledger) -> tuple[Finding, ...]:

@@ -73,7 +73,7 @@ async def _serve_one(
     if delivery.delay:
         await asyncio.sleep(delivery.delay)
     if delivery.response is not None and isinstance(request, Request):
-        writer.write(_framed(connection, delivery.response))
+        writer.write(_framed(connection, delivery.response, request.method))
         await writer.drain()
         return connection.our_state is h11.DONE and connection.their_state is h11.DONE
     if delivery.response is not None:
@@ -115,22 +115,34 @@ def _request(start: h11.Request, body: bytes, source: str) -> Request:
     return Request(start.method.decode("latin-1"), start.target.decode("latin-1"), headers, body, source)
 
 
-def _framed(connection: h11.Connection, response: Response) -> bytes:
+def _framed(connection: h11.Connection, response: Response, method: str) -> bytes:
     """The bytes of an undisturbed answer; h11 decides whether the connection lives on."""
-    headers = [*response.headers, ("Date", formatdate(usegmt=True)), ("Content-Length", str(len(response.body)))]
-    pieces = (
+    headers = [*response.headers, ("Date", formatdate(usegmt=True)), *_length(response)]
+    pieces = [
         connection.send(h11.Response(status_code=response.status, headers=headers, reason=response.reason.encode())),
-        connection.send(h11.Data(data=response.body)),
+        connection.send(h11.Data(data=response.body)) if has_body(method, response.status) else b"",
         connection.send(h11.EndOfMessage()),
-    )
+    ]
     return b"".join(piece or b"" for piece in pieces)
+
+
+def has_body(method: str, status: int) -> bool:
+    """Whether an answer may have one: not to HEAD, and never 204 and 304 (RFC 9110, section 6.4.1)."""
+    return method != "HEAD" and status not in (204, 304)
+
+
+def _length(response: Response, falsified: int = 0) -> list[tuple[str, str]]:
+    """Content-Length, which HEAD is told as well, but 204 and 304 must not have."""
+    if not has_body("", response.status):
+        return []
+    return [("Content-Length", str(max(0, len(response.body) + falsified)))]
 
 
 def head(response: Response, length: int = 0) -> bytes:
     """Status line and headers of an answer after which the connection is closed; `length` falsifies Content-Length."""
     lines = [f"HTTP/1.1 {response.status} {response.reason}"]
-    lines += [f"{name}: {value}" for name, value in response.headers]
-    lines += [f"Content-Length: {max(0, len(response.body) + length)}", "Connection: close", "", ""]
+    lines += [f"{name}: {value}" for name, value in (*response.headers, *_length(response, length))]
+    lines += ["Connection: close", "", ""]
     return "\r\n".join(lines).encode("latin-1")
 
 

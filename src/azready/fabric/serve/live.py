@@ -24,7 +24,7 @@ from azready.fabric.machine import Machine
 from azready.fabric.protocol import hostplugin, imds, wireserver
 from azready.fabric.protocol.findings import found
 from azready.fabric.protocol.messages import Answer, Request, Response, Rules
-from azready.fabric.serve.http import Delivery, Malformed, head, serve_connection
+from azready.fabric.serve.http import Delivery, Malformed, has_body, head, serve_connection
 from azready.fabric.verdict import Verdict, decided, judge
 
 PROTOCOLS: dict[Service, Callable[[Request, Machine, Ledger, Rules], Answer]] = {
@@ -243,7 +243,8 @@ class Fabric:
         vm.ledger.record(replace(entry, fault=fault.name or "fault"), *answer.notes)
         vm.machine = faulty.changed(vm.machine, fault)
         if fault.disturbs:
-            return Delivery(steps=faulty.steps(head(response, fault.length), response.body, fault))
+            body = response.body if has_body(request.method, response.status) else b""
+            return Delivery(steps=faulty.steps(head(response, fault.length), body, fault))
         return Delivery(response, fault.delay)
 
 
