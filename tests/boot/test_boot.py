@@ -165,6 +165,8 @@ def test_no_packet_can_leave_and_the_guest_sees_azure(prepared: Prepared) -> Non
         assert ask("ls -d /sys/firmware/efi") == "/sys/firmware/efi\n"
         assert "Read-only" in ask("echo 1 >/proc/sys/vm/overcommit_memory")
         assert "cannot create" in ask("echo h >/proc/sysrq-trigger")
+        assert ask("chmod 666 /dev/null; chown 0 /dev/full").count("Read-only") == 2
+        assert ask("echo used >/dev/null && head -c3 /dev/zero | wc -c") == "3\n"
         assert str(os.getpid()) not in ask("ls /proc").split()
         assert GUEST_PATH in ask("echo $PATH")
 

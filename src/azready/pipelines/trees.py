@@ -26,6 +26,7 @@ from typing import Literal
 
 from azready import userns
 from azready.console import SILENT, Console
+from azready.devices import OWN_DEV
 from azready.errors import UsageFailure
 from azready.proc import Completed, find_tool, run
 
@@ -173,10 +174,10 @@ def in_namespace(
 ) -> Completed:
     """Run a program as owner of a tree's files: plainly as root, else in a user namespace with all sub-ids.
 
-    `mounts` gives it mount and process namespaces of its own as well: everything it started ends with it.
+    `mounts` gives it namespaces of its own for all but the network, too: everything it started ends with it.
     """
     unshare: list[str | Path] = []
-    flags = ["--mount", "--pid", "--fork", "--kill-child"] if mounts else []
+    flags = ["--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"] if mounts else []
     if os.geteuid() != 0:
         find_tool("newuidmap", "uidmap")
         userns.require()
@@ -206,10 +207,14 @@ def _bootstrap(suite: str, tar: Path) -> None:
     )
 
 
-_DELTA_SCRIPT = """
+_DELTA_SCRIPT = (
+    OWN_DEV
+    + """
 root=$1 script=$2; shift 2
-mount --rbind /dev "$root/dev"
-mount -t proc proc "$root/proc"
+own_dev "$root/dev"
+mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
+mount --bind "$root/proc/sys" "$root/proc/sys"
+mount -o remount,bind,ro,nosuid,nodev,noexec "$root/proc/sys"
 cat /etc/resolv.conf >"$root/etc/resolv.conf"
 printf '#!/bin/sh\\nexit 101\\n' >"$root/usr/sbin/policy-rc.d"; chmod 755 "$root/usr/sbin/policy-rc.d"
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
@@ -225,7 +230,14 @@ rm -rf "$root/usr/sbin/policy-rc.d" "$root"/var/lib/apt/lists/* "$root"/var/log/
 : >"$root/etc/machine-id"
 umount -l "$root/dev" "$root/proc"
 """
-"""Installs packages as an image builder would: nothing starts, and no trace of the build host stays behind."""
+)
+"""Installs packages as an image builder would: nothing starts, no trace of the build host stays behind, and their
+scripts change nothing of it."""
+
+
+def install(root: Path, packages: Sequence[str], script: str = "", *, hint: str = "") -> None:
+    """Install packages in an unpacked tree with its own apt, then run a shell script in it."""
+    in_namespace(["sh", "-euc", _DELTA_SCRIPT, "sh", root, script, *packages], mounts=True, hint=hint)
 
 
 def _delta(base: Path, spec: TreeSpec, tar: Path) -> None:
@@ -235,8 +247,8 @@ def _delta(base: Path, spec: TreeSpec, tar: Path) -> None:
         root = Path(scratch) / "root"
         try:
             unpack(base, root)
-            words: list[str | Path] = ["sh", "-euc", _DELTA_SCRIPT, "sh", root, network_script, *packages]
-            in_namespace(words, mounts=True, hint=f"apt in Debian {spec.suite} must know {' '.join(packages)}")
+            hint = f"apt in Debian {spec.suite} must know {' '.join(packages)}"
+            install(root, packages, network_script, hint=hint)
             pack(root, tar)
         finally:
             remove(root)

@@ -14,6 +14,7 @@ from azready.boot.container.syscalls import (
     MS_NOSUID,
     MS_RDONLY,
     bind,
+    bind_device,
     mount,
     pivot_root,
 )
@@ -120,7 +121,7 @@ def _mount_dev(dev: str, console: str) -> None:
     mount("tmpfs", dev, "tmpfs", MS_NOSUID, "mode=755")
     for name in _DEVICES:
         Path(f"{dev}/{name}").touch()
-        bind(f"/dev/{name}", f"{dev}/{name}")
+        bind_device(f"/dev/{name}", f"{dev}/{name}")
     for name, target in _LINKS.items():
         Path(dev, name).symlink_to(target)
     for name in ("pts", "shm"):

@@ -60,6 +60,16 @@ def bind(source: str, target: str, *, read_only: bool = False) -> None:
         mount("", target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 
+def bind_device(source: str, target: str) -> None:
+    """Show a device node at another place: it can be used there, but keeps its owner, mode and times.
+
+    In a user namespace a remount has to repeat the flags with which the node's file system is mounted.
+    """
+    mount(source, target, flags=MS_BIND)
+    kept = os.statvfs(target).f_flag & (os.ST_NOSUID | os.ST_NOEXEC)
+    mount("", target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
+
+
 def unmount(target: str) -> None:
     """Detach a mount now; it ends when nothing uses it any more."""
     _checked(_libc.umount2(target.encode(), ctypes.c_int(_MNT_DETACH)), f"umount of {target}")

@@ -8,15 +8,17 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from azready.devices import OWN_DEV
 from azready.errors import Failure
 from azready.proc import CommandFailed, Completed, find_tool, run
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# Runs as process 1 of the new namespaces. $1 is the root. The devices are those that package scripts use; an ordinary
-# user's namespace may not make nodes, hence binds. /run is fresh: no tool in there finds a running systemd or D-Bus.
-# A root that is not a mount point yet is bound to itself, since pivot_root wants one.
-_ENTER = r"""
+# Runs as process 1 of the new namespaces. $1 is the root. /run is fresh: no tool in there finds a running systemd or
+# D-Bus. A root that is not a mount point yet is bound to itself, since pivot_root wants one.
+_ENTER = (
+    OWN_DEV
+    + r"""
 set -eu
 root=$1; shift
 mount --make-rprivate /
@@ -25,15 +27,14 @@ cd "$root"
 for folder in proc sys dev run tmp; do [ -d "$folder" ] && [ ! -L "$folder" ] || exit 96; done
 mount -t proc -o nosuid,nodev,noexec proc proc
 mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys 2>/dev/null || mount -t tmpfs -o ro tmpfs sys
-mount -t tmpfs -o mode=755,nosuid tmpfs dev
+own_dev dev
 mount -t tmpfs -o mode=755,nosuid,nodev tmpfs run
 mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs tmp
-for node in null zero full random urandom tty; do : >"dev/$node"; mount --bind "/dev/$node" "dev/$node"; done
-ln -s /proc/self/fd dev/fd; ln -s fd/0 dev/stdin; ln -s fd/1 dev/stdout; ln -s fd/2 dev/stderr
-mkdir -m 1777 dev/shm run/lock
+mkdir -m 1777 run/lock
 hostname localhost 2>/dev/null || true
 exec chroot . "$@"
 """
+)
 
 _UNUSABLE_ROOT = 96
 

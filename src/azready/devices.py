@@ -1,0 +1,24 @@
+"""A /dev of its own for a root tree whose programs run on this machine.
+
+A bind mount shows the very node of the host: what a package script sets there (systemd-tmpfiles gives /dev/kvm to the
+image's group of that name) would be set on the host. So nodes are made anew; where that is not allowed, as in a user
+namespace, the host's are shown read-only: they can be used as before, but keep their owner and mode.
+"""
+
+OWN_DEV = r"""
+own_dev() {
+    mount -t tmpfs -o mode=755,nosuid tmpfs "$1"
+    for node in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0; do
+        name=${node%%:*} minor=${node##*:}
+        major=${node#*:} major=${major%:*}
+        mknod -m 666 "$1/$name" c "$major" "$minor" 2>/dev/null && continue
+        : >"$1/$name"
+        mount --bind "/dev/$name" "$1/$name"
+        mount -o remount,bind,ro "$1/$name" 2>/dev/null || true
+    done
+    ln -s /proc/self/fd "$1/fd"
+    ln -s fd/0 "$1/stdin"; ln -s fd/1 "$1/stdout"; ln -s fd/2 "$1/stderr"
+    mkdir -m 1777 "$1/shm"
+}
+"""
+"""A function for /bin/sh: `own_dev FOLDER`, in a mount namespace of one's own, as root of it."""

@@ -1,0 +1,87 @@
+"""What a machine looks like from outside, before and after a command: `python -m tests.untouched COMMAND…`.
+
+Prints what the command changed (`was …`, `now …`), and ends with the command's status. `as_on_a_host` gives the words
+that run something on a played machine: its /dev, /run and /etc, links, processes and host name are its own, so that
+tests beside it change nothing there, and a fault that is found harms nobody.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+_HOST = r"""
+mount --make-rprivate /
+mount -t tmpfs -o mode=755 tmpfs /mnt
+cp -a /etc /mnt/etc
+mkdir /mnt/dev /mnt/dev/shm /mnt/dev/pts /mnt/dev/net
+cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /mnt/dev
+for node in /dev/kvm /dev/fuse /dev/net/tun /dev/loop*; do [ ! -e "$node" ] || cp -a "$node" "/mnt$node"; done
+ln -s pts/ptmx /mnt/dev/ptmx
+ln -s /proc/self/fd /mnt/dev/fd
+mount --bind /mnt/etc /etc
+mount --bind /mnt/dev /dev
+mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts /dev/pts
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -m 1777 /run/lock
+umount -l /mnt
+mount -t proc proc /proc
+exec "$@"
+"""
+
+
+def as_on_a_host() -> list[str]:
+    """Words before a command that run it on a played machine. Needs root."""
+    spaces = ["--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child"]
+    return ["unshare", *spaces, "--", "sh", "-euc", _HOST, "sh"]
+
+
+def look() -> frozenset[str]:
+    """All that a command could change of the machine, one line a thing."""
+    seen = {f"{path}: {_state(path)}" for top in ("/dev", "/etc", "/run") for path in _below(top)}
+    for words in ("ip -o link", "ip -o address", "ip route show table all", "hostname"):
+        seen |= {f"{words}: {line}" for line in subprocess.check_output(words.split(), text=True).splitlines()}
+    seen |= {f"mount: {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    seen |= {f"cgroup: {path}" for path in Path("/sys/fs/cgroup").rglob("azready-*-*")}
+    for process in Path("/proc").glob("[0-9]*"):
+        spaces = (str((process / "ns" / space).readlink()) for space in ("net", "mnt", "user", "pid"))
+        seen.add(f"process {process.name}: {(process / 'comm').read_text().strip()} {' '.join(spaces)}")
+    seen |= {f"{path}: {_text(path)}" for path in Path("/proc/sys/net").rglob("*") if path.is_file()}
+    return frozenset(seen)
+
+
+def _below(folder: str) -> Iterator[str]:
+    """The folder and what is in it, but for terminals and shared memory, which any program has."""
+    yield folder
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False) and entry.path not in ("/dev/pts", "/dev/shm"):
+                yield from _below(entry.path)
+            else:
+                yield entry.path
+
+
+def _state(path: str) -> str:
+    found = os.lstat(path)
+    link = f" -> {Path(path).readlink()}" if Path(path).is_symlink() else ""
+    times = "" if path in ("/dev/pts", "/dev/tty", "/dev/ptmx") else f" {found.st_mtime_ns} {found.st_ctime_ns}"
+    return f"{found.st_mode:o} {found.st_uid}:{found.st_gid} {found.st_size} {found.st_rdev:x}{times}{link}"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+if __name__ == "__main__":
+    before = look()
+    status = subprocess.run(sys.argv[1:]).returncode
+    after = look()
+    for line in sorted(before ^ after, key=lambda line: line.partition(": ")):
+        print("was" if line in before else "now", line)
+    sys.exit(status)
