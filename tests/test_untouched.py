@@ -5,9 +5,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from azready.pipelines import trees
 from tests.conftest import layered
 from tests.untouched import ROOT, as_on_a_host
 

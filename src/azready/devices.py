@@ -19,6 +19,9 @@ own_dev() {
     ln -s /proc/self/fd "$1/fd"
     ln -s fd/0 "$1/stdin"; ln -s fd/1 "$1/stdout"; ln -s fd/2 "$1/stderr"
     mkdir -m 1777 "$1/shm"
+    mkdir "$1/pts"
+    mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$1/pts" 2>/dev/null || true
+    ln -s pts/ptmx "$1/ptmx"
 }
 """
 """A function for /bin/sh: `own_dev FOLDER`, in a mount namespace of one's own, as root of it."""

@@ -16,21 +16,22 @@ from pathlib import Path
 from azready.boot.qemu.command import Hardware
 from azready.boot.record import BootRecord
 from azready.boot.session import Plan, boot_tree
+from azready.devices import OWN_DEV
 from azready.fabric.machine import Machine
 from azready.pipelines import bootdisk
 from tests.azure.blobs import Blob, FileStore, serving_blob
 from tests.azure.fake_arm.model import Arm, Guest, Json
 
 # $1 root of the tree, $2 the address to listen on, $3 user, $4 file with the public key
-BASE = r"""
+BASE = (
+    OWN_DEV
+    + r"""
 set -eu
 root=$1
 mount --make-rprivate /
 mount -t proc proc "$root/proc"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
-mount -t tmpfs -o mode=755 tmpfs "$root/dev"
-for node in null zero random urandom tty; do : >"$root/dev/$node"; mount --bind "/dev/$node" "$root/dev/$node"; done
-ln -s /proc/self/fd "$root/dev/fd"
+own_dev "$root/dev"
 # A real VM syncs its own disk; here it would wait for every disk of the host, for minutes on a busy one.
 mount --bind "$root/usr/bin/true" "$root/usr/bin/sync"
 mkdir -p "$root/run/sshd"
@@ -43,6 +44,7 @@ chroot "$root" chown -R "$3:" "/home/$3"
 chroot "$root" ssh-keygen -A >/dev/null
 exec chroot "$root" /usr/sbin/sshd -D -e -p 22 -o ListenAddress="$2"
 """
+)
 
 
 def machine_of(vm: Json, generation: int = 2) -> Machine:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from azready.boot.qemu.command import Kernel
+from azready.devices import OWN_DEV
 from azready.pipelines import trees
 from azready.proc import find_tool, run
 
@@ -79,11 +80,11 @@ def dracut() -> Kernel:
     return Kernel(kernel_of(kernel), initrd, COMMAND_LINE)
 
 
-_DRACUT = """
+_DRACUT = f"""{OWN_DEV}
 mount -t tmpfs tmpfs /mnt
 mkdir /mnt/upper /mnt/work /mnt/root
 mount -t overlay -o "lowerdir=$1:$2,upperdir=/mnt/upper,workdir=/mnt/work" overlay /mnt/root
-mount -t proc proc /mnt/root/proc; mount --rbind /dev /mnt/root/dev
+mount -t proc proc /mnt/root/proc; own_dev /mnt/root/dev
 chroot /mnt/root dracut -q --no-hostonly --no-compress --kver "$(ls /mnt/root/lib/modules)" \\
     --modules "base systemd systemd-initrd dracut-systemd rootfs-block" --drivers ext4 /initrd
 cp /mnt/root/initrd "$3"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from azready.devices import OWN_DEV
 from azready.image.checking import Found, ask
 from azready.image.facts import Facts
 from azready.image.rules import RULES
@@ -21,16 +22,16 @@ from tests.image.conftest import Azready, CopyTree
 SOURCE = Path(__file__).parents[2] / "src"
 
 # $1 root, $2 our sources, $3 packages of the virtual environment, $4 folder with the user's key
-MACHINE = r"""
+MACHINE = (
+    OWN_DEV
+    + r"""
 set -eu
 root=$1
 ip link set lo up
 mount --make-rprivate /
 mount -t proc proc "$root/proc"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
-mount -t tmpfs -o mode=755 tmpfs "$root/dev"
-for node in null zero random urandom tty; do : >"$root/dev/$node"; mount --bind "/dev/$node" "$root/dev/$node"; done
-ln -s /proc/self/fd "$root/dev/fd"
+own_dev "$root/dev"
 mkdir -p "$root/opt/ours" "$root/opt/packages" "$root/run/sshd"
 mount --bind -o ro "$2" "$root/opt/ours"
 mount --bind -o ro "$3" "$root/opt/packages"
@@ -52,6 +53,7 @@ echo "the session lives"; grep -c "^bob:" /etc/passwd; true'
 umount "$root/opt/ours" "$root/opt/packages"
 rmdir "$root/opt/ours" "$root/opt/packages"
 """
+)
 
 
 @pytest.fixture

@@ -8,19 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from azready.devices import OWN_DEV
 from azready.image.facts import agents
 from azready.image.targets.tree import Tree
 from tests.image.conftest import CopyTree
 
-_RUN = """
+_RUN = (
+    OWN_DEV
+    + """
 root=$1; shift
 mount -t proc proc "$root/proc"; mount -t tmpfs tmpfs "$root/run"; mount -t tmpfs tmpfs "$root/tmp"
-mount --rbind /dev "$root/dev"
+own_dev "$root/dev"
 for path in $LIBRARIES; do
     mkdir -p "$root/tmp$path"; mount --bind "$path" "$root/tmp$path"; libraries=${libraries:-}:/tmp$path
 done
 exec chroot "$root" env PYTHONPATH="$libraries" python3 -m azready "$@"
 """
+)
 
 
 @dataclass(frozen=True)

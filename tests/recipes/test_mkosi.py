@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from azready.devices import OWN_DEV
 from azready.proc import run
 
 ROOT = Path(__file__).parents[2]
 SUITE, PYTHON = "trixie", "3.13"
 
-_IN_TREE = """
+_IN_TREE = f"""{OWN_DEV}
 root=$1; shift
 mount --bind "$root" "$root"; mount --make-rprivate "$root"
-mount --rbind /dev "$root/dev"; mount -t sysfs -o ro sysfs "$root/sys"; mount -t proc proc "$root/proc"
+own_dev "$root/dev"; mount -t sysfs -o ro sysfs "$root/sys"; mount -t proc proc "$root/proc"
 mount -t tmpfs tmpfs "$root/run"
 cat /etc/resolv.conf >"$root/etc/resolv.conf"
 cd "$root"; pivot_root . mnt

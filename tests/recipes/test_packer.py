@@ -16,6 +16,7 @@ from typing import Any
 import hcl2
 import pytest
 
+from azready.devices import OWN_DEV
 from azready.proc import run
 
 RECIPES = Path(__file__).parents[2] / "recipes/packer"
@@ -60,9 +61,9 @@ def _script(template: Path, values: dict[str, str]) -> str:
     return re.sub(r"\$\{build\.(\w+)\}", lambda found: values[found[1]], "\n".join(("#!/bin/sh -e", *lines, "")))
 
 
-_SERVE = """
+_SERVE = f"""{OWN_DEV}
 root=$1 port=$2
-mount -t proc proc "$root/proc"; mount -t tmpfs tmpfs "$root/run"; mount --rbind /dev "$root/dev"
+mount -t proc proc "$root/proc"; mount -t tmpfs tmpfs "$root/run"; own_dev "$root/dev"
 mkdir "$root/run/sshd"
 exec chroot "$root" /usr/sbin/sshd -D -e -p "$port" -o ListenAddress=127.0.0.1 -o PidFile=none -o UsePAM=no
 """

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from azready.devices import OWN_DEV
 from azready.errors import Failure, UsageFailure
 from azready.image.facts import agents
 from azready.image.targets.index import LISTING, parse_listing
@@ -23,9 +24,9 @@ from azready.image.targets.tree import Tree
 from azready.proc import CommandFailed, run
 from tests.image.conftest import CopyTree
 
-_SERVE = """
+_SERVE = f"""{OWN_DEV}
 root=$1 port=$2
-mount -t proc proc "$root/proc"; mount -t tmpfs tmpfs "$root/run"; mount --rbind /dev "$root/dev"
+mount -t proc proc "$root/proc"; mount -t tmpfs tmpfs "$root/run"; own_dev "$root/dev"
 mkdir "$root/run/sshd"
 exec chroot "$root" /usr/sbin/sshd -D -e -p "$port" -o ListenAddress=127.0.0.1 -o PidFile=none -o UsePAM=no
 """
