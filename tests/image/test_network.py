@@ -1,12 +1,21 @@
 """An image never loses its network with its agents: what stays is looked at, and filled in where nothing would ask."""
 
-from collections.abc import Mapping
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 from azready.image.actions import Link, Write
-from azready.image.parts.network_profile import plan_profile
+from azready.image.parts.network_profile import (
+    IFUPDOWN_PATTERN_PROFILE,
+    NETPLAN_PROFILE,
+    NETWORKD_PROFILE,
+    NETWORKMANAGER_PROFILE,
+    plan_profile,
+)
 from azready.image.targets.tree import Tree
 
 NETWORKD = {"usr/lib/systemd/systemd-networkd": ""}
@@ -97,3 +106,35 @@ def test_no_stack_at_all_is_said(tmp_path: Path) -> None:
         actions, why = plan_profile(tree, ())
     assert actions == ()
     assert "no known network stack" in why
+
+
+NAMES = ("eth0", "enp0s3", "ens3", "eno1", "enx525400123456")
+"""What the first card is called in Azure, in QEMU, and elsewhere."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("profile", [NETPLAN_PROFILE, NETWORKD_PROFILE, NETWORKMANAGER_PROFILE], ids=lambda p: p[85:95])
+def test_our_profiles_match_the_first_card_under_any_name_and_no_virtual_function(profile: str, name: str) -> None:
+    patterns = re.findall(r"(?m)^ +(eth0):|name: \"(.*?)\"|^Name=(.*)|^interface-name=(.*)", profile)
+    words = " ".join("".join(found) for found in patterns).replace(";", " ").split()
+    assert any(fnmatchcase(name, word) for word in words)
+    if profile is not NETWORKD_PROFILE:  # which leaves them out by driver
+        assert not any(fnmatchcase("enP30832p0s0", word) for word in words)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_debians_ifup_takes_the_card_whatever_its_name(
+    name: str, debian_base: Callable[..., Path], need: Callable[..., None], tmp_path: Path
+) -> None:
+    need("root", "tool:unshare", "tool:ip")
+    root = debian_base("bookworm", network="ifupdown")
+    (tmp_path / "interfaces").write_text(f"auto lo\niface lo inet loopback\n{IFUPDOWN_PATTERN_PROFILE}")
+    script = f"""
+        ip link add {name} type veth peer name enP1s1; ip link add br0 type bridge
+        mount -t tmpfs none {root}/run
+        mount --bind {tmp_path} {root}/mnt
+        chroot {root} ifup --no-act --all --no-scripts --verbose --interfaces=/mnt/interfaces
+    """
+    done = subprocess.run(["unshare", "--net", "--mount", "sh", "-euc", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"configuring interface (\S+?)=", done.stdout + done.stderr) == ["lo", name]

@@ -53,11 +53,16 @@ network:
       dhcp4: true
       optional: true
       dhcp4-overrides: {route-metric: 200, use-dns: false}
+    elsewhere:  # outside Azure (a test in QEMU) udev names the card by its slot
+      match: {name: "en[opsx]*"}
+      dhcp4: true
+      dhcp6: true
+      optional: true
 """
 
 NETWORKD_PROFILE = """\
 # Written by azready: an address by DHCP, as Azure gives it. Virtual functions (accelerated networking) are left to
-# hv_netvsc, which they belong to. The NIC is eth0 in Azure; elsewhere (a test in QEMU) udev names it.
+# hv_netvsc, which they belong to. The card is eth0 in Azure; elsewhere (a test in QEMU) udev names it.
 [Match]
 Name=en* eth*
 Driver=!mlx4_en mlx4_core mlx5_core mana
@@ -76,7 +81,7 @@ autoconnect-priority=-100
 multi-connect=3
 
 [match]
-interface-name=eth*;
+interface-name=eth*;en[opsx]*;
 
 [ipv4]
 method=auto
@@ -91,6 +96,14 @@ IFUPDOWN_PROFILE = """\
 auto eth0
 iface eth0 inet dhcp
 """
+
+IFUPDOWN_PATTERN_PROFILE = """\
+# Written by azready: an address by DHCP, as Azure gives it. The card is eth0 in Azure; elsewhere (a test in QEMU) udev
+# names it by its slot.
+auto /e[nt][hopsx]*=azure
+iface azure inet dhcp
+"""
+"""For Debian's ifupdown, which knows patterns; busybox's and ifupdown-ng do not."""
 
 IFCFG_PROFILE = """\
 # Written by azready: an address by DHCP, as Azure gives it.
@@ -167,13 +180,19 @@ def _profile(files: Files, stack: str) -> tuple[Action, ...]:
             return ()
 
 
+def _knows_patterns(files: Files) -> bool:
+    """Debian's ifupdown, since 0.8.17; this script of its package came later."""
+    return bool(files.glob("{usr/,}lib/ifupdown/wait-online.sh"))
+
+
 def _ifupdown_profile(files: Files) -> tuple[Action, ...]:
     """A file of its own where the main one reads its folder; else a stanza at its end."""
+    profile = IFUPDOWN_PATTERN_PROFILE if _knows_patterns(files) else IFUPDOWN_PROFILE
     main = files.read_text("etc/network/interfaces") if files.exists("etc/network/interfaces") else ""
     if re.search(r"(?m)^\s*source(-directory)?\s+/etc/network/interfaces\.d(/\*)?\s*$", main):
-        return (Write("etc/network/interfaces.d/50-azure-dhcp", IFUPDOWN_PROFILE.encode(), 0o644, 0, 0),)
+        return (Write("etc/network/interfaces.d/50-azure-dhcp", profile.encode(), 0o644, 0, 0),)
     loopback = "" if re.search(r"(?m)^\s*iface\s+lo\b", main) else "auto lo\niface lo inet loopback\n\n"
-    text = f"{main.rstrip()}\n\n{loopback}{IFUPDOWN_PROFILE}".lstrip()
+    text = f"{main.rstrip()}\n\n{loopback}{profile}".lstrip()
     return (Write("etc/network/interfaces", text.encode(errors="surrogateescape"), 0o644, 0, 0),)
 
 
@@ -259,7 +278,10 @@ def _ifupdown_covers(files: Files, ignored: Collection[str]) -> bool:
     if files.exists("etc/network/cloud-ifupdown-helper"):
         return True  # Debian's cloud images: every NIC that appears gets a DHCP stanza
     texts = _texts(files, "etc/network/{interfaces,interfaces.d/*}", ignored)
-    return any(re.search(r"(?m)^\s*iface\s+(eth0|eth\*|/eth\S*)\s+inet\s+dhcp\b", text) for text in texts)
+    return any(
+        re.search(r"(?m)^\s*iface\s+(eth0|eth\*|/eth\S*)\s+inet\s+dhcp\b", text) or "hopsx]*=azure" in text
+        for text in texts
+    )
 
 
 def _ifcfg_covers(files: Files, ignored: Collection[str]) -> bool:

@@ -171,7 +171,7 @@ def _covers(network: str, addresses: Sequence[str]) -> bool:
     why="Hyper-V's card is eth0 under every naming scheme, with net.ifnames=0 or without. A profile for ens3 or "
     "enp1s0 never "
     "matches.",
-    fix="write eth0 (or match the driver hv_netvsc)",
+    fix="match en* eth*: eth0 is the name in Azure, and a local boot in QEMU has a name by slot",
     sources="OWN",
     severity=Severity.FATAL,
 )
