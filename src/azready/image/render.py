@@ -73,7 +73,7 @@ def _what_fixes(results: Sequence[Result]) -> Iterator[str]:
 
 
 def _finding_lines(result: Result, findings: Sequence[Finding]) -> Iterator[str]:
-    yield f"  {result.rule.id}  {result.rule.title}: not so"
+    yield f"  {result.rule.id}  {result.rule.fault}"
     for finding in findings[:_SHOWN]:
         where = f"/{finding.where}: " if finding.where and f"/{finding.path} " not in f"{finding.what} " else ""
         yield f"       {_printable(where + finding.what)}"
@@ -125,6 +125,7 @@ def _row(result: Result) -> dict[str, object]:
     row: dict[str, object] = {
         "id": result.rule.id,
         "title": result.rule.title,
+        "fault": result.rule.fault,
         "severity": result.severity.word,
         "answer": _word(result),
     }

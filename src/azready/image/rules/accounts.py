@@ -48,6 +48,7 @@ def _shadow_lines(facts: Facts) -> Iterator[tuple[int, str, str]]:
 @rule(
     "A01",
     "no account has a password",
+    fault="an account has a password",
     why="A password in an image is the same on every VM, and can be read from the disk.",
     fix="passwd -l NAME, or remove the user",
     sources="LISA CERT",
@@ -64,6 +65,7 @@ def no_passwords(facts: Facts) -> Iterator[Finding]:
 @rule(
     "A02",
     "no account has an empty password, and root is locked",
+    fault="an account has an empty password, or root is not locked",
     why="An empty password field lets anybody in on the serial console; `passwd -d root`, often recommended, leaves "
     "one.",
     fix="passwd -l NAME",
@@ -87,6 +89,7 @@ def _is_backdoor(facts: Facts, path: str) -> bool:
 @rule(
     "A03",
     "no home holds ssh keys",
+    fault="a home holds ssh keys",
     why="An authorized key is a way into every VM; a private one, a way out to somebody else's.",
     fix="azready generalize removes them",
     sources="LISA VS",
@@ -110,6 +113,7 @@ def no_keys(facts: Facts) -> Iterator[Finding]:
 @rule(
     "A04",
     "only root has the user id 0",
+    fault="another account than root has the user id 0",
     why="LISA takes a second one for a compromise.",
     fix="give the account another id, or remove it",
     sources="LISA",
@@ -124,6 +128,7 @@ def one_root(facts: Facts) -> Iterator[Finding]:
 @rule(
     "A05",
     "there is no ordinary user",
+    fault="there is an ordinary user",
     why="The user who built the image lives on in every VM, with sudo.",
     fix="azready generalize --user NAME removes the user, also the one who runs it",
     sources="GEN WALA VS",
@@ -138,6 +143,7 @@ def no_people(facts: Facts) -> Iterator[Finding]:
 @rule(
     "A06",
     "shell and editor histories are empty",
+    fault="shell or editor histories are left",
     why="They hold what was typed: addresses, names, passwords.",
     fix="azready generalize removes them; then leave the shell without letting it write again: unset HISTFILE",
     sources="LISA CERT",
@@ -161,6 +167,7 @@ def _sudoers(facts: Facts) -> str:
 @rule(
     "A07",
     "the provisioned user can become root",
+    fault="the provisioned user cannot become root",
     why="The platform's user is an administrator: through sudo and its drop-in folder, or doas.",
     fix="install sudo; end /etc/sudoers with @includedir /etc/sudoers.d",
     sources="PROV",
@@ -179,6 +186,7 @@ def sudo_works(facts: Facts) -> Iterator[Finding]:
 @rule(
     "A08",
     "sudo does not ask for root's password",
+    fault="sudo asks for root's password",
     why="There is none: with `Defaults targetpw` the provisioned user cannot become root.",
     fix="remove `Defaults targetpw` and the `ALL ALL=(ALL) ALL` that goes with it",
     sources="LISA SUSE",
@@ -194,6 +202,7 @@ def own_password(facts: Facts) -> Iterator[Finding]:
 @rule(
     "A09",
     "no sudo rule of a builder or agent is left",
+    fault="a sudo rule of a builder or agent is left",
     why="Somebody may later make a user of that name, and gets sudo without a password.",
     fix="azready generalize removes them",
     sources="CI WALA",
@@ -220,6 +229,7 @@ def _sudo_fix(finding: Finding) -> Action:
 @rule(
     "A10",
     "the programs that provisioning uses are there",
+    fault="programs that provisioning uses are missing",
     why="Our program calls them on first boot, and every other provisioner does too.",
     fix="install the packages: passwd or shadow, mount or util-linux, iproute2",
     sources="PROV LISA",

@@ -20,9 +20,9 @@ def _packaged(facts: Facts) -> list[Leftover]:
 @rule(
     "P04",
     "no provisioning agent is installed",
+    fault="a provisioning agent is installed",
     why="Two provisioners race for the same VM: both make the user, both report, and waagent waits for a cloud-init "
-    "that is "
-    "gone.",
+    "that is gone.",
     fix="azready prepare removes agents completely",
     sources="NOAG DIS WALA",
     severity=Severity.ERROR,
@@ -46,9 +46,9 @@ def _wipe(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
 @rule(
     "G07",
     "no agent's state, log or generated configuration is left",
+    fault="state, logs or generated configuration of an agent are left",
     why="An agent that finds its old state does not provision the clone; the copies of ovf-env.xml and goal states in "
-    "it hold "
-    "keys and certificates.",
+    "it hold keys and certificates.",
     fix="azready generalize removes it",
     sources="WALA CI AI",
     severity=Severity.ERROR,
@@ -64,6 +64,7 @@ def no_agent_state(facts: Facts) -> Iterator[Finding]:
 @rule(
     "P18",
     "nothing of VM extensions is left",
+    fault="something of VM extensions is left",
     why="Extensions keep protected settings and tokens beside their programs; a clone must not have them.",
     fix="azready generalize removes it",
     sources="WALA",

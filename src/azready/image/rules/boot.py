@@ -70,9 +70,9 @@ def _drop_arguments(facts: Facts, findings: Sequence[Finding]) -> Iterator[Actio
 @rule(
     "B01",
     "the kernel's console is the serial port",
+    fault="the kernel's console is not the serial port",
     why="Boot diagnostics and the serial console show what comes out there; without it a failed boot says nothing at "
-    "all. "
-    "The last console= is where the system's own messages go.",
+    "all. The last console= is where the system's own messages go.",
     fix="add console=tty1 console=ttyS0,115200n8 (arm64: ttyAMA0) to the kernel command line",
     sources="GEN CERT LISA",
     severity=Severity.ERROR,
@@ -95,6 +95,7 @@ def serial_console(facts: Facts) -> Iterator[Finding]:
 @rule(
     "B02",
     "earlyprintk=ttyS0 is set",
+    fault="earlyprintk=ttyS0 is not set",
     why="The marketplace's parameter test asks for it; a kernel that dies early shows why. x86 only.",
     fix="add earlyprintk=ttyS0 to the kernel command line",
     sources="CERT GEN",
@@ -111,9 +112,9 @@ def early_messages(facts: Facts) -> Iterator[Finding]:
 @rule(
     "B03",
     "rootdelay=300 is set",
+    fault="rootdelay=300 is not set",
     why="The marketplace's parameter test asks for it. An initramfs waits at most that long for the root device; a "
-    "kernel "
-    "without one really sleeps five minutes, so never add it there.",
+    "kernel without one really sleeps five minutes, so never add it there.",
     fix="add rootdelay=300 to the kernel command line, where an initramfs is used",
     sources="CERT GEN",
     severity={Profile.MARKETPLACE: Severity.WARNING},
@@ -128,6 +129,7 @@ def patient_root(facts: Facts) -> Iterator[Finding]:
 @rule(
     "B05",
     "the generation 1 DVD drive is not switched off",
+    fault="the generation 1 DVD drive is switched off",
     why="libata.atapi_enabled=0 and reserve=0x1f0,0x8 hide the IDE drive that holds the provisioning medium.",
     fix="remove the argument",
     sources="LISA SUSE",
@@ -141,6 +143,7 @@ def dvd_not_hidden(facts: Facts) -> Iterator[Finding]:
 @rule(
     "B06",
     "the boot is not made silent",
+    fault="the boot is made silent",
     why="quiet, rhgb and splash keep out of boot diagnostics what one looks for there; crashkernel=auto takes 128 MB "
     "and more.",
     fix="remove quiet, rhgb, splash and crashkernel=auto from the kernel command line",
@@ -156,6 +159,7 @@ def not_silent(facts: Facts) -> Iterator[Finding]:
 @rule(
     "B07",
     "the root device has a name that does not depend on the controller",
+    fault="the root device has a name that depends on the controller",
     why="/dev/vda1 does not exist on Azure, and /dev/sda1 may be another disk tomorrow, or /dev/nvme0n1p1 on newer "
     "sizes.",
     fix="name the root file system by UUID, PARTUUID or LABEL",
@@ -179,9 +183,9 @@ def root_by_name(facts: Facts) -> Iterator[Finding]:
 @rule(
     "B08",
     "nothing on the command line is meant for another platform",
+    fault="the command line is meant for another platform",
     why="Leftovers of the place an image was made in let the boot wait for devices that are not there, or look for "
-    "its data "
-    "elsewhere.",
+    "its data elsewhere.",
     fix="remove the argument",
     sources="LISA OWN",
     severity=Severity.WARNING,
@@ -204,6 +208,7 @@ def nothing_foreign(facts: Facts) -> Iterator[Finding]:
 @rule(
     "B09",
     "arm64: the performance monitor is left alone",
+    fault="arm64: the performance monitor is not left alone",
     why="Azure's hosts do not offer a working one; initcall_blacklist=arm_pmu_acpi_init keeps the kernel from probing "
     "it.",
     fix="add initcall_blacklist=arm_pmu_acpi_init to the kernel command line",
@@ -221,9 +226,9 @@ def arm_monitor(facts: Facts) -> Iterator[Finding]:
 @rule(
     "B10",
     "GRUB's settings reach the boot entries",
+    fault="GRUB's settings do not reach the boot entries",
     why="Where boot loader entries are used, a kernelopts variable left in grubenv, or entries written before a "
-    "change, make "
-    "GRUB ignore what /etc/default/grub says.",
+    "change, make GRUB ignore what /etc/default/grub says.",
     fix="grub2-editenv - unset kernelopts, then grubby --update-kernel=ALL --args=…",
     sources="RH",
     severity=Severity.WARNING,
@@ -244,6 +249,7 @@ def settings_reach_entries(facts: Facts) -> Iterator[Finding]:
 @rule(
     "B11",
     "GRUB shows its menu on the serial port",
+    fault="GRUB does not show its menu on the serial port",
     why="With it one can choose another kernel over the serial console, the only console there is.",
     fix='in /etc/default/grub: GRUB_TERMINAL="serial console", GRUB_SERIAL_COMMAND="serial --speed=115200", '
     "GRUB_TIMEOUT=5",
@@ -272,6 +278,7 @@ def _serial_login(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]
 @rule(
     "B12",
     "one can log in on the serial console",
+    fault="nobody can log in on the serial console",
     why="It is the way in when the network is not.",
     fix="unmask serial-getty@ttyS0.service; Alpine: a ttyS0 line in /etc/inittab",
     sources="LISA",
@@ -294,6 +301,7 @@ def serial_login(facts: Facts) -> Iterator[Finding]:
 @rule(
     "B17",
     "ACPI is on",
+    fault="ACPI is off",
     why="Azure asks a VM to stop by an ACPI event, and describes all hardware by ACPI.",
     fix="remove acpi=off and noacpi from the kernel command line",
     sources="OWN",

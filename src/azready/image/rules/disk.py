@@ -29,6 +29,7 @@ _SWAP_MBR = "0x82"
 @rule(
     "D01",
     "the disk's size is a whole number of MiB",
+    fault="the disk's size is not a whole number of MiB",
     why='Azure refuses others: "unsupported virtual size … must be a whole number (in MBs)".',
     fix=f"{_CONVERT} rounds it up, and moves the backup partition table along",
     sources="GEN UB RH CERT",
@@ -45,6 +46,7 @@ def whole_megabytes(facts: Facts) -> Iterator[Finding]:
 @rule(
     "D02",
     "the disk is a fixed VHD",
+    fault="the disk is not a fixed VHD",
     why="Azure takes nothing else: no VHDX, no dynamic or differencing VHD, no qcow2.",
     fix=f"{_CONVERT} makes one of any of them",
     sources="GEN G2",
@@ -61,6 +63,7 @@ def fixed_vhd(facts: Facts) -> Iterator[Finding]:
 @rule(
     "D03",
     "the VHD's footer is sound",
+    fault="the VHD's footer is broken",
     why='A wrong checksum, size or data offset makes Azure refuse the upload: "cookie value", "Invalid VHD".',
     fix=f"{_CONVERT} writes a new one",
     sources="CERT",
@@ -77,9 +80,9 @@ def sound_footer(facts: Facts) -> Iterator[Finding]:
 @rule(
     "D04",
     "the disk is neither too small nor too large",
+    fault="the disk is too small or too large",
     why="Uploads are 20 MiB to 32 TiB, an OS disk at most 4,095 GiB (2 TiB on MBR or generation 1), a gallery "
-    "replicates up to "
-    "2 TiB. The marketplace wants 30 to 1,023 GiB.",
+    "replicates up to 2 TiB. The marketplace wants 30 to 1,023 GiB.",
     fix="resize the disk; Azure lets a VM ask for a larger OS disk than its image has",
     sources="UPL G2 ACG CERT",
     severity=Severity.FATAL,
@@ -100,6 +103,7 @@ def right_size(facts: Facts) -> Iterator[Finding]:
 @rule(
     "D05",
     "the partition table is sound, its backup in the last sector",
+    fault="the partition table is broken, or its backup is not in the last sector",
     why="After padding, the GPT's backup must have moved along: firmware and resizing tools warn, or refuse.",
     fix=f"{_CONVERT} moves the backup; for other damage: gdisk or sgdisk -e",
     sources="OWN",
@@ -114,6 +118,7 @@ def sound_table(facts: Facts) -> Iterator[Finding]:
 @rule(
     "D06",
     "the first partition begins at 1 MiB or later, with nothing before it",
+    fault="the first partition begins before 1 MiB",
     why="The marketplace's test reads the first MiB.",
     fix="partition the disk with 1 MiB alignment",
     sources="CERT",
@@ -138,9 +143,9 @@ def _drop_swap(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
 @rule(
     "D07",
     "no swap on the OS disk",
+    fault="there is swap on the OS disk",
     why="Swapping uses up the OS disk's operations and makes the VM crawl; the marketplace forbids it. Swap belongs "
-    "on the "
-    "temporary disk, or in zram.",
+    "on the temporary disk, or in zram.",
     fix="remove the fstab line and the file; a partition: delete it, or change its type",
     sources="LISA GEN CERT",
     severity=Severity.ERROR,
@@ -171,9 +176,9 @@ def _kind(content: Content) -> str:
 @rule(
     "D08",
     "the root is a plain partition",
+    fault="the root is not a plain partition",
     why="Nothing grows an LVM, RAID or LUKS root by itself, and a volume group of the same name cannot be attached to "
-    "another "
-    "VM for rescue.",
+    "another VM for rescue.",
     fix="use a plain partition, the root last; LVM works when the image grows it itself",
     sources="GEN CERT",
     severity=Severity.INFO,
@@ -188,9 +193,9 @@ def plain_root(facts: Facts) -> Iterator[Finding]:
 @rule(
     "D09",
     "fstab names what will be there, by UUID or label",
+    fault="fstab names what may not be there",
     why="A mount whose device is missing sends the boot into emergency mode unless it is nofail; device names change "
-    "with the "
-    "controller.",
+    "with the controller.",
     fix="write UUID=… (blkid shows it); add nofail to everything that is not needed to boot",
     sources="DEB UB RH LISA",
     severity=Severity.ERROR,
@@ -246,6 +251,7 @@ def _mount_problems(facts: Facts, mount: Mount) -> Iterator[Finding]:
 @rule(
     "D10",
     "the file systems are clean",
+    fault="a file system was not shut down cleanly",
     why="A file system that was not unmounted is repaired at the first boot of every VM, or mounted read-only.",
     fix="shut the machine down properly before taking the image; offline: e2fsck -p, or mount and unmount it once",
     sources="OWN",
@@ -270,6 +276,7 @@ _GROWERS = (
 @rule(
     "D11",
     "the root grows to the size of the disk",
+    fault="the root does not grow to the disk's size",
     why="cloud-init used to do it. Without it a VM with a larger OS disk never uses the rest.",
     fix="azready prepare --grow (sets GROW=yes for our program); or systemd-repart with x-systemd.growfs in fstab",
     sources="SD CI",
@@ -307,6 +314,7 @@ def _missing_growers(facts: Facts) -> Iterator[Finding]:
 @rule(
     "D12",
     "there is free space",
+    fault="there is little free space",
     why="The first boot writes keys, accounts, logs; a full file system makes provisioning fail.",
     fix="make the file system larger, or the image smaller",
     sources="OWN",

@@ -28,6 +28,7 @@ def _esp_is_visible(facts: Facts) -> bool:
 @rule(
     "B13",
     "generation 2: the EFI partition has the program that every firmware starts",
+    fault="generation 2: the EFI partition has no program that every firmware starts",
     why="A new VM has no boot entry in its firmware. It starts \\EFI\\BOOT\\BOOTX64.EFI (BOOTAA64.EFI on arm64), or "
     "nothing.",
     fix="copy shim there as BOOTX64.EFI, with grubx64.efi and mmx64.efi beside it; or run grub-install --removable",
@@ -50,9 +51,9 @@ def removable_loader(facts: Facts) -> Iterator[Finding]:
 @rule(
     "B14",
     "generation 1: the disk has BIOS boot code, and somewhere for it to go on",
+    fault="generation 1: the disk has no BIOS boot code, or nowhere for it to go on",
     why="Generation 1 boots by BIOS: from the first sector, then from a BIOS boot partition (GPT) or the gap before "
-    "the first "
-    "partition (MBR).",
+    "the first partition (MBR).",
     fix="grub-install --target=i386-pc DISK (on GPT into a partition of type EF02); or publish the image as "
     "generation 2",
     sources="G2 MKOSI",
@@ -68,6 +69,7 @@ def bios_boot(facts: Facts) -> Iterator[Finding]:
 @rule(
     "B15",
     "the disk boots as generation 1 or 2",
+    fault="the disk boots neither as generation 1 nor as generation 2",
     why="A disk with neither an EFI partition nor BIOS boot code boots nowhere. NVMe, Trusted Launch and arm64 are "
     "generation 2 only.",
     fix="install a boot loader: an EFI partition with \\EFI\\BOOT\\BOOTX64.EFI makes it generation 2",
@@ -88,12 +90,11 @@ def some_generation(facts: Facts) -> Iterator[Finding]:
 @rule(
     "B16",
     "the boot chain is signed for Secure Boot",
+    fault="the boot chain is not signed for Secure Boot",
     why="New gallery definitions allow Trusted Launch, whose Secure Boot refuses a shim that Microsoft has not "
-    "signed, and "
-    "whatever shim does not trust.",
+    "signed, and whatever shim does not trust.",
     fix="install the distribution's signed packages (shim-signed, grub-efi-amd64-signed; shim-x64, grub2-efi-x64), "
-    "or publish "
-    "with SecurityType=Standard",
+    "or publish with SecurityType=Standard",
     sources="TL ACG",
     severity={Profile.AZURE: Severity.WARNING, Profile.TRUSTED_LAUNCH: Severity.FATAL},
 )

@@ -67,8 +67,7 @@ def needs_udev(facts: Facts) -> None:
 
 
 def lines_with(facts: Facts, path: str, pattern: str) -> list[tuple[int, str]]:
-    """The lines of a file in which `pattern` (a regular expression) is found, with their numbers; comments count "
-    "not."""
+    """The lines of a file in which the regular expression `pattern` is found, with their numbers; not comments."""
     expression = re.compile(pattern)
     text = facts.text(path) or ""
     return [

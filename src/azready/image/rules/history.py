@@ -69,6 +69,7 @@ def _empty_logs(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
 @rule(
     "G19",
     "logs are empty",
+    fault="logs are not empty",
     why="They tell about the builder: names, addresses, sometimes secrets; and their times mislead whoever reads them "
     "later.",
     fix="azready generalize empties them",
@@ -105,6 +106,7 @@ def _empty_caches(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]
 @rule(
     "G20",
     "temporary files and package caches are gone",
+    fault="temporary files or package caches are left",
     why="Every VM would carry them, and every upload and replica of the image.",
     fix="azready generalize removes them",
     sources="VS",
@@ -123,6 +125,7 @@ def no_caches(facts: Facts) -> Iterator[Finding]:
 @rule(
     "G21",
     "no backup of the account files is left",
+    fault="a backup of the account files is left",
     why="shadow- holds the hashes of removed users and changed passwords.",
     fix="azready generalize removes them",
     sources="VS",
@@ -137,6 +140,7 @@ def no_account_backups(facts: Facts) -> Iterator[Finding]:
 @rule(
     "G23",
     "no crash data is left",
+    fault="crash data is left",
     why="A dump holds the memory of a program, its secrets too.",
     fix="azready generalize removes it",
     sources="VS",
@@ -151,6 +155,7 @@ def no_crashes(facts: Facts) -> Iterator[Finding]:
 @rule(
     "G24",
     "no mail, no jobs of cron and at, no accounting is left",
+    fault="mail, jobs of cron and at, or accounting is left",
     why="Jobs of the builder would run in every VM.",
     fix="azready generalize removes them; a job that belongs to the image goes to /etc/cron.d or a timer",
     sources="VS",
@@ -170,6 +175,7 @@ def no_spools(facts: Facts) -> Iterator[Finding]:
 @rule(
     "G27",
     "no file of the installer is left",
+    fault="a file of the installer is left",
     why="Kickstart files and installer logs hold the password hashes and network of the installation.",
     fix="azready generalize removes them",
     sources="VS CERT",

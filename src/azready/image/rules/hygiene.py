@@ -23,6 +23,7 @@ def _repositories(facts: Facts) -> list[str]:
 @rule(
     "P15",
     "package repositories are set, security updates among them",
+    fault="package repositories or security updates are missing",
     why="An image that cannot be updated is refused by its users first.",
     fix="name the distribution's repositories, or its mirrors in Azure",
     sources="LISA UB",
@@ -42,6 +43,7 @@ def repositories(facts: Facts) -> Iterator[Finding]:
 @rule(
     "P16",
     "no repository or proxy of the build is left",
+    fault="a repository or proxy of the build is left",
     why="apt and dnf fail at the first use: the DVD, the folder or the proxy is not there.",
     fix="comment the line out",
     sources="OWN",
@@ -65,6 +67,7 @@ def no_build_repositories(facts: Facts) -> Iterator[Finding]:
 @rule(
     "P17",
     "no program with a hole that Microsoft tests for",
+    fault="a program has a hole that Microsoft tests for",
     why="LISA and the marketplace look for OMI before 1.6.8.1 (remote root) and for OpenSSL before 1.0.2.",
     fix="update the package, or remove it",
     sources="LISA CERT",
@@ -83,6 +86,7 @@ def no_known_holes(facts: Facts) -> Iterator[Finding]:
 @rule(
     "P19",
     "SELinux labels are right after the image was edited from outside",
+    fault="SELinux labels are wrong after the image was edited from outside",
     why="Files written from another system carry no label: in enforcing mode nobody can log in.",
     fix="touch /.autorelabel (the first boot then relabels, and takes longer), or run setfiles inside the image",
     sources="VS MKOSI",
@@ -105,9 +109,9 @@ def labels(facts: Facts) -> Iterator[Finding]:
 @rule(
     "P21",
     "the marketplace certifies the image",
+    fault="the marketplace does not certify the image",
     why="Its tests want an agent and working extensions: an image without agent passes only with an exception. "
-    "Publishing in a "
-    "gallery, also a community gallery, needs no certificate.",
+    "Publishing in a gallery, also a community gallery, needs no certificate.",
     fix="publish in a gallery; or keep walinuxagent (azready prepare is then not for this image)",
     sources="LISA CERT",
     severity={Profile.MARKETPLACE: Severity.INFO},

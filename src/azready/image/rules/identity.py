@@ -66,6 +66,7 @@ def _reset_machine_id(facts: Facts, findings: Sequence[Finding]) -> Iterator[Act
 @rule(
     "P12",
     "there is no machine id",
+    fault="there is a machine id",
     why="The DHCP client, the journal and IPv6 addresses are named after it: clones with the same one get in each "
     "other's way.",
     fix="azready generalize writes `uninitialized` to /etc/machine-id",
@@ -97,6 +98,7 @@ def _entry_token(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
 @rule(
     "P13",
     "boot entries named after the machine id stay findable",
+    fault="boot entries named after the machine id get lost",
     why="kernel-install names entries after the machine id. When that changes, updates write beside the old ones, and "
     "remove none.",
     fix="write the old name to /etc/kernel/entry-token, before the machine id is reset",
@@ -126,6 +128,7 @@ def _forget_name(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
 @rule(
     "P14",
     "the image has no host name of its own",
+    fault="the image has a host name of its own",
     why="Until provisioning sets the VM's name it would call itself by the builder's, also to DHCP and DNS.",
     fix="azready generalize sets it to localhost",
     sources="WALA SD",
@@ -150,6 +153,7 @@ def no_host_name(facts: Facts) -> Iterator[Finding]:
 @rule(
     "P06",
     "no key-value pool of the builder is left",
+    fault="a key-value pool of the builder is left",
     why="The daemon would tell the host the old VM's data as this VM's.",
     fix="azready generalize removes them",
     sources="CI",
@@ -167,6 +171,7 @@ def no_pools(facts: Facts) -> Iterator[Finding]:
 @rule(
     "G03",
     "no DHCP lease or DHCP identity is left",
+    fault="a DHCP lease or DHCP identity is left",
     why="A clone would ask for the builder's address, or call itself by the builder's DUID.",
     fix="azready generalize removes them",
     sources="WALA VS",
@@ -185,6 +190,7 @@ def no_leases(facts: Facts) -> Iterator[Finding]:
 @rule(
     "G14",
     "no random seed or secret of the builder is left",
+    fault="a random seed or secret of the builder is left",
     why="Clones that start from one seed can come to the same keys.",
     fix="azready generalize removes them",
     sources="SD MKOSI",
@@ -199,6 +205,7 @@ def no_seeds(facts: Facts) -> Iterator[Finding]:
 @rule(
     "G25",
     "the image is enrolled nowhere",
+    fault="the image is enrolled somewhere",
     why="A clone would pose as the builder: to a directory, a subscription, a management server, a storage array.",
     fix="azready generalize removes the identity; enrol each VM by itself (hooks in /etc/azure-provisioning.d)",
     sources="VS OWN",
@@ -238,6 +245,7 @@ def _forget(facts: Facts, finding: Finding) -> Iterator[Action]:
 @rule(
     "G26",
     "no self-signed certificate of the builder is shared",
+    fault="a self-signed certificate of the builder is shared",
     why="Every VM would answer with the same certificate, whose key is in the image.",
     fix="make a new one at first boot: a hook in /etc/azure-provisioning.d that runs make-ssl-cert "
     "generate-default-snakeoil --force-overwrite",

@@ -66,6 +66,7 @@ def _missing_at_boot(facts: Facts, driver: str) -> Iterator[Finding]:
 @rule(
     "K01",
     "hv_vmbus is built in or in the initramfs",
+    fault="hv_vmbus is missing when the root file system is looked for",
     why="Without Hyper-V's bus there is no disk and no network: the boot ends in the initramfs' shell, or with "
     '"cannot find root device".',
     fix="put hv_vmbus into the initramfs",
@@ -79,6 +80,7 @@ def vmbus_at_boot(facts: Facts) -> Iterator[Finding]:
 @rule(
     "K02",
     "hv_storvsc is built in or in the initramfs",
+    fault="hv_storvsc is missing when the root file system is looked for",
     why="The OS disk is a SCSI disk behind Hyper-V's bus, on generation 1 too: ata_piix leaves its disks to this "
     "driver.",
     fix="put hv_storvsc into the initramfs",
@@ -92,6 +94,7 @@ def storvsc_at_boot(facts: Facts) -> Iterator[Finding]:
 @rule(
     "K03",
     "hv_netvsc is there",
+    fault="hv_netvsc is missing",
     why="It drives the network card. Without it neither IMDS nor the WireServer is reached, and the VM never reports "
     "ready.",
     fix="install the package with all kernel modules (kernel-modules-core, linux-modules, linux-azure)",
@@ -111,9 +114,9 @@ def _only_default(kernel: Kernel) -> Severity | None:
 @rule(
     "K04",
     "hyperv_keyboard is built in or in the initramfs",
+    fault="hyperv_keyboard is missing early in the boot",
     why="LISA asks for it; it lets one type into the initramfs' shell on a Hyper-V console. Azure's serial console "
-    "does "
-    "not use it.",
+    "does not use it.",
     fix="put hyperv_keyboard into the initramfs",
     sources="LISA",
     severity={Profile.MARKETPLACE: Severity.INFO},
@@ -129,6 +132,7 @@ def keyboard_at_boot(facts: Facts) -> Iterator[Finding]:
 @rule(
     "K05",
     "hv_utils is there",
+    fault="hv_utils is missing",
     why="It is the clock source /dev/ptp_hyperv, the key-value exchange, the heartbeat, and the shutdown that Azure "
     "asks for.",
     fix="install the package with all kernel modules (some Red Hat kernels: kernel-modules-extra)",
@@ -144,6 +148,7 @@ def utils(facts: Facts) -> Iterator[Finding]:
 @rule(
     "K06",
     "hv_balloon and a Hyper-V framebuffer are there",
+    fault="hv_balloon or a Hyper-V framebuffer is missing",
     why="LISA asks for both (hyperv_fb or hyperv_drm counts); Azure itself needs neither.",
     fix="install the package with all kernel modules",
     sources="LISA",
@@ -164,6 +169,7 @@ def _comment_bans(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]
 @rule(
     "K07",
     "no rule keeps out a driver that Azure needs",
+    fault="a driver that Azure needs is kept out",
     why="Hardening guides blacklist udf and vfat: then the provisioning DVD and the EFI partition cannot be mounted. A "
     "blacklisted hv_ driver stops the boot itself.",
     fix="remove the line (or comment it out), then rebuild the initramfs: it carries a copy",
@@ -190,9 +196,9 @@ def no_bans(facts: Facts) -> Iterator[Finding]:
 @rule(
     "K08",
     "the kernel reads UDF, ISO 9660 and FAT",
+    fault="the kernel cannot read UDF, ISO 9660 or FAT",
     why="The provisioning medium is a DVD with UDF. Without it only IMDS is left: no password, no custom data. FAT is "
-    "the "
-    "EFI partition.",
+    "the EFI partition.",
     fix="install the package with all kernel modules (Ubuntu: linux-modules-extra-$(uname -r))",
     sources="GEN PROV RH",
     severity=Severity.WARNING,
@@ -207,9 +213,9 @@ def medium_readable(facts: Facts) -> Iterator[Finding]:
 @rule(
     "K09",
     "nvme and pci-hyperv are there before the root file system is",
+    fault="nvme or pci-hyperv is missing when the root file system is looked for",
     why="From v6 on, VM sizes have NVMe disks only, passed through Hyper-V's virtual PCI bus: without both drivers "
-    "the image "
-    "times out in provisioning.",
+    "the image times out in provisioning.",
     fix="put nvme, nvme_core and pci-hyperv into the initramfs",
     sources="NVME UB RH LISA",
     severity={Profile.AZURE: Severity.WARNING, Profile.NVME: Severity.FATAL},
@@ -228,6 +234,7 @@ def nvme_at_boot(facts: Facts) -> Iterator[Finding]:
 @rule(
     "K10",
     "NVMe commands may take 240 seconds",
+    fault="NVMe commands time out too early",
     why="Azure's host retries for up to 120 seconds; the kernel's default of 30 gives up before.",
     fix="add nvme_core.io_timeout=240 to the kernel command line (or install azure-vm-utils, whose udev rule sets it)",
     sources="NVME UB AVU",
@@ -246,6 +253,7 @@ def nvme_patience(facts: Facts) -> Iterator[Finding]:
 @rule(
     "K11",
     "drivers of accelerated networking are there",
+    fault="drivers of accelerated networking are missing",
     why="Without mlx5_core (and mana on newer hosts) behind pci-hyperv all traffic takes the slower synthetic path.",
     fix="install the distribution's full or Azure kernel; mana is in Linux from 6.2 on",
     sources="MANA LISA",
@@ -262,9 +270,9 @@ def accelerated_networking(facts: Facts) -> Iterator[Finding]:
 @rule(
     "K12",
     "the virtual function of accelerated networking is left alone by the network manager",
+    fault="the network manager takes the virtual function of accelerated networking",
     why="It has the MAC address of eth0. A network manager that configures it too gets the same address twice, and "
-    "broken "
-    "routes.",
+    "broken routes.",
     fix="azready prepare ships a udev rule for devices behind hv_pci; azure-vm-utils has one too",
     sources="RH AVU",
     severity=Severity.WARNING,
@@ -298,6 +306,7 @@ def _excepted_by_networkmanager(facts: Facts) -> bool:
 @rule(
     "K13",
     "the kernel has CIFS and a watchdog",
+    fault="the kernel has no CIFS or no watchdog",
     why='LISA counts them among the "essential modules".',
     fix="install the distribution's full or Azure kernel",
     sources="LISA",
@@ -317,6 +326,7 @@ _FLOPPY = "etc/modprobe.d/azure-no-floppy.conf"
 @rule(
     "K14",
     "floppy is not loaded",
+    fault="the floppy driver may be loaded",
     why="Generation 1 emulates a floppy controller without a drive: the driver waits for it at every boot, and logs "
     "I/O errors.",
     fix="write `blacklist floppy` to a file in /etc/modprobe.d",
@@ -333,6 +343,7 @@ def no_floppy(facts: Facts) -> Iterator[Finding]:
 @rule(
     "K15",
     "the system is 64-bit: x86-64 or arm64",
+    fault="the system is not 64-bit x86-64 or arm64",
     why="Azure takes nothing else.",
     fix="build the image for amd64 or arm64",
     sources="LISA CERT",
@@ -348,6 +359,7 @@ def sixty_four_bit(facts: Facts) -> Iterator[Finding]:
 @rule(
     "K16",
     "the kernel is 3.8 or newer",
+    fault="the kernel is older than 3.8",
     why="Older ones have a NUMA fault on larger VM sizes (numa=off hides it) and lack most of Hyper-V's drivers.",
     fix="update the kernel, or add numa=off to its command line",
     sources="GEN LISA",
@@ -364,6 +376,7 @@ def recent_kernel(facts: Facts) -> Iterator[Finding]:
 @rule(
     "K17",
     "the initramfs is built for any machine, after its settings",
+    fault="the initramfs is built for this machine only, or before its settings",
     why="dracut builds for the machine it runs on unless told otherwise: Microsoft names this the main cause of failed "
     "migrations. Settings changed since were not taken in.",
     fix='write hostonly="no" to a file in /etc/dracut.conf.d, and rebuild',

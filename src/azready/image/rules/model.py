@@ -93,6 +93,8 @@ class Rule:
     id: str
     title: str
     """What holds in a good image."""
+    fault: str
+    """What is the matter with an image in which it does not hold: the line above findings."""
     why: str
     fix: str
     sources: tuple[str, ...]
@@ -117,6 +119,7 @@ def rule(
     id: str,
     title: str,
     *,
+    fault: str,
     why: str,
     fix: str,
     sources: str,
@@ -128,6 +131,6 @@ def rule(
     severities = {Profile.AZURE: severity} if isinstance(severity, Severity) else severity
 
     def made(find: Find) -> Rule:
-        return Rule(id, title, why, fix, tuple(sources.split()), severities, find, repair, stage)
+        return Rule(id, title, fault, why, fix, tuple(sources.split()), severities, find, repair, stage)
 
     return made

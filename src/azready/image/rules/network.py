@@ -66,9 +66,9 @@ def _no_auto_default(facts: Facts) -> bool:
 @rule(
     "N01",
     "one network stack starts, and asks for an address by DHCP on the first card",
+    fault="no network stack starts and asks for an address by DHCP on the first card",
     why="Address, routes and the WireServer's address come by DHCP. Without it nothing can be reported: Microsoft "
-    "supports "
-    "generalized images without agent only with DHCP.",
+    "supports generalized images without agent only with DHCP.",
     fix="azready prepare writes a DHCP profile for the image's network stack",
     sources="NOAG",
     severity=Severity.FATAL,
@@ -112,9 +112,9 @@ def _netplan_without_macs(facts: Facts, path: str) -> Write:
 @rule(
     "N02",
     "no network card is known by its MAC address",
+    fault="a network card is known by its MAC address",
     why="Every VM has a MAC address of its own: a profile or udev rule that wants the builder's never matches again, "
-    "or names "
-    "the card eth1.",
+    "or names the card eth1.",
     fix="remove the line, or the file",
     sources="LISA VS SUSE",
     severity=Severity.FATAL,
@@ -135,6 +135,7 @@ def no_macs(facts: Facts) -> Iterator[Finding]:
 @rule(
     "N03",
     "no address, gateway or route is fixed",
+    fault="an address, gateway or route is fixed",
     why="The address comes from Azure; a fixed one is of the wrong subnet.",
     fix="replace it by DHCP",
     sources="NOAG",
@@ -168,9 +169,9 @@ def _covers(network: str, addresses: Sequence[str]) -> bool:
 @rule(
     "N04",
     "no profile waits for a card whose name will not exist",
+    fault="a profile waits for a card whose name will not exist",
     why="Hyper-V's card is eth0 under every naming scheme, with net.ifnames=0 or without. A profile for ens3 or "
-    "enp1s0 never "
-    "matches.",
+    "enp1s0 never matches.",
     fix="match en* eth*: eth0 is the name in Azure, and a local boot in QEMU has a name by slot",
     sources="OWN",
     severity=Severity.FATAL,
@@ -206,6 +207,7 @@ def _waited_for(facts: Facts) -> Iterator[Finding]:
 @rule(
     "N05",
     "network files are worded as LISA expects them",
+    fault="network files are not worded as LISA expects them",
     why="LISA compares them literally. On SUSE, DHCLIENT_SET_HOSTNAME also keeps DHCP from renaming the host.",
     fix="write the line",
     sources="LISA",
@@ -225,6 +227,7 @@ def worded_for_lisa(facts: Facts) -> Iterator[Finding]:
 @rule(
     "N06",
     "the DHCP client waits long enough",
+    fault="the DHCP client gives up too early",
     why="The first lease of a VM can take minutes; a client that gives up leaves it without network, and provisioning "
     "times out.",
     fix="remove the timeout, or set 300 seconds",
@@ -245,6 +248,7 @@ def patient_dhcp(facts: Facts) -> Iterator[Finding]:
 @rule(
     "N07",
     "the host's name is sent with DHCP",
+    fault="the host's name is not sent with DHCP",
     why="Azure's DNS learns it that way.",
     fix="dhclient: send host-name = gethostname(); networkd: no SendHostname=no; NetworkManager: no "
     "dhcp-send-hostname=no",
@@ -267,6 +271,7 @@ def name_is_sent(facts: Facts) -> Iterator[Finding]:
 @rule(
     "N09",
     "the firewall lets root reach the platform, and everybody ssh",
+    fault="the firewall keeps root from the platform, or everybody from ssh",
     why=f"Everything goes through {WIRESERVER} and {IMDS} (tcp 80): with a closed OUTPUT chain the VM never reports "
     f"ready.",
     fix=f"accept tcp to {WIRESERVER} (80, 443, 32526) and {IMDS} (80), DHCP and DNS; inbound tcp 22",
@@ -345,9 +350,9 @@ def _iptables(facts: Facts) -> Iterator[Finding]:
 @rule(
     "N10",
     "no firewall rule of a removed agent is left",
+    fault="a firewall rule of a removed agent is left",
     why="waagent keeps permanent rules that let only root reach the WireServer; `waagent -deprovision` removes its "
-    "service, and "
-    "leaves those.",
+    "service, and leaves those.",
     fix="azready prepare removes them; or delete the lines with the WireServer's address",
     sources="WALA",
     severity=Severity.WARNING,
@@ -371,6 +376,7 @@ def _own_resolver(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]
 @rule(
     "N11",
     "resolv.conf names no server of the builder's network",
+    fault="resolv.conf names a server of the builder's network",
     why="A nameserver that is out of reach makes every look-up wait, or fail.",
     fix="empty /etc/resolv.conf, or link it to the file that the network stack keeps",
     sources="WALA",
@@ -393,6 +399,7 @@ def no_foreign_dns(facts: Facts) -> Iterator[Finding]:
 @rule(
     "N12",
     "no proxy catches what is meant for the platform",
+    fault="a proxy catches what is meant for the platform",
     why="IMDS and the WireServer cannot be reached through a proxy.",
     fix=f"add no_proxy={WIRESERVER},{IMDS}",
     sources="OWN",
@@ -416,6 +423,7 @@ def _without_password(line: str) -> str:
 @rule(
     "N13",
     "hosts knows only localhost",
+    fault="hosts knows names of the builder's network",
     why="Entries of the builder point clones to the wrong machine.",
     fix="remove the lines of the builder's name and network",
     sources="OWN",
@@ -431,6 +439,7 @@ def plain_hosts(facts: Facts) -> Iterator[Finding]:
 @rule(
     "N14",
     "the routes that DHCP offers are taken",
+    fault="routes that DHCP offers are not taken",
     why="The way to IMDS and the WireServer comes as classless static routes.",
     fix="remove the override",
     sources="DEP WALA",
@@ -450,9 +459,9 @@ def routes_are_taken(facts: Facts) -> Iterator[Finding]:
 @rule(
     "N08",
     "network-online.target waits for an address",
+    fault="network-online.target does not wait for an address",
     why="Services that other people order after it start too early otherwise. azready's own program waits by itself, "
-    "and does "
-    "not need it.",
+    "and does not need it.",
     fix="enable systemd-networkd-wait-online.service or NetworkManager-wait-online.service",
     sources="NOAG AI",
     severity=Severity.INFO,

@@ -42,7 +42,7 @@ def page(id: str) -> str:
     if rule is None:
         raise UsageFailure(f"there is no rule {id}", "`azready check --list` prints all of them")
     lines = [f"{rule.id}  {rule.title}", "", f"Severity  {_severities(rule)}", f"Why       {rule.why}"]
-    lines.append(f"Fix      {rule.fix}")
+    lines.append(f"Fix       {rule.fix}")
     if by := _fixed_by(rule):
         lines.append(f"          done by {by}")
     lines += [f"Source    {SOURCES[key].title}: {SOURCES[key].url}" for key in rule.sources if key != "OWN"]

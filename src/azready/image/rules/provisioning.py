@@ -50,6 +50,7 @@ def _rearm(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
 @rule(
     "P01",
     "something will provision the VM and report it ready",
+    fault="nothing will provision the VM and report it ready",
     why="A VM that never reports ready is restarted, and after some 40 minutes its deployment fails with "
     "OSProvisioningTimedOut. A provisioner that thinks it is done reports nothing.",
     fix="azready prepare installs our program; azready generalize arms it again",
@@ -118,9 +119,9 @@ def _vital(facts: Facts) -> list[str]:
 @rule(
     "P02",
     "a first boot's presets change nothing that is enabled or disabled now",
+    fault="a first boot's presets change what is enabled or disabled now",
     why="A machine id of `uninitialized` makes systemd apply presets at first boot. On Fedora, RHEL and Azure Linux "
-    "that "
-    "disables every unit that no preset names; elsewhere it enables what somebody had disabled, a second network "
+    "that disables every unit that no preset names; elsewhere it enables what somebody had disabled, a second network "
     "stack too.",
     fix="azready generalize writes a preset file that says what is enabled now",
     sources="SD WALA",
@@ -157,6 +158,7 @@ def _mask_wizards(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]
 @rule(
     "P03",
     "no first-boot wizard asks questions on the console",
+    fault="a first-boot wizard asks questions on the console",
     why="It waits for an answer that nobody types, before ssh and provisioning start.",
     fix="azready generalize masks the unit, and removes the file that calls it",
     sources="VS SD",
@@ -204,6 +206,7 @@ def _there(facts: Facts, path: str) -> bool:
 @rule(
     "P05",
     "the Hyper-V key-value daemon is there and enabled",
+    fault="the Hyper-V key-value daemon is missing or not enabled",
     why="It brings the provisioning report to the host, and the VM's address to the portal. Nothing waits for it.",
     fix="install the Hyper-V daemons and enable the unit",
     sources="LISA DEB",

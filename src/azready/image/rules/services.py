@@ -35,9 +35,9 @@ def _host_clock(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
 @rule(
     "P07",
     "chrony takes the time from the host",
+    fault="chrony does not take the time from the host",
     why="The host's clock comes over /dev/ptp_hyperv, without network. After maintenance the VM's clock jumps, and "
-    "nothing else "
-    "puts it right quickly.",
+    "nothing else puts it right quickly.",
     fix=f"install chrony; in its configuration: {_CLOCK}, and makestep 1.0 -1",
     sources="TIME LISA",
     severity=Severity.WARNING,
@@ -67,6 +67,7 @@ def host_clock(facts: Facts) -> Iterator[Finding]:
 @rule(
     "P08",
     "/dev/ptp_hyperv is the host's clock",
+    fault="/dev/ptp_hyperv is not the host's clock",
     why="With accelerated networking there are two clocks, and their numbers may swap.",
     fix="ship a udev rule: " + _PTP_RULE.decode().strip(),
     sources="TIME LISA",
@@ -82,6 +83,7 @@ def clock_has_a_name(facts: Facts) -> Iterator[Finding]:
 @rule(
     "P09",
     "disks have their Azure names",
+    fault="disks have no Azure names",
     why="Scripts and fstabs written for Azure use /dev/disk/azure/…; the rules come with an agent, and go with it.",
     fix="azready prepare ships the rules; or install azure-vm-utils",
     sources="AVU WALA",
@@ -97,6 +99,7 @@ def disk_names(facts: Facts) -> Iterator[Finding]:
 @rule(
     "P10",
     "SCSI commands may take 300 seconds",
+    fault="SCSI commands time out too early",
     why="While a host fails over, disks pause; waagent raised the limit from 180 seconds. Few images miss it.",
     fix='ship a udev rule: ATTRS{vendor}=="Msft", ATTR{timeout}="300"',
     sources="LISA WALA",
@@ -111,6 +114,7 @@ def patient_disks(facts: Facts) -> Iterator[Finding]:
 @rule(
     "P11",
     "the temporary disk is taken care of",
+    fault="nobody takes care of the temporary disk",
     why="The agents formatted and mounted it, with a warning file in it. Without them it is an empty disk.",
     fix="azure-vm-utils has azure-ephemeral-disk-setup.service; or leave it to the user, and say so",
     sources="LISA AVU PROV",

@@ -47,6 +47,7 @@ def _starts(facts: Facts) -> bool:
 @rule(
     "S01",
     "an ssh server is installed and starts",
+    fault="no ssh server is installed and starts",
     why="Without it nobody reaches the VM, and LISA's first test fails.",
     fix="install openssh-server and enable it; an image that wants none waives S01",
     sources="GEN UB LISA",
@@ -63,6 +64,7 @@ def server_starts(facts: Facts) -> Iterator[Finding]:
 @rule(
     "S02",
     "the image carries no host keys",
+    fault="the image carries host keys",
     why="All clones would have the same: whoever reads one image can pose as every VM made of it.",
     fix="azready generalize removes them; the first boot makes new ones",
     sources="DIS WALA VS",
@@ -77,9 +79,9 @@ def no_host_keys(facts: Facts) -> Iterator[Finding]:
 @rule(
     "S03",
     "somebody makes host keys before the ssh server starts",
+    fault="nobody makes host keys before the ssh server starts",
     why="Without keys sshd does not start. Red Hat, SUSE and Arch make them at every start that finds none; Debian "
-    "and Ubuntu "
-    "only when the package is installed.",
+    "and Ubuntu only when the package is installed.",
     fix="azready prepare installs azure-provisioning-hostkeys.service; or a unit before ssh that runs ssh-keygen -A",
     sources="CI OWN",
     severity=Severity.FATAL,
@@ -109,9 +111,9 @@ def _keep_alive(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
 @rule(
     "S04",
     "idle ssh connections are kept alive",
+    fault="idle ssh connections are not kept alive",
     why="Azure's load balancers cut a connection that is silent for four minutes. The marketplace wants "
-    "ClientAliveInterval "
-    "between 30 and 235 seconds.",
+    "ClientAliveInterval between 30 and 235 seconds.",
     fix="set ClientAliveInterval 180 in sshd's configuration",
     sources="LISA CERT RH",
     severity={Profile.AZURE: Severity.INFO, Profile.MARKETPLACE: Severity.WARNING},
@@ -129,6 +131,7 @@ def kept_alive(facts: Facts) -> Iterator[Finding]:
 @rule(
     "S05",
     "root does not log in by password, and nobody without one",
+    fault="root can log in by password, or somebody without one",
     why="Every public address is tried with common passwords, all day.",
     fix="set PermitRootLogin prohibit-password and PermitEmptyPasswords no",
     sources="CERT",
@@ -148,9 +151,9 @@ def no_root_password_login(facts: Facts) -> Iterator[Finding]:
 @rule(
     "S06",
     "nothing keeps the provisioned user from logging in",
+    fault="a setting keeps the provisioned user from logging in",
     why="The platform says who may log in and how; lists of users, other key files, or a leftover of an agent that is "
-    "read "
-    "first, defeat it.",
+    "read first, defeat it.",
     fix="remove the setting, or name the group that the provisioned user will be in",
     sources="PROV AI",
     severity=Severity.ERROR,
@@ -177,6 +180,7 @@ def nothing_defeats_login(facts: Facts) -> Iterator[Finding]:
 @rule(
     "S07",
     "modes of account and ssh files are tight",
+    fault="modes of account or ssh files are too open",
     why="sshd refuses keys in files that others may write (StrictModes); LISA takes loose ones for a compromise.",
     fix="chmod",
     sources="LISA",
