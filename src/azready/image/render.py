@@ -125,12 +125,12 @@ def _row(result: Result) -> dict[str, object]:
     row: dict[str, object] = {
         "id": result.rule.id,
         "title": result.rule.title,
-        "fault": result.rule.fault,
         "severity": result.severity.word,
         "answer": _word(result),
     }
     match result.answer:
         case Found(findings):
+            row["fault"] = result.rule.fault
             row["why"] = result.rule.why
             row["findings"] = [
                 {
