@@ -26,15 +26,15 @@ def traces(marker: str) -> list[str]:
                 found.append(f"process {process.name}: {(process / 'cmdline').read_bytes()!r}")
         except OSError:
             continue
-    found += [str(path) for path in Path(marker).rglob("boot-*")]
+    found += [str(path) for path in Path(marker).rglob("*boot-*")]
     found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if marker in line]
     return found
 
 
 def cgroups_of(pid: int) -> list[Path]:
-    """Cgroups that the run of that process made and left."""
+    """Cgroups that the run of that process made and left, and folders of the guest's root."""
     own = here()
-    return [] if own is None else list(own.glob(f"azready-{pid}-*"))
+    return [*([] if own is None else own.glob(f"azready-{pid}-*")), *Path("/var/tmp").glob(f"azready-boot-{pid}-*")]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["SIGINT", "SIGTERM", "SIGKILL"])

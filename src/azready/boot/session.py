@@ -120,9 +120,9 @@ def boot_tree(tree: Path, machine: Machine, plan: Plan, console: Console = SILEN
     """
     records: list[BootRecord] = []
     with contextlib.ExitStack() as stack:
-        key = stack.enter_context(throwaway_key())
-        machine = replace(machine, public_keys=(*machine.public_keys, in_style(key.public, machine.public_keys)))
         container = stack.enter_context(Container(tree, plan.network))
+        key = stack.enter_context(throwaway_key(container.owner))
+        machine = replace(machine, public_keys=(*machine.public_keys, in_style(key.public, machine.public_keys)))
         fabric = stack.enter_context(Fabric(machine, strict=plan.strict, seed=plan.seed, sockets=container.sockets))
         for turn in turns(plan, machine, records, provisioner(container.tree)):
             with console.step(f"{turn.title[0].upper()}{turn.title[1:]} ({container.tree.name})"):
@@ -304,7 +304,9 @@ def _hold(
     ssh = ssh_words(key.private, turn.machine.admin_username, turn.machine.address, command=())
     console.say(f"{record.headline}. The guest stays up; Ctrl-C ends it. From another terminal:")
     console.say(f"  log in:     {shlex.join(map(str, container.in_fabric(ssh)))}")
-    console.say(f"  root shell: {shlex.join(map(str, container.in_guest(guest, ['/bin/sh'])))}")
+    shell = shlex.join(map(str, container.in_guest(guest, ["/bin/sh"])))
+    # On a terminal of its own: into the user's, the guest could type.
+    console.say(f"  root shell: {shlex.join(['script', '-q', '-c', shell, '/dev/null'])}")
     with contextlib.suppress(KeyboardInterrupt):
         select.select([alive], [], [])
 

@@ -68,7 +68,8 @@ class Story:
 
 def missing() -> str:
     """Why the whole story cannot be told here; empty when it can, as far as one can know without trying."""
-    from azready.boot.container.host import delegation, id_maps
+    from azready.boot.container.host import delegation
+    from azready.boot.container.ids import id_maps
 
     try:
         for tool, package in _TOOLS:

@@ -51,6 +51,18 @@ def make_cgroup(name: str) -> Path:
     return made
 
 
+def give(cgroup: Path, uid: int, gid: int) -> None:
+    """Let another user make cgroups below this one and move processes between them (cgroups(7), delegation)."""
+    for path in (cgroup, *(cgroup / f"cgroup.{name}" for name in ("procs", "threads", "subtree_control"))):
+        os.chown(path, uid, gid)
+
+
+def join(cgroup: Path) -> None:
+    """Move this process into a new cgroup."""
+    cgroup.mkdir()
+    (cgroup / "cgroup.procs").write_text("0")
+
+
 def sweep(folder: Path) -> None:
     """Remove what a run left that could not clean up: a process that hung in the kernel outlived it."""
     for left in folder.glob(f"{PREFIX}-*-*"):

@@ -3,7 +3,7 @@
     with Container(tree, network) as container:
         fabric = Fabric(machine, sockets=container.sockets)
         guest = container.start(order)              # a Guest: pid, console, notify
-        container.run_in_guest(guest, ["uname", "-n"])
+        container.ask_guest(guest, ["uname", "-n"])
 
 Works as root and as an ordinary user with sub-ids. Everything ends with the `with` block; and if this process is
 killed, the supervisor inside (`inside.py`) notices and ends everything itself.
@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from azready import userns
-from azready.boot.container import cgroups
+from azready.boot.container import cgroups, ids
 from azready.boot.network import messages
 from azready.boot.network.links import (
     LISTENERS,
@@ -36,6 +36,8 @@ from azready.fabric.ledger import Service
 from azready.proc import Completed, find_tool, run, stop
 
 _START_SECONDS = 30.0
+_COPY_SECONDS = 900.0
+"""A tree may have to be copied first (`lower.py`)."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Container:
         self.tree = check_tree(tree)
         self.network = network
         self.sockets: dict[Service, socket.socket] = {}
+        self.owner = (os.getuid(), os.getgid())
+        """Who the guest's root is here: the programs of `in_fabric` run as that user, and read only what it may."""
         self._scratch: Path | None = None
         self._holder: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -122,11 +126,15 @@ class Container:
     def _open(self) -> None:
         userns.require()
         needs_cgroup = uses_systemd(self.tree)
-        maps = id_maps()
+        maps = ids.id_maps()
+        self.owner = ids.owner(maps)
+        self._scratch = _scratch(maps)
         prefix = delegation() if needs_cgroup else []
         spec = {
             "name": f"{cgroups.PREFIX}-{os.getpid()}-{id(self):x}",
             "id_maps": maps,
+            "owner": self.owner,
+            "shifted": ids.is_shifted(maps),
             "needs_cgroup": needs_cgroup,
             "ip": find_tool("ip", "iproute2"),
             "links": fabric_links(self.network),
@@ -134,7 +142,6 @@ class Container:
             "listeners": [(name, self.network.address_of(name), port) for name, port in LISTENERS],
             "host_network": str(Path("/proc/self/ns/net").readlink()),
         }
-        self._scratch = Path(tempfile.mkdtemp(prefix="boot-", dir=_scratch_home()))
         self._control, theirs = messages.pair()
         try:
             words = [*prefix, sys.executable, "-P", "-m", "azready.boot.container.inside", str(theirs.fileno())]
@@ -144,7 +151,7 @@ class Container:
             messages.send(self._control, {**spec, "tree": str(self.tree), "scratch": str(self._scratch)})
         finally:
             theirs.close()
-        _, descriptors, self._supervisor = self._expect("ready")
+        _, descriptors, self._supervisor = self._expect("ready", _COPY_SECONDS)
         for (name, _), descriptor in zip(LISTENERS, descriptors, strict=True):
             self.sockets[name] = socket.socket(fileno=descriptor)
 
@@ -168,9 +175,9 @@ class Container:
         told, descriptors, pid = self._expect("guest")
         return Guest(pid, descriptors[0], descriptors[1], descriptors[2], told["guest"])
 
-    def _expect(self, kind: str) -> tuple[dict[str, Any], list[int], int]:
+    def _expect(self, kind: str, seconds: float = _START_SECONDS) -> tuple[dict[str, Any], list[int], int]:
         assert self._control is not None, "the container is not open"
-        self._control.settimeout(_START_SECONDS)
+        self._control.settimeout(seconds)
         while True:
             try:
                 told, descriptors, pid = messages.receive(self._control)
@@ -198,8 +205,9 @@ class Container:
 
     def ask_guest(self, guest: Guest, argv: Sequence[str], timeout: float = 20.0) -> Completed | None:
         """Run a program in the guest to its end; None when the guest has ended or does not answer in time."""
+        alone = [find_tool("setsid", "util-linux"), "--wait"]  # else the guest could type into the caller's terminal
         try:
-            return run(self.in_guest(guest, argv), check=False, timeout=timeout)
+            return run([*alone, *self.in_guest(guest, argv)], check=False, timeout=timeout)
         except Failure:
             return None
 
@@ -210,8 +218,7 @@ _NAMESPACE_HINT = "containers need user namespaces, overlayfs and a visible /pro
 
 
 def _nsenter(pid: int) -> list[str | Path]:
-    words: list[str | Path] = [find_tool("nsenter", "util-linux"), f"--target={pid}", "--user"]
-    return words if os.geteuid() == 0 else [*words, "--setuid=0", "--setgid=0"]
+    return [find_tool("nsenter", "util-linux"), f"--target={pid}", "--user", "--setuid=0", "--setgid=0"]
 
 
 # --- what a boot needs of the tree and of this machine ---
@@ -254,35 +261,6 @@ def uses_systemd(tree: Path) -> bool:
     return target.endswith("/systemd")
 
 
-def id_maps() -> dict[str, Any]:
-    """How users map into the guest: for root one to one; for an ordinary user 0 is that user, the rest sub-ids."""
-    if os.geteuid() == 0:
-        maps = {}
-        for kind in ("uid", "gid"):
-            rows = [line.split() for line in Path(f"/proc/self/{kind}_map").read_text().splitlines()]
-            maps[kind] = [[inside, inside, count] for inside, _, count in rows]
-        return maps
-    return {
-        "newuidmap": [_helper("newuidmap", os.getuid(), Path("/etc/subuid"))],
-        "newgidmap": [_helper("newgidmap", os.getgid(), Path("/etc/subgid"))],
-    }
-
-
-def _helper(tool: str, own: int, table: Path) -> list[str]:
-    ranges = userns.own_sub_ids(table)
-    if not ranges:
-        name = userns.user_name()
-        raise Failure(
-            f"{name} has no sub-ids in {table}",
-            f"give them some: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}",
-        )
-    words, inside = [find_tool(tool, "uidmap"), "0", str(own), "1"], 1
-    for first, count in ranges:
-        words += [str(inside), str(first), str(count)]
-        inside += count
-    return words
-
-
 def delegation() -> list[str]:
     """Words before a command that give it a cgroup of its own to manage; none where it has one already."""
     if cgroups.delegated():
@@ -296,8 +274,15 @@ def delegation() -> list[str]:
     )
 
 
-def _scratch_home() -> Path:
-    """Where writable layers go on disk (where tmpfs cannot hold them), and the mount points where it can."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "azready" / "boots"
-    home.mkdir(parents=True, exist_ok=True)
-    return home
+def _scratch(maps: dict[str, Any]) -> Path:
+    """A folder of the guest's root, for the writable layer (where tmpfs cannot hold it) and the mount points.
+
+    In /var/tmp where that root is another user than who calls: nobody else gets into root's own home.
+    """
+    home = Path("/var/tmp")
+    if not ids.is_shifted(maps):
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "azready" / "boots"
+        home.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"azready-boot-{os.getpid()}-", dir=home))
+    os.chown(folder, *ids.owner(maps))
+    return folder

@@ -1,8 +1,9 @@
 """The process that holds the fabric's namespaces and starts guests: `python -P -m azready.boot.container.inside FD`.
 
-Three processes, one program:
+Four processes, one program:
 
-    holder      in the host's process namespace; made by the host process, waits for the supervisor
+    holder      who called: makes the user namespace, opens the tree, and clears away what only its user may
+    steward     enters the user namespace and makes the fabric's; waits for the supervisor
     supervisor  PID 1 of the fabric's namespaces (user, network, mount, process); everything ends when it ends
     guest       one a boot: PID 1 of the guest's namespaces, which becomes the guest's init
 
@@ -24,11 +25,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from azready.boot.container import root
-from azready.boot.container.cgroups import make_cgroup, remove_cgroup
+from azready.boot.container import lower, root, seccomp
+from azready.boot.container.cgroups import give, join, make_cgroup, remove_cgroup
 from azready.boot.container.syscalls import (
-    CAP_SYS_MODULE,
-    CAP_SYS_RAWIO,
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
     CLONE_NEWNET,
@@ -38,8 +37,10 @@ from azready.boot.container.syscalls import (
     CLONE_NEWUTS,
     MS_PRIVATE,
     MS_REC,
+    NOT_THE_GUESTS,
     die_with_parent,
     drop_capability,
+    enter,
     mount,
     unmount,
     unshare,
@@ -54,61 +55,109 @@ _GUEST = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     spec, _, _ = messages.receive(control)
+    cgroup: Path | None = None
     try:
-        cgroup = make_cgroup(spec["name"]) if spec["needs_cgroup"] else None
-        _enter_user_namespace(spec["id_maps"])
-        unshare(_FABRIC)
+        if spec["needs_cgroup"]:
+            cgroup = make_cgroup(spec["name"])
+            give(cgroup, *spec["owner"])
+        space = _user_namespace(spec["id_maps"])
+        tree = lower.opened(spec["tree"], space if spec["shifted"] else None)
     except (OSError, subprocess.CalledProcessError) as error:
-        messages.send(control, {"error": str(error)})
+        _complain(control, error)
+        _clear(cgroup, Path(spec["scratch"]))
         sys.exit(1)
-    supervisor = os.fork()
-    if supervisor == 0:
+    steward = os.fork()
+    if steward == 0:
         die_with_parent()
-        _supervise(control, spec, cgroup)
+        _steward(control, spec, cgroup, space, tree)
     control.close()
-    _, status = os.waitpid(supervisor, 0)
+    os.close(space)
+    tree.close()
+    _, status = os.waitpid(steward, 0)
+    _clear(cgroup, Path(spec["scratch"]))
     sys.exit(os.waitstatus_to_exitcode(status) & 127)
 
 
-def _enter_user_namespace(id_maps: dict[str, list[list[str]]]) -> None:
-    """Enter a user namespace; a child that stays outside writes the maps, since only outside may that be done.
+def _steward(control: socket.socket, spec: dict[str, Any], cgroup: Path | None, space: int, tree: lower.Lower) -> None:
+    """Give up what this user may, and be the supervisor's parent."""
+    try:
+        if cgroup is not None:
+            join(cgroup / "azready")
+        enter(space, CLONE_NEWUSER)
+        os.close(space)
+        _become_root()
+        unshare(_FABRIC)
+    except OSError as error:
+        _complain(control, error)
+        os._exit(1)
+    supervisor = os.fork()
+    if supervisor == 0:
+        die_with_parent()
+        _supervise(control, spec, cgroup, tree)
+    control.close()
+    _, status = os.waitpid(supervisor, 0)
+    os._exit(os.waitstatus_to_exitcode(status) & 127)
 
-    `id_maps` is either {"uid": [[inside, outside, count]], "gid": …}, written plainly (root), or has
-    {"newuidmap": [[words…]], "newgidmap": …}: set-user-id helpers to call with our pid (an ordinary user).
-    """
-    pid, (ready, go) = os.getpid(), os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(go)
-        os.read(ready, 1)
-        try:
-            for kind in ("uid", "gid"):
-                for words in id_maps.get(f"new{kind}map", []):
-                    subprocess.run([words[0], str(pid), *words[1:]], check=True, capture_output=True)
-                if kind in id_maps:
-                    Path(f"/proc/{pid}/{kind}_map").write_text("".join(f"{' '.join(row)}\n" for row in id_maps[kind]))
-        except (OSError, subprocess.CalledProcessError) as error:
-            detail = error.stderr.decode(errors="replace") if isinstance(error, subprocess.CalledProcessError) else ""
-            os.write(2, f"{error}: {detail}\n".encode())
-            os._exit(1)
-        os._exit(0)
-    os.close(ready)
-    unshare(CLONE_NEWUSER)
-    os.close(go)
-    if os.waitpid(child, 0)[1] != 0:
-        raise OSError("the user namespace's id maps could not be written")
+
+def _become_root() -> None:
+    """Be root of the user namespace, and nobody else beside: no group of the caller's stays."""
+    try:
+        os.setgroups([])
+    except PermissionError:
+        pass  # where the caller's groups are all that it has
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
+    die_with_parent()  # the kernel forgets that when ids change
+
+
+def _user_namespace(id_maps: dict[str, list[list[str]]]) -> int:
+    """Make a user namespace; return its descriptor. A child enters it and ends: only from outside are maps written.
+
+    `id_maps` is either {"uid": [[inside, outside, count]], "gid": …}, written plainly (root), or has
+    {"newuidmap": [[words…]], "newgidmap": …}: set-user-id helpers to call with the child's pid (an ordinary user).
+    """
+    made, done = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(done[1])
+        try:
+            unshare(CLONE_NEWUSER)
+            os.write(made[1], b"1")
+            os.read(done[0], 1)
+        finally:
+            os._exit(0)
+    os.close(made[1])
+    try:
+        if os.read(made[0], 1) != b"1":
+            raise OSError("no user namespace could be made")
+        for kind in ("uid", "gid"):
+            for words in id_maps.get(f"new{kind}map", []):
+                subprocess.run([words[0], str(child), *words[1:]], check=True, capture_output=True)
+            if kind in id_maps:
+                text = "".join(f"{' '.join(map(str, row))}\n" for row in id_maps[kind])
+                Path(f"/proc/{child}/{kind}_map").write_text(text)
+        return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        for descriptor in (made[0], *done):
+            os.close(descriptor)
+        os.waitpid(child, 0)
+
+
+def _clear(cgroup: Path | None, scratch: Path) -> None:
+    """Remove what lies in folders that the guest's root may not write to."""
+    if cgroup is not None:
+        remove_cgroup(cgroup)
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 # --- the supervisor ---
 
 
-def _supervise(control: socket.socket, spec: dict[str, Any], cgroup: Path | None) -> None:
+def _supervise(control: socket.socket, spec: dict[str, Any], cgroup: Path | None, tree: lower.Lower) -> None:
     """Set the namespaces up, then answer messages until their end."""
     scratch = Path(spec["scratch"])
     try:
-        sockets = _prepare(spec, scratch)
+        sockets = _prepare(spec, scratch, tree)
         messages.send(control, {"ready": True}, [each.fileno() for each in sockets])
         for each in sockets:
             each.close()
@@ -116,16 +165,16 @@ def _supervise(control: socket.socket, spec: dict[str, Any], cgroup: Path | None
     except (OSError, subprocess.CalledProcessError, AssertionError) as error:
         _complain(control, error)
     finally:
-        _end(cgroup, scratch)
+        _end(scratch)
         os._exit(0)
 
 
-def _prepare(spec: dict[str, Any], scratch: Path) -> list[socket.socket]:
+def _prepare(spec: dict[str, Any], scratch: Path, tree: lower.Lower) -> list[socket.socket]:
     mount("", "/", flags=MS_REC | MS_PRIVATE)
     mount("tmpfs", str(scratch), "tmpfs", 0, "mode=755,size=75%")
     if not root.fit_for_overlay(scratch):
         unmount(str(scratch))  # Linux before 6.6: the writable layer goes to disk instead
-    root.make_overlay(spec["tree"], scratch)
+    root.make_overlay(lower.placed(tree, scratch), scratch)
     subprocess.run([spec["ip"], "-batch", "-"], input=spec["links"].encode(), check=True, capture_output=True)
     _assert_sealed(spec)
     return [_listen(address, port) for _, address, port in spec["listeners"]]
@@ -259,10 +308,11 @@ def _become_init(control: socket.socket, order: dict[str, Any], scratch: Path, m
                 signal.signal(number, signal.SIG_DFL)
             except (OSError, ValueError):
                 pass
-    for capability in (CAP_SYS_MODULE, CAP_SYS_RAWIO):  # systemd asks for them before it touches the kernel's own
+    for capability in NOT_THE_GUESTS:
         drop_capability(capability)
     messages.send(control, {"guest": time.monotonic()}, [master, notify.fileno(), os.pidfd_open(os.getpid())])
     os.closerange(3, 1024)
+    seccomp.install()
     os.execve(order["init"][0], order["init"], order["environment"])
 
 
@@ -279,7 +329,7 @@ def _complain(control: socket.socket, error: BaseException) -> None:
         pass
 
 
-def _end(cgroup: Path | None, scratch: Path) -> None:
+def _end(scratch: Path) -> None:
     """Kill all that is left, then remove what namespaces do not take with them."""
     try:
         os.kill(-1, signal.SIGKILL)
@@ -287,8 +337,6 @@ def _end(cgroup: Path | None, scratch: Path) -> None:
             os.waitpid(-1, 0)
     except (ProcessLookupError, ChildProcessError):
         pass
-    if cgroup is not None:
-        remove_cgroup(cgroup)
     try:
         unmount(str(scratch / "root"))
         unmount(str(scratch))

@@ -24,8 +24,8 @@ class Key:
 
 
 @contextlib.contextmanager
-def throwaway_key() -> Iterator[Key]:
-    """A key pair that exists as long as the `with` block."""
+def throwaway_key(owner: tuple[int, int] | None = None) -> Iterator[Key]:
+    """A key pair that exists as long as the `with` block, for another user (uid, gid) where one is given."""
     from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -37,6 +37,8 @@ def throwaway_key() -> Iterator[Key]:
         path = folder / "id_ed25519"
         path.touch(0o600)
         path.write_bytes(private)
+        for each in (folder, path):
+            os.chown(each, *(owner or (-1, -1)))
         yield Key(path, public.decode() + " azready-boot")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
