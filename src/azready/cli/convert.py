@@ -20,6 +20,9 @@ def convert(
     yes: bool = typer.Option(False, "--yes", "-y", help="Replace OUT.vhd if it exists."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be done, and do nothing."),
     output: str = typer.Option("text", "--output", "-o", metavar="text|json", help="Form of the result on stdout."),
+    blank: bool = typer.Option(
+        False, "--blank", help="Convert a disk that holds neither a partition table nor a file system too."
+    ),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress."),
 ) -> None:
     """Make the fixed VHD that Azure takes: whole MiB, valid footer, backup GPT at the end, sparse on your disk."""
@@ -29,7 +32,7 @@ def convert(
         raise UsageFailure(f"--output is {output!r}", "use text or json")
     console = Console(quiet=quiet)
     target = out if out is not None else disk.with_suffix(".vhd")
-    plan = conversion.plan(disk)
+    plan = conversion.plan(disk, blank)
     for warning in plan.warnings:
         console.warn(warning)
     if dry_run:
@@ -42,7 +45,7 @@ def convert(
     facts = {
         "target": str(done.target),
         "source": str(plan.source),
-        "format": plan.format,
+        "format": plan.disk.format,
         "virtualSizeBytes": plan.virtual_size,
         "uploadSizeBytes": plan.file_size,
         "allocatedBytes": done.allocated,

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from azready.errors import Failure, UsageFailure
-from azready.image.disk import diskfile, sparse
+from azready.image.disk import diskfile, qemu, sparse
 from azready.image.disk.diskfile import DiskFile
-from azready.image.disk.formats import gpt, vhd
-from azready.image.disk.formats.identify import QEMU_NAMES, DiskFormat
+from azready.image.disk.formats import gpt, superblocks, vhd
 from azready.image.disk.formats.partitions import Table, read_table
 from azready.image.disk.sparse import Progress
 from azready.proc import find_tool, has_tool, run, spawn, stop
@@ -32,13 +31,26 @@ _OS_DISK_LIMIT = 4095 << 30
 class Plan:
     """What a conversion will do; sizes in bytes. `warnings` do not stop it."""
 
-    source: Path
-    format: DiskFormat
-    disk_size: int
+    disk: DiskFile
     virtual_size: int
     moves_backup_gpt: bool
     generations: tuple[int, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def source(self) -> Path:
+        """The file that is read."""
+        return self.disk.path
+
+    @property
+    def format(self) -> str:
+        """Of the source: `qcow2`, `vmdk (streamOptimized)`."""
+        return f"{self.disk.format} ({self.disk.variant})" if self.disk.variant else self.disk.format
+
+    @property
+    def disk_size(self) -> int:
+        """Bytes of the disk in the source."""
+        return self.disk.size
 
     @property
     def file_size(self) -> int:
@@ -68,18 +80,26 @@ class Converted:
     verified: bool
 
 
-def plan(source: Path) -> Plan:
-    """Decide how a disk becomes a VHD. Raises UsageFailure for a disk that Azure can never boot."""
+def plan(source: Path, blank: bool = False) -> Plan:
+    """Decide how a disk becomes a VHD. Raises UsageFailure for a disk that Azure can never boot.
+
+    `blank` allows one that holds neither a partition table nor a file system.
+    """
     disk = diskfile.inspect(source)
     with diskfile.reading(disk) as read:
         table = read_table(read, disk.size)
+        if table.scheme == "none" and not blank and superblocks.probe(read) is None:
+            raise UsageFailure(
+                f"{source} holds neither a partition table nor a file system: nothing can boot from it",
+                "is it the right file? For an empty disk say so: azready convert --blank",
+            )
         size = max(vhd.whole_mib(disk.size), vhd.SMALLEST)
         _refuse(disk, table, size)
         try:
             moves = bool(gpt.move_backup(read, disk.size, size))
         except ValueError as error:
             raise UsageFailure(f"{source}: {error}", f"repair it first, on a copy: sgdisk -e {source}") from error
-    return Plan(source, disk.format, disk.size, size, moves, table.generations, tuple(_warnings(table, size)))
+    return Plan(disk, size, moves, table.generations, tuple(_warnings(table, size)))
 
 
 def _refuse(disk: DiskFile, table: Table, size: int) -> None:
@@ -167,8 +187,7 @@ def _copy(doing: Plan, part: Path, advance: Progress) -> None:
 
     qemu-img's target is raw: the footer is ours, and no limit of its VHD driver holds.
     """
-    plain = doing.format in ("raw", "vhd")
-    if plain:
+    if doing.disk.direct:
         with doing.source.open("rb") as source, part.open("r+b") as target:
             if sparse.clone(source.fileno(), target.fileno(), doing.disk_size):
                 advance(doing.disk_size)
@@ -177,18 +196,7 @@ def _copy(doing: Plan, part: Path, advance: Progress) -> None:
                 sparse.copy(source.fileno(), target.fileno(), doing.disk_size, advance)
                 return
     tool = find_tool("qemu-img", "qemu-utils")
-    argv: list[str | Path] = [
-        tool,
-        "convert",
-        "-p",
-        "-U",
-        "-f",
-        "raw" if plain else QEMU_NAMES[doing.format],
-        "-O",
-        "raw",
-        doing.source,
-        part,
-    ]
+    argv: list[str | Path] = [tool, "convert", "-p", "-U", qemu.name(doing.disk.node), "-O", "raw", part]
     with tempfile.TemporaryFile() as errors:
         running = spawn(argv, stderr=errors.fileno())
         try:
@@ -218,15 +226,15 @@ def _follow(running: "subprocess.Popen[bytes]", total: int, advance: Progress) -
 
 def _compare(doing: Plan, part: Path) -> None:
     """Every byte of the copy against the source, before the table moves."""
-    if doing.format in ("raw", "vhd"):
+    if doing.disk.direct:
         with doing.source.open("rb") as source, part.open("rb") as target:
             at = sparse.first_difference(source.fileno(), target.fileno(), doing.disk_size)
         if at is not None:
             raise Failure(f"the copy differs from {doing.source} near byte {at}", "was it written to meanwhile?")
         return
     tool = find_tool("qemu-img", "qemu-utils")
-    name = QEMU_NAMES[doing.format]
-    done = run([tool, "compare", "-U", "-f", name, "-F", "raw", doing.source, part], check=False)
+    copy = qemu.node(part, "raw")
+    done = run([tool, "compare", "-U", qemu.name(doing.disk.node), qemu.name(copy)], check=False)
     if done.status:
         raise Failure(f"the copy differs from {doing.source}: {done.stdout.strip() or done.stderr.strip()}")
 

@@ -122,6 +122,48 @@ def without_ours(s: Sample) -> None:
     (s.root / "usr/lib/azure-provisioning").rename(s.root / "gone")
 
 
+def cloud_init(*more: Change, ours: bool = False) -> Change:
+    """cloud-init in place of azready's program, with growpart; and what else is changed."""
+
+    def change(s: Sample) -> None:
+        if not ours:
+            without_ours(s)
+            s.disable("azure-provisioning").disable("azure-provisioning-hostkeys").remove("etc/azure-provisioning.conf")
+        for name in ("cloud-init-local", "cloud-init", "cloud-config", "cloud-final"):
+            s.unit(name, enabled=False).enable(name, "cloud-init.target")
+        s.write("usr/bin/growpart", "").write("etc/cloud/cloud.cfg", "users: [default]\n")
+        for each in more:
+            each(s)
+
+    return change
+
+
+def cloud_config(text: str, name: str = "cloud.cfg.d/99-x.cfg") -> Change:
+    return lambda s: s.write(f"etc/cloud/{name}", text)
+
+
+def argument(*args: str) -> Change:
+    return lambda s: s.arguments(*args)
+
+
+WAAGENT = "etc/waagent.conf"
+ELSEWHERE = (
+    cloud_config("", "cloud-init.disabled"),
+    cloud_config("datasource_list:\n- None\n"),
+    cloud_config("datasource_list: [ NoCloud, ConfigDrive ]\n"),
+    cloud_config("datasource_list: [ Ec2, None ]\n"),
+    lambda s: s.write("etc/cloud/cloud.cfg.d/90_azure.cfg", "datasource_list: [Azure]\n").write(
+        "etc/cloud/cloud.cfg.d/91_pve.cfg", "datasource_list: [NoCloud]\n"),
+    cloud_config("policy: disabled\n", "ds-identify.cfg"),
+    cloud_config("datasource: NoCloud\n", "ds-identify.cfg"),
+    argument("cloud-init=disabled"),
+    argument("ds=nocloud"),
+    argument("ci.ds=OpenStack"),
+    argument("ci.di.policy=disabled"),
+)  # fmt: skip
+"""What keeps an enabled cloud-init from doing anything on Azure."""
+
+
 def both(*changes: Change) -> Change:
     return lambda s: [change(s) for change in changes]
 
@@ -183,7 +225,8 @@ CASES: dict[str, Case] = {
     "B07": Case((lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", "root=/dev/sda1"),
                  lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", "root=/dev/nvme0n1p1")),
                 (lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", "root=/dev/mapper/vg-root"),)),
-    "B08": Case((lambda s: s.arguments("ds=nocloud"), lambda s: s.arguments("console=hvc0"),
+    "B08": Case((lambda s: s.arguments("ds=nocloud"), argument("cloud-init=disabled"), argument("ci.ds=Ec2"),
+                 lambda s: s.arguments("console=hvc0"),
                  lambda s: s.write("boot/loader/entries/a.conf", f"title x\nlinux /vmlinuz-{KERNEL}\noptions root=UUID={UUID} inst.ks=http://x\n"),
                  lambda s: s.write("boot/extlinux.conf", f"LABEL a\n  LINUX vmlinuz-{KERNEL}\n  APPEND root=UUID={UUID} ds=nocloud\n"))),
     "B09": Case((lambda s: None,), (lambda s: s.arguments("initcall_blacklist=arm_pmu_acpi_init"),), base=arm),
@@ -238,9 +281,12 @@ CASES: dict[str, Case] = {
     "D11": Case(
         (lambda s: s.write("etc/azure-provisioning.conf", "GROW=no\n"), lambda s: s.remove("usr/sbin/sfdisk"),
          lambda s: s.remove("usr/sbin/resize2fs"),
-         lambda s: s.write("etc/azure-provisioning.conf", "").write("usr/lib/repart.d/root.conf", "[Partition]\n")),
+         lambda s: s.write("etc/azure-provisioning.conf", "").write("usr/lib/repart.d/root.conf", "[Partition]\n"),
+         cloud_init(lambda s: s.remove("usr/bin/growpart")), cloud_init(cloud_config("growpart: {mode: off}\n")),
+         cloud_init(cloud_config("cloud_init_modules: [seed_random, ssh]\n")), cloud_init(ELSEWHERE[1])),
         (lambda s: s.write("etc/azure-provisioning.conf", "").write("usr/lib/repart.d/root.conf", "[Partition]\n").write(
-            "usr/bin/systemd-repart", ""),),
+            "usr/bin/systemd-repart", ""), cloud_init(), cloud_init(cloud_config("growpart: {mode: auto}\n")),
+         cloud_init(cloud_config("cloud_init_modules: [[growpart, always], ssh]\n"))),
     ),
     "D12": Case(bad_disks=(root_holds(free=MIB),), good_disks=(DISK,)),
     # ---- network
@@ -337,8 +383,12 @@ CASES: dict[str, Case] = {
                       lambda s: s.write("etc/rc2.d/S01ssh", "")),)),
     "S02": Case((lambda s: s.write("etc/ssh/ssh_host_ed25519_key", "x"), lambda s: s.write("etc/dropbear/a_host_key", "x"))),
     "S03": Case(
-        (lambda s: s.disable("azure-provisioning-hostkeys"),),
-        (lambda s: s.disable("azure-provisioning-hostkeys").unit("ssh", "Wants=sshd-keygen.target\n"),),
+        (lambda s: s.disable("azure-provisioning-hostkeys"), cloud_init(ELSEWHERE[0]),
+         cloud_init(cloud_config("cloud_init_modules: [growpart]\n")), cloud_init(cloud_config("ssh_genkeytypes: []\n")),
+         both(waagent_for("waagent"), lambda s: s.disable("azure-provisioning-hostkeys").append(
+             WAAGENT, "Provisioning.RegenerateSshHostKeyPair=n\n"))),
+        (lambda s: s.disable("azure-provisioning-hostkeys").unit("ssh", "Wants=sshd-keygen.target\n"), cloud_init(),
+         both(waagent_for("auto"), lambda s: s.disable("azure-provisioning-hostkeys"))),
     ),
     "S04": Case((lambda s: s.remove("etc/ssh/sshd_config.d/10-azure.conf"),
                  lambda s: s.write("etc/ssh/sshd_config.d/10-azure.conf", "ClientAliveInterval 10m\n")),
@@ -379,8 +429,17 @@ CASES: dict[str, Case] = {
     # ---- services
     "P01": Case((lambda s: s.disable("azure-provisioning"), lambda s: s.write("var/lib/azure-provisioning/reported", "id"),
                  without_ours, waagent_for("cloud-init"),
-                 both(waagent_for("auto"), lambda s: s.write("var/lib/waagent/provisioned", "id"))),
-                (waagent_for("auto"), both(waagent_for("cloud-init"), lambda s: s.unit("cloud-init")))),
+                 both(waagent_for("auto"), lambda s: s.write("var/lib/waagent/provisioned", "id")),
+                 waagent_for("disabled"),
+                 cloud_init(ELSEWHERE[0], lambda s: s.unit("walinuxagent")),
+                 *(cloud_init(each) for each in ELSEWHERE)),
+                (waagent_for("auto"), both(waagent_for("cloud-init"), lambda s: s.unit("cloud-init")), cloud_init(),
+                 cloud_init(argument("ds=azure")),
+                 cloud_init(cloud_config("", "cloud-init.disabled"), argument("cloud-init=enabled")),
+                 cloud_init(cloud_config("datasource_list: [ NoCloud, Azure ]\n")),
+                 cloud_init(cloud_config("datasource_list: [\n"), cloud_config("policy: search,found=all\n", "ds-identify.cfg")),
+                 cloud_init(cloud_config("datasource_list: [None]\n"), lambda s: s.unit("walinuxagent").write(
+                     WAAGENT, "Provisioning.Agent=waagent # not cloud-init\n")))),
     "P02": Case(
         (lambda s: s.write("usr/lib/systemd/system/systemd-homed.service", "[Install]\nWantedBy=multi-user.target\n"),
          both(fedora, lambda s: s.write("usr/lib/systemd/system-preset/99-default-disable.preset", "disable *\n"))),

@@ -85,6 +85,7 @@ _UNFIXABLE = {
     ("P01", 2): "our program is not installed",
     ("P01", 3): "our program is not installed",
     ("P01", 4): "G07 removes it",
+    **{("P01", number): "our program is not installed" for number in range(5, 18)},
     ("P07", 2): "no time daemon is enabled",
     ("P07", 3): "which of two daemons goes is the owner's decision",
     ("B12", 0): "a masked unit is somebody's decision",

@@ -16,13 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from azready.errors import UsageFailure
+from azready.image.disk import qemu
 from azready.image.disk.formats import Read, vhd
-from azready.image.disk.formats.identify import (
-    QEMU_NAMES,
-    WRAPPERS,
-    DiskFormat,
-    identify,
-)
+from azready.image.disk.formats.identify import DiskFormat, Stranger, identify
 from azready.proc import find_tool, run
 
 _WINDOW = 1 << 20
@@ -38,6 +34,18 @@ class DiskFile:
     size: int
     others: tuple[str, ...] = ()
     """Other files of its folder that hold parts of it: backing files, extents."""
+    variant: str = ""
+    """VMDK's kind, as VMware calls it: `monolithicSparse`, `streamOptimized` …"""
+
+    @property
+    def node(self) -> qemu.Node:
+        """As QEMU's programs are told of it; a fixed VHD's footer is then a last sector of the disk."""
+        return qemu.node(self.path, "raw" if self.direct else self.format)
+
+    @property
+    def writable(self) -> bool:
+        """Whether QEMU can change it in place: what is compressed cluster by cluster it only reads."""
+        return self.variant != "streamOptimized"
 
     @property
     def direct(self) -> bool:
@@ -55,10 +63,15 @@ def inspect(path: Path) -> DiskFile:
         raise UsageFailure(
             f"{path}: {error.strerror}", "give a disk file: raw, qcow2, VMDK, VHDX, VDI or VHD"
         ) from error
-    if kind in WRAPPERS:
-        raise UsageFailure(f"{path} is packed ({kind})", f"unpack it first: {WRAPPERS[kind]} {path}")
     if length == 0:
         raise UsageFailure(f"{path} is empty", "give a disk file: raw, qcow2, VMDK, VHDX, VDI or VHD")
+    if isinstance(kind, Stranger):
+        raise UsageFailure(f"{path} is {kind.what}", kind.hint.replace("FILE", str(path)))
+    if kind == "vhd-differencing":
+        raise UsageFailure(
+            f"{path} is a differencing VHD: it holds what changed, its parent holds the rest",
+            "make one disk of both first: Merge-VHD (Hyper-V), or VBoxManage clonemedium disk FILE whole.vhd",
+        )
     if kind == "raw":
         return DiskFile(path, kind, length)
     if kind == "vhd":
@@ -68,35 +81,46 @@ def inspect(path: Path) -> DiskFile:
 
 def _described(path: Path, kind: DiskFormat, length: int) -> DiskFile:
     """What qemu-img knows of a disk file of `length` bytes."""
-    tool = find_tool("qemu-img", "qemu-utils")
-    name = QEMU_NAMES[kind]
-    done = run([tool, "info", "-U", "-f", name, "--output=json", path], check=False)
+    name = qemu.name(qemu.node(path, kind))
+    done = run([find_tool("qemu-img", "qemu-utils"), "info", "-U", "--output=json", name], check=False)
     if done.status:
-        raise UsageFailure(f"{path}: {done.stderr.strip()}", "was it cut off? fetch or build it again")
+        said = done.stderr.strip().replace(name, str(path))
+        raise UsageFailure(f"{path}: {said.removeprefix('qemu-img: ')}", _what_to_do(said, path))
     info: dict[str, Any] = json.loads(done.stdout)
+    if info.get("encrypted"):
+        raise UsageFailure(f"{path} is encrypted", f"decrypt it first: qemu-img convert --object secret,… {path}")
     folder = path.resolve().parent
     for other in _named_files(info):
         if (folder / other).resolve().parent != folder:
             raise UsageFailure(
                 f"{path} refers to {other}, which is outside its folder",
-                f"if you trust it, make it one file first: qemu-img convert -f {name} -O qcow2 {path} flat.qcow2",
+                f"if you trust it, make it one file first: qemu-img convert -f {kind} -O qcow2 {path} flat.qcow2",
             )
     names = dict.fromkeys((folder / other).resolve().name for other in _named_files(info))
     others = tuple(each for each in names if each != path.resolve().name)
     slack = int(info["cluster-size"]) if kind == "qcow2" else 512  # of its last cluster the end need not be there
-    if not others and (missing := _missing(path, name, length, slack)):
+    if not others and (missing := _missing(name, length, slack)):
         raise UsageFailure(
             f"{path} lacks at least {missing} bytes at its end", "it was cut off: fetch or build it again"
         )
-    return DiskFile(path, kind, int(info["virtual-size"]), others)
+    variant = info.get("format-specific", {}).get("data", {}).get("create-type", "")
+    return DiskFile(path, kind, int(info["virtual-size"]), others, variant)
 
 
-def _missing(path: Path, name: str, length: int, slack: int) -> int:
+def _what_to_do(said: str, path: Path) -> str:
+    if "log that needs to be replayed" in said:
+        return f"it was in use when it was copied; on a copy: qemu-img check -r all {path}"
+    if path.suffix == ".vmdk" and "s0" in path.stem:
+        return "is it one piece of many? give the small .vmdk that names them all"
+    return "was it cut off? fetch or build it again"
+
+
+def _missing(name: str, length: int, slack: int) -> int:
     """The bytes that a disk file's own tables place behind its end; fewer than `slack` are no fault.
 
     QEMU reads zeros there and does not complain.
     """
-    done = run([find_tool("qemu-img", "qemu-utils"), "map", "-U", "-f", name, "--output=json", path], check=False)
+    done = run([find_tool("qemu-img", "qemu-utils"), "map", "-U", "--output=json", name], check=False)
     ranges = json.loads(done.stdout) if done.status == 0 else ()
     end = max((each["offset"] + each["length"] for each in ranges if "offset" in each), default=0)
     return end - length if end >= length + slack else 0
@@ -150,10 +174,8 @@ class _Windows:
             return self._kept[index]
         start = index * _WINDOW
         length = min(_WINDOW, self._disk.size - start)
-        name = str(self._disk.path.resolve()).replace(",", ",,")
-        part = f"driver=raw,offset={start},size={length},file.driver={QEMU_NAMES[self._disk.format]}"
-        source = f"{part},file.file.driver=file,file.file.filename={name}"
-        run([self._tool, "convert", "-U", "--image-opts", source, "-O", "raw", self._scratch])
+        part = {"driver": "raw", "offset": start, "size": length, "file": self._disk.node}
+        run([self._tool, "convert", "-U", qemu.name(part), "-O", "raw", self._scratch])
         data = self._scratch.read_bytes()[:length].ljust(length, b"\0")
         self._kept[index] = data
         while len(self._kept) > _WINDOWS:

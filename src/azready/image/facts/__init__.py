@@ -10,6 +10,7 @@ from functools import cached_property
 
 from azready.image.disk.formats.uki import Uki
 from azready.image.facts.agents import Leftover, leftovers
+from azready.image.facts.cloud_init import CloudInit, gather_cloud_init
 from azready.image.facts.cmdline import BootEntry, gather_boot_entries
 from azready.image.facts.disk import Disk
 from azready.image.facts.distro import Distro, parse_os_release
@@ -22,6 +23,7 @@ from azready.image.facts.reading import first_there, layered, text_of
 from azready.image.facts.sshd import Sshd, gather_sshd
 from azready.image.facts.units import Units, gather_units
 from azready.image.facts.users import Users, gather_users
+from azready.image.facts.waagent import Waagent, gather_waagent
 from azready.image.targets import Files
 
 OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
@@ -74,6 +76,16 @@ class Facts:
     def units(self) -> Units:
         """systemd's units and OpenRC's services."""
         return gather_units(self.files)
+
+    @cached_property
+    def cloud_init(self) -> CloudInit | None:
+        """What an enabled cloud-init will do on Azure; None where none starts."""
+        return gather_cloud_init(self.files, self.units, self.boot_entries)
+
+    @cached_property
+    def waagent(self) -> Waagent | None:
+        """Who provisions where walinuxagent starts; None where it does not."""
+        return gather_waagent(self.files, self.units, self.cloud_init is not None)
 
     @cached_property
     def systemd(self) -> bool:

@@ -11,7 +11,8 @@ from azready.image.rules.guards import needs_systemd, the_boot_entries
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
 
 _FOREIGN = (
-    (r"ds=nocloud|ds=(?!azure)|cloud-init=|ci\.ds=", "it points cloud-init to another cloud"),
+    (r"(ds|ci\.ds|ci\.datasource)=(?![Aa]zure)", "it points cloud-init to another cloud"),
+    (r"(cloud-init=disabled|ci\.di\.policy=disabled)", "it switches cloud-init off"),
     (r"ignition\.platform\.id=(?!azure)", "Ignition would look for another platform"),
     (r"ignition\.firstboot$|ignition\.config\.url=", "Ignition would look for a configuration"),
     (r"console=(hvc|xvc|ttyAML|ttymxc|ttySAC)", "there is no such console on Azure"),

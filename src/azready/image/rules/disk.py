@@ -291,6 +291,11 @@ def root_grows(facts: Facts) -> Iterator[Finding]:
     growfs = any(mount.folder == "/" and "x-systemd.growfs" in mount.options for mount in facts.mounts)
     if (repart and growfs) or facts.units.enabled(*_GROWERS):
         return
+    if facts.cloud_init and facts.cloud_init.grows and facts.cloud_init.runs("growpart"):
+        if not facts.program("growpart"):
+            fix = "install what has growpart (cloud-guest-utils, cloud-utils-growpart)"
+            yield Finding("cloud-init grows the root only where it finds growpart", "", fix, Severity.INFO)
+        return
     if any(
         name in facts.packages for name in ("cloud-initramfs-growroot", "dracut-modules-growroot", "growpart-rootgrow")
     ):

@@ -75,7 +75,7 @@ def _no_auto_default(facts: Facts) -> bool:
 )
 def dhcp_on_first_nic(facts: Facts) -> Iterator[Finding]:
     stacks = facts.network.stacks
-    if facts.units.enabled("cloud-init.service", "cloud-init-network.service", "cloud-init") and not _asking(facts):
+    if facts.cloud_init and facts.cloud_init.works and facts.cloud_init.configures_network and not _asking(facts):
         raise Skip("cloud-init configures the network at every boot, as long as it is there")
     if not stacks:
         yield Finding(

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator, Sequence
 
 from azready.image.actions import Action, Link, Remove
-from azready.image.facts import Facts
+from azready.image.facts import Facts, waagent
 from azready.image.facts.network import STACK_UNITS
 from azready.image.facts.reading import names_in
 from azready.image.rules import repairs
-from azready.image.rules.guards import lines_with, needs_first_boot
+from azready.image.rules.guards import needs_first_boot
 from azready.image.rules.model import Finding, Severity, Stage, rule
 
 PROGRAM = "usr/lib/azure-provisioning"
@@ -18,8 +18,6 @@ OUR_UNITS = (UNIT, "azure-provisioning-hostkeys.service", "azure-provisioning-cl
 PRESET_FILE = "etc/systemd/system-preset/05-azure-image.preset"
 _SSH_SOCKETS = ("ssh.socket", "sshd.socket")
 _OTHERS = {
-    "waagent": ("waagent.service", "walinuxagent.service", "waagent"),
-    "cloud-init": ("cloud-init.service", "cloud-init-main.service", "cloud-init-local.service", "cloud-init"),
     "azure-init": ("azure-init.service",),
     "afterburn": ("afterburn-checkin.service", "coreos-metadata.service"),
     "tiny-cloud": ("tiny-cloud", "tiny-cloud-main"),
@@ -61,11 +59,7 @@ def _rearm(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
 )
 def somebody_provisions(facts: Facts) -> Iterator[Finding]:
     if not _ours(facts):
-        others = [name for name, units in _OTHERS.items() if facts.units.enabled(*units)]
-        if not others:
-            yield Finding("no provisioner is installed, or none is enabled", fix="azready prepare TARGET")
-        if "waagent" in others:
-            yield from _waagent_will_not(facts, others)
+        yield from _others_will_not(facts)
         return
     if not facts.units.enabled(UNIT, "azure-provisioning"):
         yield Finding(f"{UNIT} is installed, and not enabled", PROGRAM, "azready generalize TARGET")
@@ -76,14 +70,31 @@ def somebody_provisions(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _waagent_will_not(facts: Facts, others: Sequence[str]) -> Iterator[Finding]:
-    """It takes its marker for its own VM's, and, told to leave it to cloud-init, waits for that for ever."""
-    config, marker = "etc/waagent.conf", "var/lib/waagent/provisioned"
-    if facts.files.exists(marker):
-        yield Finding("waagent's marker of the VM that was provisioned last", marker, "azready generalize TARGET")
-    if "cloud-init" not in others:
-        for number, line in lines_with(facts, config, r"^\s*Provisioning\.Agent\s*=\s*cloud-init\b"):
-            yield Finding(f"{line}, and no cloud-init is enabled", f"{config}:{number}", "azready prepare TARGET")
+def _others_will_not(facts: Facts) -> Iterator[Finding]:
+    """Why none of the others provisions on Azure; nothing where one does."""
+    if any(facts.units.enabled(*units) for units in _OTHERS.values()):
+        return
+    cloud, agent, fix = facts.cloud_init, facts.waagent, "azready prepare TARGET"
+    if agent and agent.provisions:
+        yield from _provisioned_before(facts)
+    elif agent and agent.who == "nobody":
+        what = f"{agent.line}: it reports ready, and applies no user, no key, no host name"
+        yield Finding(what, agent.where, fix, Severity.ERROR)
+    elif cloud and cloud.works:
+        yield from _provisioned_before(facts) if agent else ()
+    elif cloud:
+        yield Finding(f"cloud-init is enabled, but {cloud.idle}", cloud.where, fix)
+    elif agent:
+        yield Finding(f"{agent.line}, and no cloud-init is enabled", agent.where, fix)
+    else:
+        yield Finding("no provisioner is installed, or none is enabled", fix=fix)
+
+
+def _provisioned_before(facts: Facts) -> Iterator[Finding]:
+    """waagent takes its marker for its own VM's, and reports nothing."""
+    if facts.files.exists(waagent.MARKER):
+        what = "waagent's marker of the VM that was provisioned last"
+        yield Finding(what, waagent.MARKER, "azready generalize TARGET")
 
 
 def _flips(facts: Facts) -> Iterator[tuple[str, bool]]:

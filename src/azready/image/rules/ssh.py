@@ -89,6 +89,8 @@ def no_host_keys(facts: Facts) -> Iterator[Finding]:
 def host_keys_are_made(facts: Facts) -> Iterator[Finding]:
     if not _installed(facts) or not facts.program("sshd"):
         raise Skip("OpenSSH's server is not installed")
+    if _an_agent_makes_keys(facts):
+        return
     if not facts.systemd:
         script = facts.text("etc/init.d/sshd") or facts.text("etc/init.d/ssh") or ""
         if not re.search(r"ssh-keygen|checkconfig|generate_host_keys", script):
@@ -101,6 +103,13 @@ def host_keys_are_made(facts: Facts) -> Iterator[Finding]:
     starts = [value for name in UNITS[:4] for value in units.values(name, "Service", "ExecStartPre")]
     if not re.search("keygen|gen-keys", " ".join(wants + starts)):
         yield Finding("no unit makes host keys at boot")
+
+
+def _an_agent_makes_keys(facts: Facts) -> bool:
+    """cloud-init before sshd starts; waagent while it provisions, and it starts sshd again."""
+    if facts.cloud_init and facts.cloud_init.makes_keys and facts.cloud_init.runs("ssh"):
+        return True
+    return bool(facts.waagent and facts.waagent.provisions and facts.waagent.makes_keys)
 
 
 def _keep_alive(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:

@@ -7,6 +7,7 @@ by qemu-storage-daemon's FUSE export, so that nothing is converted (measured: 0.
 Without `write` everything is opened read-only and no journal is replayed: not one byte of the disk changes.
 """
 
+import json
 import os
 import subprocess
 import tempfile
@@ -15,9 +16,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from azready.errors import Failure
+from azready.errors import Failure, UsageFailure
 from azready.image.disk import diskfile
-from azready.image.disk.formats.identify import QEMU_NAMES
+from azready.image.disk.formats import Read
+from azready.image.disk.formats.partitions import read_table
 from azready.image.targets import fat
 from azready.image.targets.tree import Tree
 from azready.image.targets.volumes import (
@@ -55,9 +57,13 @@ def open_disk(path: Path, write: bool, shown: Path | None = None) -> Iterator[Tr
         raw = path.resolve() if disk.direct else stack.enter_context(_exported(disk, scratch, write))
         with raw.open("rb") as file:
             number = file.fileno()
-            volumes = find_volumes(
-                lambda at, count: os.pread(number, max(0, min(count, disk.size - at)), at) if at >= 0 else b"",
-                disk.size,
+            read = _reader(number, disk.size)
+            volumes = find_volumes(read, disk.size)
+            bare = not volumes and read_table(read, disk.size).scheme == "none"
+        if bare:
+            raise UsageFailure(
+                f"{shown or path} holds neither a partition table nor a file system: it is no system",
+                "give the disk of an installed system",
             )
         mounter = _Mounter(stack, raw, scratch, write)
         root = _mount_root(mounter, shown or path, volumes)
@@ -65,6 +71,10 @@ def open_disk(path: Path, write: bool, shown: Path | None = None) -> Iterator[Tr
         for mounting in _rest(tree, volumes):
             mounter.mount(mounting, root / tree.resolve(mounting.path))
         yield tree
+
+
+def _reader(number: int, size: int) -> Read:
+    return lambda at, count: os.pread(number, max(0, min(count, size - at)), at) if at >= 0 else b""
 
 
 def _mount_root(mounter: "_Mounter", path: Path, volumes: tuple[Volume, ...]) -> Path:
@@ -181,10 +191,9 @@ def _exported(disk: diskfile.DiskFile, scratch: Path, write: bool) -> Iterator[P
     shown = scratch / "disk.raw"
     shown.touch()
     tool = find_tool("qemu-storage-daemon", "qemu-system-common")
-    file = f"driver=file,node-name=file,filename={_quoted(disk.path.resolve())},read-only={_on_off(not write)}"
-    image = f"driver={QEMU_NAMES[disk.format]},node-name=disk,file=file,read-only={_on_off(not write)}"
+    image = json.dumps({**disk.node, "node-name": "disk", "read-only": not write})
     export = f"type=fuse,id=disk,node-name=disk,mountpoint={_quoted(shown)},writable={_on_off(write)}"
-    process = spawn([*_guard(), tool, "--blockdev", file, "--blockdev", image, "--export", export])
+    process = spawn([*_guard(), tool, "--blockdev", image, "--export", export])
     try:
         _wait_until(lambda: shown.stat().st_size == disk.size, process, "qemu-storage-daemon")
         yield shown

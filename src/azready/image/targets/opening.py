@@ -8,7 +8,7 @@ from pathlib import Path
 
 from azready import userns
 from azready.errors import Failure, UsageFailure
-from azready.image.disk import diskfile
+from azready.image.disk import diskfile, qemu
 from azready.image.disk.formats.identify import QEMU_NAMES
 from azready.image.targets import Target
 from azready.image.targets.tree import Tree
@@ -79,12 +79,14 @@ def to_change(spec: str, copy_to: Path | None, in_place: bool) -> Iterator[str]:
         return
     if in_place == (copy_to is not None):
         raise UsageFailure(f"{spec} is a disk: say what becomes of it", "--to FILE makes a changed copy; --in-place")
+    disk = diskfile.inspect(Path(spec))
     if copy_to is None:
+        if not disk.writable:
+            raise UsageFailure(f"{spec} is a VMDK of kind {disk.variant}, which is only read", "make a copy: --to FILE")
         yield spec
         return
     if copy_to.exists():
         raise UsageFailure(f"{copy_to} exists already", "give a new name, or remove it first")
-    disk = diskfile.inspect(Path(spec))
     partial = copy_to.with_name(f".{copy_to.name}{_PARTIAL}")
     try:
         run(_copying(disk, partial), hint="is there room for a copy?")
@@ -96,11 +98,12 @@ def to_change(spec: str, copy_to: Path | None, in_place: bool) -> Iterator[str]:
 
 
 def _copying(disk: diskfile.DiskFile, to: Path) -> list[str | Path]:
-    """The command that copies a disk file; one with parts in other files becomes whole, for it may go elsewhere."""
-    if not disk.others:
+    """The command that copies a disk file; one with parts in other files becomes whole, for it may go elsewhere, and
+    one that cannot be written to becomes one of its format that can."""
+    if disk.writable and not disk.others:
         return ["cp", "--sparse=always", "--reflink=auto", "--", disk.path, to]
-    name = QEMU_NAMES[disk.format]
-    return [find_tool("qemu-img", "qemu-utils"), "convert", "-U", "-f", name, "-O", name, disk.path, to]
+    tool = find_tool("qemu-img", "qemu-utils")
+    return [tool, "convert", "-U", qemu.name(disk.node), "-O", QEMU_NAMES[disk.format], to]
 
 
 def _shown(path: Path) -> Path:
