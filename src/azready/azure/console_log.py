@@ -11,6 +11,7 @@ from azready.azure.client import Client
 from azready.azure.problems import AzureFailure
 from azready.azure.requests.machines import console_log
 from azready.azure.requests.model import Place
+from azready.errors import Failure
 
 LARGEST = 4 * 1024 * 1024
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
@@ -36,13 +37,28 @@ def fetcher(ca: str | None = None) -> Fetch:
 def read_console(client: Client, place: Place, vm: str, fetch: Fetch) -> str:
     """The console's text without control sequences; a sentence in its place when it cannot be had."""
     try:
-        answer = client.send(console_log(place, vm)).body
-        raw = fetch(str(answer.get("serialConsoleLogBlobUri") or ""))
+        raw = _fetched(client, place, vm, fetch)
     except AzureFailure as failure:
         return f"(the console cannot be read: {failure.code})"
     except (OSError, ValueError) as error:
         return f"(the console cannot be read: {error})"
     return _CONTROL.sub("", raw.decode(errors="replace"))
+
+
+def fetch_log(client: Client, place: Place, vm: str, fetch: Fetch) -> bytes:
+    """The console's bytes as Azure keeps them. Raises Failure, AzureFailure among them, when they cannot be had."""
+    try:
+        return _fetched(client, place, vm, fetch)
+    except (OSError, ValueError) as error:
+        raise Failure(
+            f"the serial console of {vm} cannot be read: {error}",
+            f"az vm boot-diagnostics enable -g {place.group} -n {vm}, then restart the VM: nothing is kept of before",
+        ) from error
+
+
+def _fetched(client: Client, place: Place, vm: str, fetch: Fetch) -> bytes:
+    answer = client.send(console_log(place, vm)).body
+    return fetch(str(answer.get("serialConsoleLogBlobUri") or ""))
 
 
 def tail(text: str, lines: int = 20) -> str:

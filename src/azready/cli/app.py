@@ -23,6 +23,7 @@ VERBS = (
     "verify",
     "fabric",
     "timeline",
+    "diagnose",
 )
 
 

@@ -1,0 +1,111 @@
+"""Causes between the first service and the network: mounts, waiting units, and what asks a person at the console."""
+
+import re
+
+from azready.boot.console_log.findings import Ask, Words, taken
+from azready.boot.console_log.reading import Boot
+from azready.boot.diagnosis.causes import Cause
+
+UP = r"\blogin: ?$|Reached target (?:.*Multi-User System|multi-user\.target|graphical\.target)|Startup finished in"
+"""The system came up to its login."""
+
+_EMERGENCY = (
+    r"You are in (?:emergency|rescue) mode|Reached target (?:.*Emergency Mode|emergency\.target)|"
+    r"Give root password for maintenance|Welcome to emergency mode|Entering emergency mode"
+)
+
+
+def _emergency(boot: Boot) -> Cause | None:
+    end = boot.last(_EMERGENCY)
+    if end < 0 or boot.last(UP) > end:
+        return None
+    waited = boot.find(r"[Tt]imed out waiting for device")
+    mount = taken(boot, r"Dependency failed for (/\S*?)\.?$") or taken(
+        boot, r"(?:Failed to mount|FAILED.*mount) (/\S*?)\.?$"
+    )
+    failed = boot.find(
+        r"Dependency failed for /|Failed to mount |mount: .*(?:wrong fs type|unknown filesystem|does not exist)"
+    )
+    if waited:
+        says = f"fstab mounts {mount or 'a device'}, and its device is not in this VM: the boot ends in emergency mode"
+        fix = (
+            "remove that line from the image's fstab, or add nofail: a new VM has the OS disk and no data disk; name "
+            "devices by UUID (`azready check`: D09)"
+        )
+        return Cause("fstab", says, (*waited[:2], *failed[:1], *boot.find(_EMERGENCY, limit=1)), fix)
+    if failed:
+        return Cause(
+            "fstab",
+            f"{mount or 'a file system of fstab'} could not be mounted: the boot ends in emergency mode",
+            (*failed, *boot.find(_EMERGENCY, limit=1)),
+            "correct the line in fstab (device, type, options), or add nofail to it (`azready check`: D09)",
+        )
+    return Cause(
+        "emergency-mode",
+        "the boot ended in emergency mode",
+        (*boot.find(r"\[ ?FAILED|Failed to start|DEPEND"), *boot.find(_EMERGENCY, limit=1)),
+        "the first unit that failed says why: journalctl -xb at the serial console; devices in fstab need nofail",
+    )
+
+
+_WAITING = re.compile(r"A (?:start|stop) job is running for (.+?) \((?:\d+min )?[\dms. ]+/ ([^)]+)\)")
+
+
+def _waits(boot: Boot) -> Cause | None:
+    """The log ends while systemd waits for something."""
+    if boot.has(UP):
+        return None
+    for line in reversed(boot.lines[-12:]):
+        if match := _WAITING.search(line):
+            unit, limit = match[1], match[2]
+            return Cause(
+                "slow-boot",
+                f"the boot still waits for {unit}" + (", without a limit" if "no limit" in limit else ""),
+                (line,),
+                "let nothing before provisioning depend on it, or give it a time limit (TimeoutStartSec=)",
+            )
+    return None
+
+
+RULES: tuple[Ask, ...] = (
+    _emergency,
+    Words(
+        "asks-a-person",
+        "a first-boot wizard waits for somebody at the console",
+        r"Press any key to (?:proceed|continue)$|Please (?:enter|select|configure) .*(?:locale|timezone|time zone|"
+        r"keymap|root password|system)|Please press any key|Please make a selection from the above|"
+        r"^Starting Initial Setup|Initial setup of|YaST2? ?[Ff]irst ?[Bb]oot|-- Press any key|"
+        r"Initial [Ss]etup is (?:required|incomplete)|1\) \[[ !x]\] (?:License|Language|Time)",
+        "mask it in the image: systemd-firstboot, initial-setup, jeos-firstboot, YaST2-Firstboot (`azready check`: "
+        "P03)",
+        unless=r"\blogin: ?$|Failed to boot both|Startup finished in",
+    ),
+    Words(
+        "ordering-cycle",
+        "units wait for each other, and systemd left out one that provisioning needs",
+        r"(?:cloud-\w+|cloud-init[\w.-]*|walinuxagent|waagent|azure-provisioning|azure-init|network\S*|dbus|"
+        r"systemd-networkd|NetworkManager)\S*/start deleted to break ordering cycle",
+        "take After=, Before= or WantedBy= of the unit named in the cycle away; systemd-analyze verify shows it",
+    ),
+    _waits,
+    Words(
+        "frozen",
+        "systemd stopped: it freezes after an error of its own",
+        r"systemd\[1\]: Freezing execution|systemd\[1\]: (?:Failed to mount|Caught <\w+>).*|"
+        r"Failed to allocate manager object",
+        "the line before says why: usually a kernel without cgroups, a missing file system, or a damaged systemd",
+    ),
+    Words(
+        "disk-full",
+        "the OS disk is full",
+        r"No space left on device",
+        "make the disk or the file system larger, or the image smaller (`azready check`: D11, D12)",
+    ),
+    Words(
+        "read-only-root",
+        "the root file system is read-only, and the provisioner cannot write to it",
+        r"(?:cloud-init|waagent|WALinuxAgent|azure-provisioning|azure-init|Daemon).*(?:Read-only file system|EROFS)",
+        "mount the root rw (ro on the command line is for the first fsck only), or see why it went read-only "
+        "(EXT4-fs error, remounting)",
+    ),
+)
