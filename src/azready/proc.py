@@ -1,6 +1,6 @@
 """Running other programs: the one place of the host side that starts processes and waits for them.
 
-Long-lived children (a fabric's dnsmasq, a booted container, QEMU) use `spawn`; everything else `run`.
+Long-lived children (a booted container, QEMU) use `spawn`; everything else `run`.
 """
 
 import os

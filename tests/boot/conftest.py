@@ -22,7 +22,7 @@ def prepared(need: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
 
     `options` are more words for `azready prepare`.
     """
-    need("root", "tool:mmdebstrap", "tool:zstd", "tool:dnsmasq", "tool:ssh", "tool:unshare", "tool:nsenter")
+    need("root", "tool:mmdebstrap", "tool:zstd", "tool:ssh", "tool:unshare", "tool:nsenter")
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
 

@@ -33,7 +33,7 @@ AGENTS = (
 def agent_tree(
     need: Callable[..., None], tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> Callable[[str, str, trees.Network], Path]:
-    need("root", "tool:mmdebstrap", "tool:zstd", "tool:dnsmasq", "tool:ssh")
+    need("root", "tool:mmdebstrap", "tool:zstd", "tool:ssh")
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
 

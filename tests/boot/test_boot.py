@@ -134,7 +134,7 @@ def test_a_guest_without_dhcp_is_told_apart(prepared: Prepared) -> None:
     plan = Plan(boots=1, deadline=3.0, faults=(Fault(service="dhcp", silent=True),))
     (record,) = boot_tree(prepared(), MACHINE, plan)
     assert record.verdict.code == "OSProvisioningTimedOut"
-    assert "heard nothing" in record.verdict.because
+    assert "the platform gave none" in record.verdict.because
 
 
 def test_an_init_that_ends_is_no_timeout(prepared: Prepared) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,9 @@ from rich.console import Console
 from azready.boot.container.cgroups import own_cgroup, sweep
 from azready.boot.drawing.agent_report import report_lines
 from azready.boot.drawing.terminal import draw
-from azready.boot.identity import dmi
+from azready.boot.identity import dmi, provisioning_medium
 from azready.boot.network.links import (
     Network,
-    dhcp_configuration,
     fabric_links,
     guest_links,
 )
@@ -147,13 +147,30 @@ def test_smbios_data_follows_the_generation() -> None:
     assert second["sys_vendor"] == "Microsoft Corporation"
 
 
-def test_a_wireserver_elsewhere_is_told_by_option_245_and_a_route() -> None:
+def test_the_modalias_is_what_systemd_looks_for() -> None:
+    """Its hwdb (40-imds.hwdb) has dmi:*:cat7783-7084-3265-9085-8269-3286-77:*."""
+    for generation in (1, 2):
+        values = dmi(Machine(generation=generation))
+        assert fnmatchcase(values["modalias"], "dmi:*:cat7783-7084-3265-9085-8269-3286-77:*")
+        assert " " not in values["modalias"]
+        assert values["uevent"] == f"MODALIAS={values['modalias']}"
+        assert {"product_sku", "product_family", "chassis_serial", "board_serial", "bios_release"} <= set(values)
+
+
+def test_the_medium_of_a_container_has_what_the_disc_has() -> None:
+    medium = provisioning_medium(Machine(custom_data="hä"), mounted=False)
+    assert set(medium["files"]) == {"ovf-env.xml", "CustomData.bin"}  # type: ignore[call-overload]
+
+
+def test_a_wireserver_elsewhere_is_an_address_beside_azures_where_dns_and_dhcp_stay() -> None:
     network = Network(wireserver="10.9.9.9")
-    text = dhcp_configuration(network, Machine(), Path("/leases"), ())
-    assert "245,10.9.9.9" in text
-    assert "10.9.9.9/32,10.1.0.1" in text
-    assert "address add 10.9.9.9/32 dev lo" in fabric_links(network)
-    assert "168.63.129.16/32" not in text + fabric_links(network)
+    for address in ("10.9.9.9", "168.63.129.16", "169.254.169.254"):
+        assert f"address add {address}/32 dev lo" in fabric_links(network)
+    assert [network.address_of(service) for service in ("wireserver", "hostplugin", "dns")] == [
+        "10.9.9.9",
+        "10.9.9.9",
+        "168.63.129.16",
+    ]
 
 
 def test_every_nic_of_the_guest_is_on_the_bridge() -> None:

@@ -85,7 +85,7 @@ echo "opt245=$opt245" >/run/udhcpc/$interface
 @pytest.mark.slow
 def test_busybox_init_and_udhcpc(need: Callable[..., None], tmp_path: Path) -> None:
     """Busybox is PID 1, DHCP client, shell, awk and wget; option 245 names a WireServer elsewhere."""
-    need("root", "tool:mmdebstrap", "tool:zstd", "tool:dnsmasq", "tool:ssh", "tool:unshare", "tool:nsenter")
+    need("root", "tool:mmdebstrap", "tool:zstd", "tool:ssh", "tool:unshare", "tool:nsenter")
     tree = tmp_path / "tree"
     trees.unpack(trees.tree("bookworm", ("busybox", "udhcpc", "nftables"), "none"), tree)
     _to_busybox(tree)

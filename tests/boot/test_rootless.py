@@ -62,7 +62,7 @@ def cgroup() -> Iterator[Path]:
 
 @pytest.fixture
 def as_user(need: Callable[..., None], home: Path) -> AsUser:
-    need("root", "tool:unshare", "tool:setpriv", "tool:newuidmap", "tool:zstd", "tool:mmdebstrap", "tool:dnsmasq")
+    need("root", "tool:unshare", "tool:setpriv", "tool:newuidmap", "tool:zstd", "tool:mmdebstrap")
     source = Path(azready.__file__).parents[1]
     packages = next(path for path in sys.path if path.endswith("site-packages"))
     python = Path("/usr/bin/python3")

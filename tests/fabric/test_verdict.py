@@ -16,6 +16,7 @@ POSTED = Exchange(1.0, "wireserver", "POST", "/machine?comp=health", 410)
 LOST = Exchange(1.0, "wireserver", "POST", "/machine?comp=health", None, fault="lost-report")
 WRONG = Finding(1.0, "health-incarnation", "error", "reported for incarnation '1', but the goal state has '7'")
 IMDS = Exchange(0.1, "imds", "GET", "/metadata/instance", 200)
+OFFERED = Exchange(0.1, "dhcp", "DHCPOFFER", "10.1.0.4", 200)
 ASKED = Exchange(0.0, "dhcp", "DHCPDISCOVER", "mac", None)
 LEASED = Exchange(0.0, "dhcp", "DHCPACK", "10.1.0.4", 200)
 
@@ -45,7 +46,8 @@ def ledger(*entries: Entry) -> Ledger:
         ((Exchange(0, "wireserver", "GET", "/x", 404),), "OSProvisioningTimedOut", "WireServer for /x, but never"),
         ((LEASED, IMDS), "OSProvisioningTimedOut", "IMDS .*never the WireServer"),
         ((ASKED, LEASED), "OSProvisioningTimedOut", "got an address, but asked neither"),
-        ((ASKED,), "OSProvisioningTimedOut", "asked for an address, but did not take one"),
+        ((ASKED,), "OSProvisioningTimedOut", "asked for an address, and the platform gave none"),
+        ((ASKED, OFFERED), "OSProvisioningTimedOut", "asked for an address, but did not take one"),
         ((), "OSProvisioningTimedOut", "heard nothing of the guest within 30 s"),
     ],
 )

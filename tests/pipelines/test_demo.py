@@ -27,7 +27,7 @@ def azready_demo(*words: str, **environment: str) -> subprocess.CompletedProcess
 
 
 def test_the_whole_story(need: Callable[..., None]) -> None:
-    need("root", "tool:mmdebstrap", "tool:zstd", "tool:dnsmasq", "tool:ssh")
+    need("root", "tool:mmdebstrap", "tool:zstd", "tool:ssh")
     done = azready_demo()
     assert done.returncode == 0, done.stdout + done.stderr
     text = " ".join(done.stdout.split())

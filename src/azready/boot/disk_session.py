@@ -19,7 +19,7 @@ from typing import Any
 
 from azready.boot import identity
 from azready.boot.diagnosis import diagnose
-from azready.boot.network.links import Network, dhcp_configuration
+from azready.boot.network.links import Network
 from azready.boot.network.tap import TapNetwork, tap_network
 from azready.boot.qemu import command, packets, process, trial
 from azready.boot.qemu.command import Guest, Net
@@ -32,7 +32,7 @@ from azready.boot.record import (
     HostFacts,
     JournalLine,
 )
-from azready.boot.session import Plan, Turn, start_dhcp, turns
+from azready.boot.session import Plan, Turn, turns
 from azready.boot.watching import journal, serial
 from azready.boot.watching.login import (
     Key,
@@ -46,7 +46,6 @@ from azready.console import SILENT, Console
 from azready.errors import Failure
 from azready.fabric import Fabric, Machine
 from azready.fabric.ledger import Exchange, Ledger
-from azready.fabric.protocol import dhcp
 from azready.fabric.protocol.media import medium
 from azready.fabric.render import fault_words
 from azready.fabric.verdict import Verdict, decided, judge
@@ -229,11 +228,6 @@ def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wi
         clock=datetime.now(UTC) + timedelta(seconds=ahead) if ahead else None,
         entropy=entropy,
     )
-    server = None
-    if wiring.dhcp is not None:
-        leases = room.folder / f"leases{turn.number}"
-        text = dhcp_configuration(wiring.dhcp, turn.machine, leases, turn.faults)
-        server = start_dhcp(stack, [*wiring.prefix], text, turn.faults)
     fabric.restart(turn.machine, turn.faults)
     began = time.monotonic()
     fabric.ledger.epoch = began
@@ -244,8 +238,6 @@ def _started(stack: contextlib.ExitStack, room: Room, fabric: Fabric, wiring: Wi
     watch = Watch(began)
     watch.follow_console(os.dup(qemu.stdout.fileno()))
     stack.enter_context(_heard(listener, fabric, turn.machine))
-    if server is not None:
-        watch.follow(server, lambda at, line: fabric.record(*dhcp.entries(line, at, turn.machine)))
     stack.enter_context(watch)
 
     def happened(name: str, data: dict[str, Any]) -> None:

@@ -14,25 +14,62 @@ from azready.fabric.protocol import media
 def dmi(machine: Machine) -> dict[str, str]:
     """/sys/class/dmi/id of this machine: file name → text."""
     second = machine.generation == 2
+    version = "Hyper-V UEFI Release v4.1" if second else "7.0"
     serial = "0000-" + "-".join(machine.vm_id.replace("-", "")[at : at + 4] for at in range(0, 24, 4))
-    return {
+    values = {
         "bios_date": "03/08/2024" if second else "12/07/2018",
+        "bios_release": "4.1" if second else "8.15",
         "bios_vendor": "Microsoft Corporation" if second else "American Megatrends Inc.",
         "bios_version": "Hyper-V UEFI Release v4.1" if second else "090008",
         "board_asset_tag": "None",
         "board_name": "Virtual Machine",
+        "board_serial": serial,
         "board_vendor": "Microsoft Corporation",
-        "board_version": "Hyper-V UEFI Release v4.1" if second else "7.0",
+        "board_version": version,
         "chassis_asset_tag": ASSET_TAG,
+        "chassis_serial": serial,
         "chassis_type": "3",
         "chassis_vendor": "Microsoft Corporation",
-        "chassis_version": "Hyper-V UEFI Release v4.1" if second else "7.0",
+        "chassis_version": version,
+        "product_family": "Virtual Machine",
         "product_name": "Virtual Machine",
         "product_serial": serial,
+        "product_sku": "None",
         "product_uuid": machine.product_uuid,
-        "product_version": "Hyper-V UEFI Release v4.1" if second else "7.0",
+        "product_version": version,
         "sys_vendor": "Microsoft Corporation",
     }
+    modalias = _modalias(values)
+    return {**values, "modalias": modalias, "uevent": f"MODALIAS={modalias}"}
+
+
+_MODALIAS = {
+    "bvn": "bios_vendor",
+    "bvr": "bios_version",
+    "bd": "bios_date",
+    "br": "bios_release",
+    "svn": "sys_vendor",
+    "pn": "product_name",
+    "pvr": "product_version",
+    "rvn": "board_vendor",
+    "rn": "board_name",
+    "rvr": "board_version",
+    "cvn": "chassis_vendor",
+    "ct": "chassis_type",
+    "cvr": "chassis_version",
+    "cat": "chassis_asset_tag",
+    "sku": "product_sku",
+}
+"""Prefix → field of the kernel's DMI alias, in its order (drivers/firmware/dmi-id.c). systemd finds Azure by `cat`."""
+
+
+def _modalias(values: Mapping[str, str]) -> str:
+    """The kernel leaves out blanks, colons and what is not ASCII."""
+    kept = {
+        prefix: "".join(letter for letter in values[field] if "!" <= letter <= "~" and letter != ":")
+        for prefix, field in _MODALIAS.items()
+    }
+    return "dmi:" + "".join(f"{prefix}{text}:" for prefix, text in kept.items())
 
 
 def described(machine: Machine) -> tuple[tuple[str, str], ...]:
@@ -112,4 +149,5 @@ def disguise() -> Disguise:
 def provisioning_medium(machine: Machine, mounted: bool) -> dict[str, object]:
     """The machine's medium; `mounted` where waagent and cloud-init look for one that is mounted already."""
     at = "/mnt/cdrom/secure" if mounted else ""
-    return {"device": "/dev/sr0", "mounted_at": at, "files": {media.FILE_NAME: media.ovf_env(machine)}}
+    files = {name: content.decode() for name, content in media.files(machine).items()}
+    return {"device": "/dev/sr0", "mounted_at": at, "files": files}

@@ -23,7 +23,7 @@ from azready.boot.container.host import (
     uses_systemd,
 )
 from azready.boot.diagnosis import diagnose
-from azready.boot.network.links import Network, dhcp_configuration
+from azready.boot.network.links import Network
 from azready.boot.record import (
     BootRecord,
     Check,
@@ -42,10 +42,9 @@ from azready.boot.watching.login import (
 from azready.boot.watching.watch import Watch
 from azready.console import SILENT, Console
 from azready.fabric import Fabric, Fault, Machine
-from azready.fabric.protocol import dhcp, kvp
+from azready.fabric.protocol import kvp
 from azready.fabric.render import fault_words
 from azready.fabric.verdict import Verdict, decided, judge
-from azready.proc import find_tool, spawn, stop
 
 POWER_OFF = signal.SIGRTMIN + 4
 """systemd's signal for powering off."""
@@ -151,7 +150,6 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
     """Boot once, watch, judge, look from outside; when the plan holds it, stay up until interrupted."""
     started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     with contextlib.ExitStack() as stack:
-        server = _dhcp_server(stack, container, turn)
         fabric.restart(turn.machine, turn.faults)
         guest = container.start(_order(container, turn, plan))
         alive = guest.alive
@@ -160,8 +158,6 @@ def _boot(container: Container, fabric: Fabric, turn: Turn, plan: Plan, key: Key
         watch = Watch(guest.began)
         watch.follow_console(guest.console)
         watch.follow_notify(guest.notify)
-        if server is not None:
-            watch.follow(server, lambda at, line: fabric.record(*dhcp.entries(line, at, turn.machine)))
         stack.enter_context(watch)
         verdict = _wait(fabric, turn, plan, watch, alive, has_agents(container.tree))
         checks = _checks(container, guest, fabric, turn, plan, key, verdict, watch)
@@ -220,32 +216,6 @@ def _order(container: Container, turn: Turn, plan: Plan) -> Order:
         covers=disguise.covers,
         media=media,
     )
-
-
-def _dhcp_server(stack: contextlib.ExitStack, container: Container, turn: Turn) -> int | None:
-    leases = container.scratch / f"leases{turn.number}"
-    text = dhcp_configuration(container.network, turn.machine, leases, turn.faults)
-    return start_dhcp(stack, container.in_fabric([]), text, turn.faults)
-
-
-def start_dhcp(
-    stack: contextlib.ExitStack, prefix: Sequence[str | Path], configuration: str, faults: Sequence[Fault]
-) -> int | None:
-    """Start dnsmasq; return a descriptor of its log. None where a fault wants no DHCP at all."""
-    if any(fault.service == "dhcp" and fault.silent for fault in faults):
-        return None
-    words = [*prefix, find_tool("dnsmasq", "dnsmasq-base"), "--no-daemon", "--conf-file=-"]
-    out, into = os.pipe()
-    config, source = os.pipe()
-    try:
-        server = spawn(words, stdin=config, stdout=into, stderr=into)
-    finally:
-        os.close(into)
-        os.close(config)
-    stack.callback(stop, server)
-    with os.fdopen(source, "w") as file:
-        file.write(configuration)
-    return out
 
 
 def _ended(alive: int, timeout: float = 0.0) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Service = Literal["wireserver", "imds", "hostplugin", "dhcp", "media", "kvp"]
+Service = Literal["wireserver", "imds", "hostplugin", "dhcp", "dns", "dns-tcp", "media", "kvp"]
 Severity = Literal["error", "warning", "note"]
 
 

@@ -71,8 +71,10 @@ def _why_silent(ledger: Ledger, deadline: float) -> str:
     leases = [one for one in exchanges if one.service == "dhcp"]
     if any(one.method == "DHCPACK" for one in leases):
         return f"the guest got an address, but asked neither IMDS nor the WireServer {within}"
-    if leases:
+    if any(one.method == "DHCPOFFER" for one in leases):
         return f"the guest asked for an address, but did not take one {within}"
+    if leases:
+        return f"the guest asked for an address, and the platform gave none {within}"
     return f"the platform heard nothing of the guest {within}"
 
 

@@ -33,7 +33,6 @@ MACHINE = Machine(name="demo-vm", admin_username="azureuser", location="westeuro
 _TOOLS = (
     ("mmdebstrap", "mmdebstrap"),
     ("zstd", "zstd"),
-    ("dnsmasq", "dnsmasq-base"),
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
 )

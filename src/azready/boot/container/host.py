@@ -26,6 +26,7 @@ from azready import userns
 from azready.boot.container import cgroups, ids
 from azready.boot.network import messages
 from azready.boot.network.links import (
+    BRIDGE,
     LISTENERS,
     Network,
     fabric_links,
@@ -139,6 +140,7 @@ class Container:
             "ip": find_tool("ip", "iproute2"),
             "links": fabric_links(self.network),
             "subnet": self.network.subnet,
+            "bridge": BRIDGE,
             "listeners": [(name, self.network.address_of(name), port) for name, port in LISTENERS],
             "host_network": str(Path("/proc/self/ns/net").readlink()),
         }

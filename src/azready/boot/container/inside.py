@@ -47,6 +47,7 @@ from azready.boot.container.syscalls import (
 )
 from azready.boot.network import messages
 from azready.boot.network.sealed import routes_out
+from azready.fabric.serve.sockets import open_socket
 
 _FABRIC = CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC
 _GUEST = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP
@@ -177,7 +178,7 @@ def _prepare(spec: dict[str, Any], scratch: Path, tree: lower.Lower) -> list[soc
     root.make_overlay(lower.placed(tree, scratch), scratch)
     subprocess.run([spec["ip"], "-batch", "-"], input=spec["links"].encode(), check=True, capture_output=True)
     _assert_sealed(spec)
-    return [_listen(address, port) for _, address, port in spec["listeners"]]
+    return [open_socket(service, address, port, spec["bridge"]) for service, address, port in spec["listeners"]]
 
 
 def _assert_sealed(spec: dict[str, Any]) -> None:
@@ -189,14 +190,6 @@ def _assert_sealed(spec: dict[str, Any]) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((address, port))
             assert probe.getsockname()[0] == address, f"{address} is not an address of the fabric's namespace"
-
-
-def _listen(address: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((address, port))
-    listener.listen(64)
-    return listener
 
 
 def _serve(control: socket.socket, spec: dict[str, Any], scratch: Path) -> None:

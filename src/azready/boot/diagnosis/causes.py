@@ -267,6 +267,8 @@ def no_dhcp(record: BootRecord) -> Cause | None:
     kinds = [exchange.method for exchange in record.exchanges if exchange.service == "dhcp"]
     if questions.asked_platform(record) or "DHCPACK" in kinds:
         return None
+    if faults := tuple(f"fault in force: {words}" for words in record.faults if "dhcp" in words and "silent" in words):
+        return Cause("no-lease", "this platform answers no request for an address", faults, "boot without that fault")
     tried = matching(
         questions.said(record),
         r"DHCPDISCOVER on|[Ss]ending discover|broadcasting discover|soliciting a DHCP lease|No DHCPOFFERS|no lease, ",
@@ -280,8 +282,6 @@ def no_dhcp(record: BootRecord) -> Cause | None:
             (*asked, *tried[:2], *faults),
             "the DHCP client must take the offer, and ask for long enough: 300 s (`azready check`: N06)",
         )
-    if faults := tuple(f"fault in force: {words}" for words in record.faults if "dhcp" in words and "silent" in words):
-        return Cause("no-lease", "this platform answers no request for an address", faults, "boot without that fault")
     return Cause(
         "no-dhcp",
         "the guest never asked for an address",

@@ -2,7 +2,7 @@
 
     fabric's namespace                          guest's namespace
     lo: 168.63.129.16/32, 169.254.169.254/32
-    br0: 10.1.0.1/24, dnsmasq ── veth pair ──── eth0 (MAC of the machine, down, no address)
+    br0: 10.1.0.1/24, DHCP ──── veth pair ──── eth0 (MAC of the machine, down, no address)
 
 The guest learns its address, the routes to both platform addresses and option 245 from DHCP, as in Azure. What to do
 is decided here, as lists of words; nothing here runs anything.
@@ -11,17 +11,20 @@ is decided here, as lists of words; nothing here runs anything.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
-from pathlib import Path
 
-from azready.fabric.faults import Fault
 from azready.fabric.ledger import Service
-from azready.fabric.machine import Machine
-from azready.fabric.protocol import dhcp
 from azready.fabric.protocol.dhcp import IMDS, WIRESERVER
 
 BRIDGE = "br0"
-LISTENERS: tuple[tuple[Service, int], ...] = (("wireserver", 80), ("hostplugin", 32526), ("imds", 80))
-"""Services and their ports; the host plugin shares the WireServer's address."""
+LISTENERS: tuple[tuple[Service, int], ...] = (
+    ("wireserver", 80),
+    ("hostplugin", 32526),
+    ("imds", 80),
+    ("dns", 53),
+    ("dns-tcp", 53),
+    ("dhcp", 67),
+)
+"""Services and their ports. The host plugin and DNS share the WireServer's address; DHCP hears the bridge."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,16 @@ class Network:
         return str(IPv4Interface(f"{self.gateway}/{IPv4Network(self.subnet).prefixlen}"))
 
     def address_of(self, service: str) -> str:
-        return self.imds if service == "imds" else self.wireserver
+        """Where a service is; DNS and DHCP stay where Azure has them, wherever the WireServer is."""
+        elsewhere = {"imds": self.imds, "wireserver": self.wireserver, "hostplugin": self.wireserver}
+        return elsewhere.get(service, WIRESERVER)
 
 
 def fabric_links(network: Network) -> str:
     """What `ip -batch` makes of a new namespace: the bridge, and the platform's addresses as our own."""
     lines = [
         "link set lo up",
-        f"address add {network.wireserver}/32 dev lo",
-        f"address add {network.imds}/32 dev lo",
+        *(f"address add {address}/32 dev lo" for address in sorted({WIRESERVER, network.wireserver, network.imds})),
         f"link add {BRIDGE} type bridge forward_delay 0",
         f"address add {network.gateway_interface} dev {BRIDGE}",
         f"link set {BRIDGE} up",
@@ -66,13 +70,3 @@ def guest_links(macs: Sequence[str], netns: str, number: int) -> str:
         lines.append(f"link add {peer} type veth peer name eth{index} address {mac} netns {netns}")
         lines.append(f"link set {peer} master {BRIDGE} up")
     return "\n".join(lines) + "\n"
-
-
-def dhcp_configuration(network: Network, machine: Machine, lease_file: Path, faults: Sequence[Fault]) -> str:
-    """dnsmasq's configuration for one machine; a WireServer elsewhere is told by options 121 and 245 alone."""
-    text = dhcp.configuration(machine, BRIDGE, str(lease_file), faults)
-    lines = text.splitlines()
-    told = [
-        line.replace(WIRESERVER, network.wireserver) if ",121," in line or ",245," in line else line for line in lines
-    ]
-    return "\n".join(told) + "\n"

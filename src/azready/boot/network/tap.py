@@ -28,6 +28,7 @@ from azready.boot.network.links import (
 from azready.boot.network.sealed import routes_out
 from azready.errors import Failure
 from azready.fabric.ledger import Service
+from azready.fabric.serve.sockets import open_socket
 from azready.proc import find_tool, spawn, stop
 
 _TUN = Path("/dev/net/tun")
@@ -104,7 +105,7 @@ def main() -> None:
     try:
         subprocess.run([spec["ip"], "-batch", "-"], input=spec["links"].encode(), check=True, capture_output=True)
         _assert_sealed(spec)
-        sockets = [socket.create_server((address, port)) for _, address, port in spec["listeners"]]
+        sockets = [open_socket(service, address, port, BRIDGE) for service, address, port in spec["listeners"]]
     except (OSError, AssertionError) as error:
         messages.send(control, {"error": str(error)})
         return

@@ -272,6 +272,8 @@ def _smbios(machine: Machine) -> list[str]:
                 "version": dmi["product_version"],
                 "serial": dmi["product_serial"],
                 "uuid": dmi["product_uuid"],
+                "sku": dmi["product_sku"],
+                "family": dmi["product_family"],
             },
         ),
         (2, {"manufacturer": board, "product": dmi["board_name"], "version": dmi["board_version"]}),

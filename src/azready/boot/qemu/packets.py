@@ -9,12 +9,9 @@ from dataclasses import dataclass
 
 from azready.fabric.ledger import Exchange, Finding
 from azready.fabric.machine import Machine
-from azready.fabric.protocol.findings import found
+from azready.fabric.protocol import dhcp
 
 _FILE_HEADER, _RECORD = 24, struct.Struct("<IIII")
-_KINDS = {1: "DHCPDISCOVER", 2: "DHCPOFFER", 3: "DHCPREQUEST", 4: "DHCPDECLINE", 5: "DHCPACK", 6: "DHCPNAK"}
-_STATUSES = {2: 200, 5: 200, 6: 403}
-_COOKIE = b"\x63\x82\x53\x63"
 
 
 @dataclass
@@ -40,22 +37,9 @@ class Frames:
 
 
 def entries(frame: bytes, at: float, machine: Machine) -> tuple[Exchange | Finding, ...]:
-    """What an Ethernet frame says of DHCP; nothing for any other. The same entries that dnsmasq's log gives."""
+    """What an Ethernet frame says of DHCP; nothing for any other."""
     message = _dhcp_message(frame)
-    if message is None:
-        return ()
-    options = _options(message[240:])
-    kind = options.get(53, b"\0")[0]
-    if kind not in _KINDS:
-        return ()
-    mac = ":".join(f"{byte:02x}" for byte in message[28:34])
-    given = options.get(50, message[16:20] if kind in _STATUSES else bytes(4))
-    address = ".".join(str(byte) for byte in given) if any(given) else mac
-    heard = (Exchange(at, "dhcp", _KINDS[kind], address, _STATUSES.get(kind), mac),)
-    name = options.get(12, b"").decode("utf-8", "replace")
-    if kind in (1, 3) and name and name.partition(".")[0] != machine.computer_name.partition(".")[0]:
-        return (*heard, found(at, "dhcp-hostname", found=name, wanted=machine.computer_name))
-    return heard
+    return dhcp.entries(message, at, machine) if message is not None else ()
 
 
 def _dhcp_message(frame: bytes) -> bytes | None:
@@ -65,19 +49,4 @@ def _dhcp_message(frame: bytes) -> bytes | None:
     start = 14 + (frame[14] & 0xF) * 4
     if len(frame) < start + 8 or {*struct.unpack_from(">HH", frame, start)} != {67, 68}:
         return None
-    message = frame[start + 8 :]
-    return message if len(message) >= 240 and message[236:240] == _COOKIE else None
-
-
-def _options(data: bytes) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    at = 0
-    while at + 1 < len(data) and data[at] != 255:
-        if data[at] == 0:
-            at += 1
-            continue
-        value = data[at + 2 : at + 2 + data[at + 1]]
-        if value:
-            found.setdefault(data[at], value)
-        at += 2 + data[at + 1]
-    return found
+    return frame[start + 8 :]

@@ -16,12 +16,15 @@ from pathlib import Path
 from azready import userns
 from azready.errors import Failure
 from azready.fabric.ledger import Service
+from azready.fabric.serve.sockets import open_socket
 from azready.proc import find_tool, spawn, stop
 
 PLACES: tuple[tuple[Service, str, int], ...] = (
     ("wireserver", "168.63.129.16", 80),
     ("hostplugin", "168.63.129.16", 32526),
     ("imds", "169.254.169.254", 80),
+    ("dns", "168.63.129.16", 53),
+    ("dns-tcp", "168.63.129.16", 53),
 )
 
 
@@ -62,7 +65,7 @@ def _take_addresses() -> list[socket.socket]:
     subprocess.run([find_tool("ip", "iproute2"), "link", "set", "lo", "up"], check=True)
     for address in {place[1] for place in PLACES}:
         subprocess.run([find_tool("ip", "iproute2"), "address", "add", f"{address}/32", "dev", "lo"], check=True)
-    return [socket.create_server((address, port), backlog=4096) for _, address, port in PLACES]
+    return [open_socket(*place) for place in PLACES]
 
 
 def _routes() -> list[str]:

@@ -6,6 +6,7 @@ with Fabric(Machine(name="web-1")) as fabric:
 """
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
@@ -21,9 +22,10 @@ from azready.fabric import faults as faulty
 from azready.fabric.faults import Fault
 from azready.fabric.ledger import Entry, Exchange, Ledger, Service
 from azready.fabric.machine import Machine
-from azready.fabric.protocol import hostplugin, imds, wireserver
+from azready.fabric.protocol import dhcp, dns, hostplugin, imds, wireserver
 from azready.fabric.protocol.findings import found
 from azready.fabric.protocol.messages import Answer, Request, Response, Rules
+from azready.fabric.serve import datagrams
 from azready.fabric.serve.http import Delivery, Malformed, has_body, head, serve_connection
 from azready.fabric.verdict import Verdict, decided, judge
 
@@ -47,9 +49,10 @@ class Vm:
 class Fabric:
     """A local Azure in this process, on a thread of its own.
 
-    `sockets` maps services (`wireserver`, `imds`, `hostplugin`) to listening sockets, made anywhere (a network
-    namespace too); the fabric closes them. Without it: ephemeral ports of 127.0.0.1. `machines` adds machines by
-    the address they ask from or by the Host header they send; all others are `machine`.
+    `sockets` maps services (`wireserver`, `imds`, `hostplugin`; `dhcp`, `dns`, `dns-tcp`) to sockets that are bound,
+    and listening if they are of streams, made anywhere (a network namespace too); the fabric closes them. Without
+    it: ephemeral ports of 127.0.0.1. `machines` adds machines by the address they ask from or by the Host header they
+    send; all others are `machine`.
     """
 
     def __init__(
@@ -190,11 +193,17 @@ class Fabric:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         tasks: set[asyncio.Task[None]] = set()
         servers = []
+        ends = []
         for service, sock in sockets.items():
             sock.setblocking(False)
-            servers.append(await asyncio.start_server(self._connected(service, tasks), sock=sock, backlog=4096))
+            if sock.type == socket.SOCK_DGRAM:
+                ends.append(datagrams.hear(sock, self._datagram(service, sock)))
+            else:
+                servers.append(await asyncio.start_server(self._connected(service, tasks), sock=sock, backlog=4096))
         started.set_result(None)
         await self._stopping.wait()
+        for end in ends:
+            end()
         for server in servers:
             server.close()
         for task in tuple(tasks):
@@ -205,12 +214,37 @@ class Fabric:
         self, service: Service, tasks: set[asyncio.Task[None]]
     ) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            serving = serve_connection(reader, writer, lambda request: self._handle(service, request))
+            serving = (
+                datagrams.answer_stream(reader, writer, lambda query: dns.answer(query, self._vm.machine))
+                if service == "dns-tcp"
+                else serve_connection(reader, writer, lambda request: self._handle(service, request))
+            )
             task = asyncio.ensure_future(serving)
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
         return connected
+
+    def _datagram(self, service: Service, sock: socket.socket) -> Callable[[bytes, tuple[str, int]], None]:
+        def asked(query: bytes, source: tuple[str, int]) -> None:
+            said = dns.answer(query, self._vm.machine)
+            if said is not None:
+                with contextlib.suppress(OSError):
+                    sock.sendto(said, source)
+
+        def wants_address(packet: bytes, source: tuple[str, int]) -> None:
+            machine, ledger = self._vm.machine, self._vm.ledger
+            ledger.record(*dhcp.entries(packet, ledger.now(), machine))
+            said = dhcp.answer(packet, machine, self.faults, self._addresses["wireserver"][0])
+            if said is not None:
+                wait = dhcp.delay(self.faults)
+                asyncio.get_running_loop().call_later(wait, self._lease, sock, said, source[0])
+
+        return wants_address if service == "dhcp" else asked
+
+    def _lease(self, sock: socket.socket, answer: bytes, client: str) -> None:
+        self._vm.ledger.record(*dhcp.entries(answer, self._vm.ledger.now(), self._vm.machine))
+        datagrams.send_lease(sock, answer, client, dhcp.WIRESERVER)
 
     def _vm_of(self, request: Request | Malformed) -> Vm:
         if self._vms:
