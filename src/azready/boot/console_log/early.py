@@ -30,7 +30,8 @@ _LOADER: tuple[Ask, ...] = (
         "the firmware found nothing that it can start",
         r"No bootable (?:device|option)|Boot [Ff]ailed[:.].*(?:not a bootable|SCSI|EFI)|"
         r"Operating system not found|Missing operating system|>>Start PXE over IPv4|UEFI Interactive Shell|"
-        r"BdsDxe: failed to load Boot|No boot device|Non-system disk",
+        r"BdsDxe: failed to load Boot|No boot device|Non-system disk|"
+        r"boot loader did not load an operating system|No operating system was loaded",
         "generation 2 needs \\EFI\\BOOT\\BOOTX64.EFI (BOOTAA64.EFI) on an EFI partition, generation 1 boot code in the "
         "MBR; an image of one generation does not start as the other (`azready check`: B13, B14, B15)",
         unless=r"^Linux version \d",
@@ -81,7 +82,8 @@ _NO_ROOT = (
     r"dracut-initqueue.*(?:timeout|timed out)|dracut-initqueue.*Warning: |Warning: /dev/\S+ does not exist|"
     r"Dependency failed for .*(?:[Ii]nitrd [Rr]oot [Dd]evice|/sysroot|[Ii]nitrd [Rr]oot [Ff]ile [Ss]ystem|"
     r"initrd-root-(?:device|fs))|VFS: Unable to mount root fs|"
-    r"No root device found|can't find root|Failed to find .*root|mounting \S+ on (?:/root|/sysroot|sysroot) failed"
+    r"No root device found|can't find root|^mountroot>|Mounting from \S+ failed with error|"
+    r"Failed to find .*root|mounting \S+ on (?:/root|/sysroot|sysroot) failed"
 )
 _DISK = r"\bsd [\d:]+: \[sd[a-z]\].*(?:blocks|Attached)|^\s*sd[a-z]: sd[a-z]\d|nvme\d+n\d+: p\d|\bvd[a-z]: vd[a-z]\d"
 _DEVICE_NAME = r"^(?:/dev/)?(sd|hd|vd|xvd|nvme)[a-z\d]+"
@@ -168,6 +170,7 @@ _ROOT: tuple[Ask, ...] = (
         r"EXT4-fs \([^)]+\): (?:bad geometry|couldn't mount)|bad superblock on",
         "repair it from another VM (fsck -y, xfs_repair), and take the image again from a machine that was shut down "
         "properly (`azready check`: D10)",
+        unless=r"Startup finished in|\blogin: ?$",
     ),
     Words(
         "no-init",
@@ -198,6 +201,14 @@ _ROOT: tuple[Ask, ...] = (
     _no_initramfs,
     _no_root,
     Words(
+        "ignition-failed",
+        "Ignition could not apply its configuration: the boot stops in the initramfs",
+        r"Ignition (?:has )?failed|ignition-\w+\.service: (?:Failed|Main process exited)|"
+        r"ignition\[\d+\]:.*(?:CRITICAL|failed to fetch config|failed to run stage)",
+        "check the configuration with ignition-validate; it is given as custom data, and read from the provisioning "
+        "medium or IMDS: the image needs udf, and a route to 169.254.169.254",
+    ),
+    Words(
         "init-died",
         "init ended right after it was started: the kernel panics",
         r"Kernel panic - not syncing: Attempted to kill init",
@@ -216,7 +227,8 @@ _ROOT: tuple[Ask, ...] = (
     Words(
         "kernel-panic",
         "the kernel panicked",
-        r"Kernel panic - not syncing|BUG: unable to handle|Oops: \d+|general protection fault.*\[#\d+\]",
+        r"Kernel panic - not syncing|BUG: unable to handle|kernel BUG at|Oops: \d+|"
+        r"general protection fault.*\[#\d+\]",
         "boot the kernel before it, or fix what the line names",
         unless=r"Startup finished in|\blogin: ?$",
     ),

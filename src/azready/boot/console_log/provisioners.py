@@ -57,6 +57,7 @@ _NO_LEASE = (
     r"udhcpc: no lease|dhcpcd.*timed out|Failed to acquire DHCP|InvalidDHCPLeaseFileError|NoDHCPLease|"
     r"dhclient.*(?:not found|No such file)|Unable to find a DHCP client|No DHCP client found"
 )
+_NO_ADDRESS = r"ci-info: \|\s+e\w+\s*\|\s*(?:True|False)\s*\|\s*\.\s*\|\s*\.\s*\|"
 _LEASE = (
     r"bound to \d|DHCPACK|lease of \d|DHCPv4 address [\d.]+|ci-info: \|\s+e\w+\s*\|\s*True\s*\|\s*\d+\.|"
     r"dhcp4 \(\w+\):\s+(?:address|state changed .*-> bound)"
@@ -64,7 +65,7 @@ _LEASE = (
 
 
 def _no_lease(boot: Boot) -> Cause | None:
-    seen = boot.find(_NO_LEASE)
+    seen = boot.find(_NO_LEASE) or (() if boot.has(_LEASE) else boot.find(_NO_ADDRESS))
     if not seen or boot.last(_LEASE) > boot.last(_NO_LEASE):
         return None
     if boot.has(r"dhclient.*(?:not found|No such file)|DHCP client.*(?:not found|No)|No DHCP client found"):
@@ -126,7 +127,7 @@ def _platform_not_reached(boot: Boot) -> Cause | None:
     refused = boot.find(
         rf"(?:{_PLATFORM}).*\b(?:40[0-9]|410|429|50[0-9])\b.*(?:[Ee]rror|failed|Forbidden|Gone|Unavailable)"
     )
-    seen = boot.find(both)
+    seen = boot.find(both) or boot.find(rf"urlopen error .*(?:{_UNREACHED})")
     if len(seen) + len(refused) == 0:
         return None
     lines = seen or refused
@@ -180,7 +181,7 @@ def _waits_for_cloud_init(boot: Boot) -> Cause | None:
 
 def _traceback(boot: Boot) -> Cause | None:
     number = next((n for n, line in enumerate(boot.lines) if "Traceback (most recent call last)" in line), -1)
-    if number < 0:
+    if number < 0 or boot.has(r"DataSourceNotFoundException|urlopen error"):
         return None
     speaker = re.match(r"\S*?([\w.-]+)\[\d+\]:", boot.lines[number])
     around = " ".join(boot.lines[max(0, number - 4) : number + 25])
@@ -206,6 +207,40 @@ def _traceback(boot: Boot) -> Cause | None:
         "the last line says why: a Python module or version that the agent does not support is the usual reason; "
         "`azready prepare` replaces agents by a program that needs the standard library alone, or none at all",
     )
+
+
+_REASONS = (
+    (r"DHCP lease", "no-lease", "is the DHCP client that cloud-init uses in the image (dhclient, dhcpcd)?"),
+    (
+        r"find (?:primary )?DHCP interface",
+        "no-network-driver",
+        (
+            "hv_netvsc must be in the kernel or its modules, and the first card must be eth0: let nothing rename it "
+            "(`azready check`: K03, N04)"
+        ),
+    ),
+    (
+        r"(?:connection|http|timeout).*IMDS|querying IMDS",
+        "platform-not-reached",
+        "no firewall, proxy or route may stand before 169.254.169.254 (`azready check`: N09, N12, N14)",
+    ),
+    (r"ovf-env|parsing|metadata", "medium-malformed", "compare the agent's version with one that Azure endorses"),
+    (r"proxy.?agent", "no-proxy-agent", "install azure-proxy-agent (GuestProxyAgent), or create the VM without MSP"),
+    (r"unhandled exception", "agent-crashed", "the traceback in the log says why; update or replace the agent"),
+)
+"""Reasons of cloud-init's structured failure reports, the code that says the same, and what to do."""
+
+
+def _structured(boot: Boot) -> Cause | None:
+    """cloud-init's report of a failure: `result=error|reason=...`. The last one counts: it may try again."""
+    line = next((each for each in reversed(boot.lines) if re.search(r"result=error\|reason=", each)), "")
+    if not line:
+        return None
+    told = re.sub(r".*reason=([^|]+).*", r"\1", line).strip()
+    for pattern, code, fix in _REASONS:
+        if re.search(pattern, told, re.IGNORECASE):
+            return Cause(code, f"cloud-init gave up: {told}", (line,), fix)
+    return None
 
 
 def _reported_failure(boot: Boot) -> Cause | None:
@@ -249,6 +284,7 @@ _RULES_BY_WORDS: tuple[Ask, ...] = (
 def _no_datasource(boot: Boot) -> Cause | None:
     seen = boot.find(
         r"Datasource DataSourceNone|DataSourceNone\b|Used fallback datasource|No instance datasource found|"
+        r"no datasource found|DataSourceNotFoundException|"
         r"ds-identify.*(?:no datasource|not found|disabled)|Did not find any data source"
     )
     if not seen:
@@ -333,6 +369,7 @@ def _no_provisioner(boot: Boot) -> Cause | None:
 
 
 RULES: tuple[Ask, ...] = (
+    _structured,
     *_RULES_BY_WORDS,
     _waits_for_cloud_init,
     _no_medium,

@@ -33,6 +33,14 @@ def _emergency(boot: Boot) -> Cause | None:
             "devices by UUID (`azready check`: D09)"
         )
         return Cause("fstab", says, (*waited[:2], *failed[:1], *boot.find(_EMERGENCY, limit=1)), fix)
+    if failed and boot.has(r"unknown filesystem type .?vfat|Failed to mount /boot/efi"):
+        return Cause(
+            "fstab",
+            "/boot/efi could not be mounted: the kernel's vfat module is kept out, or the EFI partition is damaged",
+            (*failed, *boot.find(r"vfat", limit=1)),
+            "let vfat load again (hardening must leave it on generation 2): take it out of /etc/modprobe.d, and "
+            "rebuild the initramfs; or add nofail to the line of /boot/efi (`azready check`: K08, D09)",
+        )
     if failed:
         return Cause(
             "fstab",
@@ -88,6 +96,14 @@ RULES: tuple[Ask, ...] = (
         "take After=, Before= or WantedBy= of the unit named in the cycle away; systemd-analyze verify shows it",
     ),
     _waits,
+    Words(
+        "hung",
+        "the kernel hangs: a task or processor makes no progress, and the boot does not go on",
+        r"blocked for more than \d+ seconds|soft lockup - CPU#\d+ stuck|"
+        r"rcu_\w+ (?:self-)?detected (?:stalls?|expedited)",
+        "boot the kernel before it or a newer one; on a busy or small VM size, try another size",
+        unless=UP,
+    ),
     Words(
         "frozen",
         "systemd stopped: it freezes after an error of its own",
