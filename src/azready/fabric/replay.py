@@ -10,7 +10,7 @@ from azready.fabric.faults import changed
 from azready.fabric.ledger import Exchange, Ledger
 from azready.fabric.log import Log
 from azready.fabric.machine import Machine
-from azready.fabric.protocol import hostplugin, imds, wireserver
+from azready.fabric.protocol import platform
 from azready.fabric.protocol.messages import Answer, Request, Rules
 
 _TIMELY = ("/metadata/attested", "/metadata/identity", "comp=certificates")
@@ -59,12 +59,7 @@ def replay(log: Log, strict: bool | None = None) -> Replay:
 def _ask(exchange: Exchange, machine: Machine, ledger: Ledger, rules: Rules) -> Answer:
     body = exchange.request_body.encode()
     request = Request(exchange.method, exchange.target, exchange.request_headers, body, exchange.source, exchange.at)
-    match exchange.service:
-        case "imds":
-            return imds.answer(request, machine, ledger, rules)
-        case "hostplugin":
-            return hostplugin.answer(request, machine, ledger, rules)
-    return wireserver.answer(request, machine, ledger, rules)
+    return platform.answer(exchange.service, request, machine, ledger, rules)
 
 
 def _repeated(exchange: Exchange, answer: Answer) -> Exchange:

@@ -39,6 +39,8 @@ def decided(ledger: Ledger) -> bool:
 def judge(ledger: Ledger, deadline: float) -> Verdict:
     """Judge a boot that is decided, or that had `deadline` seconds."""
     ready, failed = ledger.ready, ledger.failed
+    if not (failed and (not ready or failed.at < ready.at)) and (because := _why_insecure(ledger)):
+        return Verdict("OSProvisioningInternalError", ready.at if ready else None, because, ledger.findings)
     if failed and (not ready or failed.at < ready.at):
         return Verdict(
             "OSProvisioningClientError",
@@ -49,6 +51,19 @@ def judge(ledger: Ledger, deadline: float) -> Verdict:
     if ready:
         return Verdict("", ready.at, "reported Ready", ledger.findings)
     return Verdict("OSProvisioningTimedOut", None, _why_silent(ledger, deadline), ledger.findings)
+
+
+def _why_insecure(ledger: Ledger) -> str:
+    """Why the Metadata Security Protocol lets the platform fail, by Microsoft's page "Troubleshoot" of it: it was
+    asked for, but no Guest Proxy Agent took its key. What the guest then believes to have reported does not count."""
+    unsigned = [one for one in ledger.findings if one.code in ("msp-unsigned", "msp-audit")]
+    if not unsigned or any(one.target.endswith("/key-attestation") and one.status == 200 for one in ledger.exchanges):
+        return ""
+    said = "the guest reported Ready, but " if ledger.ready else ""
+    return (
+        f"{said}no Guest Proxy Agent took the machine's key, as the Metadata Security Protocol demands "
+        f"({_many(len(unsigned), 'request')} not signed, the first at {unsigned[0].at:.1f} s)"
+    )
 
 
 def _why_silent(ledger: Ledger, deadline: float) -> str:

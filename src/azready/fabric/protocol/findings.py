@@ -93,6 +93,22 @@ KINDS = {
         "report Ready only when every step has succeeded",
     ),
     "role-properties": Kind("error", "posted role properties that cannot be used: {fault}", "post {wanted}"),
+    "msp-unsigned": Kind(
+        "error",
+        "asked the {service} for {target}, but {fault}",
+        "with the Metadata Security Protocol an image needs the Guest Proxy Agent, and its provisioning program waits "
+        "for it: azure-proxy-agent --status --wait 120; 401 means not yet",
+    ),
+    "msp-audit": Kind(
+        "note",
+        "asked the {service} for {target}, which would be refused under enforce: {fault}",
+        "an image needs the Guest Proxy Agent before the mode becomes enforce",
+    ),
+    "provisiondata": Kind(
+        "note",
+        "asked for /provisiondata, which is not served: {fault}",
+        "it is a proposal: a guest falls back to the medium after 400, and gives up after 404",
+    ),
     "certificates-header": Kind(
         "error",
         "asked for certificates without a usable transport certificate: {fault}",

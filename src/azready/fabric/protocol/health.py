@@ -78,8 +78,11 @@ def read_xml(body: bytes, at: float) -> tuple[Report | None, tuple[Finding, ...]
     return Report("xml", substatus=details["SubStatus"], description=details["Description"], **values), ()
 
 
-def read_json(body: bytes, at: float) -> tuple[Report | None, tuple[Finding, ...]]:
-    """Read the JSON form; None with the reasons when it is not one."""
+def read_json(body: bytes, at: float, proposed: bool = False) -> tuple[Report | None, tuple[Finding, ...]]:
+    """Read the JSON form; None with the reasons when it is not one.
+
+    `proposed` reads the states of the proposal with an api-version, ready and error, as what they replace.
+    """
     try:
         table: Any = json.loads(body)
     except ValueError as error:
@@ -91,7 +94,12 @@ def read_json(body: bytes, at: float) -> tuple[Report | None, tuple[Finding, ...
     if not all(isinstance(value, str) for value in texts):
         fault = "state, subStatus and description must be texts"
         return None, (found(at, "health-malformed", fault=fault, wanted=JSON_FORM),)
+    if proposed and texts[0] in _PROPOSED:
+        texts = (*_PROPOSED[texts[0]], texts[2])
     return Report("json", *texts), ()
+
+
+_PROPOSED = {"ready": ("Ready", ""), "error": ("NotReady", "ProvisioningFailed")}
 
 
 def judge(report: Report, machine: Machine, at: float, strict: bool = True) -> Judgement:

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from azready.fabric.ledger import Finding, HealthReport, Ledger
 from azready.fabric.machine import Machine
-from azready.fabric.protocol import goalstate, health
+from azready.fabric.protocol import goalstate, health, provisiondata, secure_channel
 from azready.fabric.protocol.findings import found
 from azready.fabric.protocol.messages import Answer, Request, Response, Rules, text
 
@@ -21,6 +21,8 @@ ROUTES = (
     ("GET", "/machine/CONTAINER/INSTANCE?comp=certificates", "certificates, encrypted to the asker's key"),
     ("POST", "/machine?comp=health", "health report, XML"),
     ("POST", "/provisioning/health", "health report, JSON"),
+    ("GET", "/secure-channel/status", "Metadata Security Protocol: its modes; the key is below /secure-channel/key"),
+    ("GET", "/provisiondata?api-version=…", "a proposal, for machines that have it: the medium's data"),
     ("POST", "/machine?comp=roleProperties", "role properties"),
     ("POST", "/machine?comp=telemetrydata", "telemetry, accepted and dropped"),
     ("POST", "/HealthService", "agents' observations of the host, accepted and dropped"),
@@ -34,6 +36,11 @@ INCARNATION_HEADER = "x-ms-latest-goal-state-incarnation-number"
 
 def answer(request: Request, machine: Machine, ledger: Ledger, rules: Rules) -> Answer:
     """Answer one request to the WireServer of `machine`; `ledger` is read (what was asked before), never written."""
+    if request.path == provisiondata.PATH or request.path.startswith(f"{provisiondata.PATH}/"):
+        if request.method == "GET":
+            return provisiondata.answer(request, machine, ledger)
+    elif (channel := secure_channel.answer(request, machine, ledger)) is not None:
+        return channel
     handler, methods, versioned = _route(request, machine)
     if handler is None:
         note = found(request.at, "wire-unknown-path", method=request.method, target=request.target)
@@ -120,8 +127,12 @@ def _xml_health(request: Request, machine: Machine, ledger: Ledger, rules: Rules
 
 
 def _json_health(request: Request, machine: Machine, ledger: Ledger, rules: Rules) -> Answer:
+    version = request.parameter("api-version")
+    proposed = bool(machine.provisiondata and version)
+    if proposed and version not in provisiondata.VERSIONS:
+        return provisiondata.answer(request, machine, ledger)
     notes = _posting_findings(request, "application/json", "x-ms-guest-agent-name")
-    report, faults = health.read_json(request.body, request.at)
+    report, faults = health.read_json(request.body, request.at, proposed)
     return _judged(request, machine, ledger, rules, report, notes + faults)
 
 

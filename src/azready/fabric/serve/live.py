@@ -22,18 +22,13 @@ from azready.fabric import faults as faulty
 from azready.fabric.faults import Fault
 from azready.fabric.ledger import Entry, Exchange, Ledger, Service
 from azready.fabric.machine import Machine
-from azready.fabric.protocol import dhcp, dns, hostplugin, imds, wireserver
+from azready.fabric.protocol import dhcp, dns, platform
 from azready.fabric.protocol.findings import found
 from azready.fabric.protocol.messages import Answer, Request, Response, Rules
 from azready.fabric.serve import datagrams
 from azready.fabric.serve.http import Delivery, Malformed, has_body, head, serve_connection
 from azready.fabric.verdict import Verdict, decided, judge
 
-PROTOCOLS: dict[Service, Callable[[Request, Machine, Ledger, Rules], Answer]] = {
-    "wireserver": wireserver.answer,
-    "imds": imds.answer,
-    "hostplugin": hostplugin.answer,
-}
 START_SECONDS = 10.0
 
 
@@ -261,7 +256,7 @@ class Fabric:
         fault = faulty.choose(self.faults, vm.counts, service, request, self.seed) if self.faults else None
         if fault is not None:
             return self._disturbed(vm, service, request, fault)
-        answer = PROTOCOLS[service](request, vm.machine, vm.ledger, self.rules)
+        answer = platform.answer(service, request, vm.machine, vm.ledger, self.rules)
         took = time.perf_counter() - began
         vm.ledger.record(_exchange(service, request, answer.response, took, vm.ledger.bodies), *answer.notes)
         return Delivery(answer.response)
@@ -271,7 +266,7 @@ class Fabric:
         if fault.unseen:
             answer = Answer(Response(fault.status or 500))
         else:
-            answer = PROTOCOLS[service](request, vm.machine, vm.ledger, self.rules)
+            answer = platform.answer(service, request, vm.machine, vm.ledger, self.rules)
         response = faulty.spoil(answer.response, fault, self.seed, formatdate(time.time() + 2, usegmt=True))
         entry = _exchange(service, request, None if fault.unanswered else response, fault.delay, vm.ledger.bodies)
         vm.ledger.record(replace(entry, fault=fault.name or "fault"), *answer.notes)
@@ -317,7 +312,7 @@ def _exchange(service: Service, request: Request, response: Response | None, too
 def loopback_sockets(ports: Mapping[Service, int] | None = None) -> dict[Service, socket.socket]:
     """Listening sockets on 127.0.0.1; port 0, or none given, is any free one. Raises Failure when one is taken."""
     sockets: dict[Service, socket.socket] = {}
-    for service in PROTOCOLS:
+    for service in platform.PROTOCOLS:
         port = (ports or {}).get(service, 0)
         try:
             sockets[service] = socket.create_server(("127.0.0.1", port), backlog=4096)
