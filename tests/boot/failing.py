@@ -254,6 +254,8 @@ class Failing:
     """Who provisions the healthy tree."""
     deadline: float = 8.0
     login: bool = False
+    on_console: str = ""
+    """What the console's lines alone name, where that is another cause: a log in Azure has nothing else."""
     reports: bool = False
     """Whether Ready is reported all the same."""
     machine: Machine | None = None
@@ -266,9 +268,9 @@ _TOOLS = ("python3-minimal", "curl", "nftables")
 
 FAILING = (
     Failing(without_azready, "no-provisioner", "no request to IMDS", "azready prepare", "P01"),
-    Failing(nothing_asks_for_an_address, "no-dhcp", "", "N01", "N01"),
-    Failing(prohibited_routes, "no-route", "ermission denied", "option 121", deadline=10.0),
-    Failing(firewall, "no-route", "timed out", "N09", "N09", _TOOLS, deadline=10.0),
+    Failing(nothing_asks_for_an_address, "no-dhcp", "", "N01", "N01", on_console="platform-not-reached"),
+    Failing(prohibited_routes, "no-route", "ermission denied", "option 121", deadline=10.0, on_console="firewall"),
+    Failing(firewall, "no-route", "timed out", "N09", "N09", _TOOLS, deadline=10.0, on_console="platform-not-reached"),
     Failing(
         route_by_the_second_card,
         "no-route",
@@ -277,19 +279,47 @@ FAILING = (
         "N03",
         deadline=12.0,
         machine=TWO_NICS,
+        on_console="platform-not-reached",
     ),
     Failing(waits_for_a_second_card, "slow-boot", "wait-online.service", "N04", "N04", _TOOLS),
-    Failing(mount_that_fails, "emergency-mode", "Failed to mount", "nofail"),
+    Failing(mount_that_fails, "emergency-mode", "Failed to mount", "nofail", on_console="fstab"),
     Failing(import_that_is_gone, "agent-crashed", "Error: No module named", "azready prepare"),
-    Failing(no_python, "agent-crashed", "EXEC", "interpreter", "A10"),
+    Failing(no_python, "agent-crashed", "EXEC", "interpreter", "A10", on_console="agent-failed"),
     Failing(
-        waits_for_cloud_init, "provisioner-waits-for-another", "cloud-init", "azready prepare", "P01", base="waagent"
+        waits_for_cloud_init,
+        "provisioner-waits-for-another",
+        "cloud-init",
+        "azready prepare",
+        "P01",
+        base="waagent",
+        on_console="not-enabled",
     ),
     Failing(ifup_works_once, "network-lost", "ifup", "ifdown eth0 && ifup eth0", base="waagent", deadline=25.0),
     Failing(hook_that_fails, "reported-failure", "10-site", "the guest says why"),
-    Failing(malformed_report, "report-refused", "cannot be read", "Health/{GoalStateIncarnation", packages=_TOOLS),
-    Failing(report_without_its_parts, "report-refused", "without Health/", "every element", packages=_TOOLS),
-    Failing(asks_and_never_reports, "no-report", "goalstate", "Incarnation of the goal state", packages=_TOOLS),
+    Failing(
+        malformed_report,
+        "report-refused",
+        "cannot be read",
+        "Health/{GoalStateIncarnation",
+        packages=_TOOLS,
+        on_console="no-provisioner",
+    ),
+    Failing(
+        report_without_its_parts,
+        "report-refused",
+        "without Health/",
+        "every element",
+        packages=_TOOLS,
+        on_console="no-provisioner",
+    ),
+    Failing(
+        asks_and_never_reports,
+        "no-report",
+        "goalstate",
+        "Incarnation of the goal state",
+        packages=_TOOLS,
+        on_console="no-provisioner",
+    ),
     # Ready was reported, and yet:
     Failing(
         marked_by_waagent,

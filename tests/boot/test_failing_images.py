@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from azready.boot.console_log import diagnose
 from azready.boot.diagnosis import cause
 from azready.boot.record import BootRecord
 from azready.boot.session import Plan, boot_tree
@@ -78,6 +79,14 @@ def test_it_is_seen_in_its_files_where_they_show_it_and_named_when_it_boots(
     record = _last(tree, _plan(image.deadline, image.login), image.machine)
     assert record.verdict.provisioned == image.reports, record.verdict
     _is(record, image.code, image.seen, image.fix)
+    _console_accuses_no_other(record, image)
+
+
+def _console_accuses_no_other(record: BootRecord, image: failing.Failing) -> None:
+    """`azready diagnose` sees the console alone: it names the cause, or says that it knows none."""
+    found = diagnose("\r\n".join(line.text for line in record.console).encode())
+    assert found.cause is None or (not image.reports and found.cause.code in (image.code, image.on_console)), found
+    assert found.cause is not None or not image.on_console
 
 
 # --- two provisioners ---

@@ -159,7 +159,7 @@ _ROOT: tuple[Ask, ...] = (
         r"[Pp]lease (?:enter|unlock) (?:the )?(?:passphrase|disk)|Enter passphrase for|Please unlock disk|"
         r"cryptsetup: .*(?:set up failed|unlock)",
         "nobody can type it in Azure: use encryption of the platform, or a key that the image finds by itself",
-        unless=r"Startup finished in|\blogin: ?$",
+        unless=r"Startup finished in|^[\w.-]+ login:(?: |$)",
     ),
     Words(
         "file-system-damaged",
@@ -170,7 +170,7 @@ _ROOT: tuple[Ask, ...] = (
         r"EXT4-fs \([^)]+\): (?:bad geometry|couldn't mount)|bad superblock on",
         "repair it from another VM (fsck -y, xfs_repair), and take the image again from a machine that was shut down "
         "properly (`azready check`: D10)",
-        unless=r"Startup finished in|\blogin: ?$",
+        unless=r"Startup finished in|^[\w.-]+ login:(?: |$)",
     ),
     Words(
         "no-init",
@@ -230,7 +230,7 @@ _ROOT: tuple[Ask, ...] = (
         r"Kernel panic - not syncing|BUG: unable to handle|kernel BUG at|Oops: \d+|"
         r"general protection fault.*\[#\d+\]",
         "boot the kernel before it, or fix what the line names",
-        unless=r"Startup finished in|\blogin: ?$",
+        unless=r"Startup finished in|^[\w.-]+ login:(?: |$)",
     ),
 )
 

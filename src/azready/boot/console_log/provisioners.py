@@ -6,7 +6,7 @@ import re
 
 from azready.boot.console_log.findings import Ask, Words
 from azready.boot.console_log.reading import Boot
-from azready.boot.console_log.system import UP
+from azready.boot.console_log.system import UP, wait_online
 from azready.boot.diagnosis.causes import Cause
 
 PROVISIONED = (
@@ -23,7 +23,7 @@ PROVISIONED = (
 
 _AGENT = (
     r"cloud-init|[Cc]loud-init|waagent|WALinuxAgent|Azure Linux Agent|INFO Daemon|azure-provisioning|azure-init|"
-    r"afterburn|ignition|provision(?:ing|er)?[\w.-]*\.service"
+    r"afterburn|ignition|\bazure-\w+|provision(?:ing|er)?[\w.-]*\.service"
 )
 
 _UDF = (
@@ -114,12 +114,22 @@ def _no_network_card(boot: Boot) -> Cause | None:
     return None
 
 
-_PLATFORM = r"168\.63\.129\.16|169\.254\.169\.254|IMDS|[Ww]ire ?[Ss]erver|metadata service|goal ?state"
+_PLATFORM = r"health report|168\.63\.129\.16|169\.254\.169\.254|IMDS|[Ww]ire ?[Ss]erver|metadata service|goal ?state"
 _UNREACHED = (
     r"[Tt]imed out|[Tt]ime-?out|No route to host|Network is unreachable|Connection refused|"
     r"Operation not permitted|Permission denied|not responding|unreachable|Max retries exceeded|Connection reset|"
     r"[Cc]onnection (?:failed|error)|ConnectTimeout|ConnectionError|giving up|[Ff]ailed to (?:get|fetch|reach|connect)"
 )
+
+
+def _network_lost(boot: Boot) -> Cause | None:
+    return Words(
+        "network-lost",
+        "the agent took the network down to publish the host name, and did not get it up again",
+        r"failed to restart (?:eth|en)\w+|\bifup: failed to bring up|ifdown (?:eth|en)\w+ && ifup.*return code: \[1\]",
+        "`ifdown eth0 && ifup eth0` must work twice; or let waagent leave it (Provisioning.MonitorHostName=n), or "
+        "`azready prepare`, which does without",
+    )(boot)
 
 
 def _platform_not_reached(boot: Boot) -> Cause | None:
@@ -132,10 +142,10 @@ def _platform_not_reached(boot: Boot) -> Cause | None:
         return None
     lines = seen or refused
     firewall = boot.find(r"Operation not permitted|Permission denied|REJECT|nft(?:ables)?|iptables|firewalld|\bDROP\b")
-    if firewall and boot.has(r"(?:Operation not permitted|DROP|REJECT)"):
+    if firewall and boot.has(r"Operation not permitted|Permission denied|DROP|REJECT"):
         return Cause(
             "firewall",
-            "a firewall in the image keeps the guest from the platform",
+            "a firewall or a prohibited route in the image keeps the guest from the platform",
             tuple(dict.fromkeys((*lines[:2], *firewall[:1]))),
             "let root reach 168.63.129.16 (80, 32526) and 169.254.169.254 (80), DHCP and DNS (`azready check`: N09, "
             "N10)",
@@ -150,7 +160,9 @@ def _platform_not_reached(boot: Boot) -> Cause | None:
     no_route = boot.find(r"No route to host|Network is unreachable")
     return Cause(
         "platform-not-reached",
-        "the guest has no route to the platform" if no_route else "the guest asks the platform, and gets no answer",
+        "the guest has no address, or no route to the platform"
+        if no_route
+        else "the guest asks the platform, and gets no answer",
         tuple(dict.fromkeys((*lines, *no_route)))[:3],
         "the DHCP client must take the routes that Azure offers, and no firewall, proxy, policy route or network "
         "rule may "
@@ -358,10 +370,10 @@ def _no_provisioner(boot: Boot) -> Cause | None:
         or boot.has(_AGENT + r"|PROVISION_SAMPLE|report_ready|HealthReport|ContainerId:")
     ):
         return None
-    login = boot.find(r"\blogin: ?$", limit=1) or boot.find(UP, limit=1)
+    login = boot.find(r"^[\w.-]+ login:", limit=1) or boot.find(UP, limit=1)
     return Cause(
         "no-provisioner",
-        "the system comes up whole, and nothing in it provisions the VM and reports it ready",
+        "the system comes up whole, and no provisioner that is known shows itself in it: nobody reports the VM ready",
         login,
         "put a provisioner into the image (`azready prepare`, cloud-init or walinuxagent, enabled), or deploy it as a "
         "specialized disk, which needs none",
@@ -376,10 +388,12 @@ RULES: tuple[Ask, ...] = (
     _no_lease,
     _no_network_card,
     _traceback,
+    _network_lost,
     _platform_not_reached,
     _asked_and_silent,
     _no_datasource,
-    *_OFF,
     _reported_failure,
+    *_OFF,
+    wait_online,
     _no_provisioner,
 )

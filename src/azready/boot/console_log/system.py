@@ -6,7 +6,10 @@ from azready.boot.console_log.findings import Ask, Words, taken
 from azready.boot.console_log.reading import Boot
 from azready.boot.diagnosis.causes import Cause
 
-UP = r"\blogin: ?$|Reached target (?:.*Multi-User System|multi-user\.target|graphical\.target)|Startup finished in"
+UP = (
+    r"^[\w.-]+ login:(?: |$)|Startup finished in|"
+    r"Reached target (?:.*Multi-User System|multi-user\.target|graphical\.target)"
+)
 """The system came up to its login."""
 
 _EMERGENCY = (
@@ -56,6 +59,26 @@ def _emergency(boot: Boot) -> Cause | None:
     )
 
 
+_WAIT_ONLINE = r"wait-online|Wait for Network to be Configured|Network Manager Wait Online"
+
+
+def wait_online(boot: Boot) -> Cause | None:
+    """What waits for the network to be online waits for ever: nothing that is ordered after it has started."""
+    begun = boot.find(rf"Starting .*(?:{_WAIT_ONLINE})", limit=1)
+    ended = boot.has(
+        rf"(?:Finished|Started) .*(?:{_WAIT_ONLINE})|Reached target .*(?:Network is Online|network-online)"
+    )
+    if not begun or ended:
+        return None
+    return Cause(
+        "slow-boot",
+        "the boot waits for the network to be online, and with it what is ordered after it",
+        (*begun, *boot.find(rf"(?:FAILED|[Tt]imeout|timed out).*(?:{_WAIT_ONLINE}|network)", limit=2)),
+        "it waits for a card that Azure does not give, or that gets no address: name none (`azready check`: N04, N08), "
+        "or let the provisioner not wait for network-online.target",
+    )
+
+
 _WAITING = re.compile(r"A (?:start|stop) job is running for (.+?) \((?:\d+min )?[\dms. ]+/ ([^)]+)\)")
 
 
@@ -86,7 +109,7 @@ RULES: tuple[Ask, ...] = (
         r"Initial [Ss]etup is (?:required|incomplete)|1\) \[[ !x]\] (?:License|Language|Time)",
         "mask it in the image: systemd-firstboot, initial-setup, jeos-firstboot, YaST2-Firstboot (`azready check`: "
         "P03)",
-        unless=r"\blogin: ?$|Failed to boot both|Startup finished in",
+        unless=r"^[\w.-]+ login:(?: |$)|Failed to boot both|Startup finished in",
     ),
     Words(
         "ordering-cycle",
