@@ -16,7 +16,7 @@ from azready.fabric.matrix import Cell, Guest, Outcome
 from azready.fabric.protocol import media
 from azready.fabric.scenario import Scenario
 from azready.fabric.serve.live import Fabric
-from azready.fabric.verdict import Verdict, judge
+from azready.fabric.verdict import judge
 from azready.proc import path_of_root, spawn, stop
 from azready.userns import Root
 
@@ -94,19 +94,20 @@ def _run_one(
         status, output = _guest([*_enclosed(rights), *one.words(places)], deadline + GRACE)
         seconds = time.monotonic() - began
         verdict = judge(fabric.ledger, round(seconds, 1))
+        believed = fabric.ledger.ready is not None
     outcome: Outcome = "ready" if verdict.provisioned else "failed" if verdict.at is not None else "timed-out"
     if status is None:
         outcome = "hung"
-    return Cell(scenario, one, outcome, verdict, seconds, status, output, _notes(root, machine, verdict))
+    return Cell(scenario, one, outcome, verdict, seconds, status, output, _notes(root, machine, believed))
 
 
-def _notes(root: Path, machine: Machine, verdict: Verdict) -> tuple[str, ...]:
-    """What the tree shows that the platform cannot see."""
+def _notes(root: Path, machine: Machine, believed: bool) -> tuple[str, ...]:
+    """What the tree shows that the platform cannot see; `believed` is whether it took a Ready report."""
     notes = []
     name = (root / "etc/hostname").read_text(encoding="utf-8", errors="replace").strip()
     if name not in (IMAGE_NAME, machine.computer_name):
         notes.append(f"the host name became {name[:60]!r}")
-    if not verdict.provisioned and not (root / UNIT_LINK).is_symlink():
+    if not believed and not (root / UNIT_LINK).is_symlink():
         notes.append("disabled itself, though the platform accepted no report")
     return tuple(notes)
 
