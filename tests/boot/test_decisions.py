@@ -17,6 +17,7 @@ from azready.boot.network.links import (
     Network,
     fabric_links,
     guest_links,
+    guest_rules,
 )
 from azready.boot.network.sealed import routes_out
 from azready.boot.record import BootRecord
@@ -264,3 +265,10 @@ def test_the_agent_report_says_who_asked_what_how_often() -> None:
     assert "/machine?comp=goalstate → 200 × 2" in text
     assert "2, and 2 DHCP messages" in text
     assert "findings:  none" in text
+
+
+def test_a_locked_imds_is_open_to_marked_sockets_only() -> None:
+    assert guest_rules([Fault(service="imds", reset=True)]) == ""
+    marked, others = guest_rules([Fault(service="guest", imds_locked=True)]).splitlines()
+    assert "fwmark 0x7fff0815" in marked and "169.254.169.254" in marked
+    assert others.endswith("to 169.254.169.254 prohibit")

@@ -23,7 +23,7 @@ from azready.boot.container.host import (
     uses_systemd,
 )
 from azready.boot.diagnosis import diagnose
-from azready.boot.network.links import Network
+from azready.boot.network.links import Network, guest_rules
 from azready.boot.record import (
     BootRecord,
     Check,
@@ -215,6 +215,7 @@ def _order(container: Container, turn: Turn, plan: Plan) -> Order:
         files={**units, **disguise.files},
         covers=disguise.covers,
         media=media,
+        rules=guest_rules(turn.faults),
     )
 
 

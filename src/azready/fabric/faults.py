@@ -3,7 +3,7 @@
 A `Fault` says when (service, method, path, attempts, seconds, probability) and what (status, delay, cut body …).
 `choose` picks one for a request, `spoil` changes the answer, `steps` says how its bytes go out: pure functions,
 so that a run can be repeated. `serve` carries the steps out; `boot` carries out what concerns DHCP, the medium
-and the clock (`service` is "dhcp", "media" or "clock").
+and the clock, or belongs to the guest (`service` is "dhcp", "media", "clock" or "guest").
 """
 
 import random
@@ -18,7 +18,7 @@ from azready.fabric.machine import Machine
 from azready.fabric.protocol.messages import Request, Response
 
 HTTP_SERVICES = ("wireserver", "imds", "hostplugin")
-SERVICES = ("any", *HTTP_SERVICES, "dhcp", "media", "clock")
+SERVICES = ("any", *HTTP_SERVICES, "dhcp", "media", "clock", "guest")
 CHANGES = ("", "incarnation", "container")
 
 
@@ -28,7 +28,7 @@ class Fault:
 
     name: str = ""
     service: str = "any"
-    """wireserver, imds, hostplugin, any of these; or dhcp, media, clock, which a boot carries out."""
+    """wireserver, imds, hostplugin, any of these; or dhcp, media, clock, guest, which a boot carries out."""
     method: str = "*"
     path: str = "*"
     """Shell pattern of path and query, for example `/machine*comp=goalstate*`."""
@@ -78,6 +78,8 @@ class Fault:
     """DHCP options left out."""
     jump: float = 0.0
     """For clock: seconds that the guest's clock is ahead."""
+    imds_locked: bool = False
+    """For guest: only sockets with systemd's mark reach IMDS, as with `systemd.imds.network=locked`."""
 
     def __post_init__(self) -> None:
         if self.service not in SERVICES:

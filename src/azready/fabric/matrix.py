@@ -99,7 +99,9 @@ def table(cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def needs_boot(scenario: Scenario) -> bool:
-    """Whether a scenario shows only in a boot: its faults are of DHCP, of the clock, or of a medium that comes late."""
+    """Whether a scenario shows only in a boot: its faults are of DHCP, of the clock, of the guest's own network, or of
+    a medium that comes late."""
     return any(
-        fault.service in ("dhcp", "clock") or (fault.service == "media" and fault.delay) for fault in scenario.faults
+        fault.service in ("dhcp", "clock", "guest") or (fault.service == "media" and fault.delay)
+        for fault in scenario.faults
     )

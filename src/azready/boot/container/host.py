@@ -69,6 +69,8 @@ class Order:
     covers: Mapping[str, str] = field(default_factory=dict)
     """Programs of the tree, and which of `files` is mounted over each."""
     media: Sequence[Mapping[str, Any]] = ()
+    rules: str = ""
+    """What `ip -batch` makes of the guest's own routing before it starts."""
 
 
 class Container:
@@ -170,6 +172,7 @@ class Container:
             "files": dict(order.files),
             "covers": dict(order.covers),
             "media": [dict(medium) for medium in order.media],
+            "guest_rules": order.rules,
             "guest_links": guest_links(order.macs, "@NETNS@", order.number),
         }
         assert self._control is not None, "the container is not open"

@@ -260,6 +260,11 @@ def _join(order: dict[str, Any], network: int) -> None:
         links = order["guest_links"].replace("@NETNS@", f"/proc/self/fd/{network}")
         words = [order["ip"], "-batch", "-"]
         subprocess.run(words, input=links.encode(), check=True, capture_output=True, pass_fds=[network])
+        if order["guest_rules"]:
+            rules = order["guest_rules"].encode()
+            subprocess.run(
+                words, input=rules, check=True, capture_output=True, preexec_fn=lambda: enter(network, CLONE_NEWNET)
+            )
     finally:
         os.close(network)
 

@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 
+from azready.fabric.faults import Fault
 from azready.fabric.ledger import Service
 from azready.fabric.protocol.dhcp import IMDS, WIRESERVER
 
 BRIDGE = "br0"
+IMDS_MARK = 0x7FFF0815
+"""The mark (SO_MARK) of sockets that systemd lets through to IMDS where it keeps it for itself (systemd-imdsd)."""
 LISTENERS: tuple[tuple[Service, int], ...] = (
     ("wireserver", 80),
     ("hostplugin", 32526),
@@ -59,6 +62,17 @@ def fabric_links(network: Network) -> str:
         f"link set {BRIDGE} up",
     ]
     return "\n".join(lines) + "\n"
+
+
+def guest_rules(faults: Sequence[Fault]) -> str:
+    """What `ip -batch` makes of the guest's own routing; nothing without a fault.
+
+    `imds_locked`: what systemd 261 and newer do with `systemd.imds.network=locked`, a prohibition before IMDS for all
+    but marked sockets.
+    """
+    if not any(fault.service == "guest" and fault.imds_locked for fault in faults):
+        return ""
+    return f"rule add pref 10 fwmark {IMDS_MARK:#x} to {IMDS} lookup main\nrule add pref 11 to {IMDS} prohibit\n"
 
 
 def guest_links(macs: Sequence[str], netns: str, number: int) -> str:
