@@ -105,7 +105,7 @@ def capturing(connect: Callable[..., Client], tmp_path: Path) -> Callable[..., C
         state = open_run(tmp_path / "state.json", "capture", {"name": wishes.name}, restart=False)
         place = replace(wishes.place, tags=((RUN_TAG, state.run.id), *wishes.place.tags[1:]))
         client = connect(console=console)
-        runner = Runner(client, state, console, pause=0.02)
+        runner = Runner(client, state, console)
         return capture.run(replace(wishes, place=place), guests.work(), runner, client, lambda _: b"kernel panic\n")
 
     return run

@@ -17,18 +17,18 @@ from tests.azure.fake_arm.server import Exchange
 
 BUNDLE = Path(__file__).parents[3] / "shared" / "azure-api"
 
-SAME_AS_PUT = ("networkSecurityGroups", "virtualNetworks")
+SAME_AS_PUT = ("networkSecurityGroups", "virtualNetworks", "snapshots")
 """Reads that the bundle lacks: the answer has the form that the creation's has."""
 
 NOT_OURS = re.compile(
     r"/operations/|/DiskOperations/|/capsOperations/|/operationStatuses/|/operationresults/|/oauth2/|/\.well-known/"
-    r"|/discovery/|^/subscriptions(/[^/]+)?$",
+    r"|/discovery/|^/subscriptions(/[^/]+)?$|/Microsoft\.Authorization/",
     re.IGNORECASE,
 )
 """Polls (their addresses come from Azure), tokens, subscriptions: not operations of the schemas."""
 
-UNSEEN = re.compile(r"/virtualMachineScaleSets(/|$)|/virtualMachines$", re.IGNORECASE)
-"""Scale sets, and the list of VMs: not in the bundle. test_requests.py holds their parts to the schemas of VMs."""
+UNSEEN = re.compile(r"/virtualMachineScaleSets(/|$)|/virtualMachines$|/subnets/[^/]+$", re.IGNORECASE)
+"""Scale sets, the list of VMs, a subnet alone: not in the bundle. test_requests.py holds their parts to the schemas of VMs."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from azready.azure.problems import ADVICE, AzureFailure, advise, parse
+from azready.azure.advice import ADVICE
+from azready.azure.problems import AzureFailure, advise, parse
 
 TEMPLATE = {
     "error": {

@@ -60,7 +60,7 @@ def publishing(connect: Connect, blob: Blob, tmp_path: Path) -> Callable[..., Pu
         state = open_run(tmp_path / "state.json", "publish", {"name": wishes.name}, restart=False)
         place = replace(wishes.place, tags=((RUN_TAG, state.run.id),))
         client = connect(console=console)
-        done = publish.run(replace(wishes, place=place), Runner(client, state, console, pause=0.02), client, console)
+        done = publish.run(replace(wishes, place=place), Runner(client, state, console), client, console)
         state.forget()
         return done
 

@@ -67,7 +67,7 @@ def verifying(connect: Connect, tmp_path: Path, authority: object) -> Callable[.
         ready = replace(wishes, place=replace(wishes.place, tags=((RUN_TAG, state.run.id),)))
         client = connect(console=console)
         fetch = fetcher(str(authority.ca))  # type: ignore[attr-defined]
-        return verify.run(ready, Runner(client, state, console, pause=0.02), client, console, fetch)
+        return verify.run(ready, Runner(client, state, console), client, console, fetch)
 
     return run
 

@@ -70,7 +70,7 @@ def run_capture(connect: Callable[..., Client], guests: LocalGuests, tmp_path: P
         if not seal:
             work = GuestWork(nothing, nothing, nothing, journal)
         client = connect(console=console)
-        runner = Runner(client, state, console, pause=0.05)
+        runner = Runner(client, state, console)
         return capture.run(wishes, work, runner, client, lambda url: b"the console")
 
     return run

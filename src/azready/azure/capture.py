@@ -1,31 +1,31 @@
 """A VM becomes an image that needs no agent, and a VM of that image proves it: Microsoft's article, as one list.
 
-https://learn.microsoft.com/azure/virtual-machines/linux/no-agent. A base VM from the marketplace (or one that
-exists) is prepared and sealed over ssh, deallocated, generalized, captured; a new VM without agent must become
-Ready; what is no longer needed is removed.
+https://learn.microsoft.com/azure/virtual-machines/linux/no-agent. A base VM from the marketplace, or a copy of one that
+exists, is prepared and sealed over ssh, deallocated, generalized, captured; a new VM without agent must become Ready;
+what is no longer needed is removed. Everything that Azure could refuse is asked before the VM is sealed.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from azready.azure import preflight
+from azready.azure import beforehand, gallery, preflight, rights, sources
 from azready.azure.client import Client
 from azready.azure.console_log import Fetch, read_console, tail
 from azready.azure.instances import Instance, from_view
 from azready.azure.known import Known
-from azready.azure.preflight import check_definition, check_quota, check_size, find_size, next_version
 from azready.azure.problems import AzureFailure
-from azready.azure.requests import groups, images, machines, network
+from azready.azure.removing import remove
+from azready.azure.requests import disks, groups, images, machines
 from azready.azure.requests.images import Definition, TargetRegion
 from azready.azure.requests.machines import VmWishes
-from azready.azure.requests.model import COMPUTE, NETWORK, ImageUrn, Json, Place, PurchasePlan, Request, delete, read
-from azready.azure.steps import Act, Ensure, Read, Remove, Runner, Step, Work
-from azready.errors import Failure, UsageFailure
+from azready.azure.requests.model import COMPUTE, DISKS, NETWORK, ImageUrn, Json, Place, PurchasePlan, Request
+from azready.azure.steps import Act, Ensure, Read, Runner, Step, Work
+from azready.errors import UsageFailure
 
 
 @dataclass(frozen=True)
 class Host:
-    """How to reach a guest: what the ssh part needs."""
+    """How to reach a guest: what the ssh part needs. Without `key_file`, the user's own ssh configuration knows."""
 
     address: str
     user: str
@@ -38,8 +38,11 @@ class GuestWork:
 
     prepare: Callable[[Host], None]
     """Wait for sshd; take the agents out of the running system, put the guest program in."""
-    check: Callable[[Host], None]
-    """Look for everything that would keep an image of it from working on Azure."""
+    check: Callable[[Host], str | None]
+    """Look for everything that would keep an image of it from working on Azure.
+
+    Returns the disk controllers that it can boot from, `SCSI` or `SCSI, NVMe`, when that can be seen.
+    """
     generalize: Callable[[Host], None]
     """Seal it. The host's user is removed: nobody can log in afterwards."""
     journal: Callable[[Host], str]
@@ -55,31 +58,56 @@ class Wishes:
     urn: ImageUrn
     vm: str
     size: str
+    """Of the VMs that are made; empty, with `vm`: what that VM has."""
     admin: str
     public_key: str
     key_file: str
     ssh_from: str
     security_type: str = "Standard"
+    """Of the base VM: Standard or TrustedLaunch. A VM that exists is what it is."""
     definition: Definition | None = None
-    """A gallery definition to make a version of (its generation is filled in later); None makes a managed image."""
+    """A gallery definition to make a version of; what the source decides is filled in. None makes a managed image."""
     version: str = ""
     regions: tuple[TargetRegion, ...] = ()
     try_it: bool = True
     keep: bool = False
+    copy: bool = False
+    """With `vm`: seal a copy of it, and leave the VM itself alone."""
+    base_key: str | None = None
+    """The private key of the existing VM; empty: the user's own ssh configuration knows. None: `key_file`."""
+    subnet: str = ""
+    """Id of a subnet that exists; empty makes a network."""
+    public_address: bool = True
+    encryption_set: str = ""
+    plan: PurchasePlan | None = None
+    specialized: bool = False
+    """Take the VM as it is, name, users and all, and seal nothing: VMs of the image are copies."""
 
     @property
     def base(self) -> str:
-        return self.vm or f"{self.name}-base"
+        return self.vm if self.vm and not self.copy else f"{self.name}-base"
 
     @property
     def trial(self) -> str:
         return f"{self.name}-trial"
 
+    @property
+    def target(self) -> gallery.Target | None:
+        """The version that is made; None for a managed image."""
+        if self.definition is None:
+            return None
+        wanted = replace(self.definition, plan=self.plan, specialized=self.specialized)
+        source = "" if self.vm else self.security_type
+        bridge = f"{self.name}-source"
+        return gallery.Target(self.place, wanted, self.version, self.regions, bridge, source or "Standard")
+
+    @property
+    def around(self) -> sources.Surroundings:
+        return sources.Surroundings(self.place, self.name, self.ssh_from, self.subnet, self.public_address)
+
     def image(self, known: Known) -> str:
         """The id of what is made."""
-        if self.definition is None:
-            return images.image_id(self.place, self.name)
-        return images.version_id(self.place, self.definition.gallery, self.definition.name, known.version)
+        return self.target.id(known) if self.target else images.image_id(self.place, self.name)
 
 
 @dataclass(frozen=True)
@@ -96,8 +124,20 @@ def check(wishes: Wishes) -> None:
     """Raise UsageFailure on names and combinations that Azure would refuse much later."""
     preflight.check_group_name(wishes.place.group)
     preflight.check_name("an image", wishes.name, 64 - len("-trial"))
+    if wishes.subnet:
+        preflight.check_subnet(wishes.subnet)
+    if not wishes.public_address and not wishes.subnet:
+        raise UsageFailure(
+            "without a public address nobody reaches a VM in azready's own network",
+            "give a subnet that you can reach: --subnet ID",
+        )
+    if wishes.specialized and (not wishes.vm or not wishes.definition):
+        raise UsageFailure(
+            "a specialized image is made of a VM of yours, in a gallery", "give --vm NAME and --gallery-name GALLERY"
+        )
     if wishes.definition:
         preflight.check_gallery_name(wishes.definition.gallery)
+        preflight.check_name("a gallery image definition", wishes.definition.name, 80)
         if wishes.version:
             preflight.parse_version(wishes.version)
     elif wishes.security_type == "TrustedLaunch":
@@ -105,226 +145,140 @@ def check(wishes: Wishes) -> None:
             "a managed image cannot be made of a Trusted Launch VM",
             "give --gallery-name and --gallery-image-definition, or --security-type Standard",
         )
+    elif len(wishes.regions) > 1:
+        raise UsageFailure(
+            "a managed image lives in one region", "for --target-regions, make a gallery version: --gallery-name"
+        )
 
 
 def plan(wishes: Wishes, guest: GuestWork) -> list[Step]:
     """Every step in order. Pure: nothing is asked or done until a Runner carries them out."""
+    target = wishes.target
+    making = _specialized(wishes, target) if wishes.specialized and target else _making(wishes, guest)
+    return [*_looks(wishes), *rights.look(wishes.place, rights.of_steps(making)), *making]
+
+
+def rights_of(wishes: Wishes, guest: GuestWork) -> frozenset[rights.Right]:
+    """All that the verb asks for, the optional looks too."""
+    return rights.of_steps(plan(wishes, guest), [machines.console_log(wishes.place, wishes.trial)])
+
+
+def _looks(wishes: Wishes) -> list[Step]:
+    """Everything that Azure could refuse, asked before anything is made."""
+    place, target = wishes.place, wishes.target
+    if wishes.vm:
+        steps = sources.own_vm_facts(
+            place, wishes.vm, wishes.admin, managed_image=target is None, copy=wishes.copy or wishes.specialized
+        )
+    else:
+        steps = sources.marketplace_facts(place, wishes.urn, wishes.security_type)
+    steps += gallery.look(target) if target else [beforehand.free_name(place, wishes.name)]
+    if target:
+        steps += beforehand.regions(place, target.regions)
+    new = (not wishes.vm or wishes.copy) + wishes.try_it
+    if new:
+        steps += beforehand.room(place, wishes.size, new)
+    return [*steps, *([beforehand.subnet(place, wishes.subnet)] if wishes.subnet else [])]
+
+
+def _making(wishes: Wishes, guest: GuestWork) -> list[Step]:
+    target = wishes.target
     steps: list[Step] = [Ensure("group", "resource group", lambda _: groups.create_group(wishes.place), shared=True)]
-    steps += _existing_vm(wishes) if wishes.vm else _base_vm(wishes)
-    steps += _seal(wishes, guest)
-    steps += _gallery_image(wishes, wishes.definition) if wishes.definition else [_managed_image(wishes)]
+    if not wishes.vm:
+        steps += _base_vm(wishes)
+    elif wishes.copy:
+        steps += sources.copied_vm(wishes.around, wishes.vm, wishes.encryption_set)
+    elif wishes.try_it:
+        steps += wishes.around.network()
+    steps += _prepared(wishes, guest)
+    steps += gallery.make_definition(target) if target else []
+    steps += _sealed(wishes, guest)
+    vm = machines.vm_id(wishes.place, wishes.base)
+    steps += gallery.make_version(target, vm=vm) if target else [_managed_image(wishes, vm)]
     if wishes.try_it:
         steps += _trial(wishes, guest)
-    if not wishes.keep:
-        steps += _clean_up(wishes)
-    return steps
+    return steps if wishes.keep else [*steps, *_clean_up(wishes)]
 
 
-def _net(wishes: Wishes) -> list[Step]:
-    """The network that the base VM and the trial VM share."""
-    place, name = wishes.place, wishes.name
-    return [
+def _specialized(wishes: Wishes, target: gallery.Target) -> list[Step]:
+    """A version from a snapshot of the VM's disk; a copy made from it has to run. No guest is touched."""
+    place, snapshot = wishes.place, f"{wishes.name}-copy"
+    steps: list[Step] = [
+        Ensure("group", "resource group", lambda _: groups.create_group(place), shared=True),
+        *gallery.make_definition(target),
         Ensure(
-            "nsg",
-            f"security group, ssh from {wishes.ssh_from}",
-            lambda _: network.create_security_group(place, f"{name}-nsg", wishes.ssh_from),
+            "snapshot",
+            f"snapshot of the disk of {wishes.vm}",
+            lambda known: disks.create_snapshot(place, snapshot, known.os_disk or "<disk of the VM>"),
         ),
-        Ensure("vnet", "virtual network", lambda _: network.create_network(place, f"{name}-vnet")),
+        *gallery.make_version(target, disk=disks.snapshot_id(place, snapshot)),
     ]
-
-
-def _machine(wishes: Wishes, part: str, title: str, vm: Callable[[Known], Request]) -> list[Step]:
-    """A public address, an interface, and the VM; learns `{part}_address`."""
-    place, name = wishes.place, f"{wishes.name}-{part}"
-
-    def learn(body: Json, known: Known) -> Known:
-        address = str(body["properties"].get("ipAddress", ""))
-        return replace(known, base_address=address) if part == "base" else replace(known, trial_address=address)
-
-    return [
-        Ensure(
-            f"{part}-ip",
-            f"public address of the {title}",
-            lambda _: network.create_public_address(place, f"{name}-ip"),
-            learn=learn,
-        ),
-        Ensure(
-            f"{part}-nic",
-            f"network interface of the {title}",
-            lambda _: network.create_interface(
-                place, f"{name}-nic", f"{wishes.name}-vnet", f"{wishes.name}-nsg", f"{name}-ip"
-            ),
-        ),
-        Ensure(part, title, vm, again=False),
-    ]
+    if wishes.try_it:
+        steps += [*wishes.around.network(no_way_out=True), *_trial_vm(wishes)]
+    return steps if wishes.keep else [*steps, *_clean_up(wishes)]
 
 
 def _base_vm(wishes: Wishes) -> list[Step]:
-    place = wishes.place
-
-    def learn_version(body: Json, known: Known) -> Known:
-        found = body.get("value") or []
-        if not found:
-            raise Failure(f"the marketplace has no {wishes.urn} in {place.location}", "choose another --image")
-        return replace(known, image_version=str(found[0]["name"]))
-
-    def learn_image(body: Json, known: Known) -> Known:
-        properties = body["properties"]
-        terms = properties.get("plan") or {}
-        return replace(
-            known,
-            generation=str(properties.get("hyperVGeneration", "")),
-            architecture=str(properties.get("architecture", "x64")),
-            plan=PurchasePlan(*(str(terms.get(key, "")) for key in ("publisher", "product", "name")))
-            if terms
-            else None,
+    def machine(known: Known) -> Request:
+        wanted = VmWishes(
+            name=wishes.base,
+            size=wishes.size,
+            image=replace(wishes.urn, version=known.image_version or wishes.urn.version),
+            interface=f"{wishes.name}-base-nic",
+            admin=wishes.admin,
+            public_key=wishes.public_key,
+            agent=True,
+            security_type=wishes.security_type,
+            plan=known.plan or wishes.plan,
+            key_file=f"{wishes.key_file}.pub",
+            encryption_set=wishes.encryption_set,
         )
+        return machines.create_vm(wishes.place, wanted)
 
-    def urn(known: Known) -> ImageUrn:
-        return replace(wishes.urn, version=known.image_version)
-
-    version: Step = Work("version", "image version", lambda known: replace(known, image_version=wishes.urn.version))
-    if wishes.urn.version == "latest":
-        version = Read(
-            "version", "newest version", lambda _: groups.newest_version(place, wishes.urn), learn_version, once=True
-        )
     return [
-        version,
-        Read(
-            "image-facts",
-            "marketplace image",
-            lambda known: groups.marketplace_image(place, urn(known)),
-            learn_image,
-            once=True,
-        ),
-        *room(place, wishes.size, 2 if wishes.try_it else 1),
-        *_net(wishes),
-        *_machine(wishes, "base", "base VM", lambda known: machines.create_vm(place, _base_wishes(wishes, known))),
-        _generation(wishes),
+        *wishes.around.network(),
+        *wishes.around.machine("base", "base VM", machine),
+        sources.generation(wishes.place, wishes.base),
     ]
 
 
-def room(place: Place, size: str, instances: int) -> list[Step]:
-    """The size exists, boots what we have, and the quotas have room."""
+def _base_host(wishes: Wishes, known: Known) -> Host:
+    key = wishes.key_file if wishes.base_key is None else wishes.base_key
+    return Host(known.base_address, known.base_user or wishes.admin, key)
 
-    def fits(body: Json, known: Known) -> Known:
-        found = find_size(body, size, place.location)
-        check_size(found, known.generation, known.architecture)
-        return replace(known, size=found)
 
-    def has_room(body: Json, known: Known) -> Known:
-        if known.size:
-            check_quota(body, known.size, instances, place.location)
+def _prepared(wishes: Wishes, guest: GuestWork) -> list[Step]:
+    def prepare(known: Known) -> Known:
+        guest.prepare(_base_host(wishes, known))
         return known
 
-    return [
-        Read("size", "VM size", lambda _: groups.list_sizes(place), fits, once=True),
-        Read("quota", "quota", lambda _: groups.list_usages(place), has_room, once=True),
-    ]
-
-
-def _base_wishes(wishes: Wishes, known: Known) -> VmWishes:
-    return VmWishes(
-        name=wishes.base,
-        size=wishes.size,
-        image=replace(wishes.urn, version=known.image_version),
-        interface=f"{wishes.name}-base-nic",
-        admin=wishes.admin,
-        public_key=wishes.public_key,
-        agent=True,
-        security_type=wishes.security_type,
-        plan=known.plan,
-        key_file=f"{wishes.key_file}.pub",
-    )
-
-
-def _existing_vm(wishes: Wishes) -> list[Step]:
-    """Read the VM, its interface and its address; refuse what cannot be captured."""
-    place = wishes.place
-
-    def learn_vm(body: Json, known: Known) -> Known:
-        properties = body["properties"]
-        interfaces = properties.get("networkProfile", {}).get("networkInterfaces") or []
-        if not interfaces:
-            raise Failure(f"the VM {wishes.vm} has no network interface", "choose another --vm")
-        if body.get("location", place.location).lower() != place.location.lower():
-            raise Failure(
-                f"the VM {wishes.vm} is in {body['location']}, not in {place.location}",
-                f"use --location {body['location']}",
-            )
-        trusted = properties.get("securityProfile", {}).get("securityType") == "TrustedLaunch"
-        if trusted and wishes.definition is None:
-            raise Failure(
-                f"{wishes.vm} is a Trusted Launch VM, of which there can be no managed image",
-                "give --gallery-name and --gallery-image-definition",
-            )
-        return replace(
-            known,
-            interface=str(interfaces[0]["id"]),
-            security_type="TrustedLaunch" if trusted else "Standard",
-            base_user=str(properties.get("osProfile", {}).get("adminUsername") or wishes.admin),
-        )
-
-    def learn_interface(body: Json, known: Known) -> Known:
-        configurations = body["properties"].get("ipConfigurations") or [{}]
-        inner = configurations[0].get("properties", {})
-        address = str((inner.get("publicIPAddress") or {}).get("id", ""))
-        return replace(known, address_id=address, base_address=str(inner.get("privateIPAddress", "")))
-
-    def learn_address(body: Json, known: Known) -> Known:
-        return replace(known, base_address=str(body["properties"].get("ipAddress") or known.base_address))
-
-    def address(known: Known) -> Request:
-        return read(known.address_id or known.interface, NETWORK)
-
-    return [
-        Read("vm-facts", "the VM", lambda _: machines.read_vm(place, wishes.vm), learn_vm),
-        Read("nic-facts", "its interface", lambda known: read(known.interface, NETWORK), learn_interface),
-        Read("ip-facts", "its address", address, learn_address),
-        _generation(wishes),
-        *([*room(place, wishes.size, 1), *_net(wishes)] if wishes.try_it else []),
-    ]
-
-
-def _generation(wishes: Wishes) -> Step:
-    """The generation is read from the VM: the default of `az image create` is V1, whatever the VM is."""
-
-    def learn_generation(body: Json, known: Known) -> Known:
-        found = str(body.get("hyperVGeneration") or "")
-        if found not in ("V1", "V2"):
-            raise Failure(
-                f"Azure does not say of which generation {wishes.base} is",
-                "start the VM once, then run the same command again",
-            )
-        return replace(known, generation=found)
-
-    view = machines.instance_view(wishes.place, wishes.base)
-    return Read("generation", "generation of the VM", lambda _: view, learn_generation, once=True)
-
-
-def _seal(wishes: Wishes, guest: GuestWork) -> list[Step]:
-    place = wishes.place
-
-    def inside(work: Callable[[Host], None]) -> Callable[[Known], Known]:
-        def do(known: Known) -> Known:
-            work(Host(known.base_address, known.base_user or wishes.admin, wishes.key_file))
-            return known
-
-        return do
+    def checked(known: Known) -> Known:
+        found = guest.check(_base_host(wishes, known))
+        return replace(known, controllers=found or "")
 
     target = f"ssh://{wishes.admin}@ADDRESS_OF_{wishes.base}"
-    sealing = f"azready generalize {target} --user {wishes.admin} --yes"
     return [
-        Work("prepare", "prepare over ssh", inside(guest.prepare), f"azready prepare {target} --yes"),
-        Work("check", "check over ssh", inside(guest.check), f"azready check {target} --before-generalize"),
-        Work("seal", "generalize over ssh", inside(guest.generalize), sealing),
+        Work("prepare", "prepare over ssh", prepare, f"azready prepare {target} --yes"),
+        Work("check", "check over ssh", checked, f"azready check {target} --before-generalize"),
+    ]
+
+
+def _sealed(wishes: Wishes, guest: GuestWork) -> list[Step]:
+    place = wishes.place
+
+    def seal(known: Known) -> Known:
+        guest.generalize(_base_host(wishes, known))
+        return known
+
+    sealing = f"azready generalize ssh://{wishes.admin}@ADDRESS_OF_{wishes.base} --user {wishes.admin} --yes"
+    return [
+        Work("seal", "generalize over ssh", seal, sealing),
         Act("deallocate", "deallocate", lambda _: machines.deallocate(place, wishes.base)),
         Act("generalize", "mark as generalized", lambda _: machines.generalize(place, wishes.base)),
     ]
 
 
-def _managed_image(wishes: Wishes) -> Step:
-    vm = machines.vm_id(wishes.place, wishes.base)
+def _managed_image(wishes: Wishes, vm: str) -> Step:
     return Ensure(
         "image",
         f"image {wishes.name}",
@@ -332,124 +286,63 @@ def _managed_image(wishes: Wishes) -> Step:
     )
 
 
-def _gallery_image(wishes: Wishes, wanted: Definition) -> list[Step]:
-    vm = machines.vm_id(wishes.place, wishes.base)
-
-    def complete(known: Known) -> Definition:
-        return replace(wanted, generation=known.generation, architecture=known.architecture or "x64")
-
-    return gallery_steps(
-        wishes.place,
-        complete,
-        wishes.version,
-        lambda known: images.create_version(wishes.place, complete(known), known.version, wishes.regions, vm=vm),
-    )
-
-
-def gallery_steps(
-    place: Place, definition: Callable[[Known], Definition], version: str, create: Callable[[Known], Request]
-) -> list[Step]:
-    """A gallery, its definition, and the next (or the given) version of it; learns `version`."""
-
-    def learn_version(body: Json, known: Known) -> Known:
-        if known.version:
-            return known
-        return replace(known, version=version or next_version(str(item["name"]) for item in body.get("value") or ()))
-
-    def fits(body: Json, known: Known) -> None:
-        check_definition(definition(known).name, body, definition(known))
-
-    return [
-        Ensure(
-            "gallery",
-            "gallery",
-            lambda known: images.create_gallery(place, definition(known).gallery),
-            shared=True,
-        ),
-        Ensure(
-            "definition",
-            "image definition",
-            lambda known: images.create_definition(place, definition(known)),
-            shared=True,
-            accept=fits,
-        ),
-        Read(
-            "versions",
-            "versions",
-            lambda known: images.list_versions(place, definition(known).gallery, definition(known).name),
-            learn_version,
-        ),
-        Ensure(
-            "image-version",
-            "image version, replicated",
-            create,
-            progress=region_progress,
-            watch=lambda known: images.replication(
-                place, definition(known).gallery, definition(known).name, known.version
-            ),
-        ),
-    ]
-
-
-def region_progress(body: Json) -> str:
-    """`westeurope 100 %, eastus 30 %`, from a version with its replication status."""
-    status = body["properties"].get("replicationStatus") or {}
-    rows = status.get("summary") or ()
-    return ", ".join(f"{row.get('region')} {row.get('progress', 0)} %" for row in rows)
-
-
-def _trial(wishes: Wishes, guest: GuestWork) -> list[Step]:
-    place = wishes.place
-
-    def vm(known: Known) -> Request:
-        trusted = "TrustedLaunch" in (wishes.security_type, known.security_type)
+def _trial_vm(wishes: Wishes) -> list[Step]:
+    def machine(known: Known) -> Request:
+        feature = wishes.target.feature(known) if wishes.target else ""
         wanted = VmWishes(
             name=wishes.trial,
-            size=wishes.size,
+            size=wishes.size or known.vm_size,
             image=wishes.image(known),
             interface=f"{wishes.name}-trial-nic",
             admin=wishes.admin,
             public_key=wishes.public_key,
             agent=False,
-            security_type="TrustedLaunch" if trusted else "Standard",
+            security_type="TrustedLaunch" if feature.startswith("TrustedLaunch") else "Standard",
+            plan=known.plan or wishes.plan,
             key_file=f"{wishes.key_file}.pub",
+            specialized=wishes.specialized,
+            encryption_set=wishes.encryption_set,
         )
-        return machines.create_vm(place, wanted)
+        return machines.create_vm(wishes.place, wanted)
 
     def learn(body: Json, known: Known) -> Known:
-        return replace(known, trial=from_view(wishes.trial, body))
+        return replace(known, trial=from_view(wishes.trial, body, running=wishes.specialized))
 
+    view = machines.instance_view(wishes.place, wishes.trial)
+    title = "trial VM, a copy" if wishes.specialized else "trial VM without agent"
+    return [
+        *wishes.around.machine("trial", title, machine),
+        Read("trial-view", "what Azure says of it", lambda _: view, learn),
+    ]
+
+
+def _trial(wishes: Wishes, guest: GuestWork) -> list[Step]:
     def journal(known: Known) -> Known:
         text = guest.journal(Host(known.trial_address, wishes.admin, wishes.key_file))
         return replace(known, journal=tail(text))
 
     note = f"ssh {wishes.admin}@ADDRESS_OF_{wishes.trial} journalctl -u azure-provisioning"
-    return [
-        *_machine(wishes, "trial", "trial VM without agent", vm),
-        Read("trial-view", "what Azure says of it", lambda _: machines.instance_view(place, wishes.trial), learn),
-        Work("journal", "the guest's journal over ssh", journal, note),
-    ]
+    return [*_trial_vm(wishes), Work("journal", "the guest's journal over ssh", journal, note)]
 
 
 def _clean_up(wishes: Wishes) -> list[Step]:
     """Everything but the image, its group and what was there before; first what holds the others."""
     place, name = wishes.place, wishes.name
     parts = ["trial"] if wishes.try_it else []
-    parts += [] if wishes.vm else ["base"]
+    parts += ["base"] if not wishes.specialized and (wishes.copy or not wishes.vm) else []
     gone: list[tuple[str, str]] = [(place.compute("virtualMachines", f"{name}-{part}"), COMPUTE) for part in parts]
     gone += [(place.network("networkInterfaces", f"{name}-{part}-nic"), NETWORK) for part in parts]
-    gone += [(place.network("publicIPAddresses", f"{name}-{part}-ip"), NETWORK) for part in parts]
-    if parts:
+    if wishes.public_address:
+        gone += [(place.network("publicIPAddresses", f"{name}-{part}-ip"), NETWORK) for part in parts]
+    if parts and not wishes.subnet:
         gone += [(place.network("virtualNetworks", f"{name}-vnet"), NETWORK)]
+    if parts:
         gone += [(place.network("networkSecurityGroups", f"{name}-nsg"), NETWORK)]
+    if wishes.copy and not wishes.specialized:
+        gone += [(disks.disk_id(place, f"{name}-base-os"), DISKS)]
+    if wishes.copy or wishes.specialized:
+        gone += [(disks.snapshot_id(place, f"{name}-copy"), DISKS)]
     return [remove(identity, version) for identity, version in gone]
-
-
-def remove(identity: str, version: str) -> Remove:
-    """The step that removes a resource, by its id."""
-    usual = machines.DELETE if "/virtualMachines/" in identity else network.QUICK
-    short = "/".join(identity.split("/")[-2:])
-    return Remove(f"remove {short}", f"remove {short}", lambda _: delete(identity, version, usual))
 
 
 def run(wishes: Wishes, guest: GuestWork, runner: Runner, client: Client, fetch: Fetch) -> Captured:

@@ -6,8 +6,9 @@ answers of POST are asked for again (those that we send may be repeated), errors
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from azready.azure import problems
@@ -40,6 +41,8 @@ class Patience:
     busy_tries: int = 30
     tell: float = 30.0
     """Between two lines about an operation that still runs."""
+    settle: float = 7200.0
+    """How long a resource without an operation is read until it is made. Replication to many regions takes an hour."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,20 @@ class Answer:
     status: int
     body: Json
     headers: dict[str, str] = field(default_factory=dict)
+
+
+SETTLED = ("", "succeeded", "failed", "canceled")
+"""The states in which a resource stays. Source: Azure's Async API reference (provisioningState); "" is: has none."""
+
+
+def provisioning_state(body: Json) -> str:
+    """In lower case, as Azure's own spelling varies; empty when the resource has no such state."""
+    properties = body.get("properties")
+    return str(properties.get("provisioningState") or "").lower() if isinstance(properties, dict) else ""
+
+
+class Vanished(Failure):
+    """What was being made is gone."""
 
 
 class Client:
@@ -73,8 +90,9 @@ class Client:
     def send(self, request: Request, progress: Callable[[], str] | None = None) -> Answer:
         """Send, wait until the operation ends, return its last answer. Raises AzureFailure and Failure.
 
-        Waits (bounded) while another operation holds the resource; renews the login once. `progress` is asked now
-        and then, from another thread, how far a long operation is.
+        A PUT that names no operation is waited for by reading what it makes; a list is read to its last page. Waits
+        (bounded) while another operation holds the resource; renews the login once. `progress` is asked now and then,
+        from another thread, how far a long operation is.
         """
         renewed = False
         for attempt in range(self._patience.busy_tries + 1):
@@ -103,6 +121,48 @@ class Client:
             if failure.advice.act == "gone":
                 return None
             raise
+
+    def settled(self, request: Request, found: Answer, progress: Callable[[], str] | None = None) -> Answer:
+        """Wait until what `request` makes is made, by reading it: for what is half made and names no operation.
+
+        Raises AzureFailure when it failed, Failure when it vanished or is not made in time.
+        """
+        if provisioning_state(found.body) in SETTLED:
+            return _made(request, found)
+        self._console.say(f"  {request.resource} is still {provisioning_state(found.body)}: waiting")
+        look = Request("GET", request.path, request.api_version, query=request.query)
+        deadline = time.monotonic() + self._patience.settle
+        with self._telling(request, progress):
+            while provisioning_state(found.body) not in SETTLED:
+                if time.monotonic() > deadline:
+                    raise Failure(
+                        f"{request.resource} is still {provisioning_state(found.body)} after "
+                        f"{self._patience.settle:.0f} s",
+                        "look at it in the portal; the same command goes on waiting",
+                    )
+                time.sleep(self._patience.poll)
+                again = self.find(look)
+                if again is None:
+                    raise Vanished(f"{request.resource} is gone: somebody removed it", "run the same command again")
+                found = again
+        return _made(request, found)
+
+    def _with_all_pages(self, request: Request, first: Answer) -> Answer:
+        """A list with what its further pages hold (`nextLink`); anything else as it is."""
+        values, link, seen = first.body.get("value"), str(first.body.get("nextLink") or ""), set[str]()
+        if not isinstance(values, list) or not link:
+            return first
+        items = list(values)
+        while link:
+            if link in seen or not link.lower().startswith(self.cloud.arm.lower() + "/"):
+                raise Failure(
+                    f"{_doing(request)}: Azure's list goes on at an address that cannot be right", "run it again"
+                )
+            seen.add(link)
+            page = self.send(replace(request, link=link[len(self.cloud.arm) :])).body
+            items += page.get("value") or []
+            link = str(page.get("nextLink") or "")
+        return replace(first, body={**first.body, "value": items, "nextLink": ""})
 
     def _connect(self) -> "PipelineClient[Any, Any]":
         from azure.core.pipeline import policies
@@ -139,18 +199,21 @@ class Client:
         from azure.core.exceptions import AzureError
         from azure.core.rest import HttpRequest
 
-        message = HttpRequest(
-            request.method, self.cloud.arm + request.target, json=request.body, headers={"Accept": "application/json"}
-        )
+        where = self.cloud.arm + (request.link or request.target)
+        message = HttpRequest(request.method, where, json=request.body, headers={"Accept": "application/json"})
         try:
             first = self._pipeline._pipeline.run(message, retry_on_methods=REPEATABLE)
             response = first.http_response
             response.read()
             if response.status_code >= 400:
                 raise AzureFailure(_doing(request), _problem(response))
-            if request.method == "GET" or not _is_long_running(response.headers):
-                return _answer(response)
-            return self._wait(request, first, progress)
+            if request.method == "GET":
+                return _answer(response) if request.link else self._with_all_pages(request, _answer(response))
+            if _is_long_running(response.headers):
+                return self._wait(request, first, progress)
+            if request.method == "PUT":
+                return self.settled(request, _answer(response), progress)
+            return _answer(response)
         except AzureError as error:
             raise _translate(request, error) from error
 
@@ -162,13 +225,17 @@ class Client:
         options = {"final-state-via": request.final_state_via} if request.final_state_via else None
         method: Any = ARMPolling(self._patience.poll, lro_options=options, retry_on_methods=REPEATABLE)
         poller: LROPoller[Answer] = LROPoller(self._pipeline, first, lambda done: _answer(done.http_response), method)
-        stop = threading.Event()
-        teller = threading.Thread(target=self._tell, args=(request, stop, progress), daemon=True)
-        teller.start()
-        try:
+        with self._telling(request, progress):
             while not poller.done():
                 poller.wait(1)  # short waits: a Ctrl-C is noticed between them
             return poller.result() or Answer(200, {})
+
+    @contextmanager
+    def _telling(self, request: Request, progress: Callable[[], str] | None) -> Iterator[None]:
+        stop = threading.Event()
+        threading.Thread(target=self._tell, args=(request, stop, progress), daemon=True).start()
+        try:
+            yield
         finally:
             stop.set()
 
@@ -182,6 +249,14 @@ class Client:
                 more = ""
             text = f"still at it after {time.monotonic() - started:.0f} s{usual}"
             self._console.say(f"  {request.resource}: {text}" + (f": {more}" if more else ""))
+
+
+def _made(request: Request, found: Answer) -> Answer:
+    """The answer, when it is of something made. Raises AzureFailure when it failed."""
+    state = provisioning_state(found.body)
+    if state in ("failed", "canceled"):
+        raise AzureFailure(_doing(request), problems.parse(found.body, found.status, found.headers), state)
+    return found
 
 
 def _is_long_running(headers: Any) -> bool:

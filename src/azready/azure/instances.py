@@ -7,6 +7,7 @@ looked at. What counts is the `ProvisioningState/…` status of the VM itself.
 from dataclasses import dataclass
 from datetime import datetime
 
+from azready.azure.problems import Problem
 from azready.azure.requests.model import Json
 
 
@@ -24,9 +25,18 @@ class Instance:
     """What the guest program says on the console that its own work took."""
     console: str = ""
 
+    @property
+    def blames_guest(self) -> bool:
+        """Whether it failed by what the guest did. Anything else, such as no room, says nothing of the image."""
+        return not self.ready and self.code.startswith("OSProvisioning")
 
-def from_view(name: str, view: Json, created: str = "") -> Instance:
-    """Read an instance view; `created` is the VM's `timeCreated`."""
+
+def from_view(name: str, view: Json, created: str = "", *, running: bool = False) -> Instance:
+    """Read an instance view; `created` is the VM's `timeCreated`.
+
+    `running`: no report of the guest is owed (a copy of a specialized image); it has to be created and running.
+    """
+    power = next((code for code in _codes(view) if code.startswith("powerstate/")), "")
     for status in view.get("statuses") or ():
         parts = str(status.get("code", "")).split("/")
         if parts[0].lower() != "provisioningstate":
@@ -35,8 +45,20 @@ def from_view(name: str, view: Json, created: str = "") -> Instance:
         failed = parts[1].lower() == "failed"
         code = "" if ready else (parts[2] if failed and len(parts) > 2 else parts[1].capitalize())
         message = str(status.get("message") or "")
+        if ready and running and power != "powerstate/running":
+            return Instance(name, False, power.rpartition("/")[2].capitalize() or "Unknown", "the VM does not run")
         return Instance(name, ready, code, message, _between(created, str(status.get("time") or "")))
     return Instance(name, False, "Unknown", "Azure shows no provisioning state")
+
+
+def _codes(view: Json) -> list[str]:
+    return [str(status.get("code", "")).lower() for status in view.get("statuses") or ()]
+
+
+def problem_of(view: Json) -> Problem | None:
+    """Why a VM failed, as its instance view says it; None when it does not."""
+    found = from_view("", view)
+    return Problem(found.code, found.message) if found.message and found.code != "Unknown" else None
 
 
 def _between(start: str, end: str) -> float | None:

@@ -19,13 +19,25 @@ class Known:
     architecture: str = ""
     """x64 or Arm64."""
     security_type: str = ""
-    """What the source is, or what its VMs must be: Standard or TrustedLaunch."""
+    """Of the VM that is captured, or of the VMs that an image makes: Standard or TrustedLaunch."""
+    feature: str | None = None
+    """The SecurityType feature of the gallery definition, as it is or will be made; empty: it has none."""
+    controllers: str = ""
+    """What the image boots from: `SCSI`, or `SCSI, NVMe`."""
+    specialized: bool = False
+    """Whether the image's VMs are copies that nothing provisions."""
     plan: PurchasePlan | None = None
     """The marketplace's terms, which every VM made from it has to name."""
     size: Size | None = None
     """The VM size of the run, as the region offers it."""
+    group_missing: bool = False
+    """Whether the resource group is still to be made."""
+    vm_size: str = ""
+    """Size of the user's own VM."""
+    os_disk: str = ""
+    """Id of its disk."""
     interface: str = ""
-    """Id of the network interface of the user's own VM."""
+    """Id of its network interface."""
     address_id: str = ""
     """Id of its public address; empty when it has none."""
     base_address: str = ""

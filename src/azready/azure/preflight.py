@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from azready.azure.requests.disks import LARGEST_UPLOAD, SMALLEST_UPLOAD
 from azready.azure.requests.images import Definition, TargetRegion
-from azready.azure.requests.model import Json
+from azready.azure.requests.model import Json, PurchasePlan
 from azready.errors import Failure, UsageFailure
 
 MIB = 1024 * 1024
@@ -48,27 +48,92 @@ def check_disk(name: str, facts: DiskFacts) -> None:
         raise UsageFailure(f"{name} cannot be uploaded: " + "; ".join(wrong), f"azready convert {name} OUT.vhd")
 
 
-def check_definition(name: str, found: Json, wanted: Definition) -> None:
-    """Raise Failure when an existing gallery definition does not fit: it can never be changed."""
+def features_of(body: Json) -> dict[str, str]:
+    """The features of a gallery definition or of a marketplace image, by name."""
+    rows = (body.get("properties") or {}).get("features") or ()
+    return {str(row.get("name", "")): str(row.get("value") or "") for row in rows}
+
+
+def plan_of(terms: Json) -> PurchasePlan | None:
+    """A purchase plan as Azure shows it; None when there is none."""
+    found = [str(terms.get(key) or "") for key in ("publisher", "product", "name")]
+    return PurchasePlan(*found) if all(found) else None
+
+
+def parse_plan(text: str) -> PurchasePlan | None:
+    """Read `PUBLISHER:PRODUCT:NAME`; empty is none. Raises UsageFailure."""
+    parts = text.split(":")
+    if text and (len(parts) != 3 or not all(parts)):
+        raise UsageFailure(
+            f"{text!r} is not a purchase plan",
+            "write PUBLISHER:PRODUCT:NAME, as `az vm image show --urn URN --query plan` shows them",
+        )
+    return PurchasePlan(*parts) if text else None
+
+
+def check_subnet(identity: str) -> None:
+    """Raise UsageFailure when it is not the whole id of a subnet."""
+    if not re.fullmatch(
+        r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Network/virtualNetworks/[^/]+/subnets/[^/]+",
+        identity,
+        re.IGNORECASE,
+    ):
+        raise UsageFailure(
+            f"{identity!r} is not the id of a subnet",
+            "az network vnet subnet show -g GROUP --vnet-name NETWORK -n SUBNET --query id -o tsv prints it",
+        )
+
+
+def check_definition(name: str, found: Json, wanted: Definition, *, able: str = "") -> None:
+    """Raise Failure when an existing gallery definition does not fit: it can never be changed.
+
+    `able` are the disk controllers that the image was found to boot from; empty: it is not known.
+    """
     properties = found.get("properties") or {}
-    features = {item.get("name"): item.get("value") for item in properties.get("features") or ()}
+    features = features_of(found)
     pairs = [
         ("hyperVGeneration", properties.get("hyperVGeneration", "V1"), wanted.generation),
         ("architecture", properties.get("architecture", "x64"), wanted.architecture),
         ("osType", properties.get("osType"), "Linux"),
-        ("osState", properties.get("osState"), "Generalized"),
+        ("osState", properties.get("osState"), wanted.os_state),
     ]
     if wanted.security_type:
         pairs.append(("SecurityType", features.get("SecurityType", ""), wanted.security_type))
-    if wanted.controllers:
-        had = str(features.get("DiskControllerTypes", ""))
+    had = str(features.get("DiskControllerTypes", ""))
+    if wanted.controllers and not able:
         pairs.append(("DiskControllerTypes", had.replace(" ", ""), wanted.controllers.replace(" ", "")))
+    if able and not set(parse_controllers(had or "SCSI")) <= set(parse_controllers(able)):
+        pairs.append(("DiskControllerTypes", had.replace(" ", ""), able.replace(" ", "")))
     wrong = [f"{what} is {is_!r}, not {should!r}" for what, is_, should in pairs if is_ != should]
     if wrong:
         raise Failure(
             f"the gallery definition {name} does not fit: " + "; ".join(wrong),
             "a definition cannot be changed: choose another --gallery-image-definition, or other options",
         )
+
+
+NVME_ONLY = "v6 and v7 families (Dsv6, Ddsv6, Dlsv6, Esv6, Edsv6, Dasv6, Easv6, Fasv6, Dpsv6 and those after them)"
+"""Source: Microsoft's "Enable NVMe interface" and the pages of these families; `az vm list-skus` has each size."""
+
+
+def shut_out(wanted: Definition) -> tuple[str, ...]:
+    """Which current VM sizes a new definition shuts out, one sentence each; it can never be changed."""
+    controllers = parse_controllers(wanted.controllers or "SCSI")
+    found = []
+    if "NVMe" not in controllers or wanted.generation == "V1":
+        why = "generation 1" if wanted.generation == "V1" else f"DiskControllerTypes {', '.join(controllers)}"
+        found.append(f"{why} shuts out sizes whose disks are on NVMe alone: the {NVME_ONLY}")
+    if "SCSI" not in controllers:
+        found.append("DiskControllerTypes NVMe shuts out sizes whose disks are on SCSI alone: most up to v5")
+    if wanted.generation == "V1":
+        found.append("generation 1 shuts out Trusted Launch, Arm64 and all sizes that boot generation 2 alone")
+    if wanted.architecture == "Arm64":
+        found.append("Arm64 shuts out every size without a `p` in its name")
+    if wanted.security_type == "TrustedLaunch":
+        found.append("SecurityType TrustedLaunch shuts out sizes without Trusted Launch, and VMs without security type")
+    if not wanted.security_type:
+        found.append("no SecurityType shuts out Trusted Launch VMs")
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -81,6 +146,10 @@ class Size:
     generations: tuple[str, ...]
     architecture: str
     zones: tuple[str, ...]
+    controllers: tuple[str, ...] = ("SCSI",)
+    """What its disks hang on: SCSI, NVMe or both. Sizes from v6 on have NVMe alone."""
+    trusted: bool = True
+    """Whether it can be a Trusted Launch VM."""
 
 
 def find_size(body: Json, name: str, location: str) -> Size:
@@ -104,6 +173,8 @@ def find_size(body: Json, name: str, location: str) -> Size:
             tuple(filter(None, can.get("HyperVGenerations", "V1").split(","))),
             can.get("CpuArchitectureType", "x64"),
             tuple(zones),
+            parse_controllers(can.get("DiskControllerTypes") or "SCSI"),
+            can.get("TrustedLaunchDisabled", "False").lower() != "true",
         )
     if not sizes:
         raise Failure(f"there is no region {location!r} (for this subscription)", "az account list-locations -o table")
@@ -113,7 +184,15 @@ def find_size(body: Json, name: str, location: str) -> Size:
     )
 
 
-def check_size(size: Size, generation: str, architecture: str) -> None:
+def parse_controllers(text: str) -> tuple[str, ...]:
+    """`SCSI, NVMe` as Azure writes it, in one order, as ("SCSI", "NVMe")."""
+    found = {word.strip().lower() for word in text.split(",")}
+    return tuple(name for name in ("SCSI", "NVMe") if name.lower() in found)
+
+
+def check_size(
+    size: Size, generation: str, architecture: str, *, controllers: str = "", security_type: str = ""
+) -> None:
     """Raise Failure when a VM of this size cannot boot such an image. Empty texts are not looked at."""
     if generation and generation not in size.generations:
         raise Failure(
@@ -125,14 +204,28 @@ def check_size(size: Size, generation: str, architecture: str) -> None:
             f"a VM of size {size.name} is {size.architecture}, the image is {architecture}",
             "choose a --size of the image's architecture (Arm64 sizes have a `p` in their name: Standard_D2ps_v5)",
         )
+    if controllers and not set(parse_controllers(controllers)) & set(size.controllers):
+        raise Failure(
+            f"a VM of size {size.name} has its disks on {' or '.join(size.controllers)}, the image boots from "
+            f"{controllers} only",
+            "choose a --size of the v5 families; or make the image anew in a definition with --disk-controller-types "
+            "'SCSI, NVMe', if `azready check` finds its NVMe drivers",
+        )
+    if security_type == "TrustedLaunch" and not size.trusted:
+        raise Failure(
+            f"a VM of size {size.name} cannot be a Trusted Launch VM",
+            "choose another --size, or --security-type Standard",
+        )
 
 
-def check_quota(body: Json, size: Size, instances: int, location: str) -> None:
-    """Raise Failure when the quotas of the region do not have room for the VMs."""
-    needed = size.vcpus * instances
+def check_quota(body: Json, sizes: Iterable[Size], location: str) -> None:
+    """Raise Failure when the quotas of the region do not have room for VMs of these sizes, one each."""
+    vms = list(sizes)
     for row in body.get("value") or ():
         name = row.get("name") or {}
-        if str(name.get("value", "")).lower() not in ("cores", size.family.lower()):
+        value = str(name.get("value", "")).lower()
+        needed = sum(vm.vcpus for vm in vms if value in ("cores", vm.family.lower()))
+        if not needed:
             continue
         free = int(row.get("limit", 0)) - int(row.get("currentValue", 0))
         if free < needed:

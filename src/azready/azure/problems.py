@@ -1,23 +1,26 @@
-"""What Azure answers when it refuses: read it, find what it means, say what to do next.
+"""What Azure answers when it refuses, read from every form in which it does so.
 
-Azure wraps errors: `details` holds more of them, and a `message` may hold the whole story as JSON in a text. The
-innermost error with a name of its own is the one that helps. Sources: Microsoft's "Troubleshoot common Azure
-deployment errors" and the error pages of Compute; what recordings of real traffic show.
+Azure wraps errors: `details`, `innererror` and `additionalInfo` hold more of them, and a `message` may hold the whole
+story as JSON in a text. Sources: Microsoft's REST guidelines (error responses, OData's `innererror`), "Common error
+codes" of Resource Manager, storage's XML errors, Entra's OAuth errors; and what recordings of real traffic show:
+App Service and Insights write `Code` and `Message`, an operation keeps its error under `properties`.
 """
 
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
+from azready.azure.advice import Advice, advice_for, advice_for_status
 from azready.errors import Exit, Failure
-
-Act = Literal["stop", "wait", "gone", "login"]
-"""stop: only the user can fix it; wait: ask again later; gone: there is no such thing; login: get a new token."""
 
 WRAPPERS = {"", "DeploymentFailed", "ResourceDeploymentFailure", "Conflict", "BadRequest", "InvalidTemplateDeployment"}
 """Codes that say nothing as long as there is another one inside."""
+
+NO_REASON = "Azure gave no reason"
+DEEPEST = 12
+"""Levels of nesting that are followed: more is not an error but an attack, or a circle."""
 
 
 @dataclass(frozen=True)
@@ -30,209 +33,129 @@ class Problem:
     request_id: str = ""
     correlation_id: str = ""
     inner: tuple["Problem", ...] = ()
+    target: str = ""
+    """The part of the request that is wrong, where Azure names it."""
 
     @property
     def told(self) -> "Problem":
-        """The error inside that tells most: the deepest one whose code is not a mere wrapper."""
-        named = [problem for problem in _flat(self) if problem.code not in WRAPPERS]
-        return named[-1] if named else next((p for p in reversed([*_flat(self)]) if p.message), self)
+        """The error inside that tells most: the deepest one with advice, else the deepest that is no mere wrapper."""
+        found = self.inside_out()
+        named = [problem for problem in found if problem.code not in WRAPPERS]
+        advised = (p for weak in (False, True) for p in found if advice_for(p.code, p.message, weak=weak))
+        return next(advised, None) or next(iter(named), None) or next((p for p in found if p.message), self)
+
+    def inside_out(self) -> list["Problem"]:
+        """This error and all inside it, the deepest first; of one level in Azure's order."""
+        return [problem for _, problem in sorted(_levels(self, 0), key=lambda pair: -pair[0])]
+
+    def outside_in(self) -> list["Problem"]:
+        """This error and all inside it, as they are nested."""
+        return [problem for _, problem in _levels(self, 0)]
 
 
-def _flat(problem: Problem) -> Iterator[Problem]:
-    yield problem
+def _levels(problem: Problem, depth: int) -> Iterator[tuple[int, Problem]]:
+    yield depth, problem
     for inner in problem.inner:
-        yield from _flat(inner)
+        yield from _levels(inner, depth + 1)
 
 
 def parse(body: Any, status: int = 0, headers: Mapping[str, str] | None = None) -> Problem:
     """Read an error answer (a table, or what was sent instead of one)."""
     lower = {name.lower(): value for name, value in (headers or {}).items()}
-    found = _error(body if isinstance(body, dict) else {"message": str(body or "")})
+    found = _error(_table(body), 0)
     return Problem(
         found.code or f"HTTP {status}",
-        found.message or "Azure gave no reason",
+        found.message or NO_REASON,
         status,
         lower.get("x-ms-request-id", ""),
         lower.get("x-ms-correlation-request-id", ""),
         found.inner,
+        found.target,
     )
 
 
-def _error(table: dict[str, Any]) -> Problem:
-    table = table["error"] if isinstance(table.get("error"), dict) else table
-    message = str(table.get("message") or "")
-    inner = [_error(item) for item in table.get("details") or () if isinstance(item, dict)]
-    if message.lstrip().startswith("{"):
-        try:
-            inner.append(_error(json.loads(message)))
-        except ValueError:
-            pass
-    return Problem(str(table.get("code") or ""), message, inner=tuple(inner))
+def _table(body: Any) -> dict[str, Any]:
+    if isinstance(body, dict):
+        return body
+    if isinstance(body, list):
+        return {"details": body}
+    text = str(body or "").strip()
+    if not text.startswith("<"):
+        return {"message": text}
+    parts = {name: re.search(rf"<{name}>(.*?)</{name}>", text, re.DOTALL) for name in ("Code", "Message")}
+    found = {name: match[1].strip() for name, match in parts.items() if match}
+    return found or {"message": " ".join(re.sub(r"<[^>]*>", " ", text).split())[:300]}
 
 
-@dataclass(frozen=True)
-class Advice:
-    """One row of the table: which errors it is for, and what to do. `text` is looked for in the message."""
+def _error(raw: dict[str, Any], depth: int) -> Problem:
+    table = _unwrapped({key.lower(): value for key, value in raw.items()})
+    message = _sentence(table)
+    inner = [_error(item, depth + 1) for item in _nested(table) if depth < DEEPEST]
+    text, inside = _split(message)
+    if inside is not None and depth < DEEPEST:
+        message, inner = text, [*inner, _error(inside, depth + 1)]
+    code = str(table.get("code") or table.get("errorcode") or "")
+    return Problem(code, message, inner=tuple(inner), target=str(table.get("target") or ""))
 
-    codes: tuple[str, ...]
-    act: Act
-    means: str
-    hint: str
-    text: str = ""
+
+def _unwrapped(table: dict[str, Any]) -> dict[str, Any]:
+    """The error itself, from within `error`, `odata.error` or the `properties` of an operation."""
+    for name in ("error", "odata.error"):
+        if isinstance(table.get(name), dict):
+            return {key.lower(): value for key, value in table[name].items()}
+    properties = table.get("properties")
+    if "code" not in table and isinstance(properties, dict) and isinstance(properties.get("error"), dict):
+        return {key.lower(): value for key, value in properties["error"].items()}
+    if isinstance(table.get("error"), str):  # Entra: {"error": "invalid_client", "error_description": "AADSTS…"}
+        return {"code": table["error"], "message": table.get("error_description", "")}
+    return table
 
 
-ADVICE: tuple[Advice, ...] = (
-    Advice(
-        ("AuthorizationFailed", "LinkedAuthorizationFailed"),
-        "stop",
-        "this login lacks a right",
-        "ask for the role Contributor on the resource group (to create a group: on the subscription), "
-        "then run the same command again",
-    ),
-    Advice(
-        ("InvalidAuthenticationTokenTenant",),
-        "stop",
-        "the login is for another tenant than the subscription's",
-        "az login --tenant TENANT, with the tenant of the subscription (`az account list --output table`)",
-    ),
-    Advice(
-        ("ExpiredAuthenticationToken", "InvalidAuthenticationToken", "AuthenticationFailed"),
-        "login",
-        "the login has expired",
-        "az login, then run the same command again: it goes on where it stopped",
-    ),
-    Advice(
-        ("SubscriptionNotFound", "InvalidSubscriptionId"),
-        "stop",
-        "there is no such subscription for this login",
-        "`az account list --output table` shows yours; give one with --subscription",
-    ),
-    Advice(
-        ("PlatformImageNotFound", "ImageNotFound", "GalleryImageNotFound", "VMImageNotFound"),
-        "stop",
-        "there is no such image in this region",
-        "`az vm image list --all --publisher PUBLISHER --location LOCATION --output table` lists those that are left",
-    ),
-    Advice(
-        ("MarketplacePurchaseEligibilityFailed", "ResourcePurchaseValidationFailed", "ResourcePurchaseCanceled"),
-        "stop",
-        "the image's purchase terms are not accepted",
-        "az vm image terms accept --urn PUBLISHER:OFFER:SKU:VERSION, then run the same command again",
-    ),
-    Advice(
-        ("QuotaExceeded",),
-        "stop",
-        "the subscription's quota is used up",
-        "choose another --size or --location, or ask for more: `az vm list-usage -l LOCATION --output table`",
-    ),
-    Advice(
-        ("OperationNotAllowed",),
-        "stop",
-        "the subscription's quota is used up",
-        "choose another --size or --location, or ask for more: `az vm list-usage -l LOCATION --output table`",
-        r"quota",
-    ),
-    Advice(
-        ("OperationNotAllowed",),
-        "stop",
-        "the VM is generalized and can never start again",
-        "take the image from it, or remove it; a new VM comes from the image",
-        r"generalized",
-    ),
-    Advice(
-        ("SkuNotAvailable",),
-        "stop",
-        "this VM size is not to be had in this region",
-        "`az vm list-skus -l LOCATION --resource-type virtualMachines --output table` lists those that are",
-    ),
-    Advice(
-        ("AllocationFailed", "ZonalAllocationFailed", "OverconstrainedAllocationRequest"),
-        "stop",
-        "Azure has no room for this VM size just now",
-        "try again later, or with another --size, --zone or --location",
-    ),
-    Advice(
-        ("BadRequest", "InvalidParameter", "OperationNotAllowed", "Conflict"),
-        "stop",
-        "the image and the VM size (or the definition) are of different generations",
-        "choose a --size that has the image's generation, or convert the disk to the other one",
-        r"[Hh]ypervisor [Gg]eneration",
-    ),
-    Advice(
-        ("OSProvisioningTimedOut",),
-        "stop",
-        "the guest never reported Ready",
-        "the VM is kept and may be reachable: read its console (below), fix the image, and try it at home first: "
-        "`azready boot DISK`. Trying again here will not help",
-    ),
-    Advice(
-        ("OSProvisioningClientError", "OSProvisioningInternalError"),
-        "stop",
-        "the guest reported that provisioning failed, or the image was not generalized",
-        "read its console (below), fix the image, and try it at home first: `azready boot DISK`",
-    ),
-    Advice(
-        ("VMExtensionProvisioningError", "VMExtensionProvisioningTimeout", "VMAgentStatusCommunicationError"),
-        "stop",
-        "something adds an extension to a VM that has no agent; it cannot answer",
-        "exempt the VM from the policy that adds it, or install an agent in the image",
-    ),
-    Advice(
-        ("MissingSubscriptionRegistration", "NoRegisteredProviderFound"),
-        "stop",
-        "the subscription has not registered a resource provider",
-        "az provider register -n Microsoft.Compute --wait; az provider register -n Microsoft.Network --wait",
-    ),
-    Advice(
-        ("RequestDisallowedByPolicy",),
-        "stop",
-        "a policy of the organisation forbids it",
-        "the message names the policy: ask its owner for an exemption, or use another resource group",
-    ),
-    Advice(
-        ("StorageAccountAlreadyTaken", "DnsRecordInUse", "PropertyChangeNotAllowed"),
-        "stop",
-        "the name is taken, or what it names cannot be changed",
-        "choose another name, or remove what is there",
-    ),
-    Advice(
-        (
-            "OperationPreempted",
-            "RetryableErrorDueToAnotherOperation",
-            "AnotherOperationInProgress",
-            "ReferencedResourceNotProvisioned",
-            "ResourceCollectionRequestsThrottled",
-            "TooManyRequests",
-        ),
-        "wait",
-        "Azure is busy with another operation on it",
-        "run the same command again in a few minutes: it goes on where it stopped",
-    ),
-    Advice(
-        ("Conflict",),
-        "wait",
-        "Azure is busy with another operation on it",
-        "run the same command again in a few minutes: it goes on where it stopped",
-        r"concurrent|another operation|in progress",
-    ),
-    Advice(
-        ("ResourceNotFound", "ResourceGroupNotFound", "NotFound", "ParentResourceNotFound"),
-        "gone",
-        "there is no such thing",
-        "check the name, the resource group and the subscription",
-    ),
-)
+def _sentence(table: dict[str, Any]) -> str:
+    message = table.get("message") or table.get("errordetail") or table.get("exceptionmessage") or ""
+    if isinstance(message, dict):  # OData: {"lang": "en", "value": "…"}
+        message = message.get("value") or ""
+    return str(message)
 
-UNKNOWN = Advice((), "stop", "", "look for the code in Microsoft's documents; support will ask for the ids below")
+
+def _nested(table: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The errors inside an error; a violated policy is one."""
+    for name in ("details", "innererror", "innererrors"):
+        found = table.get(name)
+        yield from (item for item in (found if isinstance(found, list) else [found]) if isinstance(item, dict))
+    for item in table.get("additionalinfo") or ():
+        info = item.get("info") if isinstance(item, dict) else None
+        if isinstance(info, dict):
+            yield {"code": item.get("type", ""), "message": _policy(info) or json.dumps(info, ensure_ascii=False)[:500]}
+
+
+def _policy(info: dict[str, Any]) -> str:
+    """`Require a tag on resource groups (assignment require-tag)`; empty when it is no policy."""
+    name = info.get("policyDefinitionDisplayName") or info.get("policyDefinitionName")
+    where = info.get("policyAssignmentDisplayName") or info.get("policyAssignmentName")
+    return f"{name}" + (f" (assignment {where})" if where else "") if name else ""
+
+
+def _split(message: str) -> tuple[str, dict[str, Any] | None]:
+    """A message with JSON in it, apart: what stands before, and the table."""
+    start = message.find("{")
+    if start < 0 or '"' not in message[start:]:
+        return message, None
+    try:
+        found, _ = json.JSONDecoder().raw_decode(message[start:])
+    except (ValueError, RecursionError):
+        return message, None
+    return (message[:start].strip(), found) if isinstance(found, dict) else (message, None)
 
 
 def advise(problem: Problem) -> Advice:
-    """The first row that fits; the rows with a `text` come before the general one of the same code."""
+    """What to do: the advice of the error that tells most, with what its message names put in."""
     told = problem.told
-    for advice in ADVICE:
-        if told.code in advice.codes and (not advice.text or re.search(advice.text, told.message)):
-            return advice
-    return Advice((), "gone", "there is no such thing", UNKNOWN.hint) if problem.status == 404 else UNKNOWN
+    for weak in (False, True):
+        found = advice_for(told.code, told.message, weak=weak)
+        if found:
+            return found
+    return advice_for_status(problem.status)
 
 
 class AzureFailure(Failure):
@@ -240,13 +163,16 @@ class AzureFailure(Failure):
 
     exit_code = Exit.UNABLE
 
-    def __init__(self, doing: str, problem: Problem) -> None:
+    def __init__(self, doing: str, problem: Problem, state: str = "") -> None:
+        """`state` is the provisioningState of something that failed without an operation to say why."""
+        if state and problem.told.message == NO_REASON:
+            problem = replace(problem, code=state.capitalize())
         advice = advise(problem)
         told = problem.told
         text = f"{doing}: {told.code}"
         if advice.means:
             text += f", {advice.means}"
-        text += f"\n  Azure says: {told.message}"
+        text += "".join(f"\n  {line}" for line in _said(problem, told))
         ids = [("request id", problem.request_id), ("correlation id", problem.correlation_id)]
         text += "".join(f"\n  {name} {value}" for name, value in ids if value)
         super().__init__(text, advice.hint)
@@ -256,3 +182,21 @@ class AzureFailure(Failure):
     @property
     def code(self) -> str:
         return self.problem.told.code
+
+
+def _said(problem: Problem, told: Problem) -> list[str]:
+    """Azure's own words: those of the error that tells most, then every other level, none twice."""
+    lines = [f"Azure says: {_words(told)}"]
+    seen = {told.message}
+    for other in problem.outside_in():
+        if other is told or not other.message or other.message in seen:
+            continue
+        seen.add(other.message)
+        lines.append(f"and: {other.code}: {_words(other)}" if other.code else f"and: {_words(other)}")
+    if not told.message:
+        lines[0] = f"Azure says: {NO_REASON}"
+    return lines
+
+
+def _words(problem: Problem) -> str:
+    return " ".join(problem.message.split()) + (f" ({problem.target})" if problem.target else "")

@@ -5,20 +5,19 @@ removed afterwards. Everything that can be refused is looked at before the first
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from azready.azure import preflight
-from azready.azure.capture import gallery_steps
+from azready.azure import beforehand, gallery, preflight, rights
 from azready.azure.client import Client
 from azready.azure.known import Known
 from azready.azure.pages import Sas
-from azready.azure.preflight import DiskFacts, check_definition, next_version
+from azready.azure.preflight import DiskFacts
 from azready.azure.requests import disks, groups, images
 from azready.azure.requests.images import Definition, TargetRegion
-from azready.azure.requests.model import COMPUTE, DISKS, GALLERIES, Json, Place, Request, delete, read
+from azready.azure.requests.model import DISKS, Place, Request, delete
 from azready.azure.state import StateFile
-from azready.azure.steps import Act, Ensure, NameTaken, Read, Remove, Runner, Step, Work
+from azready.azure.steps import Act, Ensure, Remove, Runner, Step, Work
 from azready.azure.upload import Upload, Uploaded, journal_for
 from azready.console import Console
 from azready.errors import UsageFailure
@@ -37,16 +36,23 @@ class Wishes:
     regions: tuple[TargetRegion, ...] = ()
     disk_sku: str = "Standard_LRS"
     keep_disk: bool = False
+    encryption_set: str = ""
+    """Id of the disk encryption set whose key the uploaded disk is encrypted with; empty: Azure's own key."""
 
     @property
     def disk(self) -> str:
         return f"{self.name}-upload"
 
+    @property
+    def target(self) -> gallery.Target | None:
+        """The version that is made; the managed image on the way to some definitions is called like the disk."""
+        if self.definition is None:
+            return None
+        return gallery.Target(self.place, self.definition, self.version, self.regions, self.disk)
+
     def image(self, known: Known) -> str:
         """The id of what is made."""
-        if self.definition is None:
-            return images.image_id(self.place, self.name)
-        return images.version_id(self.place, self.definition.gallery, self.definition.name, known.version)
+        return self.target.id(known) if self.target else images.image_id(self.place, self.name)
 
 
 @dataclass(frozen=True)
@@ -81,15 +87,24 @@ def check(wishes: Wishes) -> None:
 
 def plan(wishes: Wishes, upload: Callable[[], None]) -> list[Step]:
     """Every step in order; `upload` sends the file (its SAS comes from the printed `beginGetAccess`)."""
+    making = _making(wishes, upload)
+    return [
+        *beforehand.regions(wishes.place, wishes.regions),
+        *(gallery.look(wishes.target) if wishes.target else [beforehand.free_name(wishes.place, wishes.name)]),
+        *rights.look(wishes.place, rights.of_steps(making)),
+        *making,
+    ]
+
+
+def _making(wishes: Wishes, upload: Callable[[], None]) -> list[Step]:
     place = wishes.place
 
     def send(known: Known) -> Known:
         upload()
         return known
 
-    steps: list[Step] = [*_regions(wishes), *_looks(wishes)]
-    steps.append(Ensure("group", "resource group", lambda _: groups.create_group(place), shared=True))
-    steps += [
+    steps: list[Step] = [
+        Ensure("group", "resource group", lambda _: groups.create_group(place), shared=True),
         Ensure("disk", f"managed disk {wishes.disk}", lambda _: _disk(wishes)),
         Work(
             "upload",
@@ -101,9 +116,8 @@ def plan(wishes: Wishes, upload: Callable[[], None]) -> list[Step]:
         ),
         Act("revoke", "end of the upload", lambda _: disks.revoke_access(place, wishes.disk)),
     ]
-    disk = disks.disk_id(place, wishes.disk)
-    wanted = wishes.definition
-    if wanted is None:
+    disk, target = disks.disk_id(place, wishes.disk), wishes.target
+    if target is None:
         generation = wishes.facts.generation
         steps.append(
             Ensure(
@@ -113,82 +127,28 @@ def plan(wishes: Wishes, upload: Callable[[], None]) -> list[Step]:
             )
         )
     else:
-
-        def version(known: Known) -> Request:
-            return images.create_version(place, wanted, known.version, wishes.regions, disk=disk)
-
-        steps += gallery_steps(place, lambda _: wanted, wishes.version, version)
+        steps += [*gallery.make_definition(target), *gallery.make_version(target, disk=disk)]
     if not wishes.keep_disk:
         steps.append(Remove("remove disk", f"remove disks/{wishes.disk}", lambda _: delete(disk, DISKS, disks.QUICK)))
     return steps
 
 
+def rights_of(wishes: Wishes) -> frozenset[rights.Right]:
+    """All that the verb asks for, the optional looks too."""
+    return rights.of_steps(plan(wishes, lambda: None))
+
+
 def _disk(wishes: Wishes) -> Request:
     facts = wishes.facts
     return disks.create_upload_disk(
-        wishes.place, wishes.disk, facts.size, facts.generation, facts.architecture, wishes.disk_sku
+        wishes.place,
+        wishes.disk,
+        facts.size,
+        facts.generation,
+        facts.architecture,
+        wishes.disk_sku,
+        encryption_set=wishes.encryption_set,
     )
-
-
-def _regions(wishes: Wishes) -> list[Step]:
-    """Ask for each region's quotas: a region that does not exist is refused before the upload, not after."""
-    names = [wishes.place.location, *(region.name for region in wishes.regions if region.name != wishes.place.location)]
-    return [_region(Place(wishes.place.subscription, wishes.place.group, name)) for name in names]
-
-
-def _region(place: Place) -> Read:
-    return Read(f"region {place.location}", f"region {place.location}", lambda _: groups.list_usages(place), once=True)
-
-
-def _looks(wishes: Wishes) -> list[Step]:
-    """Look at what is there already, before the upload: an image of that name, a definition that does not fit."""
-    place, wanted = wishes.place, wishes.definition
-
-    def taken(body: Json, known: Known) -> Known:
-        raise NameTaken(read(str(body["id"]), COMPUTE))
-
-    def free(_: Json, known: Known) -> Known:
-        return known
-
-    if wanted is None:
-        return [
-            Read(
-                "name",
-                "name of the image",
-                lambda _: read(images.image_id(place, wishes.name), COMPUTE),
-                taken,
-                missing=free,
-                once=True,
-            )
-        ]
-
-    def fits(body: Json, known: Known) -> Known:
-        check_definition(wanted.name, body, wanted)
-        return known
-
-    def choose(body: Json, known: Known) -> Known:
-        existing = {str(item["name"]): str(item["id"]) for item in body.get("value") or ()}
-        if wishes.version in existing:
-            raise NameTaken(read(existing[wishes.version], GALLERIES))
-        return replace(known, version=wishes.version or next_version(existing))
-
-    return [
-        Read(
-            "definition-facts",
-            "gallery definition",
-            lambda _: read(images.definition_id(place, wanted.gallery, wanted.name), GALLERIES),
-            fits,
-            missing=free,
-        ),
-        Read(
-            "version-facts",
-            "versions so far",
-            lambda _: images.list_versions(place, wanted.gallery, wanted.name),
-            choose,
-            missing=choose,
-            once=True,
-        ),
-    ]
 
 
 def run(wishes: Wishes, runner: Runner, client: Client, console: Console, *, ca: str | None = None) -> Published:

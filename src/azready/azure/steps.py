@@ -8,17 +8,18 @@
 
 Requests may depend on what earlier steps learned (`Known`); in a dry run the unknown is shown as `<…>`. So
 the printed plan and the carried-out one come from the same list. Resuming needs no bookkeeping of its own: `Ensure`
-finds what exists, `Act` and `Work` are skipped when the state file says that they are done.
+finds what exists, `Act` and `Work` are skipped when the state file says that they are done. A step whose `when` says no
+is neither printed nor carried out.
 """
 
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from azready.azure.client import Answer, Client
+from azready.azure.client import Answer, Client, Vanished
+from azready.azure.instances import problem_of
 from azready.azure.known import PLANNED, Known
-from azready.azure.problems import AzureFailure
+from azready.azure.problems import NO_REASON, AzureFailure
 from azready.azure.requests.model import RUN_TAG, Json, Request, Usual, read, removal
 from azready.azure.state import StateFile
 from azready.console import Console
@@ -34,6 +35,10 @@ def _learn_nothing(_: Json, known: Known) -> Known:
     return known
 
 
+def _always(_: Known) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Read:
     id: str
@@ -44,6 +49,9 @@ class Read:
     """What to make of an absent resource; None lets the error through."""
     once: bool = False
     """Whether a run that goes on believes what was read before: checks of what the run itself changes later."""
+    optional: str = ""
+    """What is not known when the login may not read it, which is then told; empty: it must be readable."""
+    when: Callable[[Known], bool] = _always
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,9 @@ class Ensure:
     progress: Callable[[Json], str] | None = None
     """What to tell, while it is being made, of the answer to `watch`."""
     watch: Callable[[Known], Request] | None = None
+    why: Callable[[Known], Request] | None = None
+    """Where a VM that failed says why (its instance view)."""
+    when: Callable[[Known], bool] = _always
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,7 @@ class Act:
     title: str
     request: Callable[[Known], Request]
     learn: Learn = _learn_nothing
+    when: Callable[[Known], bool] = _always
 
 
 @dataclass(frozen=True)
@@ -82,6 +94,7 @@ class Work:
     """A call that it makes, for the printed plan."""
     tells: bool = False
     """Whether it shows its own progress."""
+    when: Callable[[Known], bool] = _always
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,7 @@ class Remove:
     id: str
     title: str
     request: Callable[[Known], Request]
+    when: Callable[[Known], bool] = _always
 
 
 Step = Read | Ensure | Act | Work | Remove
@@ -97,7 +111,11 @@ Step = Read | Ensure | Act | Work | Remove
 def requests_of(steps: Iterable[Step], known: Known | None = None) -> list[tuple[Step, Request | None]]:
     """Every step with its request, as far as it is known now; for a dry run."""
     planned = known or PLANNED
-    return [(step, step.request if isinstance(step, Work) else step.request(planned)) for step in steps]
+    return [
+        (step, step.request if isinstance(step, Work) else step.request(planned))
+        for step in steps
+        if step.when(planned)
+    ]
 
 
 class NameTaken(Failure):
@@ -112,12 +130,11 @@ class NameTaken(Failure):
 
 @dataclass(frozen=True)
 class Runner:
-    """Carries out steps: the only place of the verbs that sends anything. `pause` is between two looks, in seconds."""
+    """Carries out steps: the only place of the verbs that sends anything."""
 
     client: Client
     state: StateFile
     console: Console
-    pause: float = 5.0
 
     def run(self, steps: Iterable[Step], known: Known) -> Known:
         """Carry out every step in order; what was learned so far is in the state file at any time."""
@@ -126,6 +143,8 @@ class Runner:
         return known
 
     def _step(self, step: Step, known: Known) -> Known:
+        if not step.when(known):
+            return known
         once = isinstance(step, Act) or (isinstance(step, Read | Work) and step.once)
         if once and step.id in self.state.run.done:
             self.console.say(f"✓ {step.title} (done before)")
@@ -160,9 +179,15 @@ class Runner:
 
     def _read(self, step: Read, known: Known) -> Known:
         request = step.request(known)
-        if step.missing is None:
-            return step.learn(self.client.send(request).body, known)
-        found = self.client.find(request)
+        try:
+            if step.missing is None:
+                return step.learn(self.client.send(request).body, known)
+            found = self.client.find(request)
+        except AzureFailure as failure:
+            if not step.optional or failure.problem.status != 403:
+                raise
+            self.console.warn(f"{step.title}: this login may not read it ({failure.code}); {step.optional}")
+            return known
         return step.missing({}, known) if found is None else step.learn(found.body, known)
 
     def _ensure(self, step: Ensure, known: Known) -> Known:
@@ -171,18 +196,12 @@ class Runner:
         if found is not None:
             if not step.shared and self._tag(found.body) != self.state.run.id:
                 raise NameTaken(request)
-            settled = self._settled(found, request)
-            if settled is not None and _state(settled.body) != "Failed":
-                if step.accept and self._tag(found.body) != self.state.run.id:
+            settled = self._settled(step, request, found, known)
+            if settled is not None:
+                if step.accept:
                     step.accept(settled.body, known)
                 self.console.say(f"✓ {step.title} (exists)")
                 return step.learn(settled.body, known)
-            if settled is not None and not step.again:
-                raise Failure(
-                    f"{request.resource} was created by this run, and failed",
-                    "read what it said; then remove it and run the same command again: "
-                    + " ".join(removal(request.path)),
-                )
         self.state.expect(request.path)
         try:
             with self._telling(step.title, request.usual):
@@ -190,8 +209,30 @@ class Runner:
         except AzureFailure as failure:
             if found is None and 400 <= failure.problem.status < 500:  # refused at once: there is nothing to remove
                 self.state.removed(request.path)
-            raise
+            raise self._explained(step, failure, known) from None
         return step.learn(made.body, known)
+
+    def _settled(self, step: Ensure, request: Request, found: Answer, known: Known) -> Answer | None:
+        """The resource when it is made; None when it is to be asked for again. Raises Failure."""
+        try:
+            return self.client.settled(request, found)
+        except Vanished:
+            return None
+        except AzureFailure as failure:
+            if step.again:
+                return None
+            reason = self._explained(step, failure, known).problem
+            told = AzureFailure(f"{request.resource} was created by this run, and failed", reason)
+            told.hint += "; then remove it and run the same command again: " + " ".join(removal(request.path))
+            raise told from None
+
+    def _explained(self, step: Ensure, failure: AzureFailure, known: Known) -> AzureFailure:
+        """The failure with the reason that the resource itself gives, when its answer gave none."""
+        if step.why is None or failure.problem.told.message != NO_REASON:
+            return failure
+        found = self.client.find(step.why(known))
+        problem = problem_of(found.body) if found else None
+        return AzureFailure(f"cannot create {step.title}", problem) if problem else failure
 
     def _watcher(self, step: Ensure, known: Known) -> Callable[[], str] | None:
         """A function that says how far the making of a resource is."""
@@ -207,19 +248,3 @@ class Runner:
 
     def _tag(self, body: Json) -> str:
         return str((body.get("tags") or {}).get(RUN_TAG, ""))
-
-    def _settled(self, found: Answer, request: Request) -> Answer | None:
-        """Wait until a half-made resource is made or failed; None when it is gone after all."""
-        answer: Answer | None = found
-        said = False
-        while answer is not None and _state(answer.body) not in ("Succeeded", "Failed", "Canceled", ""):
-            if not said:
-                self.console.say(f"  {request.resource} is still {_state(answer.body)}: waiting")
-                said = True
-            time.sleep(self.pause)
-            answer = self.client.find(read(request.path, request.api_version))
-        return answer
-
-
-def _state(body: Json) -> str:
-    return str((body.get("properties") or {}).get("provisioningState", ""))

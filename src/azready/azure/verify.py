@@ -8,22 +8,24 @@ import concurrent.futures
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from azready.azure import preflight
-from azready.azure.capture import remove, room
+from azready.azure import beforehand, preflight, rights
 from azready.azure.client import Client
 from azready.azure.console_log import Fetch, guest_seconds, read_console, tail
+from azready.azure.image_facts import facts_of_image, parse_image
 from azready.azure.instances import Instance, from_view
 from azready.azure.known import Known
-from azready.azure.problems import AzureFailure
+from azready.azure.removing import remove
 from azready.azure.requests import groups, machines, network
 from azready.azure.requests.machines import VmWishes
-from azready.azure.requests.model import COMPUTE, GALLERIES, NETWORK, Json, Place, Request, read
-from azready.azure.steps import Ensure, Read, Remove, Runner, Step
+from azready.azure.requests.model import COMPUTE, NETWORK, Json, Place, PurchasePlan, Request
+from azready.azure.steps import Ensure, Remove, Runner, Step
 from azready.console import Console
-from azready.errors import Failure, UsageFailure
+from azready.errors import Exit, Failure, UsageFailure
 
 CONSOLES = 4
 """How many consoles are fetched at a time."""
+READY_CONSOLES, FAILED_CONSOLES = 16, 20
+"""Of how many VMs of each kind the console is fetched: one call for each VM, and more of the same tells nothing."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Wishes:
     ssh_from: str = ""
     """Who may reach the VM by ssh, at a public address; empty: nobody, and there is no public address."""
     keep: bool = False
+    secure_boot: bool = True
+    plan: PurchasePlan | None = None
+    """The terms of the marketplace image that it comes from, when the definition does not name them."""
+    subnet: str = ""
+    """Id of a subnet that exists; empty makes a network."""
 
     @property
     def is_set(self) -> bool:
@@ -57,10 +64,40 @@ class Report:
     instances: tuple[Instance, ...]
     error: str = ""
     """What Azure said of the whole when it was not content."""
+    asked: int = 1
+    """How many VMs were asked for; Azure may make fewer."""
+
+    @property
+    def ready(self) -> int:
+        return sum(instance.ready for instance in self.instances)
 
     @property
     def all_ready(self) -> bool:
-        return bool(self.instances) and all(instance.ready for instance in self.instances)
+        return self.ready == len(self.instances) >= self.asked and not self.error
+
+    @property
+    def outcome(self) -> str:
+        """`ready`; `not ready`: a guest failed; `untried`: Azure failed, which says nothing of the image."""
+        if any(instance.blames_guest for instance in self.instances):
+            return "not ready"
+        return "ready" if self.all_ready else "untried"
+
+    def __str__(self) -> str:
+        made = len(self.instances)
+        text = f"{self.ready} of {self.asked} Ready"
+        return text if made >= self.asked else f"{text}; {self.asked - made} were not made"
+
+
+class NotRemoved(Failure):
+    """VMs were looked at, and then not everything could be removed. The report is kept."""
+
+    def __init__(self, report: Report, failures: list[Failure]) -> None:
+        super().__init__(
+            f"{report}, but not everything could be removed: " + "\n".join(each.message for each in failures),
+            "; ".join(dict.fromkeys(each.hint for each in failures)),
+        )
+        self.report = report
+        self.exit_code = Exit.NEGATIVE if report.outcome == "not ready" else Exit.UNABLE
 
 
 def check(wishes: Wishes) -> None:
@@ -72,61 +109,49 @@ def check(wishes: Wishes) -> None:
         raise UsageFailure(f"{wishes.instances} instances cannot be verified at once", "use --instances 1 to 1000")
     if wishes.is_set and wishes.ssh_from:
         raise UsageFailure("a scale set gets no public addresses here", "leave out --public-ip, or --instances")
-
-
-def parse_image(identity: str) -> tuple[str, str]:
-    """The kind (`images` or `galleries`) of an image id, and the id to read its facts from.
-
-    Raises UsageFailure when it is not the id of an image.
-    """
-    parts = identity.strip("/").split("/")
-    lower = [part.lower() for part in parts]
-    if len(parts) in (8, 10, 12) and lower[0] == "subscriptions" and lower[5] == "microsoft.compute":
-        if lower[6] == "images" and len(parts) == 8:
-            return "images", "/" + "/".join(parts)
-        if lower[6] == "galleries" and len(parts) >= 10 and lower[8] == "images":
-            return "galleries", "/" + "/".join(parts[:10])
-    raise UsageFailure(
-        f"{identity!r} is not the id of an image",
-        "give the whole id, as `az image show -g GROUP -n NAME --query id -o tsv` or "
-        "`az sig image-version show … --query id -o tsv` print it (azready publish and capture print it too)",
-    )
+    if wishes.subnet:
+        preflight.check_subnet(wishes.subnet)
 
 
 def plan(wishes: Wishes) -> list[Step]:
     """Every step in order, up to the VMs; `clean_up` is the rest."""
-    kind, source = parse_image(wishes.image)
-    place, name = wishes.place, wishes.name
-
-    def learn(body: Json, known: Known) -> Known:
-        properties = body["properties"]
-        features = {item.get("name"): str(item.get("value", "")) for item in properties.get("features") or ()}
-        if properties.get("osState", "Generalized") != "Generalized":
-            raise Failure(
-                f"the image definition is {properties['osState']}: its VMs are copies, nothing is provisioned",
-                "publish to a definition with osState Generalized",
-            )
-        trusted = "trustedlaunch" in features.get("SecurityType", "").lower()
-        return replace(
-            known,
-            generation=str(properties.get("hyperVGeneration") or "V1"),
-            architecture=str(properties.get("architecture") or "x64"),
-            security_type="TrustedLaunch" if trusted else "Standard",
-        )
-
-    version = GALLERIES if kind == "galleries" else COMPUTE
+    place = wishes.place
+    making = _making(wishes)
+    needed = rights.of_steps([*making, *clean_up(wishes)], _looked_at(wishes))
     steps: list[Step] = [
-        Read("image-facts", "the image", lambda _: read(source, version), learn),
-        *room(place, wishes.size, wishes.instances),
+        *facts_of_image(wishes.image, place, wishes.security_type, wishes.plan),
+        *beforehand.room(place, wishes.size, wishes.instances),
+        *rights.look(place, needed),
+    ]
+    return [*steps, *([beforehand.subnet(place, wishes.subnet)] if wishes.subnet else []), *making]
+
+
+def rights_of(wishes: Wishes) -> frozenset[rights.Right]:
+    """All that the verb asks for, the optional looks too."""
+    return rights.of_steps([*plan(wishes), *clean_up(wishes)], _looked_at(wishes))
+
+
+def _looked_at(wishes: Wishes) -> list[Request]:
+    """What is asked when the VMs are there."""
+    place, name = wishes.place, wishes.name
+    looks = [machines.instance_view(place, name), machines.console_log(place, name), machines.read_vm(place, name)]
+    return [*looks, *([machines.list_scale_set_vms(place, name)] if wishes.is_set else [])]
+
+
+def _making(wishes: Wishes) -> list[Step]:
+    place, name = wishes.place, wishes.name
+    subnet = wishes.subnet or network.subnet_id(place, f"{name}-vnet")
+    steps: list[Step] = [
         Ensure(
             "group", f"resource group {place.group}", lambda _: groups.create_group(place), shared=not wishes.own_group
         ),
         Ensure("nsg", "security group", lambda _: network.create_security_group(place, f"{name}-nsg", wishes.ssh_from)),
-        Ensure("vnet", "virtual network", lambda _: network.create_network(place, f"{name}-vnet")),
     ]
+    if not wishes.subnet:
+        steps.append(Ensure("vnet", "virtual network", lambda _: network.create_network(place, f"{name}-vnet")))
     if wishes.is_set:
         steps.append(
-            Ensure("set", f"scale set of {wishes.instances} VMs without agent", _scale_set(wishes), again=False)
+            Ensure("set", f"scale set of {wishes.instances} VMs without agent", _scale_set(wishes, subnet), again=False)
         )
         return steps
     address = f"{name}-ip" if wishes.ssh_from else ""
@@ -136,15 +161,20 @@ def plan(wishes: Wishes) -> list[Step]:
         Ensure(
             "nic",
             "network interface",
-            lambda _: network.create_interface(place, f"{name}-nic", f"{name}-vnet", f"{name}-nsg", address),
+            lambda _: network.create_interface(place, f"{name}-nic", subnet, f"{name}-nsg", address),
         ),
-        Ensure("vm", "VM without agent", lambda known: machines.create_vm(place, _vm(wishes, known)), again=False),
+        Ensure(
+            "vm",
+            "VM without agent",
+            lambda known: machines.create_vm(place, _vm(wishes, known)),
+            again=False,
+            why=lambda _: machines.instance_view(place, name),
+        ),
     ]
     return steps
 
 
 def _vm(wishes: Wishes, known: Known) -> VmWishes:
-    security = wishes.security_type or known.security_type or "Standard"
     return VmWishes(
         name=wishes.name,
         size=wishes.size,
@@ -153,14 +183,16 @@ def _vm(wishes: Wishes, known: Known) -> VmWishes:
         admin=wishes.admin,
         public_key=wishes.public_key,
         agent=False,
-        security_type=security,
+        security_type=wishes.security_type or known.security_type or "Standard",
+        secure_boot=wishes.secure_boot,
+        plan=known.plan or wishes.plan,
+        specialized=known.specialized,
     )
 
 
-def _scale_set(wishes: Wishes) -> Callable[[Known], Request]:
-    name = wishes.name
+def _scale_set(wishes: Wishes, subnet: str) -> Callable[[Known], Request]:
     return lambda known: machines.create_scale_set(
-        wishes.place, _vm(wishes, known), f"{name}-vnet", f"{name}-nsg", wishes.instances
+        wishes.place, _vm(wishes, known), subnet, f"{wishes.name}-nsg", wishes.instances
     )
 
 
@@ -175,31 +207,46 @@ def clean_up(wishes: Wishes) -> list[Step]:
         gone.append((place.network("networkInterfaces", f"{name}-nic"), NETWORK))
         if wishes.ssh_from:
             gone.append((place.network("publicIPAddresses", f"{name}-ip"), NETWORK))
-    gone += [
-        (place.network("virtualNetworks", f"{name}-vnet"), NETWORK),
-        (place.network("networkSecurityGroups", f"{name}-nsg"), NETWORK),
-    ]
+    if not wishes.subnet:
+        gone.append((place.network("virtualNetworks", f"{name}-vnet"), NETWORK))
+    gone.append((place.network("networkSecurityGroups", f"{name}-nsg"), NETWORK))
     return [remove(identity, version) for identity, version in gone]
 
 
 def run(wishes: Wishes, runner: Runner, client: Client, console: Console, fetch: Fetch) -> Report:
-    """Create, look, remove. Raises Failure only when no VM came to be; a VM that failed is an answer."""
+    """Create, look, remove. Raises Failure only when no VM came to be; a VM that failed is an answer.
+
+    What was found out is never lost to a removal that fails: NotRemoved holds the report, and another failure tells
+    of the removal behind its own words.
+    """
     try:
-        error = ""
-        try:
-            runner.run(plan(wishes), runner.state.run.known)
-        except AzureFailure as failure:
-            if not _vm_was_asked_for(wishes, runner):
-                raise
-            error = failure.message
-            console.say(error)
-        instances = _look(wishes, client, console, fetch)
-        if not instances:
-            raise Failure(error or "Azure made no VM", "run the same command again")
-        return Report(wishes.image, instances, error)
-    finally:
-        if not wishes.keep and runner.state.run.created:
-            runner.run(_only_created(clean_up(wishes), runner), Known())
+        report = _tried(wishes, runner, client, console, fetch)
+    except BaseException as failure:
+        failures = _removed(wishes, runner)
+        if failures and isinstance(failure, Failure):
+            failure.message += "\n  then " + "\n  then ".join(each.message for each in failures)
+        raise
+    failures = _removed(wishes, runner)
+    if failures:
+        raise NotRemoved(report, failures)
+    return report
+
+
+def _tried(wishes: Wishes, runner: Runner, client: Client, console: Console, fetch: Fetch) -> Report:
+    error = ""
+    try:
+        known = runner.run(plan(wishes), runner.state.run.known)
+    except Failure as failure:
+        if not _vm_was_asked_for(wishes, runner):
+            raise
+        known, error = runner.state.run.known, failure.message
+        console.say(error)
+    instances = _look(wishes, known, client, console, fetch)
+    if not instances:
+        raise Failure(error or "Azure made no VM", "run the same command again")
+    if any(instance.blames_guest for instance in instances) and len(instances) >= wishes.instances:
+        error = ""  # each instance says it itself
+    return Report(wishes.image, instances, error, wishes.instances)
 
 
 def _vm_was_asked_for(wishes: Wishes, runner: Runner) -> bool:
@@ -207,31 +254,47 @@ def _vm_was_asked_for(wishes: Wishes, runner: Runner) -> bool:
     return any(f"/{kind}/" in item for item in runner.state.run.created)
 
 
-def _only_created(steps: list[Step], runner: Runner) -> list[Step]:
-    """A run that failed early removes what it asked for, and touches nothing else."""
+def _removed(wishes: Wishes, runner: Runner) -> list[Failure]:
+    """Remove what the run asked for and nothing else; what cannot be removed keeps nothing else from it."""
+    failures: list[Failure] = []
     created = {item.lower() for item in runner.state.run.created}
-    return [step for step in steps if isinstance(step, Remove) and step.request(Known()).path.lower() in created]
+    for step in [] if wishes.keep else clean_up(wishes):
+        if isinstance(step, Remove) and step.request(Known()).path.lower() in created:
+            try:
+                runner.run([step], runner.state.run.known)
+            except Failure as failure:
+                failures.append(failure)
+    return failures
 
 
-def _look(wishes: Wishes, client: Client, console: Console, fetch: Fetch) -> tuple[Instance, ...]:
+def _look(wishes: Wishes, known: Known, client: Client, console: Console, fetch: Fetch) -> tuple[Instance, ...]:
     """Every VM's outcome; with the end of the console of those that failed."""
     place = wishes.place
     if wishes.is_set:
         found = client.find(machines.list_scale_set_vms(place, wishes.name))
-        vms = list((found.body.get("value") or []) if found else [])
+        instances = [_instance(vm, known) for vm in (found.body.get("value") or [] if found else [])]
     else:
         one = client.find(machines.read_vm(place, wishes.name))
-        vms = [one.body] if one else []
+        view = client.find(machines.instance_view(place, wishes.name)) if one else None
+        instances = [_instance(one.body, known, view.body)] if one and view else []
+    instances.sort(key=lambda instance: instance.name)
+    listened = {each.name for each in [one for one in instances if one.ready][:READY_CONSOLES]}
+    listened |= {each.name for each in [one for one in instances if not one.ready][:FAILED_CONSOLES]}
 
-    def look(vm: Json) -> Instance:
-        name = str(vm["name"])
-        created = str((vm.get("properties") or {}).get("timeCreated") or "")
-        instance = from_view(name, client.send(machines.instance_view(place, name)).body, created)
-        text = read_console(client, place, name, fetch)
+    def listen(instance: Instance) -> Instance:
+        if instance.name not in listened:
+            return instance
+        text = read_console(client, place, instance.name, fetch)
         return replace(instance, guest_seconds=guest_seconds(text), console="" if instance.ready else tail(text, 30))
 
     with (
-        console.step(f"instance views and consoles of {len(vms)} VMs"),
+        console.step(f"consoles of {len(listened)} of {len(instances)} VMs"),
         concurrent.futures.ThreadPoolExecutor(CONSOLES) as pool,
     ):
-        return tuple(sorted(pool.map(look, vms), key=lambda instance: instance.name))
+        return tuple(pool.map(listen, instances))
+
+
+def _instance(vm: Json, known: Known, view: Json | None = None) -> Instance:
+    properties = vm.get("properties") or {}
+    created = str(properties.get("timeCreated") or "")
+    return from_view(str(vm["name"]), view or properties.get("instanceView") or {}, created, running=known.specialized)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from azready.azure.client import Client
     from azready.azure.clouds import Cloud
     from azready.azure.known import Known
+    from azready.azure.requests.images import Definition, TargetRegion
+    from azready.azure.rights import Right
     from azready.azure.state import StateFile
     from azready.azure.steps import Step
 
@@ -59,8 +61,25 @@ Version = Annotated[
 Publisher = Annotated[str, typer.Option("--publisher", help="Publisher of a new definition.")]
 Offer = Annotated[str, typer.Option("--offer", help="Offer of a new definition.")]
 Sku = Annotated[str, typer.Option("--sku", help="SKU of a new definition; by default its name.")]
-SecurityFeature = Annotated[
-    str, typer.Option("--security-type", help="Standard, TrustedLaunch, or a SecurityType feature of a definition.")
+Controllers = Annotated[
+    str,
+    typer.Option(
+        "--disk-controller-types", help="`SCSI` or `SCSI, NVMe`: what a new definition says that the image boots from."
+    ),
+]
+GalleryGroup = Annotated[
+    str, typer.Option("--gallery-resource-group", help="Where the gallery lies; by default the resource group.")
+]
+Plan = Annotated[
+    str,
+    typer.Option("--plan", metavar="PUBLISHER:PRODUCT:NAME", help="Purchase plan of the marketplace image behind it."),
+]
+Subnet = Annotated[str, typer.Option("--subnet", metavar="ID", help="Use this subnet; by default a network is made.")]
+EncryptionSet = Annotated[
+    str, typer.Option("--disk-encryption-set", metavar="ID", help="Encrypt the disks with the key of this set.")
+]
+PrintRole = Annotated[
+    bool, typer.Option("--print-role", help="Print a custom role with just the rights that this needs; send nothing.")
 ]
 
 DEFAULT_SIZE = "Standard_D2s_v5"
@@ -83,6 +102,72 @@ class Session:
     cloud: "Cloud"
     subscription: str
     ca: str | None
+
+
+def one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
+    """The value as Azure writes it, in whatever case it was given. Raises UsageFailure."""
+    for each in allowed:
+        if each.lower() == value.lower():
+            return each
+    raise UsageFailure(f"{option} is {value!r}", f"use {', '.join(filter(None, allowed[:-1]))} or {allowed[-1]}")
+
+
+def gallery_of(name: str, group: str) -> tuple[str, str, str]:
+    """Subscription, group and name of a gallery that was given by name or by its whole id; empty: the run's own."""
+    parts = name.strip("/").split("/")
+    if len(parts) == 1:
+        return "", group, name
+    kinds = [part.lower() for part in parts[0::2]]
+    if len(parts) != 8 or kinds != ["subscriptions", "resourcegroups", "providers", "galleries"]:
+        raise UsageFailure(
+            f"{name!r} is not a gallery", "give its name, or its whole id (az sig show --query id -o tsv)"
+        )
+    return parts[1], parts[3], parts[7]
+
+
+def controllers_of(text: str) -> str:
+    """`SCSI, NVMe` however it was written; empty when it was not given. Raises UsageFailure."""
+    from azready.azure.preflight import parse_controllers
+
+    found = parse_controllers(text)
+    if text and (not found or len(found) != len(text.split(","))):
+        raise UsageFailure(f"--disk-controller-types is {text!r}", "use SCSI, or 'SCSI, NVMe'")
+    return ", ".join(found)
+
+
+def definition_inputs(wanted: "Definition | None") -> dict[str, str]:
+    """What of a definition a run that goes on may not change."""
+    if wanted is None:
+        return {}
+    plan = wanted.plan
+    return {
+        "gallery group": f"{wanted.subscription}/{wanted.group}".strip("/"),
+        "security type": wanted.security_type,
+        "disk controller types": wanted.controllers,
+        "publisher, offer, SKU": f"{wanted.publisher}, {wanted.offer}, {wanted.sku}",
+        "OS state": wanted.os_state,
+        "plan": f"{plan.publisher}:{plan.product}:{plan.name}" if plan else "",
+    }
+
+
+def regions_as_text(regions: "tuple[TargetRegion, ...]") -> str:
+    return ", ".join(f"{region.name}={region.replicas}={region.storage}" for region in regions)
+
+
+def print_role(verb: str, asked: Asked, rights: "frozenset[Right]", console: Console) -> None:
+    """The role on stdout, the commands that make and assign it on stderr."""
+    from azready.azure.rights import role
+
+    subscription = planned_place(asked)[1].strip("<>")
+    known = "" if subscription == "subscription" else subscription
+    print(json.dumps(role(verb, known, rights), indent=2))
+    scope = f"/subscriptions/{known or 'SUBSCRIPTION'}"
+    console.say(
+        "az role definition create --role-definition FILE\n"
+        f"az role assignment create --role 'azready {verb}' --assignee LOGIN --scope {scope}\n"
+        f"Assigned on {scope}/resourceGroups/GROUP alone it does too, when the group exists: sizes, quotas and the "
+        "marketplace are then not looked at beforehand."
+    )
 
 
 def check_output(output: str) -> None:

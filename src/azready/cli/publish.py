@@ -11,18 +11,22 @@ from azready.cli.azure_options import (
     Asked,
     Auth,
     CloudName,
+    Controllers,
     DefinitionName,
     DryRun,
+    EncryptionSet,
+    GalleryGroup,
     GalleryName,
     Group,
     Location,
     Offer,
     Output,
+    Plan,
+    PrintRole,
     Publisher,
     Quiet,
     Regions,
     Restart,
-    SecurityFeature,
     Sku,
     State,
     Subscription,
@@ -36,6 +40,9 @@ if TYPE_CHECKING:
     from azready.console import Console
 
 
+SECURITY_TYPES = ("", "Standard", "TrustedLaunch", "TrustedLaunchSupported")
+
+
 def register(app: typer.Typer) -> None:
     app.command("publish")(publish)
 
@@ -46,6 +53,7 @@ def publish(
     group: Group,
     location: Location,
     gallery_name: GalleryName = "",
+    gallery_group: GalleryGroup = "",
     definition: DefinitionName = "",
     version: Version = "",
     regions: Regions = [],  # noqa: B006 # Typer copies it
@@ -56,13 +64,23 @@ def publish(
         str, typer.Option("--hyper-v-generation", help="V1 (BIOS) or V2 (UEFI); by default what the disk shows.")
     ] = "",
     architecture: Annotated[str, typer.Option("--architecture", help="x64 or Arm64.")] = "x64",
-    security_type: SecurityFeature = "",
-    controllers: Annotated[
-        str, typer.Option("--disk-controller-types", help="Feature of a new definition: `SCSI, NVMe`.")
+    security_type: Annotated[
+        str,
+        typer.Option(
+            "--security-type",
+            help="Of a new definition: Standard, or TrustedLaunchSupported (also: TrustedLaunch), whose VMs may be "
+            "Trusted Launch.",
+        ),
     ] = "",
+    controllers: Controllers = "",
+    os_state: Annotated[
+        str, typer.Option("--os-state", help="Generalized; or Specialized: VMs are copies that nothing provisions.")
+    ] = "Generalized",
+    plan: Plan = "",
     disk_sku: Annotated[
         str, typer.Option("--storage-sku", help="Kind of the disk that is uploaded to.")
     ] = "Standard_LRS",
+    encryption_set: EncryptionSet = "",
     keep_disk: Annotated[bool, typer.Option("--keep-disk", help="Keep the managed disk that was uploaded to.")] = False,
     tags: Tags = [],  # noqa: B006
     subscription: Subscription = "",
@@ -71,6 +89,7 @@ def publish(
     state: State = None,  # type: ignore[assignment]
     restart: Restart = False,
     dry_run: DryRun = False,
+    role: PrintRole = False,
     output: Output = "text",
     quiet: Quiet = False,
 ) -> None:
@@ -84,21 +103,32 @@ def publish(
     from azready.azure.requests.model import Place
     from azready.cli import azure_options as options
     from azready.console import Console
+    from azready.errors import UsageFailure
 
     options.check_output(output)
     facts = disk_facts(disk, generation, architecture)
     place = Place("", group, location.replace(" ", "").lower(), options.parse_tags(tags))
-    feature = {"TrustedLaunch": "TrustedLaunchSupported", "Standard": ""}.get(security_type, security_type)
+    asked_type = options.one_of("--security-type", security_type, SECURITY_TYPES)
+    state_asked = options.one_of("--os-state", os_state, ("Generalized", "Specialized"))
+    if (asked_type not in ("", "Standard") or state_asked == "Specialized" or plan) and not gallery_name:
+        raise UsageFailure(
+            "--security-type, --os-state Specialized and --plan are of a gallery definition", "give --gallery-name"
+        )
+    subscription_of, group_of, gallery = options.gallery_of(gallery_name, gallery_group)
     wanted = Definition(
-        gallery_name,
+        gallery,
         definition or name,
         publisher,
         offer,
         sku or name,
         facts.generation,
         facts.architecture,
-        feature,
-        controllers,
+        {"TrustedLaunch": "TrustedLaunchSupported", "Standard": ""}.get(asked_type, asked_type),
+        options.controllers_of(controllers),
+        preflight.parse_plan(plan),
+        state_asked == "Specialized",
+        subscription_of,
+        group_of,
     )
     wishes = publishing.Wishes(
         place,
@@ -110,13 +140,19 @@ def publish(
         preflight.parse_regions(regions, place.location),
         disk_sku,
         keep_disk,
+        encryption_set,
     )
     publishing.check(wishes)
     asked = Asked(subscription, cloud, auth)
+    console = Console(quiet=quiet)
+    if role:
+        options.print_role("publish", asked, publishing.rights_of(wishes), console)
+        return
     if dry_run:
         _print_plan(wishes, asked, output)
+        for line in preflight.shut_out(wishes.definition) if wishes.definition else ():
+            console.say(line)
         return
-    console = Console(quiet=quiet)
     _render(_run(wishes, asked, console, state, restart), output)
 
 
@@ -173,6 +209,9 @@ def _run(wishes: "Wishes", asked: Asked, console: "Console", state: Path | None,
         "gallery": wishes.definition.gallery if wishes.definition else "",
         "definition": wishes.definition.name if wishes.definition else "",
         "version": wishes.version,
+        "storage SKU": wishes.disk_sku,
+        "regions": options.regions_as_text(wishes.regions),
+        **options.definition_inputs(wishes.definition),
     }
     file = options.open_state(state, "publish", wishes.place.group, wishes.name, inputs, restart, console)
     session = options.open_session(asked, console)

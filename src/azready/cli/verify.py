@@ -17,11 +17,13 @@ from azready.cli.azure_options import (
     DryRun,
     Location,
     Output,
+    Plan,
+    PrintRole,
     Quiet,
-    SecurityFeature,
     Size,
     SshKey,
     State,
+    Subnet,
     Subscription,
     Tags,
     Yes,
@@ -58,7 +60,19 @@ def verify(
     ssh_from: Annotated[
         str, typer.Option("--ssh-from", help="With --public-ip: an address or CIDR, or auto.")
     ] = "auto",
-    security_type: SecurityFeature = "",
+    subnet: Subnet = "",
+    security_type: Annotated[
+        str,
+        typer.Option("--security-type", help="Standard or TrustedLaunch; by default what the gallery definition says."),
+    ] = "",
+    secure_boot: Annotated[
+        bool,
+        typer.Option(
+            "--secure-boot/--no-secure-boot",
+            help="With Trusted Launch: whether the firmware wants a signed boot loader.",
+        ),
+    ] = True,
+    plan: Plan = "",
     keep: Annotated[bool, typer.Option("--keep", help="Remove nothing afterwards.")] = False,
     tags: Tags = [],  # noqa: B006 # Typer copies it
     subscription: Subscription = "",
@@ -66,23 +80,24 @@ def verify(
     auth: Auth = "auto",
     state: State = None,  # type: ignore[assignment]
     dry_run: DryRun = False,
+    role: PrintRole = False,
     yes: Yes = False,
     output: Output = "text",
     quiet: Quiet = False,
 ) -> None:
     """Create VMs from an image without agent, wait until they are Ready, read their consoles, remove them.
 
-    Exit code 0 when all became Ready, 1 when one did not, 3 when it could not be tried.
+    Exit code 0 when all became Ready, 1 when a guest failed, 3 when it could not be tried (Azure had no room, say) or
+    when something could not be removed afterwards.
     """
+    from azready.azure import preflight
     from azready.azure import verify as verifying
     from azready.azure.requests.model import Place
     from azready.cli import azure_options as options
     from azready.console import Console
-    from azready.errors import Exit, UsageFailure
+    from azready.errors import Exit
 
     options.check_output(output)
-    if security_type not in ("", "Standard", "TrustedLaunch"):
-        raise UsageFailure(f"--security-type is {security_type!r}", "use Standard or TrustedLaunch")
     place = Place("", group, location.replace(" ", "").lower(), options.parse_tags(tags))
     wishes = verifying.Wishes(
         place=place,
@@ -93,18 +108,29 @@ def verify(
         admin=admin,
         public_key="",
         instances=instances,
-        security_type=security_type,
+        security_type=options.one_of("--security-type", security_type, ("", "Standard", "TrustedLaunch")),
         ssh_from=ssh_from if public_ip else "",
         keep=keep,
+        secure_boot=secure_boot,
+        plan=preflight.parse_plan(plan),
+        subnet=subnet,
     )
     asked = Asked(subscription, cloud, auth)
+    console = Console(quiet=quiet)
+    if role:
+        options.print_role("verify", asked, verifying.rights_of(_named(wishes, "RUN", "SUBSCRIPTION")), console)
+        return
     if dry_run:
         _print_plan(wishes, asked, output)
         return
-    report = _run(wishes, asked, Console(quiet=quiet), ssh_key, state, yes)
+    try:
+        report = _run(wishes, asked, console, ssh_key, state, yes)
+    except verifying.NotRemoved as failure:
+        _render(failure.report, output)
+        raise
     _render(report, output)
-    if not report.all_ready:
-        raise typer.Exit(Exit.NEGATIVE)
+    if report.outcome != "ready":
+        raise typer.Exit(Exit.NEGATIVE if report.outcome == "not ready" else Exit.UNABLE)
 
 
 def _named(wishes: "Wishes", run: str, subscription: str) -> "Wishes":
@@ -151,6 +177,9 @@ def _run(
         "location": wishes.place.location,
         "instances": str(wishes.instances),
         "size": wishes.size,
+        "security type": wishes.security_type,
+        "secure boot": str(wishes.secure_boot),
+        "subnet": wishes.subnet,
     }
     name = hashlib.sha256("\n".join(inputs.values()).encode()).hexdigest()[:8]
     file = options.open_state(state, "verify", wishes.place.group or "own", name, inputs, False, console)
@@ -185,15 +214,22 @@ def _render(report: "Report", output: str) -> None:
     from dataclasses import asdict
 
     if output == "json":
-        facts = {"image": report.image, "allReady": report.all_ready, "error": report.error}
+        facts = {
+            "image": report.image,
+            "allReady": report.all_ready,
+            "outcome": report.outcome,
+            "asked": report.asked,
+            "error": report.error,
+        }
         print(json.dumps(facts | {"instances": [asdict(item) for item in report.instances]}, indent=2))
         return
     for instance in report.instances:
         print(_line(instance))
         for line in instance.console.splitlines():
             print(f"    | {line}")
-    good = sum(instance.ready for instance in report.instances)
-    print(f"{good} of {len(report.instances)} Ready")
+    print(report)
+    if report.outcome == "untried":
+        print("this says nothing of the image: " + (report.error.splitlines() or ["Azure has not finished"])[0])
 
 
 def _line(instance: "Instance") -> str:

@@ -23,14 +23,19 @@ PATIENCE = float(os.environ.get("AZREADY_SSH_PATIENCE", "180"))
 
 @dataclass(frozen=True)
 class Ssh:
-    """ssh with the run's own key and its own list of known hosts: the user's are not touched."""
+    """ssh with the run's own key and its own list of known hosts: the user's are not touched.
+
+    Everything else is the user's own ssh configuration: a jump host or a bastion for the address is said there, and
+    for a VM of the user's, when no key was given, the key.
+    """
 
     known_hosts: Path
     console: Console
 
     def options(self, host: "Host") -> list[str]:
+        key = ["-i", host.key_file, "-o", "IdentitiesOnly=yes"] if host.key_file else []
         return [
-            *("-i", host.key_file, "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
+            *(*key, "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
             *("-o", f"UserKnownHostsFile={self.known_hosts}", "-o", "StrictHostKeyChecking=accept-new"),
             *("-o", "ServerAliveInterval=15", "-o", "LogLevel=ERROR"),
         ]
@@ -107,7 +112,8 @@ def _prepare(ssh: Ssh, host: "Host") -> None:
         )
 
 
-def _check(ssh: Ssh, host: "Host", skip: frozenset[str]) -> None:
+def _check(ssh: Ssh, host: "Host", skip: frozenset[str]) -> str:
+    """Returns the disk controllers that it boots from, by the rule about the NVMe drivers."""
     from azready.errors import Exit
     from azready.image import checking, render
     from azready.image.facts.of_target import facts_of

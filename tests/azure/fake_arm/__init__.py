@@ -6,6 +6,7 @@ schemas by the tests, and the real `az` must be able to work with it.
 
     model.py      resources, operations, errors, the table of routes
     groups.py network.py compute.py disks.py galleries.py    what each provider does
+    rules.py rights.py   what the real Azure refuses, each rule with its source
     entra.py      tokens;  deployments.py  the templates that az sends
     server.py     TLS, threads, faults, the record of every exchange
 """

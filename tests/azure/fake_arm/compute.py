@@ -4,14 +4,19 @@ import copy
 import uuid
 from collections.abc import Callable
 
-from tests.azure.fake_arm import groups
+from tests.azure.fake_arm import groups, network, rules
 from tests.azure.fake_arm.model import COMPUTE, GROUP, Arm, Ask, Json, Refused, Reply, route
+from tests.azure.fake_arm.rules import Source
 
 VM = f"{GROUP}/{COMPUTE}/virtualMachines/{{name}}"
 SET = f"{GROUP}/{COMPUTE}/virtualMachineScaleSets/{{name}}"
 IMAGE = f"{GROUP}/{COMPUTE}/images/{{name}}"
 OPERATIONS = COMPUTE + "/locations/{}/operations"
 
+NO_ROOM = (
+    "Allocation failed. We do not have sufficient capacity for the requested VM size in this region. Read more about "
+    "improving likelihood of allocation success at https://aka.ms/allocation-guidance"
+)
 TIMED_OUT = (
     "OS Provisioning for VM '{}' did not finish in the allotted time. The VM may still finish provisioning "
     "successfully. Please check provisioning state later. For details on how to check current provisioning state of "
@@ -19,24 +24,27 @@ TIMED_OUT = (
 )
 
 
-def image_facts(arm: Arm, reference: Json, by: str) -> tuple[str, str, Json | None]:
-    """Generation, architecture and plan of what a VM is to be made from."""
-    if "id" not in reference:
-        return groups.marketplace(reference)
-    source = arm.get(reference["id"])
-    if source is None:
-        raise Refused(404, "NotFound", f"The resource '{reference['id']}' was not found.")
-    if source["type"].endswith("/versions"):
-        source = arm.need(source["id"].rsplit("/versions/", 1)[0])
-    elif source["type"].endswith("galleries/images"):
-        prefix = source["id"].lower() + "/versions/"
-        if not any(key.startswith(prefix) for key in arm.resources):
-            raise Refused(404, "GalleryImageNotFound", f"The gallery image {source['id']} has no version.")
-    properties = source["properties"]
-    return properties["hyperVGeneration"], properties.get("architecture", "x64"), None
+def _source(arm: Arm, ask: Ask, storage: Json) -> Source:
+    """What a VM is to be made from, when it may be used here. Raises Refused."""
+    attached = storage.get("osDisk", {})
+    if attached.get("createOption") == "Attach":
+        disk = arm.referenced(attached["managedDisk"]["id"], ask.path)
+        facts = disk["properties"]
+        security = facts.get("securityProfile", {}).get("securityType", "")
+        architecture = facts.get("supportedCapabilities", {}).get("architecture", "x64")
+        controllers = facts.get("supportedCapabilities", {}).get("diskControllerTypes", "SCSI")
+        return Source(
+            facts["hyperVGeneration"], architecture, disk.get("_plan"), security, controllers, specialized=True
+        )
+    reference = storage["imageReference"]
+    source = rules.source_of(arm, reference)
+    location = str(ask.body.get("location", "")).replace(" ", "").lower()
+    rules.check_region(source, reference, location)
+    return source
 
 
-def _check_size(arm: Arm, size: str, generation: str, architecture: str, instances: int = 1) -> None:
+def _check_size(arm: Arm, size: str, source: Source, instances: int = 1) -> None:
+    generation, architecture = source.generation, source.architecture
     if size not in groups.SIZES:
         raise Refused(400, "InvalidParameter", f"The value {size} provided for the VM size is not valid.")
     if size in groups.RESTRICTED:
@@ -46,7 +54,11 @@ def _check_size(arm: Arm, size: str, generation: str, architecture: str, instanc
             f"The requested VM size for resource '{size}' is currently not available in location 'westeurope'. "
             "Please try another size or deploy to a different location or different zone.",
         )
-    vcpus, _, generations, machine = groups.SIZES[size]
+    vcpus, generations, machine = (
+        groups.SIZES[size].vcpus,
+        groups.SIZES[size].generations,
+        groups.SIZES[size].architecture,
+    )
     if generation not in generations:
         raise Refused(
             400,
@@ -56,7 +68,14 @@ def _check_size(arm: Arm, size: str, generation: str, architecture: str, instanc
             "the selected VM Size.",
         )
     if architecture != machine:
-        raise Refused(400, "BadRequest", f"The VM size '{size}' does not support the architecture '{architecture}'.")
+        raise Refused(
+            400,
+            "BadRequest",
+            f"Cannot create a VM of size '{size}' because this VM size only supports a CPU Architecture of "
+            f"'{machine}', but "
+            f"an image or disk with CPU Architecture '{architecture}' was given.",
+        )
+    rules.check_controllers(size, source.controllers)
     wanted = vcpus * instances
     if groups.used(arm) + wanted > arm.vcpu_limit:
         raise Refused(
@@ -91,6 +110,7 @@ def _check_profile(profile: Json) -> None:
             )
     if not admin or not (profile.get("computerName") or profile.get("computerNamePrefix")):
         raise Refused(400, "InvalidParameter", "Required parameter 'adminUsername' is missing (null).")
+    rules.check_host_name(profile.get("computerName") or profile["computerNamePrefix"])
 
 
 def _complete_profile(profile: Json) -> None:
@@ -120,30 +140,27 @@ def put_vm(arm: Arm, ask: Ask) -> Reply:
             before["properties"]["diagnosticsProfile"] = asked
         return Reply(200, before)
     properties = copy.deepcopy(ask.body.get("properties", {}))
-    reference = properties["storageProfile"]["imageReference"]
-    generation, architecture, plan = image_facts(arm, reference, ask.path)
-    if plan and not ask.body.get("plan"):
-        raise Refused(
-            400,
-            "VMMarketplaceInvalidInput",
-            "Creating a virtual machine from Marketplace image requires Plan information in the request.",
-        )
-    _check_size(arm, properties["hardwareProfile"]["vmSize"], generation, architecture)
-    _check_profile(properties["osProfile"])
-    if properties.get("securityProfile", {}).get("securityType") == "TrustedLaunch" and "/galleries/" not in str(
-        reference.get("id", "/galleries/")
-    ):
-        raise Refused(400, "BadRequest", "Trusted Launch is not supported with a managed image.")
-    interfaces = properties["networkProfile"]["networkInterfaces"]
-    for item in interfaces:
-        interface = arm.referenced(item["id"], ask.path)
+    source = _source(arm, ask, properties["storageProfile"])
+    _check_vm(source, ask, properties)
+    interfaces = [arm.referenced(item["id"], ask.path) for item in properties["networkProfile"]["networkInterfaces"]]
+    for interface in interfaces:
         holder = interface["properties"].get("virtualMachine", {}).get("id")
         if holder:
-            raise Refused(400, "NicInUse", f"Network Interface {item['id']} is used by existing resource {holder}.")
+            raise Refused(
+                400, "NicInUse", f"Network Interface {interface['id']} is used by existing resource {holder}."
+            )
+        network.check_reserved(interface)
+    try:
+        _check_size(arm, properties["hardwareProfile"]["vmSize"], source)
+    except Refused:
+        for interface in interfaces:
+            interface["_reserved"] = arm.reserved_asks
+        raise
+    if arm.capacity is not None and len(arm.of_kind("Microsoft.Compute/virtualMachines")) >= arm.capacity:
+        return _without_room(arm, ask, properties, interfaces)
+    for interface in interfaces:
         interface["properties"]["virtualMachine"] = {"id": ask.path}
-    vm = _make_vm(arm, ask, ask.path, properties, generation, architecture)
-    if "-" in vm["name"] and ask.body.get("plan"):
-        vm["plan"] = ask.body["plan"]
+    vm = _make_vm(arm, ask, ask.path, properties, source)
     guest = arm.guests[ask.path.lower()]
     headers = arm.begin(
         ask, OPERATIONS.format(vm["location"]), _provision(arm, vm), settled=lambda: guest.state()[0] != ""
@@ -151,7 +168,41 @@ def put_vm(arm: Arm, ask: Ask) -> Reply:
     return Reply(201, vm, headers)
 
 
-def _make_vm(arm: Arm, ask: Ask, identity: str, properties: Json, generation: str, architecture: str) -> Json:
+def _check_vm(source: Source, ask: Ask, properties: Json) -> None:
+    reference = properties["storageProfile"].get("imageReference", {})
+    rules.check_plan(source, ask.body.get("plan"))
+    asked = properties.get("securityProfile", {}).get("securityType", "")
+    if reference:
+        rules.check_vm_security(source, reference, asked)
+    elif asked != source.security:
+        raise Refused(
+            400, "BadRequest", "Security type of VM is not compatible with the security type of attached OS Disk."
+        )
+    if source.specialized and "osProfile" in properties:
+        raise Refused(400, "InvalidParameter", "Parameter 'osProfile' is not allowed with a specialized image or disk.")
+    if not source.specialized:
+        _check_profile(properties["osProfile"])
+
+
+def _without_room(arm: Arm, ask: Ask, properties: Json, interfaces: list[Json]) -> Reply:
+    """A VM that is accepted and then not made. Source: gardenlinux/gardenlinux issue 4133 (the interface "
+    "afterwards)."""
+    properties["provisioningState"] = "Creating"
+    vm, _ = arm.store(ask, "Microsoft.Compute/virtualMachines", properties)
+    vm.update({"_power": "stopped", "_generalized": False, "_generation": "V2", "_architecture": "x64"})
+
+    def finish() -> None:
+        vm["properties"]["provisioningState"] = "Failed"
+        vm["_error"] = ("AllocationFailed", NO_ROOM)
+        for interface in interfaces:
+            interface["_reserved"] = arm.reserved_asks
+        raise Refused(409, "AllocationFailed", NO_ROOM)
+
+    return Reply(201, vm, arm.begin(ask, OPERATIONS.format(vm["location"]), finish))
+
+
+def _make_vm(arm: Arm, ask: Ask, identity: str, properties: Json, source: Source) -> Json:
+    generation, architecture = source.generation, source.architecture
     name = identity.split("/")[-1]
     disk_name = f"{name}_OsDisk_1_{uuid.uuid4().hex}"
     disk_id = f"{identity.rsplit('/virtualMachines/', 1)[0]}/disks/{disk_name}"
@@ -159,22 +210,35 @@ def _make_vm(arm: Arm, ask: Ask, identity: str, properties: Json, generation: st
     os_disk.update({"osType": "Linux", "name": os_disk.get("name") or disk_name})
     os_disk.setdefault("caching", "ReadWrite")
     os_disk.setdefault("deleteOption", "Detach")
+    attached = os_disk.get("createOption") == "Attach"
+    disk_id = os_disk["managedDisk"]["id"] if attached else disk_id
     os_disk.setdefault("managedDisk", {"storageAccountType": "Premium_LRS"})["id"] = disk_id
     properties["storageProfile"].setdefault("dataDisks", [])
-    reference = properties["storageProfile"]["imageReference"]
-    if "id" not in reference:
+    reference = properties["storageProfile"].get("imageReference", {})
+    if reference and "id" not in reference:
         reference["exactVersion"] = groups.VERSION
-    _complete_profile(properties["osProfile"])
+    if not source.specialized:
+        _complete_profile(properties["osProfile"])
     properties.update({"vmId": str(uuid.uuid4()), "provisioningState": "Creating"})
     made = Ask("PUT", identity, ask.query, ask.body, ask.base)
     vm, _ = arm.store(made, "Microsoft.Compute/virtualMachines", properties)
     vm.update({"_power": "running", "_generalized": False, "_generation": generation, "_architecture": architecture})
-    if ask.body.get("zones"):
-        vm["zones"] = ask.body["zones"]
+    for name in ("zones", "plan"):
+        if ask.body.get(name):
+            vm[name] = ask.body[name]
+    if attached:
+        arm.need(disk_id)["managedBy"] = identity
+        arm.need(disk_id)["properties"]["diskState"] = "Attached"
+        arm.guests[identity.lower()] = arm.boot(vm)
+        return vm
     made = Ask("PUT", disk_id, ask.query, {"location": vm["location"]}, ask.base)
     state = {"diskState": "Attached", "provisioningState": "Succeeded", "osType": "Linux"}
     state |= {"creationData": {"createOption": "FromImage"}, "hyperVGeneration": generation, "diskSizeGB": 30}
+    state["supportedCapabilities"] = {"architecture": architecture, "diskControllerTypes": source.controllers}
+    if "securityProfile" in properties:
+        state["securityProfile"] = {"securityType": properties["securityProfile"]["securityType"]}
     disk, _ = arm.store(made, "Microsoft.Compute/disks", state)
+    disk["_plan"] = source.plan
     disk["managedBy"] = identity
     arm.guests[identity.lower()] = arm.boot(vm)
     return vm
@@ -196,7 +260,11 @@ def _provision(arm: Arm, vm: Json) -> Callable[[], Json | None]:
 @route("GET", f"{GROUP}/{COMPUTE}/virtualMachines")
 def list_vms(arm: Arm, ask: Ask) -> Reply:
     found = arm.of_kind("Microsoft.Compute/virtualMachines", ask.parts["group"])
+    if ask.query.get("$expand") == "instanceView":
+        found = [vm | {"properties": {**vm["properties"], "instanceView": _view(vm)}} for vm in found]
     wanted = ask.query.get("$filter", "")
+    if ask.query.get("$expand") and not wanted:
+        raise Refused(400, "InvalidParameter", "The expand expression can be used with a filter only.")
     if wanted:
         key, _, value = wanted.partition(" eq ")
         if key != "'virtualMachineScaleSet/id'":
@@ -243,7 +311,7 @@ def _view(vm: Json) -> Json:
     statuses.append({"code": f"PowerState/{vm['_power']}", "level": "Info", "displayStatus": f"VM {vm['_power']}"})
     view: Json = {"statuses": statuses, "hyperVGeneration": vm["_generation"], "bootDiagnostics": {}}
     if vm["_power"] == "running":
-        agent = vm["properties"]["osProfile"]["linuxConfiguration"]["provisionVMAgent"]
+        agent = vm["properties"].get("osProfile", {}).get("linuxConfiguration", {}).get("provisionVMAgent", True)
         status = {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Ready"}
         if not agent:
             status = {"code": "ProvisioningState/Unavailable", "level": "Warning", "displayStatus": "Not Ready"}
@@ -319,12 +387,12 @@ def remove_vm(arm: Arm, vm: Json) -> None:
     if guest:
         guest.stop()
     arm.resources.pop(vm["id"].lower(), None)
-    os_disk = vm["properties"]["storageProfile"]["osDisk"]
-    disk = arm.get(os_disk["managedDisk"]["id"])
+    os_disk = vm["properties"]["storageProfile"].get("osDisk", {})
+    disk = arm.get(os_disk.get("managedDisk", {}).get("id", ""))
     if disk:
         disk.pop("managedBy", None)
         disk["properties"]["diskState"] = "Unattached"
-        if os_disk["deleteOption"] == "Delete":
+        if os_disk.get("deleteOption") == "Delete":
             del arm.resources[disk["id"].lower()]
     for item in vm["properties"].get("networkProfile", {}).get("networkInterfaces", []):
         interface = arm.get(item["id"])
@@ -350,15 +418,16 @@ def put_set(arm: Arm, ask: Ask) -> Reply:
     ):
         raise Refused(400, "InvalidParameter", "The value of parameter networkApiVersion is invalid.")
     instances = ask.body["sku"]["capacity"]
-    generation, architecture, _ = image_facts(arm, profile["storageProfile"]["imageReference"], ask.path)
-    _check_size(arm, ask.body["sku"]["name"], generation, architecture, instances)
-    _check_profile(profile["osProfile"])
+    source = _source(arm, ask, profile["storageProfile"])
+    _check_vm(source, ask, profile)
+    _check_size(arm, ask.body["sku"]["name"], source, instances)
     for interface in profile["networkProfile"]["networkInterfaceConfigurations"]:
         for configuration in interface["properties"]["ipConfigurations"]:
             arm.referenced(configuration["properties"]["subnet"]["id"], ask.path)
     properties["provisioningState"] = "Creating"
     scale_set, _ = arm.store(ask, "Microsoft.Compute/virtualMachineScaleSets", properties, sku=ask.body["sku"])
-    made = [_make_instance(arm, ask, profile, generation, architecture) for _ in range(instances)]
+    room = instances if arm.capacity is None else min(instances, arm.capacity)
+    made = [_make_instance(arm, ask, profile, source) for _ in range(room)]
 
     def settled() -> bool:
         return all(arm.guests[vm["id"].lower()].state()[0] for vm in made)
@@ -370,6 +439,8 @@ def put_set(arm: Arm, ask: Ask) -> Reply:
                 _provision(arm, vm)()
             except Refused as refused:
                 errors.append(refused)
+        if room < instances:  # what there was room for stays. Source: reports of AllocationFailed for flexible sets
+            errors.append(Refused(409, "AllocationFailed", NO_ROOM))
         scale_set["properties"]["provisioningState"] = "Failed" if errors else "Succeeded"
         if errors:
             raise errors[0]
@@ -378,16 +449,17 @@ def put_set(arm: Arm, ask: Ask) -> Reply:
     return Reply(201, scale_set, headers)
 
 
-def _make_instance(arm: Arm, ask: Ask, profile: Json, generation: str, architecture: str) -> Json:
+def _make_instance(arm: Arm, ask: Ask, profile: Json, source: Source) -> Json:
     name = f"{ask.parts['name']}_{uuid.uuid4().hex[:8]}"
     properties = copy.deepcopy({key: value for key, value in profile.items() if key != "networkProfile"})
-    prefix = properties["osProfile"].pop("computerNamePrefix")
-    properties["osProfile"]["computerName"] = prefix + name[-6:].upper()
+    if "osProfile" in properties:
+        prefix = properties["osProfile"].pop("computerNamePrefix")
+        properties["osProfile"]["computerName"] = prefix + name[-6:].upper()
     properties["hardwareProfile"] = {"vmSize": ask.body["sku"]["name"]}
     properties["virtualMachineScaleSet"] = {"id": ask.path}
     properties["timeCreated"] = "2026-01-01T00:00:00+00:00"
     identity = f"{ask.path.rsplit('/virtualMachineScaleSets/', 1)[0]}/virtualMachines/{name}"
-    return _make_vm(arm, ask, identity, properties, generation, architecture)
+    return _make_vm(arm, ask, identity, properties, source)
 
 
 @route("GET", SET)
@@ -430,9 +502,8 @@ def put_image(arm: Arm, ask: Ask) -> Reply:
                 "OperationNotAllowed",
                 f"Operation 'Create Image' is not allowed: the source VM '{vm['name']}' is not generalized.",
             )
-        if vm["properties"].get("securityProfile", {}).get("securityType") == "TrustedLaunch":
-            raise Refused(409, "OperationNotAllowed", "A managed image of a Trusted Launch VM is not supported.")
-        generation, made_from = vm["_generation"], source
+        rules.check_image_of(vm)
+        generation, made_from, plan = vm["_generation"], source, vm.get("plan")
         disk = {
             "osType": "Linux",
             "managedDisk": {"id": vm["properties"]["storageProfile"]["osDisk"]["managedDisk"]["id"]},
@@ -443,7 +514,7 @@ def put_image(arm: Arm, ask: Ask) -> Reply:
             raise Refused(
                 409, "OperationNotAllowed", f"Disk {found['name']} is in state {found['properties'].get('diskState')}."
             )
-        generation, made_from = found["properties"]["hyperVGeneration"], found["id"]
+        generation, made_from, plan = found["properties"]["hyperVGeneration"], found["id"], found.get("_plan")
     if properties.get("hyperVGeneration", "V1") != generation:
         raise Refused(
             409,
@@ -460,6 +531,7 @@ def put_image(arm: Arm, ask: Ask) -> Reply:
     properties.update({"provisioningState": "Creating", "hyperVGeneration": generation})
     image, _ = arm.store(ask, "Microsoft.Compute/images", properties)
     image["_source"] = made_from
+    image["_plan"] = plan
     return Reply(201, image, arm.begin(ask, OPERATIONS.format(image["location"]), arm.succeed(image)))
 
 

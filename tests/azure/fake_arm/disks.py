@@ -6,6 +6,7 @@ import uuid
 from tests.azure.fake_arm.model import COMPUTE, GROUP, Arm, Ask, Json, Refused, Reply, route
 
 DISK = f"{GROUP}/{COMPUTE}/disks/{{name}}"
+SNAPSHOT = f"{GROUP}/{COMPUTE}/snapshots/{{name}}"
 OPERATIONS = COMPUTE + "/locations/{}/DiskOperations"
 MIB = 1024 * 1024
 
@@ -29,11 +30,37 @@ def put(arm: Arm, ask: Ask) -> Reply:
         properties["diskSizeBytes"] = size - 512
     if before is not None:
         return Reply(200, before)
-    properties.update({"diskState": "ReadyToUpload", "uniqueId": str(uuid.uuid4()), "provisioningState": "Updating"})
+    state = "ReadyToUpload"
+    if creation.get("createOption") == "Copy":
+        state = "Unattached"
+        _copy(arm, ask, properties, creation)
+    properties.update({"diskState": state, "uniqueId": str(uuid.uuid4()), "provisioningState": "Updating"})
     disk, _ = arm.store(ask, "Microsoft.Compute/disks", properties, sku={"tier": "Standard", **ask.body.get("sku", {})})
     echo = {"provisioningState": "Updating", "creationData": creation}
     answer = {"name": disk["name"], "location": disk["location"], "properties": echo}
     headers = arm.begin(ask, OPERATIONS.format(disk["location"]), _made(arm, disk), location=True)
+    return Reply(202, answer, headers)
+
+
+def _copy(arm: Arm, ask: Ask, properties: Json, creation: Json) -> None:
+    """What a copy has from its source."""
+    source = arm.referenced(creation["sourceResourceId"], ask.path)
+    for name in ("osType", "hyperVGeneration", "diskSizeGB", "supportedCapabilities"):
+        if name in source["properties"]:
+            properties.setdefault(name, source["properties"][name])
+
+
+@route("PUT", SNAPSHOT)
+def put_snapshot(arm: Arm, ask: Ask) -> Reply:
+    """Source: Microsoft's REST reference, Snapshots (createOption Copy). Status and headers as those of disks."""
+    arm.need_group(ask.path)
+    properties = copy.deepcopy(ask.body.get("properties", {}))
+    _copy(arm, ask, properties, properties.get("creationData", {}))
+    properties.update({"diskState": "Unattached", "uniqueId": str(uuid.uuid4()), "provisioningState": "Updating"})
+    snapshot, _ = arm.store(ask, "Microsoft.Compute/snapshots", properties, sku=ask.body.get("sku", {}))
+    echo = {"provisioningState": "Updating", "creationData": properties["creationData"]}
+    answer = {"name": snapshot["name"], "location": snapshot["location"], "properties": echo}
+    headers = arm.begin(ask, OPERATIONS.format(snapshot["location"]), _made(arm, snapshot), location=True)
     return Reply(202, answer, headers)
 
 
@@ -45,6 +72,7 @@ def _made(arm: Arm, disk: Json):  # type: ignore[no-untyped-def]
     return finish
 
 
+@route("GET", SNAPSHOT)
 @route("GET", DISK)
 def get(arm: Arm, ask: Ask) -> Reply:
     return Reply(200, arm.need(ask.path))
@@ -77,6 +105,7 @@ def revoke(arm: Arm, ask: Ask) -> Reply:
     return Reply(202, None, arm.begin(ask, OPERATIONS.format(disk["location"]), finish, location=True))
 
 
+@route("DELETE", SNAPSHOT)
 @route("DELETE", DISK)
 def delete(arm: Arm, ask: Ask) -> Reply:
     disk = arm.get(ask.path)

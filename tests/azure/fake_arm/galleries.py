@@ -3,7 +3,9 @@
 import copy
 import re
 
+from tests.azure.fake_arm import rules
 from tests.azure.fake_arm.model import COMPUTE, GROUP, Arm, Ask, Json, Refused, Reply, route
+from tests.azure.fake_arm.rules import Source
 
 GALLERY = f"{GROUP}/{COMPUTE}/galleries/{{name}}"
 DEFINITION = GALLERY + "/images/{image}"
@@ -60,14 +62,15 @@ def put_version(arm: Arm, ask: Ask) -> Reply:
             f"The value of parameter galleryImageVersionName is invalid: {ask.parts['version']}",
         )
     properties = copy.deepcopy(ask.body.get("properties", {}))
-    generation = _source(arm, properties.get("storageProfile", {}))
-    if generation != definition["properties"]["hyperVGeneration"]:
+    identity, source, kind = _source(arm, properties.get("storageProfile", {}))
+    if source.generation != definition["properties"]["hyperVGeneration"]:
         raise Refused(
             400,
             "InvalidParameter",
-            f"The source has a different Hypervisor generation '{generation}' than the gallery image definition "
+            f"The source has a different Hypervisor generation '{source.generation}' than the gallery image definition "
             f"'{definition['properties']['hyperVGeneration']}'.",
         )
+    rules.check_version_source(definition, identity, source, kind)
     regions = properties.get("publishingProfile", {}).get("targetRegions", [])
     names = [region["name"].replace(" ", "").lower() for region in regions]
     for name in names:
@@ -80,29 +83,32 @@ def put_version(arm: Arm, ask: Ask) -> Reply:
         )
     properties["provisioningState"] = "Creating"
     version, new = arm.store(ask, "Microsoft.Compute/galleries/images/versions", properties)
-    version["_looks"] = 0
+    version.update({"_looks": 0, "_plan": source.plan})
     headers = arm.begin(ask, OPERATIONS.format(version["location"]), arm.succeed(version))
     return Reply(201 if new else 200, version, headers)
 
 
-def _source(arm: Arm, storage: Json) -> str:
-    """The generation of what a version is made from; refuses what is not ready."""
+def _source(arm: Arm, storage: Json) -> tuple[str, Source, str]:
+    """What a version is made from: its id, its facts, and its kind; refuses what is not ready."""
     source = storage.get("source", {})
-    disk = storage.get("osDiskImage", {}).get("source", {})
     machine = source.get("virtualMachineId") or source.get("id", "")
     if machine and "/virtualmachines/" in machine.lower():
         vm = arm.need(machine)
         if not vm["_generalized"]:
             raise Refused(400, "InvalidParameter", f"The source VM {vm['name']} is not generalized.")
-        return str(vm["_generation"])
+        security = vm["properties"].get("securityProfile", {}).get("securityType", "")
+        return machine, Source(vm["_generation"], vm.get("_architecture", "x64"), vm.get("plan"), security), "vm"
     if source.get("id"):
-        return str(arm.need(source["id"])["properties"]["hyperVGeneration"])
-    found = arm.need(disk["id"])
-    if found["properties"].get("diskState") != "Unattached":
-        raise Refused(
-            409, "Conflict", f"The source disk {found['name']} is in state {found['properties'].get('diskState')}."
-        )
-    return str(found["properties"]["hyperVGeneration"])
+        found = arm.need(source["id"])
+        return source["id"], Source(found["properties"]["hyperVGeneration"], plan=found.get("_plan")), "image"
+    identity = storage["osDiskImage"]["source"]["id"]
+    found = arm.need(identity)
+    facts = found["properties"]
+    if facts.get("diskState") not in ("Unattached", "Reserved") and "/snapshots/" not in identity.lower():
+        raise Refused(409, "Conflict", f"The source disk {found['name']} is in state {facts.get('diskState')}.")
+    security = facts.get("securityProfile", {}).get("securityType", "")
+    architecture = facts.get("supportedCapabilities", {}).get("architecture", "x64")
+    return identity, Source(facts["hyperVGeneration"], architecture, found.get("_plan"), security), "disk"
 
 
 @route("GET", GALLERY)

@@ -1,16 +1,32 @@
-"""Subscriptions, resource groups, sizes, quotas, marketplace images."""
+"""Subscriptions, resource groups, sizes, quotas, marketplace images, permissions."""
+
+from typing import NamedTuple
 
 from tests.azure.fake_arm.model import COMPUTE, GROUP, SUBSCRIPTION, TENANT, Arm, Ask, Json, Refused, Reply, route
+from tests.azure.fake_arm.rights import permissions
 
-SIZES: dict[str, tuple[int, str, str, str]] = {
-    "Standard_D2s_v5": (2, "standardDSv5Family", "V1,V2", "x64"),
-    "Standard_B2s": (2, "standardBSFamily", "V1,V2", "x64"),
-    "Standard_D2ps_v5": (2, "standardDPSv5Family", "V2", "Arm64"),
-    "Standard_DC2s_v3": (2, "standardDCSv3Family", "V2", "x64"),
-    "Standard_A1_v2": (1, "standardAv2Family", "V1", "x64"),
-    "Standard_NC24": (24, "standardNCFamily", "V1", "x64"),
+
+class Size(NamedTuple):
+    vcpus: int
+    family: str
+    generations: str
+    architecture: str
+    controllers: str = "SCSI"
+    trusted: bool = True
+    """Whether it can be a Trusted Launch VM."""
+
+
+SIZES = {
+    "Standard_D2s_v5": Size(2, "standardDSv5Family", "V1,V2", "x64"),
+    "Standard_B2s": Size(2, "standardBSFamily", "V1,V2", "x64"),
+    "Standard_D2ps_v5": Size(2, "standardDPSv5Family", "V2", "Arm64", trusted=False),
+    "Standard_DC2s_v3": Size(2, "standardDCSv3Family", "V2", "x64"),
+    "Standard_A1_v2": Size(1, "standardAv2Family", "V1", "x64", trusted=False),
+    "Standard_NC24": Size(24, "standardNCFamily", "V1", "x64", trusted=False),
+    "Standard_D2s_v6": Size(2, "StandardDsv6Family", "V2", "x64", "NVMe"),
+    "Standard_E2bds_v5": Size(2, "standardEBDSv5Family", "V1,V2", "x64", "NVMe,SCSI"),
 }
-"""Size: vCPUs, family, generations, architecture."""
+"""Source of the last two's controllers: Microsoft's "Enable NVMe interface"."""
 
 RESTRICTED = {"Standard_NC24"}
 
@@ -124,13 +140,15 @@ def list_locations(arm: Arm, ask: Ask) -> Reply:
 def list_sizes(arm: Arm, ask: Ask) -> Reply:
     location = ask.query.get("$filter", "location eq 'westeurope'").split("'")[1]
     found: list[Json] = []
-    for name, (vcpus, family, generations, architecture) in SIZES.items():
+    for name, (vcpus, family, generations, architecture, controllers, trusted) in SIZES.items():
         capabilities = {
             "vCPUs": str(vcpus),
             "HyperVGenerations": generations,
             "CpuArchitectureType": architecture,
-            "DiskControllerTypes": "SCSI",
+            "DiskControllerTypes": controllers,
         }
+        if not trusted:
+            capabilities["TrustedLaunchDisabled"] = "True"
         size: Json = {
             "resourceType": "virtualMachines",
             "name": name,
@@ -224,6 +242,16 @@ def read_version(arm: Arm, ask: Ask) -> Reply:
         properties["plan"] = plan
     body = {"location": ask.parts["location"], "name": VERSION, "id": ask.path, "properties": properties}
     return Reply(200, body)
+
+
+@route("GET", f"{GROUP}/providers/Microsoft.Authorization/permissions")
+@route("GET", f"{SUB}/providers/Microsoft.Authorization/permissions")
+def list_permissions(arm: Arm, ask: Ask) -> Reply:
+    """Source: Microsoft's REST reference, Permissions (List For Resource Group)."""
+    scope = ask.path.lower().split("/providers/")[0]
+    if "/resourcegroups/" in scope:
+        arm.need_group(ask.path)
+    return Reply(200, {"value": permissions(arm.roles, scope) if arm.roles else [{"actions": ["*"], "notActions": []}]})
 
 
 @route("GET", f"{GROUP}/resources")

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote, urlencode
 
 Json = dict[str, Any]
 
@@ -69,6 +70,8 @@ ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
 COMPUTE = "providers/Microsoft.Compute"
 NETWORK = "providers/Microsoft.Network"
 GROUP = "/subscriptions/{sub}/resourceGroups/{group}"
+PAGE = 50
+"""Lists of a group come in pages of 50. Source: Azure/azure-powershell issues 7321 and 7292."""
 
 
 def route(method: str, template: str) -> Callable[[Handler], Handler]:
@@ -115,6 +118,13 @@ class Arm:
     guests: dict[str, Guest] = field(default_factory=dict)
     forbidden: set[str] = field(default_factory=set)
     """Types (such as `virtualMachines`) that the caller has no right to write."""
+    roles: tuple[Any, ...] = ()
+    """The caller's roles (`rights.Role`); none: everything is allowed."""
+    capacity: int | None = None
+    """How many VMs there is room for; more end in AllocationFailed, a set is made in part."""
+    page: int = PAGE
+    reserved_asks: int = 2
+    """How often a reserved interface is refused before it is free again. In Azure it is free after 180 seconds."""
 
     def answer(self, ask: Ask) -> Reply:
         """Answer one request. Raises Refused."""
@@ -130,10 +140,24 @@ class Arm:
                         raise Refused(
                             404, "SubscriptionNotFound", f"The subscription '{ask.parts['sub']}' could not be found."
                         )
-                    return handler(self, ask)
+                    return self._paged(ask, handler(self, ask))
         if known:
             raise Refused(405, "MethodNotAllowed", f"{ask.method} is not allowed on {ask.path}")
         raise Refused(404, "InvalidResourceType", f"The fake has no such route: {ask.method} {ask.path}")
+
+    def _paged(self, ask: Ask, reply: Reply) -> Reply:
+        """A long list in pages, each but the last with a `nextLink`."""
+        values = reply.body.get("value") if isinstance(reply.body, dict) else None
+        if ask.method != "GET" or not isinstance(values, list) or "nextLink" in (reply.body or {}):
+            return reply
+        token = ask.query.get("$skiptoken", "")
+        skip = int(token.removeprefix("page-")) if token.startswith("page-") else 0
+        body = {**(reply.body or {}), "value": values[skip : skip + self.page]}
+        if skip + self.page < len(values):
+            rest = {key: value for key, value in ask.query.items() if key != "$skiptoken"}
+            query = urlencode(rest | {"$skiptoken": f"page-{skip + self.page}"}, quote_via=quote)
+            body["nextLink"] = f"{ask.base}{quote(ask.path)}?{query}"
+        return Reply(reply.status, body, reply.headers)
 
     def _settle(self, operation: Operation) -> None:
         if operation.status != "InProgress" or not operation.settled():

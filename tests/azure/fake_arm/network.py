@@ -146,11 +146,29 @@ def delete(arm: Arm, ask: Ask) -> Reply:
     return Reply(202, None, arm.begin(ask, where, finish, location=True))
 
 
+def check_reserved(interface: Json) -> None:
+    """An interface stays reserved for 180 seconds after its VM could not be made.
+
+    Sources: gardenlinux/gardenlinux issue 4133, Azure/karpenter-provider-azure issue 92, rancher/machine issue 359.
+    """
+    if interface.get("_reserved", 0) > 0:
+        interface["_reserved"] -= 1
+        raise Refused(
+            400,
+            "NicReservedForAnotherVm",
+            "Nic(s) in request is reserved for another Virtual Machine for 180 seconds. Please provide another nic(s) "
+            "or "
+            "retry after 180 seconds.",
+        )
+
+
 def _refuse_when_used(arm: Arm, kind: str, resource: Json) -> None:
     identity = resource["id"].lower()
     if kind == "networkInterfaces" and resource["properties"].get("virtualMachine"):
         holder = resource["properties"]["virtualMachine"]["id"]
         raise Refused(400, "NicInUse", f"Network Interface {resource['id']} is used by existing resource {holder}.")
+    if kind == "networkInterfaces":
+        check_reserved(resource)
     if kind == "publicIPAddresses" and resource["properties"].get("ipConfiguration"):
         raise Refused(
             400,

@@ -1,4 +1,4 @@
-"""The fake on a socket: TLS, faults, and the record of every exchange."""
+"""The fake on a socket: TLS, rights, faults, and the record of every exchange."""
 
 import contextlib
 import itertools
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.azure.fake_arm import compute, deployments, disks, entra, galleries, groups, network
+from tests.azure.fake_arm import compute, deployments, disks, entra, galleries, groups, network, rights
 from tests.azure.fake_arm.model import Arm, Ask, Json, Refused, Reply
 
 PROVIDERS = (compute, deployments, disks, entra, galleries, groups, network)
@@ -108,6 +108,8 @@ class Server:
                 entra.check_token(headers)
                 if "api-version" not in flat:
                     raise Refused(400, "MissingApiVersionParameter", "The api-version query parameter is required.")
+                if self.arm.roles:
+                    rights.check(self.arm.roles, ask)
             return self.arm.answer(ask)
         except Refused as refused:
             return Reply(refused.status, refused.body(), refused.headers)

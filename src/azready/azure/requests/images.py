@@ -3,9 +3,9 @@
 Source: Microsoft's REST reference, Compute and Azure Compute Gallery.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from azready.azure.requests.model import COMPUTE, GALLERIES, Json, Place, Request, Usual, read
+from azready.azure.requests.model import COMPUTE, GALLERIES, Json, Place, PurchasePlan, Request, Usual, read
 
 GALLERY = Usual(0.3, 3)
 DEFINITION = Usual(0.1, 1)
@@ -30,6 +30,23 @@ class Definition:
     """The `SecurityType` feature, such as TrustedLaunchSupported; empty leaves it out."""
     controllers: str = ""
     """The `DiskControllerTypes` feature, such as `SCSI, NVMe`; empty leaves it out."""
+    plan: PurchasePlan | None = None
+    """The terms of the marketplace image that it comes from: VMs of it have to name them."""
+    specialized: bool = False
+    """Whether its VMs are copies that nothing provisions (osState Specialized)."""
+    subscription: str = ""
+    group: str = ""
+    """Where the gallery lies, when not in the run's own subscription and group."""
+
+    def home(self, place: Place) -> Place:
+        """The place of the gallery."""
+        subscription = self.subscription or place.subscription
+        elsewhere = subscription.lower() != place.subscription.lower()
+        return replace(place, subscription=subscription, group=self.group or place.group, elsewhere=elsewhere)
+
+    @property
+    def os_state(self) -> str:
+        return "Specialized" if self.specialized else "Generalized"
 
     @property
     def features(self) -> list[Json]:
@@ -72,7 +89,7 @@ def create_gallery(place: Place, name: str) -> Request:
 def create_definition(place: Place, wanted: Definition) -> Request:
     properties: Json = {
         "osType": "Linux",
-        "osState": "Generalized",
+        "osState": wanted.os_state,
         "hyperVGeneration": wanted.generation,
         "architecture": wanted.architecture,
         "identifier": {"publisher": wanted.publisher, "offer": wanted.offer, "sku": wanted.sku},
@@ -80,11 +97,19 @@ def create_definition(place: Place, wanted: Definition) -> Request:
     az: tuple[str, ...] = ("az", "sig", "image-definition", "create", *place.az_common())
     az += ("--gallery-name", wanted.gallery, "--gallery-image-definition", wanted.name)
     az += ("--publisher", wanted.publisher, "--offer", wanted.offer, "--sku", wanted.sku)
-    az += ("--os-type", "Linux", "--os-state", "Generalized", "--hyper-v-generation", wanted.generation)
+    az += ("--os-type", "Linux", "--os-state", wanted.os_state, "--hyper-v-generation", wanted.generation)
     az += ("--architecture", wanted.architecture)
     if wanted.features:
         properties["features"] = wanted.features
-        az += ("--features", " ".join(f"{item['name']}={item['value'].replace(' ', '')}" for item in wanted.features))
+    # Without a SecurityType, az makes a V2 definition TrustedLaunchSupported: Standard is its word for none.
+    named = [{"name": "SecurityType", "value": "Standard"}] if not wanted.security_type else []
+    features = [*named, *wanted.features] if wanted.generation != "V1" else wanted.features
+    if features:
+        az += ("--features", " ".join(f"{item['name']}={item['value'].replace(' ', '')}" for item in features))
+    if wanted.plan:
+        properties["purchasePlan"] = wanted.plan.as_json()
+        az += ("--plan-publisher", wanted.plan.publisher, "--plan-product", wanted.plan.product)
+        az += ("--plan-name", wanted.plan.name)
     path = definition_id(place, wanted.gallery, wanted.name)
     return Request("PUT", path, GALLERIES, place.envelope(properties), usual=DEFINITION, az=(az,))
 
@@ -109,9 +134,12 @@ def create_version(
     *,
     vm: str = "",
     disk: str = "",
+    image: str = "",
 ) -> Request:
-    """A version of a definition, from a generalized VM or from a disk; exactly one id is given."""
-    storage: Json = {"source": {"virtualMachineId": vm}} if vm else {"osDiskImage": {"source": {"id": disk}}}
+    """A version of a definition, from a generalized VM, a disk or snapshot, or a managed image; one id is given."""
+    storage: Json = {"osDiskImage": {"source": {"id": disk}}}
+    if vm or image:
+        storage = {"source": {"virtualMachineId": vm} if vm else {"id": image}}
     targets = [
         {"name": region.name, "regionalReplicaCount": region.replicas, "storageAccountType": region.storage}
         for region in regions
@@ -119,7 +147,7 @@ def create_version(
     az: tuple[str, ...] = ("az", "sig", "image-version", "create", *place.az_common())
     az += ("--gallery-name", definition.gallery, "--gallery-image-definition", definition.name)
     az += ("--gallery-image-version", version)
-    az += ("--virtual-machine", vm) if vm else ("--os-snapshot", disk)
+    az += ("--virtual-machine", vm) if vm else ("--managed-image", image) if image else ("--os-snapshot", disk)
     az += ("--target-regions", *(f"{item.name}={item.replicas}={item.storage.lower()}" for item in regions))
     body = place.envelope({"publishingProfile": {"targetRegions": targets}, "storageProfile": storage})
     path = version_id(place, definition.gallery, definition.name, version)

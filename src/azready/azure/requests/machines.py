@@ -7,7 +7,6 @@ Source: Microsoft's REST reference, Compute. A VM without an agent needs `provis
 from dataclasses import dataclass
 
 from azready.azure.requests.model import COMPUTE, NETWORK, ImageUrn, Json, Place, PurchasePlan, Request, Usual, read
-from azready.azure.requests.network import SUBNET
 
 CREATE = Usual(52, 200)
 DEALLOCATE = Usual(25, 66)
@@ -31,10 +30,23 @@ class VmWishes:
     """Whether an agent is to run in the guest: true for a marketplace image, false for ours."""
     disk_sku: str = "StandardSSD_LRS"
     security_type: str = "Standard"
+    secure_boot: bool = True
+    """With Trusted Launch: whether the firmware checks the boot loader's signature."""
     plan: PurchasePlan | None = None
     zone: str = ""
     key_file: str = "KEY.pub"
     """Where the public key is, for the `az` line."""
+    specialized: bool = False
+    """Whether the VM is a copy: it gets no name, user or key."""
+    disk: str = ""
+    """Id of a disk that it gets as its own, instead of one from `image`."""
+    encryption_set: str = ""
+    """Id of a disk encryption set for its disk."""
+
+    @property
+    def host_name(self) -> str:
+        """The VM's name without what Azure takes in names, but not in host names: the underscore."""
+        return self.name.replace("_", "-")
 
 
 def _linux(wishes: VmWishes) -> Json:
@@ -53,8 +65,13 @@ def _os_profile(wishes: VmWishes, **names: str) -> Json:
 
 
 def _storage(wishes: VmWishes) -> Json:
+    if wishes.disk:
+        attached = {"createOption": "Attach", "osType": "Linux", "deleteOption": "Detach"}
+        return {"osDisk": {**attached, "managedDisk": {"id": wishes.disk}}}
     reference = wishes.image.reference() if isinstance(wishes.image, ImageUrn) else {"id": wishes.image}
-    disk = {"storageAccountType": wishes.disk_sku}
+    disk: Json = {"storageAccountType": wishes.disk_sku}
+    if wishes.encryption_set:
+        disk["diskEncryptionSet"] = {"id": wishes.encryption_set}
     return {
         "imageReference": reference,
         "osDisk": {"createOption": "FromImage", "deleteOption": "Delete", "managedDisk": disk},
@@ -67,7 +84,7 @@ def _security(wishes: VmWishes) -> Json:
     return {
         "securityProfile": {
             "securityType": "TrustedLaunch",
-            "uefiSettings": {"secureBootEnabled": True, "vTpmEnabled": True},
+            "uefiSettings": {"secureBootEnabled": wishes.secure_boot, "vTpmEnabled": True},
         }
     }
 
@@ -81,7 +98,7 @@ def create_vm(place: Place, wishes: VmWishes) -> Request:
     properties: Json = {
         "hardwareProfile": {"vmSize": wishes.size},
         "storageProfile": _storage(wishes),
-        "osProfile": _os_profile(wishes, computerName=wishes.name),
+        **({} if wishes.specialized else {"osProfile": _os_profile(wishes, computerName=wishes.host_name)}),
         "networkProfile": {"networkInterfaces": [interface]},
         "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
         **_security(wishes),
@@ -97,18 +114,26 @@ def create_vm(place: Place, wishes: VmWishes) -> Request:
 
 def _az_create(place: Place, wishes: VmWishes) -> tuple[tuple[str, ...], ...]:
     create: tuple[str, ...] = ("az", "vm", "create", "-n", wishes.name, *place.az_common())
-    create += ("--image", str(wishes.image), "--size", wishes.size, "--nics", wishes.interface)
-    create += ("--nic-delete-option", "Delete", "--os-disk-delete-option", "Delete")
-    create += ("--storage-sku", wishes.disk_sku, "--admin-username", wishes.admin)
-    create += ("--ssh-key-values", wishes.key_file, "--security-type", wishes.security_type)
+    create += ("--size", wishes.size, "--nics", wishes.interface, "--nic-delete-option", "Delete")
+    create += ("--security-type", wishes.security_type)
+    if wishes.disk:
+        create += ("--attach-os-disk", wishes.disk, "--os-type", "Linux", "--os-disk-delete-option", "Detach")
+    else:
+        create += ("--image", str(wishes.image), "--os-disk-delete-option", "Delete", "--storage-sku", wishes.disk_sku)
+        create += ("--os-disk-encryption-set", wishes.encryption_set) if wishes.encryption_set else ()
+    if wishes.specialized:
+        create += () if wishes.disk else ("--specialized",)
+    else:
+        create += ("--admin-username", wishes.admin, "--ssh-key-values", wishes.key_file)
+        create += ("--computer-name", wishes.host_name)
     if wishes.security_type == "TrustedLaunch":
-        create += ("--enable-secure-boot", "true", "--enable-vtpm", "true")
+        create += ("--enable-secure-boot", str(wishes.secure_boot).lower(), "--enable-vtpm", "true")
     if wishes.plan:
         create += ("--plan-publisher", wishes.plan.publisher, "--plan-product", wishes.plan.product)
         create += ("--plan-name", wishes.plan.name)
     if wishes.zone:
         create += ("--zone", wishes.zone)
-    if not wishes.agent:
+    if not wishes.agent and not wishes.specialized:
         create += ("--enable-agent", "false")
     return create, ("az", "vm", "boot-diagnostics", "enable", "-g", place.group, "-n", wishes.name)
 
@@ -143,12 +168,9 @@ def console_log(place: Place, name: str) -> Request:
     return Request("POST", f"{vm_id(place, name)}/retrieveBootDiagnosticsData", COMPUTE, az=(az,))
 
 
-def create_scale_set(place: Place, wishes: VmWishes, network: str, security_group: str, instances: int) -> Request:
-    """A flexible scale set of `instances` VMs without public addresses, spread by Azure."""
-    address = {
-        "name": "ipconfig",
-        "properties": {"subnet": {"id": place.network("virtualNetworks", network, "subnets", SUBNET)}},
-    }
+def create_scale_set(place: Place, wishes: VmWishes, subnet: str, security_group: str, instances: int) -> Request:
+    """A flexible scale set of `instances` VMs without public addresses, spread by Azure. `subnet` is an id."""
+    address = {"name": "ipconfig", "properties": {"subnet": {"id": subnet}}}
     interface = {
         "name": "nic",
         "properties": {
@@ -159,7 +181,7 @@ def create_scale_set(place: Place, wishes: VmWishes, network: str, security_grou
         },
     }
     profile: Json = {
-        "osProfile": _os_profile(wishes, computerNamePrefix=wishes.name[:9]),
+        **({} if wishes.specialized else {"osProfile": _os_profile(wishes, computerNamePrefix=wishes.host_name[:9])}),
         "storageProfile": _storage(wishes),
         "networkProfile": {
             "networkApiVersion": NETWORK_API_OF_SCALE_SETS,
@@ -176,24 +198,40 @@ def create_scale_set(place: Place, wishes: VmWishes, network: str, security_grou
             "virtualMachineProfile": profile,
         },
         sku={"name": wishes.size, "tier": "Standard", "capacity": instances},
+        **({"plan": wishes.plan.as_json()} if wishes.plan else {}),
     )
     path = place.compute("virtualMachineScaleSets", wishes.name)
-    return Request("PUT", path, COMPUTE, body, usual=CREATE, az=_az_scale_set(place, wishes, network, instances))
+    az = _az_scale_set(place, wishes, subnet, security_group, instances)
+    return Request("PUT", path, COMPUTE, body, usual=CREATE, az=az)
 
 
-def _az_scale_set(place: Place, wishes: VmWishes, network: str, instances: int) -> tuple[tuple[str, ...], ...]:
+def _az_scale_set(
+    place: Place, wishes: VmWishes, subnet: str, security_group: str, instances: int
+) -> tuple[tuple[str, ...], ...]:
     words: tuple[str, ...] = ("az", "vmss", "create", "-n", wishes.name, *place.az_common())
     words += ("--image", str(wishes.image), "--vm-sku", wishes.size, "--orchestration-mode", "Flexible")
     words += ("--instance-count", str(instances), "--platform-fault-domain-count", "1")
-    words += ("--vnet-name", network, "--subnet", SUBNET, "--storage-sku", wishes.disk_sku)
+    words += ("--subnet", subnet, "--nsg", security_group, "--storage-sku", wishes.disk_sku)
+    words += ("--security-type", wishes.security_type)
+    if wishes.security_type == "TrustedLaunch":
+        words += ("--enable-secure-boot", str(wishes.secure_boot).lower(), "--enable-vtpm", "true")
+    if wishes.plan:
+        words += ("--plan-publisher", wishes.plan.publisher, "--plan-product", wishes.plan.product)
+        words += ("--plan-name", wishes.plan.name)
+    if wishes.specialized:
+        return ((*words, "--specialized"),)
     words += ("--admin-username", wishes.admin, "--ssh-key-values", wishes.key_file, "--enable-agent", "false")
     return (words,)
 
 
 def list_scale_set_vms(place: Place, name: str) -> Request:
-    """The VMs of a flexible scale set: ordinary VMs of the group that name the set."""
+    """The VMs of a flexible scale set, ordinary VMs of the group that name the set, each with its instance view.
+
+    The view can be asked for together with a filter only; a page holds 50.
+    """
     set_id = place.compute("virtualMachineScaleSets", name)
-    return read(place.compute("virtualMachines"), COMPUTE, filter=f"'virtualMachineScaleSet/id' eq '{set_id}'")
+    wanted = f"'virtualMachineScaleSet/id' eq '{set_id}'"
+    return read(place.compute("virtualMachines"), COMPUTE, filter=wanted, expand="instanceView")
 
 
 def interface_of(identity: str) -> Request:

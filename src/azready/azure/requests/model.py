@@ -28,6 +28,7 @@ VERSIONS = {
     "virtualmachinescalesets": COMPUTE,
     "images": COMPUTE,
     "disks": DISKS,
+    "snapshots": DISKS,
     "galleries": GALLERIES,
 }
 """The api-version of each type of Microsoft.Compute that we touch."""
@@ -65,6 +66,8 @@ class Request:
     usual: Usual | None = None
     final_state_via: str = ""
     az: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
+    link: str = ""
+    """A page of a list: path and query exactly as Azure gave them, instead of `path`."""
 
     @property
     def target(self) -> str:
@@ -106,6 +109,8 @@ class Place:
     group: str
     location: str
     tags: tuple[tuple[str, str], ...] = ()
+    elsewhere: bool = False
+    """Whether it is in another subscription than the one that `az` is set to: its lines then name it."""
 
     @property
     def root(self) -> str:
@@ -135,7 +140,8 @@ class Place:
 
     def az_common(self) -> tuple[str, ...]:
         """The options that every `az … create` of this run shares."""
-        return ("-g", self.group, "-l", self.location, *self.az_tags())
+        named = ("--subscription", self.subscription) if self.elsewhere else ()
+        return ("-g", self.group, "-l", self.location, *named, *self.az_tags())
 
     def az_tags(self) -> tuple[str, ...]:
         return ("--tags", *(f"{key}={value}" for key, value in self.tags)) if self.tags else ()
@@ -156,6 +162,7 @@ _REMOVALS = {
     "virtualmachinescalesets": "vmss delete",
     "images": "image delete",
     "disks": "disk delete --yes",
+    "snapshots": "snapshot delete",
     "networkinterfaces": "network nic delete",
     "networksecuritygroups": "network nsg delete",
     "virtualnetworks": "network vnet delete",

@@ -10,29 +10,35 @@ SUBNET = "default"
 QUICK = Usual(3, 12)
 
 
-def create_security_group(place: Place, name: str, ssh_from: str) -> Request:
-    """`ssh_from` is the caller's address (`203.0.113.7/32`): ssh is open to it alone; empty opens nothing."""
+def create_security_group(place: Place, name: str, ssh_from: str, *, no_way_out: bool = False) -> Request:
+    """`ssh_from` is the caller's address (`203.0.113.7/32`): ssh is open to it alone; empty opens nothing.
+
+    `no_way_out`: the VMs may answer, and begin nothing themselves. Azure's own platform addresses are not affected.
+    """
     az: list[tuple[str, ...]] = [("az", "network", "nsg", "create", "-n", name, *place.az_common())]
+    wanted = [("ssh", "Inbound", "Allow", "Tcp", ssh_from, "22")] if ssh_from else []
+    wanted += [("no-way-out", "Outbound", "Deny", "*", "*", "*")] if no_way_out else []
     rules: list[Json] = []
-    if ssh_from:
+    for rule_name, direction, access, protocol, source, port in wanted:
         rules.append(
             {
-                "name": "ssh",
+                "name": rule_name,
                 "properties": {
                     "priority": 1000,
-                    "direction": "Inbound",
-                    "access": "Allow",
-                    "protocol": "Tcp",
-                    "sourceAddressPrefix": ssh_from,
+                    "direction": direction,
+                    "access": access,
+                    "protocol": protocol,
+                    "sourceAddressPrefix": source,
                     "sourcePortRange": "*",
                     "destinationAddressPrefix": "*",
-                    "destinationPortRange": "22",
+                    "destinationPortRange": port,
                 },
             }
         )
         rule: tuple[str, ...] = ("az", "network", "nsg", "rule", "create", "-g", place.group)
-        rule += ("--nsg-name", name, "-n", "ssh", "--priority", "1000", "--protocol", "Tcp", "--access", "Allow")
-        rule += ("--direction", "Inbound", "--source-address-prefixes", ssh_from, "--destination-port-ranges", "22")
+        rule += ("--nsg-name", name, "-n", rule_name, "--priority", "1000", "--protocol", protocol)
+        rule += ("--access", access, "--direction", direction, "--source-address-prefixes", source)
+        rule += ("--destination-port-ranges", port)
         az.append(rule)
     body = place.envelope({"securityRules": rules})
     return Request("PUT", place.network("networkSecurityGroups", name), NETWORK, body, usual=QUICK, az=tuple(az))
@@ -61,14 +67,16 @@ def create_public_address(place: Place, name: str, dns_label: str = "") -> Reque
     return Request("PUT", place.network("publicIPAddresses", name), NETWORK, body, usual=QUICK, az=(az,))
 
 
-def create_interface(place: Place, name: str, network: str, security_group: str, public_address: str = "") -> Request:
-    """A network interface in `network`; with a public address only when its name is given."""
-    address: Json = {
-        "privateIPAllocationMethod": "Dynamic",
-        "subnet": {"id": place.network("virtualNetworks", network, "subnets", SUBNET)},
-    }
+def subnet_id(place: Place, network: str) -> str:
+    """The id of the one subnet of a network that `create_network` makes."""
+    return place.network("virtualNetworks", network, "subnets", SUBNET)
+
+
+def create_interface(place: Place, name: str, subnet: str, security_group: str, public_address: str = "") -> Request:
+    """A network interface in `subnet` (an id); with a public address only when its name is given."""
+    address: Json = {"privateIPAllocationMethod": "Dynamic", "subnet": {"id": subnet}}
     az = ("az", "network", "nic", "create", "-n", name, *place.az_common())
-    az += ("--vnet-name", network, "--subnet", SUBNET, "--network-security-group", security_group)
+    az += ("--subnet", subnet, "--network-security-group", security_group)
     if public_address:
         address["publicIPAddress"] = {"id": place.network("publicIPAddresses", public_address)}
         az += ("--public-ip-address", public_address)
