@@ -28,7 +28,7 @@ NOT_OURS = re.compile(
 """Polls (their addresses come from Azure), tokens, subscriptions: not operations of the schemas."""
 
 UNSEEN = re.compile(r"/virtualMachineScaleSets(/|$)|/virtualMachines$|/subnets/[^/]+$", re.IGNORECASE)
-"""Scale sets, the list of VMs, a subnet alone: not in the bundle. test_requests.py holds their parts to the schemas of VMs."""
+"""Scale sets, the list of VMs, a subnet: not in the bundle. test_requests.py holds the sets' parts to those of VMs."""
 
 
 @dataclass(frozen=True)

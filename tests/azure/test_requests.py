@@ -56,8 +56,12 @@ REQUESTS: dict[str, Request] = {
     "create-network": network.create_network(PLACE, "web-vnet"),
     "create-public-address": network.create_public_address(PLACE, "web-ip"),
     "create-public-address-named": network.create_public_address(PLACE, "web-ip", "web-label"),
-    "create-interface": network.create_interface(PLACE, "web-nic", "web-vnet", "web-nsg", "web-ip"),
-    "create-interface-private": network.create_interface(PLACE, "web-nic", "web-vnet", "web-nsg"),
+    "create-interface": network.create_interface(
+        PLACE, "web-nic", network.subnet_id(PLACE, "web-vnet"), "web-nsg", "web-ip"
+    ),
+    "create-interface-private": network.create_interface(
+        PLACE, "web-nic", network.subnet_id(PLACE, "web-vnet"), "web-nsg"
+    ),
     "create-vm-marketplace": machines.create_vm(PLACE, BASE),
     "create-vm-plan": machines.create_vm(PLACE, PLANNED),
     "create-vm-without-agent": machines.create_vm(PLACE, OURS),
@@ -76,12 +80,37 @@ REQUESTS: dict[str, Request] = {
     "list-versions": images.list_versions(PLACE, "gal", "def"),
     "create-version-from-vm": images.create_version(PLACE, DEFINITION, "1.0.0", REGIONS, vm=VM),
     "create-version-from-disk": images.create_version(PLACE, DEFINITION, "1.0.0", REGIONS, disk=DISK),
+    "create-version-from-image": images.create_version(
+        PLACE, DEFINITION, "1.0.0", REGIONS, image=images.image_id(PLACE, "web")
+    ),
+    "create-definition-elsewhere": images.create_definition(
+        replace(DEFINITION, subscription="99999999-2222-4333-8444-555555555555", group="golden").home(PLACE),
+        replace(DEFINITION, plan=PurchasePlan("kinvolk", "flatcar", "stable"), specialized=True),
+    ),
+    "create-security-group-no-way-out": network.create_security_group(
+        PLACE, "web-nsg", "203.0.113.7/32", no_way_out=True
+    ),
+    "create-snapshot": disks.create_snapshot(PLACE, "web-copy", DISK),
+    "create-copy": disks.create_copy(
+        PLACE,
+        "web-base-os",
+        disks.snapshot_id(PLACE, "web-copy"),
+        "TrustedLaunch",
+        PLACE.compute("diskEncryptionSets", "e"),
+    ),
+    "create-vm-of-copy": machines.create_vm(
+        PLACE, replace(OURS, image="", specialized=True, disk=DISK, security_type="TrustedLaunch", secure_boot=False)
+    ),
+    "create-vm-specialized": machines.create_vm(PLACE, replace(TRUSTED, specialized=True)),
+    "create-vm-encrypted": machines.create_vm(
+        PLACE, replace(OURS, encryption_set=PLACE.compute("diskEncryptionSets", "e"))
+    ),
     "replication": images.replication(PLACE, "gal", "def", "1.0.0"),
     "create-upload-disk": disks.create_upload_disk(PLACE, "web-upload", 2_147_484_160, "V2", "x64", "Standard_LRS"),
     "grant-access": disks.grant_access(PLACE, "web-upload"),
     "revoke-access": disks.revoke_access(PLACE, "web-upload"),
     "delete-disk": delete(DISK, disks.DISKS, disks.QUICK),
-    "create-scale-set": machines.create_scale_set(PLACE, OURS, "web-vnet", "web-nsg", 100),
+    "create-scale-set": machines.create_scale_set(PLACE, OURS, network.subnet_id(PLACE, "web-vnet"), "web-nsg", 100),
     "list-scale-set-vms": machines.list_scale_set_vms(PLACE, "web-trial"),
 }
 

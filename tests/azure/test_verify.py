@@ -56,7 +56,8 @@ def _images(arm: Arm) -> None:
     features = [{"name": "SecurityType", "value": "TrustedLaunchSupported"}]
     facts = {"hyperVGeneration": "V2", "architecture": "x64", "osType": "Linux", "osState": "Generalized"}
     put(definition, "Microsoft.Compute/galleries/images", identifier=identifier, features=features, **facts)
-    put(VERSION, "Microsoft.Compute/galleries/images/versions")
+    profile = {"targetRegions": [{"name": "West Europe"}, {"name": "eastus"}]}
+    put(VERSION, "Microsoft.Compute/galleries/images/versions", publishingProfile=profile, storageProfile={})
 
 
 @pytest.fixture

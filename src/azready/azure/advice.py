@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Act = Literal["stop", "wait", "gone", "login"]
-"""stop: only the user can mend it; wait: ask again later; gone: there is no such thing; login: get a new token."""
+"""stop: only the user can put it right; wait: ask again later; gone: there is no such thing; login: get a new token."""
 
 
 @dataclass(frozen=True)

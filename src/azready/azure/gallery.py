@@ -90,7 +90,7 @@ def choose_feature(source: str, wanted: Definition, existing: str | None) -> str
         return ""
     if not is_bridged(found):
         raise Failure(
-            f"the gallery definition {wanted.name} has SecurityType {found}, which takes a {found} VM or its disk alone",
+            f"the gallery definition {wanted.name} has SecurityType {found}, and takes a {found} VM or its disk alone",
             "give another --gallery-image-definition, or capture with --security-type TrustedLaunch",
         )
     if wanted.specialized:

@@ -84,7 +84,7 @@ def _check_region_of_image(body: Json, place: Place) -> None:
 
 def _check_regions_of_versions(body: Json, identity: str, place: Place) -> None:
     """`body` is one version, or the list of a definition's versions, of which Azure takes the newest that is here."""
-    versions = body["value"] if "value" in body else [body]
+    versions = body.get("value", [body])
     if not versions:
         raise Failure("the image definition has no version", "azready publish or azready capture makes one")
     found = [(item, (item.get("properties") or {}).get("publishingProfile") or {}) for item in versions]

@@ -201,8 +201,8 @@ def _learned_vm(place: Place, vm: str, body: Json, known: Known, admin: str, man
             "give --gallery-name and --gallery-image-definition",
         )
     if not managed or disk.get("diffDiskSettings"):
-        kind = "an ephemeral disk" if managed else "a disk in a storage account"
-        raise Failure(f"{vm} has {kind}, of which Azure makes no image", "choose a VM with a managed disk")
+        kind = "an ephemeral disk" if managed else "an unmanaged disk, which Azure has retired"
+        raise Failure(f"{vm} has {kind}: azready makes no image of it", "choose a VM with a managed disk")
     return replace(
         known,
         interface=str(interfaces[0]["id"]),

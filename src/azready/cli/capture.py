@@ -117,8 +117,9 @@ def capture(
 ) -> None:
     """Make an image without agent from a VM: create, prepare over ssh, capture, prove with a new VM, clean up.
 
-    A VM of yours (--vm) is only read: a copy of its disk is sealed. Microsoft's article "Creating generalized images without a provisioning agent", as one command. A run that
-    was cut off goes on where it stopped when the same command is given again.
+    A VM of yours (--vm) is only read: a copy of its disk is sealed. Microsoft's article "Creating generalized images
+    without a provisioning agent", as one command. A run that was cut off goes on where it stopped when the same
+    command is given again.
     """
     from azready.azure import capture as capturing
     from azready.azure import preflight

@@ -15,6 +15,7 @@ from azready.proc import Completed, find_tool, run
 
 if TYPE_CHECKING:
     from azready.azure.capture import GuestWork, Host
+    from azready.image.checking import Result
     from azready.image.targets import Target
 
 PATIENCE = float(os.environ.get("AZREADY_SSH_PATIENCE", "180"))
@@ -128,6 +129,18 @@ def _check(ssh: Ssh, host: "Host", skip: frozenset[str]) -> str:
             render.as_text(results, f"{host.user}@{host.address}"),
             "fix it on the VM, or accept it with --skip ID; then run the same command again: it goes on here",
         )
+    return _controllers(results)
+
+
+def _controllers(results: "tuple[Result, ...]") -> str:
+    """What the image boots from, by the rules that are fatal for sizes with NVMe disks; empty: they were not asked."""
+    from azready.image.checking import Found, Passed
+    from azready.image.rules.model import Profile, Severity
+
+    asked = [each for each in results if each.rule.severities.get(Profile.NVME) is Severity.FATAL]
+    if not asked or any(not isinstance(each.answer, Found | Passed) for each in asked):
+        return ""
+    return "SCSI" if any(isinstance(each.answer, Found) for each in asked) else "SCSI, NVMe"
 
 
 def _generalize(ssh: Ssh, host: "Host") -> None:

@@ -56,6 +56,9 @@ def put_snapshot(arm: Arm, ask: Ask) -> Reply:
     arm.need_group(ask.path)
     properties = copy.deepcopy(ask.body.get("properties", {}))
     _copy(arm, ask, properties, properties.get("creationData", {}))
+    source = arm.need(properties["creationData"]["sourceResourceId"])["properties"]
+    if "securityProfile" in source:  # a snapshot of a Trusted Launch VM's disk is one too
+        properties["securityProfile"] = source["securityProfile"]
     properties.update({"diskState": "Unattached", "uniqueId": str(uuid.uuid4()), "provisioningState": "Updating"})
     snapshot, _ = arm.store(ask, "Microsoft.Compute/snapshots", properties, sku=ask.body.get("sku", {}))
     echo = {"provisioningState": "Updating", "creationData": properties["creationData"]}
