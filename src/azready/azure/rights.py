@@ -69,7 +69,7 @@ def of_steps(steps: Iterable[Step], more: Iterable[Request] = (), known: Known =
 
 def _of_request(request: Request) -> Iterator[Right]:
     before, _, rest = request.path.rstrip("/").partition("/providers/")
-    scope = "/".join(before.split("/")[:5])
+    scope = _scope(before)
     verb = {"GET": "read", "PUT": "write", "DELETE": "delete", "POST": "action"}[request.method]
     if not rest:
         kind = "subscriptions/resourceGroups" if scope.count("/") > 2 else "subscriptions"
@@ -91,7 +91,13 @@ def _of_body(request: Request, scope: str) -> Iterator[Right]:
         if action.endswith("disks/beginGetAccess/action") and machines:
             action = "Microsoft.Compute/disks/write"  # a disk that is attached
         if action:
-            yield Right(action, "/".join(identity.split("/")[:5]))
+            yield Right(action, _scope(identity))
+
+
+def _scope(path: str) -> str:
+    """The resource group of an id, or its subscription, always spelled alike."""
+    parts = path.split("/")[:5]
+    return "/".join([*parts[:3], "resourceGroups", *parts[4:]] if len(parts) > 4 else parts)
 
 
 def _ids(value: Any) -> Iterator[str]:

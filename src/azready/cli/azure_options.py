@@ -1,12 +1,14 @@
 """What capture, publish and verify share on the command line: options named as in `az`, the session, the plan."""
 
+import dataclasses
+import inspect
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -83,6 +85,8 @@ PrintRole = Annotated[
 ]
 
 DEFAULT_SIZE = "Standard_D2s_v5"
+
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -266,3 +270,32 @@ def confirm(question: str, yes: bool) -> None:
         raise UsageFailure(f"{question}: not confirmed", "say --yes to do it without being asked")
     if not typer.confirm(question, err=True):
         raise UsageFailure("not confirmed", "nothing was done")
+
+
+def takes(record: type[Record]) -> Callable[[Callable[[Record], None]], Callable[..., None]]:
+    """Make a command of a function of one record: every field of it is an option, as its annotation says for Typer."""
+
+    def decorate(function: Callable[[Record], None]) -> Callable[..., None]:
+        def command(**given: Any) -> None:
+            function(record(**given))
+
+        hints = get_type_hints(record, include_extras=True)
+        parameters = [
+            inspect.Parameter(
+                each.name, inspect.Parameter.KEYWORD_ONLY, default=_default(each), annotation=hints[each.name]
+            )
+            for each in dataclasses.fields(record)  # type: ignore[arg-type]
+        ]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = hints
+        command.__doc__ = function.__doc__
+        return command
+
+    return decorate
+
+
+def _default(field: "dataclasses.Field[Any]") -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    made = field.default_factory
+    return inspect.Parameter.empty if made is dataclasses.MISSING else made()

@@ -1,7 +1,7 @@
 """`azready capture`: a VM in Azure becomes an image that needs no agent."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,10 +37,12 @@ from azready.cli.azure_options import (
     Tags,
     Version,
     Yes,
+    takes,
 )
 
 if TYPE_CHECKING:
     from azready.azure.capture import Captured, GuestWork, Wishes
+    from azready.azure.requests.images import Definition
     from azready.console import Console
 
 DEFAULT_IMAGE = "debian:debian-12:12-gen2:latest"
@@ -51,29 +53,32 @@ def register(app: typer.Typer) -> None:
     app.command("capture")(capture)
 
 
-def capture(
-    name: Annotated[str, typer.Option("--name", "-n", help="Name of the image.")],
-    group: Group,
-    location: Location,
-    image: Annotated[str, typer.Option("--image", help="Marketplace image of the base VM: URN.")] = DEFAULT_IMAGE,
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    name: Annotated[str, typer.Option("--name", "-n", help="Name of the image.")]
+    group: Group
+    location: Location
+    image: Annotated[str, typer.Option("--image", help="Marketplace image of the base VM: URN.")] = DEFAULT_IMAGE
     vm: Annotated[
         str, typer.Option("--vm", help="Capture this VM of the group: a copy of its disk is sealed, it stays as it is.")
-    ] = "",
+    ] = ""
     seal_original: Annotated[
         bool, typer.Option("--seal-original", help="With --vm: seal the VM itself; it can never start again.")
-    ] = False,
+    ] = False
     specialized: Annotated[
         bool,
         typer.Option("--specialized", help="With --vm: take it as it is, users and all; VMs of the image are copies."),
-    ] = False,
-    gallery_name: GalleryName = "",
-    gallery_group: GalleryGroup = "",
-    definition: DefinitionName = "",
-    version: Version = "",
-    regions: Regions = [],  # noqa: B006 # Typer copies it
-    publisher: Publisher = "azready",
-    offer: Offer = "linux",
-    sku: Sku = "",
+    ] = False
+    gallery_name: GalleryName = ""
+    gallery_group: GalleryGroup = ""
+    definition: DefinitionName = ""
+    version: Version = ""
+    regions: Regions = field(default_factory=list)
+    publisher: Publisher = "azready"
+    offer: Offer = "linux"
+    sku: Sku = ""
     security_type: Annotated[
         str,
         typer.Option(
@@ -81,40 +86,45 @@ def capture(
             help="Standard; TrustedLaunch: the base VM is one, and so are all VMs of the image; or "
             "TrustedLaunchSupported: they may be. A VM of --vm is what it is.",
         ),
-    ] = "",
-    controllers: Controllers = "",
+    ] = ""
+    controllers: Controllers = ""
     size: Annotated[
         str, typer.Option("--size", help=f"VM size; by default {DEFAULT_SIZE}, with --vm that VM's own.")
-    ] = "",
-    admin: Admin = "azureuser",
-    ssh_key: SshKey = None,  # type: ignore[assignment]
+    ] = ""
+    admin: Admin = "azureuser"
+    ssh_key: SshKey = None  # type: ignore[assignment]
     ssh_from: Annotated[
         str, typer.Option("--ssh-from", help="Who may reach the VMs by ssh: an address or CIDR; auto finds ours.")
-    ] = "auto",
-    subnet: Subnet = "",
+    ] = "auto"
+    subnet: Subnet = ""
     public_ip: Annotated[
         bool,
         typer.Option(
             "--public-ip/--no-public-ip", help="Without: ssh goes to the private address, by your ssh config."
         ),
-    ] = True,
-    encryption_set: EncryptionSet = "",
-    plan: Plan = "",
-    skip: Annotated[list[str], typer.Option("--skip", help="A rule of `azready check` to leave out; repeatable.")] = [],  # noqa: B006
-    trial: Annotated[bool, typer.Option("--trial/--no-trial", help="Prove the image with a VM made from it.")] = True,
-    keep: Annotated[bool, typer.Option("--keep", help="Remove nothing afterwards.")] = False,
-    tags: Tags = [],  # noqa: B006
-    subscription: Subscription = "",
-    cloud: CloudName = "",
-    auth: Auth = "auto",
-    state: State = None,  # type: ignore[assignment]
-    restart: Restart = False,
-    dry_run: DryRun = False,
-    role: PrintRole = False,
-    yes: Yes = False,
-    output: Output = "text",
-    quiet: Quiet = False,
-) -> None:
+    ] = True
+    encryption_set: EncryptionSet = ""
+    plan: Plan = ""
+    skip: Annotated[list[str], typer.Option("--skip", help="A rule of `azready check` to leave out; repeatable.")] = (
+        field(default_factory=list)
+    )
+    trial: Annotated[bool, typer.Option("--trial/--no-trial", help="Prove the image with a VM made from it.")] = True
+    keep: Annotated[bool, typer.Option("--keep", help="Remove nothing afterwards.")] = False
+    tags: Tags = field(default_factory=list)
+    subscription: Subscription = ""
+    cloud: CloudName = ""
+    auth: Auth = "auto"
+    state: State = None  # type: ignore[assignment]
+    restart: Restart = False
+    dry_run: DryRun = False
+    role: PrintRole = False
+    yes: Yes = False
+    output: Output = "text"
+    quiet: Quiet = False
+
+
+@takes(Options)
+def capture(given: Options) -> None:
     """Make an image without agent from a VM: create, prepare over ssh, capture, prove with a new VM, clean up.
 
     A VM of yours (--vm) is only read: a copy of its disk is sealed. Microsoft's article "Creating generalized images
@@ -122,74 +132,97 @@ def capture(
     command is given again.
     """
     from azready.azure import capture as capturing
-    from azready.azure import preflight
-    from azready.azure.requests.images import Definition
-    from azready.azure.requests.model import Place, parse_urn
     from azready.cli import azure_options as options
     from azready.console import Console
-    from azready.errors import UsageFailure
 
-    options.check_output(output)
-    place = Place("", group, location.replace(" ", "").lower(), options.parse_tags(tags))
-    kind = options.one_of("--security-type", security_type, SECURITY_TYPES)
-    if vm and kind not in ("", "TrustedLaunchSupported"):
-        raise UsageFailure(
-            f"a VM that exists is what it is: --security-type {kind} cannot change {vm}", "leave out --security-type"
-        )
-    if (seal_original or specialized) and not vm:
-        raise UsageFailure("--seal-original and --specialized are of a VM of yours", "name it with --vm")
-    if kind == "TrustedLaunchSupported" and not gallery_name:
-        raise UsageFailure("TrustedLaunchSupported is of a gallery definition", "give --gallery-name")
-    subscription_of, group_of, gallery = options.gallery_of(gallery_name, gallery_group)
-    wanted = Definition(
-        gallery,
-        definition or name,
-        publisher,
-        offer,
-        sku or name,
-        "",
-        security_type=kind if kind == "TrustedLaunchSupported" else "",
-        controllers=options.controllers_of(controllers),
-        subscription=subscription_of,
-        group=group_of,
-    )
-    wishes = capturing.Wishes(
-        place=place,
-        name=name,
-        urn=parse_urn(image),
-        vm=vm,
-        size=size or ("" if vm else DEFAULT_SIZE),
-        admin=admin,
-        public_key="",
-        key_file=str(ssh_key or ""),
-        ssh_from=ssh_from,
-        security_type="TrustedLaunch" if kind == "TrustedLaunch" else "Standard",
-        definition=wanted if gallery_name else None,
-        version=version,
-        regions=preflight.parse_regions(regions, place.location),
-        try_it=trial,
-        keep=keep,
-        copy=bool(vm) and not seal_original,
-        base_key=str(ssh_key or "") if vm else None,
-        subnet=subnet,
-        public_address=public_ip,
-        encryption_set=encryption_set,
-        plan=preflight.parse_plan(plan),
-        specialized=specialized,
-    )
+    options.check_output(given.output)
+    wishes = _wishes(given)
     capturing.check(wishes)
-    asked = Asked(subscription, cloud, auth)
-    console = Console(quiet=quiet)
-    if role:
+    asked = Asked(given.subscription, given.cloud, given.auth)
+    console = Console(quiet=given.quiet)
+    if given.role:
         options.print_role("capture", asked, capturing.rights_of(wishes, _no_work()), console)
         return
-    if dry_run:
-        _print_plan(wishes, asked, output)
+    if given.dry_run:
+        _print_plan(wishes, asked, given.output)
         return
-    if seal_original:
-        options.confirm(f"{vm} will be prepared, sealed and generalized: it can never start again. Go on?", yes)
-    done = _run(wishes, asked, console, state, restart, frozenset(each.upper() for each in skip))
-    _render(done, keep, output)
+    if given.seal_original:
+        options.confirm(
+            f"{given.vm} will be prepared, sealed and generalized: it can never start again. Go on?", given.yes
+        )
+    done = _run(wishes, asked, console, given.state, given.restart, frozenset(each.upper() for each in given.skip))
+    _render(done, given.keep, given.output)
+
+
+def _wishes(given: Options) -> "Wishes":
+    """What was asked for, as the azure part takes it. Raises UsageFailure."""
+    from azready.azure import preflight
+    from azready.azure.capture import Wishes
+    from azready.azure.requests.model import Place, parse_urn
+    from azready.cli import azure_options as options
+
+    kind = _security_type(given)
+    place = Place("", given.group, given.location.replace(" ", "").lower(), options.parse_tags(given.tags))
+    return Wishes(
+        place=place,
+        name=given.name,
+        urn=parse_urn(given.image),
+        vm=given.vm,
+        size=given.size or ("" if given.vm else DEFAULT_SIZE),
+        admin=given.admin,
+        public_key="",
+        key_file=str(given.ssh_key or ""),
+        ssh_from=given.ssh_from,
+        security_type="TrustedLaunch" if kind == "TrustedLaunch" else "Standard",
+        definition=_definition(given, kind) if given.gallery_name else None,
+        version=given.version,
+        regions=preflight.parse_regions(given.regions, place.location),
+        try_it=given.trial,
+        keep=given.keep,
+        copy=bool(given.vm) and not given.seal_original,
+        base_key=str(given.ssh_key or "") if given.vm else None,
+        subnet=given.subnet,
+        public_address=given.public_ip,
+        encryption_set=given.encryption_set,
+        plan=preflight.parse_plan(given.plan),
+        specialized=given.specialized,
+    )
+
+
+def _security_type(given: Options) -> str:
+    from azready.cli.azure_options import one_of
+    from azready.errors import UsageFailure
+
+    kind = one_of("--security-type", given.security_type, SECURITY_TYPES)
+    if given.vm and kind not in ("", "TrustedLaunchSupported"):
+        raise UsageFailure(
+            f"a VM that exists is what it is: --security-type {kind} cannot change {given.vm}",
+            "leave out --security-type",
+        )
+    if (given.seal_original or given.specialized) and not given.vm:
+        raise UsageFailure("--seal-original and --specialized are of a VM of yours", "name it with --vm")
+    if kind == "TrustedLaunchSupported" and not given.gallery_name:
+        raise UsageFailure("TrustedLaunchSupported is of a gallery definition", "give --gallery-name")
+    return kind
+
+
+def _definition(given: Options, kind: str) -> "Definition":
+    from azready.azure.requests.images import Definition
+    from azready.cli import azure_options as options
+
+    subscription, group, gallery = options.gallery_of(given.gallery_name, given.gallery_group)
+    return Definition(
+        gallery,
+        given.definition or given.name,
+        given.publisher,
+        given.offer,
+        given.sku or given.name,
+        "",
+        security_type=kind if kind == "TrustedLaunchSupported" else "",
+        controllers=options.controllers_of(given.controllers),
+        subscription=subscription,
+        group=group,
+    )
 
 
 def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:

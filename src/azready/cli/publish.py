@@ -1,7 +1,7 @@
 """`azready publish`: a disk on this machine becomes a managed image or a gallery version."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,11 +32,13 @@ from azready.cli.azure_options import (
     Subscription,
     Tags,
     Version,
+    takes,
 )
 
 if TYPE_CHECKING:
     from azready.azure.preflight import DiskFacts
     from azready.azure.publish import Published, Wishes
+    from azready.azure.requests.images import Definition
     from azready.console import Console
 
 
@@ -47,23 +49,26 @@ def register(app: typer.Typer) -> None:
     app.command("publish")(publish)
 
 
-def publish(
-    disk: Annotated[Path, typer.Argument(metavar="DISK", help="A fixed VHD, as `azready convert` makes it.")],
-    name: Annotated[str, typer.Option("--name", "-n", help="Name of the image.")],
-    group: Group,
-    location: Location,
-    gallery_name: GalleryName = "",
-    gallery_group: GalleryGroup = "",
-    definition: DefinitionName = "",
-    version: Version = "",
-    regions: Regions = [],  # noqa: B006 # Typer copies it
-    publisher: Publisher = "azready",
-    offer: Offer = "linux",
-    sku: Sku = "",
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    disk: Annotated[Path, typer.Argument(metavar="DISK", help="A fixed VHD, as `azready convert` makes it.")]
+    name: Annotated[str, typer.Option("--name", "-n", help="Name of the image.")]
+    group: Group
+    location: Location
+    gallery_name: GalleryName = ""
+    gallery_group: GalleryGroup = ""
+    definition: DefinitionName = ""
+    version: Version = ""
+    regions: Regions = field(default_factory=list)
+    publisher: Publisher = "azready"
+    offer: Offer = "linux"
+    sku: Sku = ""
     generation: Annotated[
         str, typer.Option("--hyper-v-generation", help="V1 (BIOS) or V2 (UEFI); by default what the disk shows.")
-    ] = "",
-    architecture: Annotated[str, typer.Option("--architecture", help="x64 or Arm64.")] = "x64",
+    ] = ""
+    architecture: Annotated[str, typer.Option("--architecture", help="x64 or Arm64.")] = "x64"
     security_type: Annotated[
         str,
         typer.Option(
@@ -71,89 +76,108 @@ def publish(
             help="Of a new definition: Standard, or TrustedLaunchSupported (also: TrustedLaunch), whose VMs may be "
             "Trusted Launch.",
         ),
-    ] = "",
-    controllers: Controllers = "",
+    ] = ""
+    controllers: Controllers = ""
     os_state: Annotated[
         str, typer.Option("--os-state", help="Generalized; or Specialized: VMs are copies that nothing provisions.")
-    ] = "Generalized",
-    plan: Plan = "",
-    disk_sku: Annotated[
-        str, typer.Option("--storage-sku", help="Kind of the disk that is uploaded to.")
-    ] = "Standard_LRS",
-    encryption_set: EncryptionSet = "",
-    keep_disk: Annotated[bool, typer.Option("--keep-disk", help="Keep the managed disk that was uploaded to.")] = False,
-    tags: Tags = [],  # noqa: B006
-    subscription: Subscription = "",
-    cloud: CloudName = "",
-    auth: Auth = "auto",
-    state: State = None,  # type: ignore[assignment]
-    restart: Restart = False,
-    dry_run: DryRun = False,
-    role: PrintRole = False,
-    output: Output = "text",
-    quiet: Quiet = False,
-) -> None:
+    ] = "Generalized"
+    plan: Plan = ""
+    disk_sku: Annotated[str, typer.Option("--storage-sku", help="Kind of the disk that is uploaded to.")] = (
+        "Standard_LRS"
+    )
+    encryption_set: EncryptionSet = ""
+    keep_disk: Annotated[bool, typer.Option("--keep-disk", help="Keep the managed disk that was uploaded to.")] = False
+    tags: Tags = field(default_factory=list)
+    subscription: Subscription = ""
+    cloud: CloudName = ""
+    auth: Auth = "auto"
+    state: State = None  # type: ignore[assignment]
+    restart: Restart = False
+    dry_run: DryRun = False
+    role: PrintRole = False
+    output: Output = "text"
+    quiet: Quiet = False
+
+
+@takes(Options)
+def publish(given: Options) -> None:
     """Upload a disk, only what is not zero, and make an image of it: in one region, or in many by a gallery.
 
     A run that was cut off goes on where it stopped, in the middle of the upload too.
     """
     from azready.azure import preflight
     from azready.azure import publish as publishing
-    from azready.azure.requests.images import Definition
-    from azready.azure.requests.model import Place
     from azready.cli import azure_options as options
     from azready.console import Console
-    from azready.errors import UsageFailure
 
-    options.check_output(output)
-    facts = disk_facts(disk, generation, architecture)
-    place = Place("", group, location.replace(" ", "").lower(), options.parse_tags(tags))
-    asked_type = options.one_of("--security-type", security_type, SECURITY_TYPES)
-    state_asked = options.one_of("--os-state", os_state, ("Generalized", "Specialized"))
-    if (asked_type not in ("", "Standard") or state_asked == "Specialized" or plan) and not gallery_name:
-        raise UsageFailure(
-            "--security-type, --os-state Specialized and --plan are of a gallery definition", "give --gallery-name"
-        )
-    subscription_of, group_of, gallery = options.gallery_of(gallery_name, gallery_group)
-    wanted = Definition(
-        gallery,
-        definition or name,
-        publisher,
-        offer,
-        sku or name,
-        facts.generation,
-        facts.architecture,
-        {"TrustedLaunch": "TrustedLaunchSupported", "Standard": ""}.get(asked_type, asked_type),
-        options.controllers_of(controllers),
-        preflight.parse_plan(plan),
-        state_asked == "Specialized",
-        subscription_of,
-        group_of,
-    )
-    wishes = publishing.Wishes(
-        place,
-        name,
-        disk,
-        facts,
-        wanted if gallery_name else None,
-        version,
-        preflight.parse_regions(regions, place.location),
-        disk_sku,
-        keep_disk,
-        encryption_set,
-    )
+    options.check_output(given.output)
+    wishes = _wishes(given)
     publishing.check(wishes)
-    asked = Asked(subscription, cloud, auth)
-    console = Console(quiet=quiet)
-    if role:
+    asked = Asked(given.subscription, given.cloud, given.auth)
+    console = Console(quiet=given.quiet)
+    if given.role:
         options.print_role("publish", asked, publishing.rights_of(wishes), console)
         return
-    if dry_run:
-        _print_plan(wishes, asked, output)
+    if given.dry_run:
+        _print_plan(wishes, asked, given.output)
         for line in preflight.shut_out(wishes.definition) if wishes.definition else ():
             console.say(line)
         return
-    _render(_run(wishes, asked, console, state, restart), output)
+    _render(_run(wishes, asked, console, given.state, given.restart), given.output)
+
+
+def _wishes(given: Options) -> "Wishes":
+    """What was asked for, as the azure part takes it. Raises UsageFailure."""
+    from azready.azure import preflight
+    from azready.azure.publish import Wishes
+    from azready.azure.requests.model import Place
+    from azready.cli import azure_options as options
+
+    facts = disk_facts(given.disk, given.generation, given.architecture)
+    place = Place("", given.group, given.location.replace(" ", "").lower(), options.parse_tags(given.tags))
+    wanted = _definition(given, facts)
+    return Wishes(
+        place,
+        given.name,
+        given.disk,
+        facts,
+        wanted if given.gallery_name else None,
+        given.version,
+        preflight.parse_regions(given.regions, place.location),
+        given.disk_sku,
+        given.keep_disk,
+        given.encryption_set,
+    )
+
+
+def _definition(given: Options, facts: "DiskFacts") -> "Definition":
+    from azready.azure import preflight
+    from azready.azure.requests.images import Definition
+    from azready.cli import azure_options as options
+    from azready.errors import UsageFailure
+
+    kind = options.one_of("--security-type", given.security_type, SECURITY_TYPES)
+    state = options.one_of("--os-state", given.os_state, ("Generalized", "Specialized"))
+    if (kind not in ("", "Standard") or state == "Specialized" or given.plan) and not given.gallery_name:
+        raise UsageFailure(
+            "--security-type, --os-state Specialized and --plan are of a gallery definition", "give --gallery-name"
+        )
+    subscription, group, gallery = options.gallery_of(given.gallery_name, given.gallery_group)
+    return Definition(
+        gallery,
+        given.definition or given.name,
+        given.publisher,
+        given.offer,
+        given.sku or given.name,
+        facts.generation,
+        facts.architecture,
+        {"TrustedLaunch": "TrustedLaunchSupported", "Standard": ""}.get(kind, kind),
+        options.controllers_of(given.controllers),
+        preflight.parse_plan(given.plan),
+        state == "Specialized",
+        subscription,
+        group,
+    )
 
 
 def disk_facts(path: Path, generation: str, architecture: str) -> "DiskFacts":

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +27,7 @@ from azready.cli.azure_options import (
     Subscription,
     Tags,
     Yes,
+    takes,
 )
 
 if TYPE_CHECKING:
@@ -42,49 +43,53 @@ def register(app: typer.Typer) -> None:
     app.command("verify")(verify)
 
 
-def verify(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="Id of an image, a gallery definition or a version.")],
-    location: Location,
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="Id of an image, a gallery definition or a version.")]
+    location: Location
     group: Annotated[
         str, typer.Option("--resource-group", "-g", help="Use this group; by default one is made and removed.")
-    ] = "",
+    ] = ""
     instances: Annotated[
         int, typer.Option("--instances", help="How many VMs; more than one: a flexible scale set.")
-    ] = 1,
-    size: Size = DEFAULT_SIZE,
-    admin: Admin = "azureuser",
-    ssh_key: SshKey = None,  # type: ignore[assignment]
+    ] = 1
+    size: Size = DEFAULT_SIZE
+    admin: Admin = "azureuser"
+    ssh_key: SshKey = None  # type: ignore[assignment]
     public_ip: Annotated[
         bool, typer.Option("--public-ip", help="Give the VM a public address, with ssh open to --ssh-from.")
-    ] = False,
-    ssh_from: Annotated[
-        str, typer.Option("--ssh-from", help="With --public-ip: an address or CIDR, or auto.")
-    ] = "auto",
-    subnet: Subnet = "",
+    ] = False
+    ssh_from: Annotated[str, typer.Option("--ssh-from", help="With --public-ip: an address or CIDR, or auto.")] = "auto"
+    subnet: Subnet = ""
     security_type: Annotated[
         str,
         typer.Option("--security-type", help="Standard or TrustedLaunch; by default what the gallery definition says."),
-    ] = "",
+    ] = ""
     secure_boot: Annotated[
         bool,
         typer.Option(
             "--secure-boot/--no-secure-boot",
             help="With Trusted Launch: whether the firmware wants a signed boot loader.",
         ),
-    ] = True,
-    plan: Plan = "",
-    keep: Annotated[bool, typer.Option("--keep", help="Remove nothing afterwards.")] = False,
-    tags: Tags = [],  # noqa: B006 # Typer copies it
-    subscription: Subscription = "",
-    cloud: CloudName = "",
-    auth: Auth = "auto",
-    state: State = None,  # type: ignore[assignment]
-    dry_run: DryRun = False,
-    role: PrintRole = False,
-    yes: Yes = False,
-    output: Output = "text",
-    quiet: Quiet = False,
-) -> None:
+    ] = True
+    plan: Plan = ""
+    keep: Annotated[bool, typer.Option("--keep", help="Remove nothing afterwards.")] = False
+    tags: Tags = field(default_factory=list)
+    subscription: Subscription = ""
+    cloud: CloudName = ""
+    auth: Auth = "auto"
+    state: State = None  # type: ignore[assignment]
+    dry_run: DryRun = False
+    role: PrintRole = False
+    yes: Yes = False
+    output: Output = "text"
+    quiet: Quiet = False
+
+
+@takes(Options)
+def verify(given: Options) -> None:
     """Create VMs from an image without agent, wait until they are Ready, read their consoles, remove them.
 
     Exit code 0 when all became Ready, 1 when a guest failed, 3 when it could not be tried (Azure had no room, say) or
@@ -97,38 +102,38 @@ def verify(
     from azready.console import Console
     from azready.errors import Exit
 
-    options.check_output(output)
-    place = Place("", group, location.replace(" ", "").lower(), options.parse_tags(tags))
+    options.check_output(given.output)
+    place = Place("", given.group, given.location.replace(" ", "").lower(), options.parse_tags(given.tags))
     wishes = verifying.Wishes(
         place=place,
-        own_group=not group,
+        own_group=not given.group,
         name="azready",
-        image=image,
-        size=size,
-        admin=admin,
+        image=given.image,
+        size=given.size,
+        admin=given.admin,
         public_key="",
-        instances=instances,
-        security_type=options.one_of("--security-type", security_type, ("", "Standard", "TrustedLaunch")),
-        ssh_from=ssh_from if public_ip else "",
-        keep=keep,
-        secure_boot=secure_boot,
-        plan=preflight.parse_plan(plan),
-        subnet=subnet,
+        instances=given.instances,
+        security_type=options.one_of("--security-type", given.security_type, ("", "Standard", "TrustedLaunch")),
+        ssh_from=given.ssh_from if given.public_ip else "",
+        keep=given.keep,
+        secure_boot=given.secure_boot,
+        plan=preflight.parse_plan(given.plan),
+        subnet=given.subnet,
     )
-    asked = Asked(subscription, cloud, auth)
-    console = Console(quiet=quiet)
-    if role:
+    asked = Asked(given.subscription, given.cloud, given.auth)
+    console = Console(quiet=given.quiet)
+    if given.role:
         options.print_role("verify", asked, verifying.rights_of(_named(wishes, "RUN", "SUBSCRIPTION")), console)
         return
-    if dry_run:
-        _print_plan(wishes, asked, output)
+    if given.dry_run:
+        _print_plan(wishes, asked, given.output)
         return
     try:
-        report = _run(wishes, asked, console, ssh_key, state, yes)
+        report = _run(wishes, asked, console, given.ssh_key, given.state, given.yes)
     except verifying.NotRemoved as failure:
-        _render(failure.report, output)
+        _render(failure.report, given.output)
         raise
-    _render(report, output)
+    _render(report, given.output)
     if report.outcome != "ready":
         raise typer.Exit(Exit.NEGATIVE if report.outcome == "not ready" else Exit.UNABLE)
 
