@@ -363,12 +363,11 @@ def _asked_and_silent(boot: Boot) -> Cause | None:
 
 def _no_provisioner(boot: Boot) -> Cause | None:
     """The system is up, its services are shown, and none of them provisions."""
-    services = boot.find(r"^\[ *OK *\] *(?:Started|Finished|Reached)|^\[ *OK *\]|^ \* Starting |\[ ok \]", limit=8)
-    if (
-        not boot.has(UP)
-        or len(services) < 5
-        or boot.has(_AGENT + r"|PROVISION_SAMPLE|report_ready|HealthReport|ContainerId:")
-    ):
+    services = boot.find(r"^\[ *OK *\]|^ ?\* Starting |\[ ok \]", limit=8)
+    complete = boot.has(
+        r"Reached target (?:.*Multi-User System|multi-user\.target|graphical\.target)|^ ?\* Starting local"
+    )
+    if not complete or len(services) < 5 or boot.has(_AGENT + r"|report_ready|HealthReport|ContainerId:"):
         return None
     login = boot.find(r"^[\w.-]+ login:", limit=1) or boot.find(UP, limit=1)
     return Cause(
