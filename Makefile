@@ -3,32 +3,44 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 JOBS ?= 4
 
-.PHONY: help demo test test-all lint bench setup clean
+PYTEST := $(PYTHON) -m pytest -n $(JOBS) --dist worksteal --durations 10
+# What `make quick` leaves out beside the tests that need more than Python: whole guests in every shell and Python.
+WHOLE_GUESTS := tests/contract tests/samples tests/azure tests/recipes
+HOSTS ?= bookworm trixie sid
+
+.PHONY: help demo quick test test-all test-hosts lint bench setup clean
 
 help:
-	@echo "make demo      a real Debian image loses its agent, gets ours, boots in a local Azure, and is judged"
-	@echo "make test      all fast tests, in parallel (minutes)"
-	@echo "make test-all  and the slow ones: emulated whole-disk boots"
-	@echo "make lint      ruff, mypy, shellcheck"
-	@echo "make bench     speed, as ratios in one run"
+	@echo "make demo        a real Debian image loses its agent, gets ours, boots in a local Azure, and is judged"
+	@echo "make quick       the tests that need nothing but Python (seconds)"
+	@echo "make test        all fast tests, in parallel (minutes)"
+	@echo "make test-all    and the slow ones: emulated whole-disk boots"
+	@echo "make test-hosts  demo and tests as on fresh hosts: $(HOSTS) (root; HOSTS=trixie for one)"
+	@echo "make lint        ruff, mypy, shellcheck"
+	@echo "make bench       speed, as ratios in one run"
 
 setup: $(VENV)/.ready-test
 
-$(VENV)/.ready-test: pyproject.toml scripts/setup
-	scripts/setup test $(VENV)
-	@touch $(VENV)/.ready-demo
-
-$(VENV)/.ready-demo: pyproject.toml scripts/setup
-	scripts/setup demo $(VENV)
+$(VENV)/.ready-%: pyproject.toml scripts/setup
+	scripts/setup $* $(VENV)
 
 demo: $(VENV)/.ready-demo
-	$(VENV)/bin/azready demo
+	$(VENV)/bin/azready demo $(DEMO)
+
+quick: $(VENV)/.ready-quick
+	$(PYTEST) --quick -m "not slow" tests $(addprefix --ignore=,$(WHOLE_GUESTS))
 
 test: setup
-	$(PYTHON) -m pytest -n $(JOBS) --dist worksteal -m "not slow" tests
+	$(PYTEST) -m "not slow" tests
 
 test-all: setup
-	$(PYTHON) -m pytest -n $(JOBS) --dist worksteal tests
+	$(PYTEST) tests
+
+test-hosts:
+	@red=; for suite in $(HOSTS); do \
+		echo "as on a host with Debian $$suite:"; \
+		scripts/as-host $$suite make demo test DEMO=--whole || red="$$red $$suite"; \
+	done; [ -z "$$red" ] || { echo "not green:$$red" >&2; exit 1; }
 
 lint: setup
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m pytest -q tests/style

@@ -16,6 +16,8 @@ from azready import userns
 from azready.errors import Failure
 from azready.pipelines import trees
 
+pytest_plugins = ["tests.left_out"]
+
 settings.register_profile("azready", deadline=None)  # tests never assert on speed
 settings.load_profile("azready")
 
@@ -29,37 +31,47 @@ ROOT = Path(__file__).parent.parent
 def _missing(what: str) -> str:
     """Say why `what` is not to be had here, or nothing."""
     if what == "root":
-        return "" if os.geteuid() == 0 else "needs root"
+        return "" if os.geteuid() == 0 else "needs root: sudo make test"
     if what == "user":
-        return "" if os.geteuid() != 0 else "needs an ordinary user"
+        return "" if os.geteuid() != 0 else "needs an ordinary user: make test without root"
     if what == "ids":
         return _lacks_ids()
     kind, _, name = what.partition(":")
     if kind == "tool":
         path = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
-        return "" if shutil.which(name, path=path) else f"needs {name}"
+        return "" if shutil.which(name, path=path) else f"needs {name}: make setup, as root"
     if kind == "file":
-        return "" if Path(name).exists() else f"needs {name}"
+        return "" if Path(name).exists() else f"needs {name}: a machine that has it"
     raise ValueError(f"unknown need {what!r}: root, user, ids, tool:NAME, file:PATH")
 
 
 def _lacks_ids() -> str:
     """Root has all user ids; an ordinary user those of /etc/subuid, where namespaces are allowed."""
     try:
-        return "needs more than one user id: see /etc/subuid" if userns.become_root().one_user else ""
+        rights = userns.become_root()
     except Failure as failure:
-        return f"needs user namespaces: {failure.message}"
+        return f"needs user namespaces: {failure.hint}"
+    return "needs more than one user id: see /etc/subuid, or sudo make test" if rights.one_user else ""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick", action="store_true", help="only what needs nothing but Python: skips whatever asks `need`"
+    )
 
 
 @pytest.fixture(scope="session")
-def need() -> Callable[..., None]:
+def need(pytestconfig: pytest.Config) -> Callable[..., None]:
     """`need("root", "tool:qemu-img")` at the head of a test: skips where one is missing, says which.
 
     CI runs everything as root after installing every tool, so there a missing tool is a failure.
     `need("user")` and `need("file:…")` may skip anywhere.
     """
+    quick = pytestconfig.getoption("--quick")
 
     def check(*needs: str) -> None:
+        if quick:
+            pytest.skip("needs more than Python: make test")
         for what in needs:
             reason = _missing(what)
             if not reason:

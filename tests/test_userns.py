@@ -84,5 +84,5 @@ def test_the_short_demo_needs_neither_an_account_nor_namespaces(need: Callable[.
 def _run(code: str, *words: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     if "in unshare" in done.stderr:
-        pytest.skip("no user namespaces here")
+        pytest.skip("needs user namespaces: a machine that allows them")
     return done

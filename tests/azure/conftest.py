@@ -40,7 +40,7 @@ def _no_way_out(request: pytest.FixtureRequest) -> Iterator[None]:
             assert netns.only_loopback()
             yield
     else:
-        pytest.skip("runs inside test_isolation.py, in a namespace of its own")
+        pytest.skip("elsewhere: inside test_isolation.py, in a namespace of its own")
 
 
 @pytest.fixture(scope="session")

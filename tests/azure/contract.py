@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from tests.azure.fake_arm.server import Exchange
 
 BUNDLE = Path(__file__).parents[3] / "shared" / "azure-api"
+MISSING = "needs Microsoft's schemas of Azure: a folder azure-api in ../shared, which is not published"
 
 SAME_AS_PUT = ("networkSecurityGroups", "virtualNetworks", "snapshots")
 """Reads that the bundle lacks: the answer has the form that the creation's has."""

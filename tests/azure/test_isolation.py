@@ -32,10 +32,10 @@ def test_loopback_works() -> None:
 def test_an_ordinary_user_runs_them_in_a_child_with_its_own_namespace(tmp_path: Path) -> None:
     """Threads keep a process from entering a user namespace, so the child enters it before Python starts."""
     if os.geteuid() == 0:
-        pytest.skip("root runs every test in a namespace of its own")
+        pytest.skip("elsewhere: root runs every test in a namespace of its own")
     probe = subprocess.run(["unshare", "--user", "--map-root-user", "--net", "true"], capture_output=True, check=False)
     if probe.returncode:
-        pytest.skip("this machine allows no user namespaces")
+        pytest.skip("needs user namespaces: a machine that allows them")
     script = 'ip link set lo up && exec "$@"'
     pytest_words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", "tests/azure"]
     pytest_words += ["--basetemp", str(tmp_path / "inside")]  # pytest would share /tmp/pytest-of-root with root itself

@@ -23,7 +23,7 @@ from azready.azure.requests.model import (
 )
 from azready.errors import UsageFailure
 from tests.azure.approve import approve
-from tests.azure.contract import Checker
+from tests.azure.contract import MISSING, Checker
 
 PLACE = Place("11111111-2222-4333-8444-555555555555", "my-rg", "westeurope", (("azready-run", "1a2b3c4d"),))
 URN = parse_urn("debian:debian-12:12-gen2:0.20260101.1")
@@ -124,7 +124,7 @@ def test_the_request_is_the_approved_one(name: str) -> None:
 def test_the_request_conforms_to_microsofts_schemas(name: str) -> None:
     checker = Checker.load()
     if checker.contract is None:
-        pytest.skip("the bundle of Microsoft's schemas is not beside this checkout")
+        pytest.skip(MISSING)
     request = REQUESTS[name]
     assert checker.check(request.method, request.target, request.body) == []
 
@@ -133,7 +133,7 @@ def test_the_parts_of_a_scale_set_conform_to_the_schemas_of_vms_and_interfaces()
     """The bundle has no scale sets. Their VM profile is made of the same types as a VM: check it as one."""
     checker = Checker.load()
     if checker.contract is None:
-        pytest.skip("the bundle of Microsoft's schemas is not beside this checkout")
+        pytest.skip(MISSING)
     body = copy.deepcopy(REQUESTS["create-scale-set"].body)
     assert body is not None
     profile = body["properties"]["virtualMachineProfile"]
@@ -170,7 +170,7 @@ def _planted() -> list[tuple[str, str, Any]]:
 def test_the_check_catches_planted_mistakes(method: str, url: str, body: Any) -> None:
     checker = Checker.load()
     if checker.contract is None:
-        pytest.skip("the bundle of Microsoft's schemas is not beside this checkout")
+        pytest.skip(MISSING)
     assert checker.check(method, url, body)
 
 

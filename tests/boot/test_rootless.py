@@ -51,7 +51,7 @@ def home(need: Callable[..., None]) -> Iterator[Path]:
 def cgroup() -> Iterator[Path]:
     own = here()
     if own is None:
-        pytest.skip("no cgroup of version 2 here")
+        pytest.skip("needs cgroups: a machine with version 2 of them")
     folder = own / f"azready-test-{os.getpid()}"
     folder.mkdir()
     for path in (folder, *(folder / f"cgroup.{name}" for name in ("procs", "threads", "subtree_control"))):
@@ -75,7 +75,7 @@ def as_user(need: Callable[..., None], home: Path) -> AsUser:
 
     probe = run("-c", "import azready, typer, sys; sys.exit(sys.version_info < (3, 11))")
     if probe.returncode != 0:
-        pytest.skip(f"an ordinary user cannot run this checkout with {python}: {probe.stderr[-200:]}")
+        pytest.skip(f"needs a checkout that ordinary users may run with {python}: {probe.stderr[-200:]}")
     return run
 
 

@@ -18,7 +18,7 @@ def kvm(need: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """`kvm("stops at once")`: this machine's KVM from now on."""
     need("tool:qemu-system-x86_64")
     if os.uname().machine != "x86_64":
-        pytest.skip("needs an x86-64 machine")
+        pytest.skip("needs x86-64: a machine of that kind")
     device = tmp_path / "kvm"
     device.touch()
     monkeypatch.setattr(trial, "DEVICE", device)

@@ -106,7 +106,7 @@ def test_python(case: Case, fabric: Fabric, tmp_path: Path) -> None:
 def test_shell(case: Case, fabric: Fabric, tmp_path: Path, need: Callable[..., None]) -> None:
     need("tool:dash", "tool:curl")
     if any(limit.applies(case.name, reference_shell().name) for limit in LIMITS):
-        pytest.skip("a limit of the shell: see limits.py")
+        pytest.skip("elsewhere: a limit of the shell, see limits.py")
     check(case, reference_shell(), fabric, tmp_path)
 
 
@@ -136,7 +136,7 @@ def test_the_log_holds_our_words_only(program: Program, fabric: Fabric, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.skipif(os.environ.get("CONTRACT") != "all", reason="20 minutes: CONTRACT=all make test-all")
+@pytest.mark.skipif(os.environ.get("CONTRACT") != "all", reason="needs 20 minutes: CONTRACT=all make test-all")
 @pytest.mark.parametrize("program", [*pythons(), *shells()], ids=lambda program: program.name)
 def test_the_whole_product(
     program: Program, fabric: Fabric, tmp_path_factory: pytest.TempPathFactory, need: Callable[..., None]

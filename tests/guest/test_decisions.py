@@ -255,5 +255,5 @@ def test_our_hash_is_the_one_of_openssl(guest: ModuleType, password: str) -> Non
             check=True,
         )
     except FileNotFoundError:
-        pytest.skip("needs openssl")
+        pytest.skip("needs openssl: make setup, as root")
     assert guest.sha512_crypt(password.encode(), "saltsaltsaltsalt") == done.stdout.decode().strip()

@@ -45,7 +45,7 @@ class Inside:
 def inside(copy_tree: CopyTree, need: Callable[..., None]) -> Inside:
     need("root")
     if sys.version_info[:2] != (3, 11):
-        pytest.skip("needs the Python of the tree, 3.11: azready's libraries are mounted into it")
+        pytest.skip("needs Python 3.11 as the tree has: tests run with it")
     root = copy_tree("bookworm", ("waagent",))
     (root / "etc/sudoers.d/waagent").write_text("root ALL=(ALL) NOPASSWD: ALL\n")
     return Inside(root)

@@ -63,6 +63,9 @@ def test_without_a_tool_the_short_story_says_which(tmp_path: Path) -> None:
     done = azready_demo(PATH=str(tmp_path))
     assert "Left out:" in done.stdout, done.stderr
     assert "mmdebstrap is not installed" in done.stdout
+    refused = azready_demo("--whole", PATH=str(tmp_path))
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert "mmdebstrap is not installed" in refused.stderr
 
 
 def test_a_platform_that_refuses_makes_the_short_story_fail(monkeypatch: pytest.MonkeyPatch) -> None:

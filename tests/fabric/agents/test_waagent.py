@@ -21,7 +21,7 @@ def modules(need: Callable[..., None]) -> Path:
     """The folder of Debian 12's azurelinuxagent, downloaded once."""
     need("tool:apt-get", "tool:dpkg-deb", "tool:openssl", "tool:unshare", "tool:ip")
     if sys.version_info >= (3, 12):
-        pytest.skip("Debian 12's waagent needs a Python before 3.12, as Debian 12 has")
+        pytest.skip("needs Python before 3.12 for Debian 12's waagent: tests run with Debian 12's")
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "azready" / "waagent"
     home.mkdir(parents=True, exist_ok=True)
     with (home / "lock").open("w") as lock:
@@ -31,7 +31,7 @@ def modules(need: Callable[..., None]) -> Path:
             words = ["apt-get", "download", "waagent", "python3-distro"]
             done = subprocess.run(words, cwd=home, capture_output=True, check=False)
             if done.returncode:
-                pytest.skip(f"waagent cannot be downloaded: {done.stderr.decode()[-200:]}")
+                pytest.skip(f"needs Debian's mirror: {done.stderr.decode()[-200:]}")
             for package in home.glob("*.deb"):
                 subprocess.run(["dpkg-deb", "-x", package, home / "tree"], check=True)
     return folder
