@@ -1,11 +1,13 @@
 """What every test may use: `need`, which skips with the reason, or fails where CI must have it."""
 
 import contextlib
+import functools
 import itertools
 import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +28,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 IN_CI = os.environ.get("CI", "").lower() == "true"
 ROOT = Path(__file__).parent.parent
+OTHERS_PYTHON = "/usr/bin/python3"
+"""A virtual environment's own may lie in a home folder that is closed to others."""
 
 
 def _missing(what: str) -> str:
@@ -36,13 +40,27 @@ def _missing(what: str) -> str:
         return "" if os.geteuid() != 0 else "needs an ordinary user: make test without root"
     if what == "ids":
         return _lacks_ids()
+    if what == "others":
+        return _closed_to_others()
     kind, _, name = what.partition(":")
     if kind == "tool":
         path = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
         return "" if shutil.which(name, path=path) else f"needs {name}: make setup, as root"
     if kind == "file":
         return "" if Path(name).exists() else f"needs {name}: a machine that has it"
-    raise ValueError(f"unknown need {what!r}: root, user, ids, tool:NAME, file:PATH")
+    raise ValueError(f"unknown need {what!r}: root, user, ids, others, tool:NAME, file:PATH")
+
+
+@functools.cache
+def _closed_to_others() -> str:
+    """As root some tests run azready as another user, who has to reach this checkout and its packages."""
+    if os.geteuid() != 0:
+        return ""
+    version = f"sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
+    words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", OTHERS_PYTHON, "-c"]
+    environment = {**os.environ, "PYTHONPATH": ":".join(path for path in sys.path if path)}
+    probe = subprocess.run([*words, f"import azready, typer, sys; {version}"], env=environment, capture_output=True)
+    return "" if probe.returncode == 0 else f"needs others to reach this checkout with {OTHERS_PYTHON}: not in /root"
 
 
 def _lacks_ids() -> str:

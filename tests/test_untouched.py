@@ -1,12 +1,15 @@
-"""The machine stays as it was: whatever azready builds, boots or changes for a user, it changes nothing else."""
+"""The machine stays as it was: whatever azready builds, boots or changes for a user, it changes nothing else.
 
-import subprocess
+The demo and the whole build are watched in tests/pipelines, where they run anyway.
+"""
+
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.boot import machines
 from tests.conftest import layered
-from tests.untouched import ROOT, as_on_a_host
+from tests.untouched import watched
 
 _VANDAL = """
 for node in /dev/*; do chmod 600 "$node"; chown 1:2 "$node"; touch "$node"; done 2>/dev/null || true
@@ -16,25 +19,42 @@ hostname elsewhere
 """
 
 
-def watched(*command: object) -> "subprocess.CompletedProcess[str]":
-    """Run a command on a played machine; its output ends with what it changed there."""
-    words = [*as_on_a_host(), sys.executable, "-m", "tests.untouched", *map(str, command)]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
-
-
 def test_a_change_is_seen(need: Callable[..., None]) -> None:
     need("root", "tool:unshare", "tool:ip")
-    done = watched("sh", "-c", "chmod 644 /dev/full; touch /run/left; ip link add x type veth; sleep 9 &")
-    now = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("now")}
-    assert {"/dev/full:", "/run:", "/run/left:", "ip", "process"} <= now, done.stdout + done.stderr
+    done, changes = watched("sh", "-c", "chmod 644 /dev/full; touch /run/new; ip link add x type veth; sleep 9 &")
+    now = {line.split()[1] for line in changes if line.startswith("now")}
+    assert {"/dev/full:", "/run:", "/run/new:", "ip", "process"} <= now, [*changes, done.stderr]
 
 
 def test_scripts_of_packages_change_nothing_of_the_machine(
     debian_base: Callable[..., Path], tmp_path: Path, need: Callable[..., None]
 ) -> None:
-    need("root", "tool:unshare")
+    need("root", "tool:unshare", "tool:ip")
     with layered(debian_base(), tmp_path / "tree") as tree:
         script = "import sys; from pathlib import Path; from azready.pipelines import trees\n"
         script += "trees.install(Path(sys.argv[1]), (), sys.argv[2])"
-        done = watched(sys.executable, "-c", script, tree, _VANDAL)
-        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        done, changes = watched(sys.executable, "-c", script, tree, _VANDAL)
+        assert (done.returncode, changes) == (0, []), done.stderr
+
+
+def test_the_verbs_change_nothing_but_their_target(
+    debian_tree: Callable[..., Path], tmp_path: Path, need: Callable[..., None]
+) -> None:
+    """A tree whose package scripts have devices to set up (udev), and a disk, which is mounted or read by FUSE."""
+    need("root", "tool:ip", "tool:qemu-img", "tool:mmdebstrap")
+    tree, disk = debian_tree("bookworm", "waagent", "udev"), tmp_path / "disk.qcow2"
+    script = """
+    set -eux
+    source=$1 disk=$2 out=$3 tree=$4; shift 4
+    qemu-img create -q -f qcow2 -F raw -b "$source" "$disk"
+    "$@" prepare "$tree"
+    "$@" generalize "$tree" --yes
+    "$@" prepare "$disk" --in-place
+    "$@" generalize "$disk" --in-place --yes
+    for target in "$tree" "$disk"; do "$@" check "$target" || [ $? = 1 ]; done
+    "$@" convert "$disk" "$out"
+    "$@" boot "$tree" --boots 1
+    """
+    words = (machines.debian_disk(2), disk, tmp_path / "out.vhd", tree, sys.executable, "-m", "azready")
+    done, changes = watched("sh", "-c", script, "sh", *words)
+    assert (done.returncode, changes) == (0, []), done.stdout[-2000:] + done.stderr[-4000:]

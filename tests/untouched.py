@@ -1,13 +1,14 @@
-"""What a machine looks like from outside, before and after a command: `python -m tests.untouched COMMAND…`.
+"""What a machine looks like from outside, before and after a command: `python -m tests.untouched FILE COMMAND…`.
 
-Prints what the command changed (`was …`, `now …`), and ends with the command's status. `as_on_a_host` gives the words
-that run something on a played machine: its /dev, /run and /etc, links, processes and host name are its own, so that
-tests beside it change nothing there, and a fault that is found harms nobody.
+Writes to FILE what the command changed (`was …`, `now …`), and ends with the command's status. `watched` does it on a
+played machine: its /dev, /run and /etc, links, processes and host name are its own, so that tests beside it change
+nothing there, and a fault that is found harms nobody.
 """
 
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,8 @@ mount -t tmpfs -o mode=755 tmpfs /mnt
 cp -a /etc /mnt/etc
 mkdir /mnt/dev /mnt/dev/shm /mnt/dev/pts /mnt/dev/net
 cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /mnt/dev
-for node in /dev/kvm /dev/fuse /dev/net/tun /dev/loop*; do [ ! -e "$node" ] || cp -a "$node" "/mnt$node"; done
+for node in /dev/kvm /dev/fuse /dev/net/tun /dev/loop-control; do [ ! -e "$node" ] || cp -a "$node" "/mnt$node"; done
+for number in $(seq 0 63); do mknod "/mnt/dev/loop$number" b 7 "$number"; done
 ln -s pts/ptmx /mnt/dev/ptmx
 ln -s /proc/self/fd /mnt/dev/fd
 mount --bind /mnt/etc /etc
@@ -33,10 +35,14 @@ exec "$@"
 """
 
 
-def as_on_a_host() -> list[str]:
-    """Words before a command that run it on a played machine. Needs root."""
+def watched(*command: object, timeout: float = 300) -> "tuple[subprocess.CompletedProcess[str], list[str]]":
+    """Run a command on a played machine, as root: how it ended, and what it changed there."""
     spaces = ["--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child"]
-    return ["unshare", *spaces, "--", "sh", "-euc", _HOST, "sh"]
+    with tempfile.NamedTemporaryFile("r", prefix="untouched-") as changes:
+        words = ["unshare", *spaces, "--", "sh", "-euc", _HOST, "sh"]
+        words += [sys.executable, "-m", "tests.untouched", changes.name, *map(str, command)]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+        return done, changes.read().splitlines()
 
 
 def look() -> frozenset[str]:
@@ -80,8 +86,8 @@ def _text(path: Path) -> str:
 
 if __name__ == "__main__":
     before = look()
-    status = subprocess.run(sys.argv[1:]).returncode
+    status = subprocess.run(sys.argv[2:]).returncode
     after = look()
-    for line in sorted(before ^ after, key=lambda line: line.partition(": ")):
-        print("was" if line in before else "now", line)
+    changed = sorted(before ^ after, key=lambda line: line.partition(": "))
+    Path(sys.argv[1]).write_text("".join(f"{'was' if line in before else 'now'} {line}\n" for line in changed))
     sys.exit(status)

@@ -141,7 +141,6 @@ def test_an_init_that_ends_is_no_timeout(prepared: Prepared) -> None:
     (record,) = boot_tree(prepared(), MACHINE, Plan(boots=2, init="/bin/sh -c 'echo no system here; exit 3'"))
     assert not record.passed
     assert "init ended" in record.verdict.because
-    assert record.seconds < 20
     assert any("no system here" in line.text for line in record.console)
 
 

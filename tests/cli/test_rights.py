@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import OTHERS_PYTHON
 
 NOBODY = 54321
 _PARTITION = bytes([0x80, 0, 2, 0, 0x83, 0, 3, 0, 1, 0, 0, 0, 8, 0, 0, 0])
@@ -19,8 +21,9 @@ BOOT_RECORD = b"\xeb\xfe".ljust(446, b"\0") + _PARTITION.ljust(64, b"\0") + b"\x
 
 
 @pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
+def folder(need: Callable[..., None]) -> Iterator[Path]:
     """A folder that the user reaches, with one that is closed, files that are closed, and a disk that is not."""
+    need("others")
     with tempfile.TemporaryDirectory(prefix="azready-rights-", dir="/var/tmp") as name:
         open_ = Path(name)
         open_.chmod(0o755)
@@ -44,8 +47,7 @@ def folder() -> Iterator[Path]:
 def _azready(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     who = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
     environment = {**os.environ, "HOME": str(folder / "home"), "PYTHONPATH": ":".join(sys.path)}
-    # A virtual environment's own Python may lie in a home folder that is closed to others.
-    argv = [*who, "/usr/bin/python3" if who else sys.executable, "-m", "azready", *words]
+    argv = [*who, OTHERS_PYTHON if who else sys.executable, "-m", "azready", *words]
     return subprocess.run(argv, capture_output=True, text=True, cwd=folder, env=environment, check=False)
 
 

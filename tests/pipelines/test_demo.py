@@ -12,7 +12,8 @@ import pytest
 from azready.console import SILENT
 from azready.errors import Failure
 from azready.fabric import Fabric, Fault
-from azready.pipelines import demo
+from azready.pipelines import demo, trees
+from tests.untouched import watched
 
 
 def azready_demo(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -27,9 +28,11 @@ def azready_demo(*words: str, **environment: str) -> subprocess.CompletedProcess
 
 
 def test_the_whole_story(need: Callable[..., None]) -> None:
-    need("root", "tool:mmdebstrap", "tool:zstd", "tool:ssh")
-    done = azready_demo()
+    need("root", "tool:mmdebstrap", "tool:zstd", "tool:ssh", "tool:unshare", "tool:ip")
+    trees.tree(demo.SUITE, demo.PACKAGES)  # from the mirror, which the played machine does not reach
+    done, changes = watched(sys.executable, "-m", "azready", "demo", "--whole")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert changes == [], "nothing of the machine is changed"
     text = " ".join(done.stdout.split())
     for piece in (
         "● package waagent",

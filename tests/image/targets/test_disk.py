@@ -16,6 +16,7 @@ from azready.errors import Failure
 from azready.image.targets.disk import open_disk
 from azready.image.targets.volumes import find_volumes, from_fstab
 from azready.proc import run
+from tests.conftest import OTHERS_PYTHON
 from tests.image.conftest import Azready
 from tests.image.targets import disks
 from tests.image.targets.disks import MIB, ROOT_AT
@@ -190,15 +191,13 @@ AsUser = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture
 def as_user(need: Callable[..., None]) -> Iterator[AsUser]:
     """Run azready as `nobody`, with sub-ids, in a folder that user may write: `as_user(folder, "prepare", …)`."""
-    need("root", "tool:fuse2fs", "tool:setpriv", "tool:newuidmap", "file:/dev/fuse")
-    python = f"/usr/bin/python3.{sys.version_info.minor}"
-    need(f"file:{python}")
+    need("root", "others", "tool:fuse2fs", "tool:setpriv", "tool:newuidmap", "file:/dev/fuse")
     scratch = Path(tempfile.mkdtemp(prefix="azready-test-", dir="/tmp"))
     scratch.chmod(0o755)
 
     def call(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
         environment = {**os.environ, "PYTHONPATH": ":".join(path for path in sys.path if path), "HOME": "/"}
-        inner = ["sh", "-euc", _AS_NOBODY, "sh", str(scratch), python, "-m", "azready", *words]
+        inner = ["sh", "-euc", _AS_NOBODY, "sh", str(scratch), OTHERS_PYTHON, "-m", "azready", *words]
         argv = ["unshare", "--mount", *inner]
         return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
