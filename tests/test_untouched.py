@@ -46,10 +46,9 @@ def test_the_verbs_change_nothing_but_their_target(
     script = """
     set -eux
     source=$1 disk=$2 out=$3 tree=$4; shift 4
-    qemu-img create -q -f qcow2 -F raw -b "$source" "$disk"
     "$@" prepare "$tree"
     "$@" generalize "$tree" --yes
-    "$@" prepare "$disk" --in-place
+    "$@" prepare "$source" --to "$disk"
     "$@" generalize "$disk" --in-place --yes
     for target in "$tree" "$disk"; do "$@" check "$target" || [ $? = 1 ]; done
     "$@" convert "$disk" "$out"

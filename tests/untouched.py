@@ -5,12 +5,16 @@ played machine: its /dev, /run and /etc, links, processes and host name are its 
 nothing there, and a fault that is found harms nobody.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from azready.boot.container import cgroups
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,11 +39,29 @@ exec "$@"
 """
 
 
+_ENTER = '[ -z "$1" ] || echo $$ >"$1/cgroup.procs"; shift; exec "$@"'
+
+
+@contextlib.contextmanager
+def _cgroup() -> Iterator[str | Path]:
+    """A cgroup for the played machine; the empty text where there are none."""
+    own = cgroups.here()
+    if own is None:
+        yield ""
+        return
+    folder = own / f"azready-watched-{os.getpid()}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        cgroups.remove_cgroup(folder)
+
+
 def watched(*command: object, timeout: float = 300) -> "tuple[subprocess.CompletedProcess[str], list[str]]":
     """Run a command on a played machine, as root: how it ended, and what it changed there."""
     spaces = ["--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child"]
-    with tempfile.NamedTemporaryFile("r", prefix="untouched-") as changes:
-        words = ["unshare", *spaces, "--", "sh", "-euc", _HOST, "sh"]
+    with tempfile.NamedTemporaryFile("r", prefix="untouched-") as changes, _cgroup() as cgroup:
+        words = ["sh", "-euc", _ENTER, "sh", str(cgroup), "unshare", *spaces, "--", "sh", "-euc", _HOST, "sh"]
         words += [sys.executable, "-m", "tests.untouched", changes.name, *map(str, command)]
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
         return done, changes.read().splitlines()
@@ -51,10 +73,12 @@ def look() -> frozenset[str]:
     for words in ("ip -o link", "ip -o address", "ip route show table all", "hostname"):
         seen |= {f"{words}: {line}" for line in subprocess.check_output(words.split(), text=True).splitlines()}
     seen |= {f"mount: {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines()}
-    seen |= {f"cgroup: {path}" for path in Path("/sys/fs/cgroup").rglob("azready-*-*")}
+    own = cgroups.here()
+    seen |= {f"cgroup: {path}" for path in (own.rglob("*/") if own else ())}
     for process in Path("/proc").glob("[0-9]*"):
-        spaces = (str((process / "ns" / space).readlink()) for space in ("net", "mnt", "user", "pid"))
-        seen.add(f"process {process.name}: {(process / 'comm').read_text().strip()} {' '.join(spaces)}")
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            spaces = [str((process / "ns" / space).readlink()) for space in ("net", "mnt", "user", "pid")]
+            seen.add(f"process {process.name}: {(process / 'comm').read_text().strip()} {' '.join(spaces)}")
     seen |= {f"{path}: {_text(path)}" for path in Path("/proc/sys/net").rglob("*") if path.is_file()}
     return frozenset(seen)
 
@@ -87,7 +111,9 @@ def _text(path: Path) -> str:
 if __name__ == "__main__":
     before = look()
     status = subprocess.run(sys.argv[2:]).returncode
-    after = look()
+    until = time.monotonic() + 10
+    while (after := look()) != before and time.monotonic() < until:
+        time.sleep(0.2)  # what was killed takes a moment to end
     changed = sorted(before ^ after, key=lambda line: line.partition(": "))
     Path(sys.argv[1]).write_text("".join(f"{'was' if line in before else 'now'} {line}\n" for line in changed))
     sys.exit(status)
