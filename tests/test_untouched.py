@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.boot import machines
 from tests.conftest import layered
 from tests.untouched import watched
@@ -21,7 +23,7 @@ hostname elsewhere
 
 def test_a_change_is_seen(need: Callable[..., None]) -> None:
     need("root", "tool:unshare", "tool:ip")
-    done, changes = watched("sh", "-c", "chmod 644 /dev/full; touch /run/new; ip link add x type veth; sleep 9 &")
+    done, changes = watched("sh", "-c", "chmod 644 /dev/full; touch /run/new; ip link add x type veth; sleep 60 &")
     now = {line.split()[1] for line in changes if line.startswith("now")}
     assert {"/dev/full:", "/run:", "/run/new:", "ip", "process"} <= now, [*changes, done.stderr]
 
@@ -37,6 +39,7 @@ def test_scripts_of_packages_change_nothing_of_the_machine(
         assert (done.returncode, changes) == (0, []), done.stderr
 
 
+@pytest.mark.slow
 def test_the_verbs_change_nothing_but_their_target(
     debian_tree: Callable[..., Path], tmp_path: Path, need: Callable[..., None]
 ) -> None:
