@@ -91,6 +91,8 @@ GOOD: Mapping[str, str | bytes] = {
     "usr/lib/systemd/system/hv-kvp-daemon.service": _unit(),
     "usr/lib/systemd/system/serial-getty@.service": _unit("getty.target"),
     "usr/lib/systemd/system/azure-provisioning.service": _unit(),
+    "usr/lib/systemd/system/azure-proxy-agent.service": _unit(),
+    "usr/sbin/azure-proxy-agent": "",
     "usr/lib/systemd/system/azure-provisioning-hostkeys.service": _unit(),
     "usr/lib/systemd/system/azure-ephemeral-disk-setup.service": _unit(),
     "usr/lib/azure-provisioning/provision.py": "",
@@ -101,7 +103,7 @@ GOOD: Mapping[str, str | bytes] = {
 }  # fmt: skip
 ENABLED = (
     "ssh", "systemd-networkd", "systemd-networkd-wait-online", "chrony", "hv-kvp-daemon", "azure-provisioning",
-    "azure-provisioning-hostkeys", "azure-ephemeral-disk-setup",
+    "azure-provisioning-hostkeys", "azure-ephemeral-disk-setup", "azure-proxy-agent",
 )  # fmt: skip
 
 

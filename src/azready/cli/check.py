@@ -36,6 +36,7 @@ class ProfileName(StrEnum):
     NVME = "nvme"
     TRUSTED_LAUNCH = "trusted-launch"
     MARKETPLACE = "marketplace"
+    MSP = "msp"
 
 
 _TARGET = "/ (this machine), a root tree, a disk file, or ssh://[user@]host[:port]."

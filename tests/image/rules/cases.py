@@ -482,6 +482,12 @@ CASES: dict[str, Case] = {
     "P18": Case((lambda s: s.write("var/opt/microsoft/x", ""),)),
     "P19": Case((lambda s: s.remove(".autorelabel"),), (lambda s: None,), base=selinux),
     "P21": Case((lambda s: None,), (lambda s: s.write("usr/sbin/waagent", ""),)),
+    "P22": Case((lambda s: s.remove("usr/sbin/azure-proxy-agent"), lambda s: s.disable("azure-proxy-agent"))),
+    "P23": Case((lambda s: s.edit("boot/grub/grub.cfg", "rootdelay=300", "systemd.imds.network=locked"),
+                 lambda s: s.edit("boot/grub/grub.cfg", "rootdelay=300", "systemd.imds.network=off systemd.imds.network=locked")),
+                (lambda s: s.edit("boot/grub/grub.cfg", "rootdelay=300", "systemd.imds.network=unlocked"),
+                 lambda s: s.edit("boot/grub/grub.cfg", "rootdelay=300", "systemd.imds.network=locked").write(
+                     "usr/lib/azure-provisioning/provision.sh", "mark=0x7FFF0815\n"))),
     # ---- identity
     "G03": Case((lambda s: s.write("var/lib/dhcp/dhclient.eth0.leases", "lease {}"),
                  lambda s: s.write("var/lib/NetworkManager/internal-x-eth0.lease", "x"),

@@ -15,6 +15,7 @@ from azready.image.rules import (
     identity,
     kernel,
     network,
+    platform,
     provisioning,
     services,
     ssh,
@@ -43,7 +44,7 @@ AREAS = (
     Area("network", "Network", (network,)),
     Area("ssh", "SSH", (ssh,)),
     Area("accounts", "Accounts and sudo", (accounts,)),
-    Area("services", "Provisioning, services, time", (provisioning, agents, services, hygiene)),
+    Area("services", "Provisioning, services, time", (provisioning, agents, services, hygiene, platform)),
     Area("identity", "Identity and traces that a generalized image must not carry", (identity, history)),
 )
 

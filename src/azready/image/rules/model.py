@@ -38,6 +38,7 @@ class Profile(StrEnum):
     NVME = "nvme"
     TRUSTED_LAUNCH = "trusted-launch"
     MARKETPLACE = "marketplace"
+    MSP = "msp"
 
 
 class Stage(IntEnum):
