@@ -33,6 +33,7 @@ def test_a_recaptured_machine_is_another_vm_with_the_same_wishes() -> None:
     [
         ("nmae = 'x'", "unknown key 'nmae'"),
         ("generation = 3", "generation is 3"),
+        ("generation = 1\nsize = 'Standard_D4s_v6'", "Standard_D4s_v6 is a size of Generation 2, not 1"),
         ("generation = '2'", "generation must be a int"),
         ("public_keys = 'ssh-rsa x'", "public_keys must be a list"),
         ("name = ", "is not TOML"),

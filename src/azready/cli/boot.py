@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from azready.boot.qemu.command import Hardware
     from azready.boot.record import BootRecord
     from azready.boot.session import Plan
+    from azready.fabric.faults import Fault
     from azready.fabric.settings import Settings
 
 Target = Annotated[Path, typer.Argument(help="A root tree (directory), or a disk file.", show_default=False)]
@@ -36,7 +38,11 @@ DhcpOptions = Annotated[
     bool, typer.Option("--dhcp-options", help="Disk: Azure's whole DHCP (options 121 and 245, several NICs) by taps.")
 ]
 DiskBus = Annotated[
-    Literal["virtio", "nvme", "scsi", "sata"], typer.Option("--bus", help="Disk: how the guest sees its OS disk.")
+    Literal["virtio", "nvme", "scsi", "sata"] | None,
+    typer.Option("--bus", help="Disk: how the guest sees its OS disk. Default: as the size has it, or virtio."),
+]
+Size = Annotated[
+    str, typer.Option(metavar="NAME", help="VM size, for example Standard_D4s_v6: its disk controller and generation.")
 ]
 Accel = Annotated[
     Literal["auto", "kvm", "tcg"],
@@ -56,6 +62,7 @@ def boot(
     target: Target,
     machine: MachineFile = None,
     set_: Set = None,
+    size: Size = "",
     scenario: ScenarioName = None,
     fault: FaultWords = None,
     seed: Seed = None,
@@ -71,7 +78,7 @@ def boot(
     ssh_check: SshCheck = True,
     agent_report: AgentReport = False,
     dhcp_options: DhcpOptions = False,
-    bus: DiskBus = "virtio",
+    bus: DiskBus = None,
     memory: Memory = 1024,
     accel: Accel = "auto",
     console_file: ConsoleFile = None,
@@ -87,19 +94,19 @@ def boot(
     from azready.boot.qemu.command import Hardware
     from azready.fabric.settings import Given, resolve
 
-    given = Given(machine, set_ or (), fault or (), scenario, seed, strict)
+    words = [*(set_ or ()), *([f"size={size}"] if size else [])]
+    given = Given(machine, words, fault or (), scenario, seed, strict)
     effective = resolve(given, settings)
     plan = _plan(target, effective, wireserver, deadline, boots, recapture, heal, keep, init, ssh_check)
     for path in (report, console_file):
         _must_be_writable(path)
     console = Console()
+    for warning in _left_out(target.is_dir(), effective.faults):
+        console.warn(warning)
     if target.is_dir():
-        if any(fault.service == "clock" for fault in effective.faults):
-            console.warn("a container has this machine's clock: faults of the clock need a disk, and are left out")
-        if any(fault.service == "media" and fault.delay for fault in effective.faults):
-            console.warn("a container has no drive: its medium is there from the start")
         records = _boot_tree(target, effective, plan, console)
     else:
+        bus = bus or ("nvme" if effective.machine.hardware.controller == "NVMe" else "virtio")
         hardware = Hardware(bus=bus, memory=memory, network="tap" if dhcp_options else "user", accel=accel)
         records = _boot_disk(target, effective, plan, console, hardware, console_file)
     if output == "json":
@@ -116,6 +123,16 @@ def boot(
         if effective.faults:
             console.say(f"to repeat: {repeat_line(sys.argv[1:], effective.seed)}")
         sys.exit(Exit.NEGATIVE)
+
+
+def _left_out(container: bool, faults: "Sequence[Fault]") -> Iterator[str]:
+    """What of the faults this kind of boot cannot carry out."""
+    if container and any(fault.service == "clock" for fault in faults):
+        yield "a container has this machine's clock: faults of the clock need a disk, and are left out"
+    if container and any(fault.service == "media" and fault.delay for fault in faults):
+        yield "a container has no drive: its medium is there from the start"
+    if not container and any(fault.service == "guest" for fault in faults):
+        yield "a disk's network is its own: faults of the guest need a tree, and are left out"
 
 
 def _must_be_writable(path: Path | None) -> None:

@@ -124,6 +124,11 @@ class Machine:
     def __post_init__(self) -> None:
         if self.generation not in (1, 2):
             raise UsageFailure(f"generation is {self.generation!r}", "use 1 (BIOS) or 2 (UEFI)")
+        if self.generation not in self.hardware.generations:
+            raise UsageFailure(
+                f"{self.size} is a size of Generation {self.hardware.generations[0]}, not {self.generation}",
+                "take another size, or leave generation at 2",
+            )
         for field, allowed in CHOICES.items():
             if getattr(self, field) not in allowed:
                 known = ", ".join(one if one else "''" for one in allowed)
