@@ -161,8 +161,8 @@ class Fabric:
 
     @property
     def urls(self) -> dict[str, str]:
-        """Service → its URL."""
-        return {service: self.url(service) for service in self._addresses}
+        """HTTP service → its URL."""
+        return {service: self.url(service) for service in self._addresses if service in platform.PROTOCOLS}
 
     @property
     def imds_url(self) -> str:
