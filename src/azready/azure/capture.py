@@ -12,7 +12,7 @@ from azready.azure import beforehand, gallery, preflight, rights, sources
 from azready.azure.client import Client
 from azready.azure.console_log import Fetch, read_console, tail
 from azready.azure.instances import Instance, from_view
-from azready.azure.known import Known
+from azready.azure.known import Known, planned
 from azready.azure.problems import AzureFailure
 from azready.azure.removing import remove
 from azready.azure.requests import disks, groups, images, machines
@@ -155,12 +155,16 @@ def plan(wishes: Wishes, guest: GuestWork) -> list[Step]:
     """Every step in order. Pure: nothing is asked or done until a Runner carries them out."""
     target = wishes.target
     making = _specialized(wishes, target) if wishes.specialized and target else _making(wishes, guest)
-    return [*_looks(wishes), *rights.look(wishes.place, rights.of_steps(making)), *making]
+    return [*_looks(wishes), *rights.look(wishes.place, making, [_console(wishes)]), *making]
+
+
+def _console(wishes: Wishes) -> Request:
+    return machines.console_log(wishes.place, wishes.trial)
 
 
 def rights_of(wishes: Wishes, guest: GuestWork) -> frozenset[rights.Right]:
     """All that the verb asks for, the optional looks too."""
-    return rights.of_steps(plan(wishes, guest), [machines.console_log(wishes.place, wishes.trial)])
+    return rights.of_steps(plan(wishes, guest), planned(wishes.place), [_console(wishes)])
 
 
 def _looks(wishes: Wishes) -> list[Step]:

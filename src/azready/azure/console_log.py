@@ -12,6 +12,7 @@ from azready.azure.problems import AzureFailure
 from azready.azure.requests.machines import console_log
 from azready.azure.requests.model import Place
 from azready.errors import Failure
+from azready.errors import Failure
 
 LARGEST = 4 * 1024 * 1024
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
@@ -40,6 +41,8 @@ def read_console(client: Client, place: Place, vm: str, fetch: Fetch) -> str:
         raw = _fetched(client, place, vm, fetch)
     except AzureFailure as failure:
         return f"(the console cannot be read: {failure.code})"
+    except Failure as failure:
+        return f"(the console cannot be read: {failure.message})"
     except (OSError, ValueError) as error:
         return f"(the console cannot be read: {error})"
     return _CONTROL.sub("", raw.decode(errors="replace"))

@@ -1,11 +1,11 @@
 """What a run has learned: one record with a field for each fact, kept in the state file. Never a secret."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from azready.azure.instances import Instance
 from azready.azure.preflight import Size
-from azready.azure.requests.model import Json, PurchasePlan
+from azready.azure.requests.model import Json, Place, PurchasePlan
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,22 @@ NESTED = {"plan": PurchasePlan, "size": Size, "trial": Instance}
 PLANNED = Known(
     image_version="<image_version>",
     generation="<generation>",
-    interface="<interface>",
-    address_id="<address_id>",
+    vm_size="<size of the VM>",
     base_address="<base_address>",
     trial_address="<trial_address>",
     version="<version>",
 )
-"""What a dry run knows: the name of what it will learn, in angle brackets."""
+"""What a dry run knows: the name of what it will learn, in angle brackets. See `planned`."""
+
+
+def planned(place: Place) -> Known:
+    """PLANNED, with ids for what belongs to the user's own VM: most likely it lies in the run's group."""
+    return replace(
+        PLANNED,
+        os_disk=place.compute("disks", "<disk>"),
+        interface=place.network("networkInterfaces", "<interface>"),
+        address_id=place.network("publicIPAddresses", "<address>"),
+    )
 
 
 def as_json(known: Known) -> Json:

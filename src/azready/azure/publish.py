@@ -10,7 +10,7 @@ from pathlib import Path
 
 from azready.azure import beforehand, gallery, preflight, rights
 from azready.azure.client import Client
-from azready.azure.known import Known
+from azready.azure.known import Known, planned
 from azready.azure.pages import Sas
 from azready.azure.preflight import DiskFacts
 from azready.azure.requests import disks, groups, images
@@ -91,7 +91,7 @@ def plan(wishes: Wishes, upload: Callable[[], None]) -> list[Step]:
     return [
         *beforehand.regions(wishes.place, wishes.regions),
         *(gallery.look(wishes.target) if wishes.target else [beforehand.free_name(wishes.place, wishes.name)]),
-        *rights.look(wishes.place, rights.of_steps(making)),
+        *rights.look(wishes.place, making),
         *making,
     ]
 
@@ -135,7 +135,7 @@ def _making(wishes: Wishes, upload: Callable[[], None]) -> list[Step]:
 
 def rights_of(wishes: Wishes) -> frozenset[rights.Right]:
     """All that the verb asks for, the optional looks too."""
-    return rights.of_steps(plan(wishes, lambda: None))
+    return rights.of_steps(plan(wishes, lambda: None), planned(wishes.place))
 
 
 def _disk(wishes: Wishes) -> Request:

@@ -7,16 +7,17 @@ reference of Authorization (Permissions: what the caller may do on a scope).
 
 import fnmatch
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
-from azready.azure.known import PLANNED, Known
+from azready.azure.known import Known, planned
 from azready.azure.requests.model import Json, Place, Request, read
-from azready.azure.steps import Ensure, Read, Remove, Step, Work
+from azready.azure.steps import Ensure, Read, Step, Work
 from azready.errors import Failure
 
 PERMISSIONS = "2022-04-01"
+UNSEEN = "a missing right shows when Azure refuses"
 NAMED: tuple[tuple[str, str], ...] = (
     ("/subnets/[^/]+", "Microsoft.Network/virtualNetworks/subnets/join/action"),
     ("/networkSecurityGroups/[^/]+", "Microsoft.Network/networkSecurityGroups/join/action"),
@@ -49,21 +50,21 @@ def of_requests(requests: Iterable[Request]) -> frozenset[Right]:
     return frozenset(right for request in requests for right in _of_request(request))
 
 
-def of_steps(steps: Iterable[Step], more: Iterable[Request] = (), known: Known = PLANNED) -> frozenset[Right]:
-    """Every right that carrying out the steps needs, whichever way the run goes; `more` is asked besides.
+def of_steps(steps: Iterable[Step], known: Known, more: Iterable[Request] = ()) -> frozenset[Right]:
+    """Every right that carrying out the steps needs, as far as it is `known` how the run goes; `more` is asked besides.
 
-    What is to exist is looked for first; what is made may have to be removed by hand.
+    What is to exist is looked for first, and read while it is being made.
     """
     requests = list(more)
     for step in steps:
+        if not step.when(known):
+            continue
         request = step.request if isinstance(step, Work) else step.request(known)
         if request is None:
             continue
         requests.append(request)
         if isinstance(step, Ensure):
             requests += [read(request.path, request.api_version), *([step.watch(known)] if step.watch else [])]
-        if isinstance(step, Remove):
-            requests.append(read(request.path, request.api_version))
     return of_requests(requests)
 
 
@@ -123,52 +124,54 @@ def role(verb: str, subscription: str, rights: Iterable[Right]) -> Json:
     }
 
 
-def look(place: Place, needed: frozenset[Right]) -> list[Step]:
+def look(place: Place, steps: Sequence[Step], more: Sequence[Request] = ()) -> list[Step]:
     """Ask what this login may do where the run works, and refuse what lacks a right before anything is made.
 
     What is read of the subscription is not among it: those looks are left out when they are not allowed. A login that
     may not even ask for its rights goes on.
     """
-    groups = sorted({right.scope for right in needed if not right.of_subscription})
-    steps: list[Step] = []
-    for scope in groups:
-        own = scope.lower() == place.group_id.lower()
-        actions = frozenset(right.action for right in needed if right.scope == scope)
-        steps.append(_look(scope, actions, own))
-    makes = frozenset(right.action for right in needed if right.of_subscription and right.action.endswith("/write"))
-    inside = frozenset(right.action for right in needed if right.scope.lower() == place.group_id.lower())
-    steps.append(
-        Read(
-            "rights of the subscription",
-            "rights to make a group",
-            lambda _: _permissions(place.root),
-            lambda body, known: _require(body, known, makes | inside, place.root),
-            optional="a missing right shows when Azure refuses",
-            when=lambda known: known.group_missing,
+
+    def needed(known: Known) -> frozenset[Right]:
+        return of_steps(steps, known, more)
+
+    own = _scope(place.group_id)
+    scopes = sorted({right.scope for right in needed(planned(place)) if not right.of_subscription})
+    looks: list[Step] = [_look(scope, needed, scope == own) for scope in scopes]
+
+    def may_make_group(body: Json, known: Known) -> Known:
+        makes = {right.action for right in needed(known) if right.action.endswith("resourceGroups/write")}
+        return _require(
+            body, known, makes | {right.action for right in needed(known) if right.scope == own}, place.root
         )
+
+    subscription = Read(
+        "rights of the subscription",
+        "rights to make a group",
+        lambda _: _permissions(place.root),
+        may_make_group,
+        optional=UNSEEN,
+        when=lambda known: known.group_missing,
     )
-    return steps
+    return [*looks, subscription]
 
 
-def _look(scope: str, actions: frozenset[str], own: bool) -> Read:
+def _look(scope: str, needed: Callable[[Known], frozenset[Right]], own: bool) -> Read:
     def missing(_: Json, known: Known) -> Known:
         return replace(known, group_missing=True) if own else known
 
-    return Read(
-        f"rights {scope}",
-        f"rights in the group {scope.split('/')[-1]}",
-        lambda _: _permissions(scope),
-        lambda body, known: _require(body, replace(known, group_missing=False) if own else known, actions, scope),
-        missing,
-        optional="a missing right shows when Azure refuses",
-    )
+    def enough(body: Json, known: Known) -> Known:
+        found = replace(known, group_missing=False) if own else known
+        return _require(body, found, {right.action for right in needed(known) if right.scope == scope}, scope)
+
+    title = f"rights in the group {scope.split('/')[-1]}"
+    return Read(f"rights {scope}", title, lambda _: _permissions(scope), enough, missing, optional=UNSEEN)
 
 
 def _permissions(scope: str) -> Request:
     return read(f"{scope}/providers/Microsoft.Authorization/permissions", PERMISSIONS)
 
 
-def _require(body: Json, known: Known, actions: frozenset[str], scope: str) -> Known:
+def _require(body: Json, known: Known, actions: Set[str], scope: str) -> Known:
     lacking = sorted(action for action in actions if not allowed(body.get("value") or (), action))
     if lacking:
         raise Failure(

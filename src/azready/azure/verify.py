@@ -13,7 +13,7 @@ from azready.azure.client import Client
 from azready.azure.console_log import Fetch, guest_seconds, read_console, tail
 from azready.azure.image_facts import facts_of_image, parse_image
 from azready.azure.instances import Instance, from_view
-from azready.azure.known import Known
+from azready.azure.known import Known, planned
 from azready.azure.removing import remove
 from azready.azure.requests import groups, machines, network
 from azready.azure.requests.machines import VmWishes
@@ -117,18 +117,18 @@ def plan(wishes: Wishes) -> list[Step]:
     """Every step in order, up to the VMs; `clean_up` is the rest."""
     place = wishes.place
     making = _making(wishes)
-    needed = rights.of_steps([*making, *clean_up(wishes)], _looked_at(wishes))
     steps: list[Step] = [
         *facts_of_image(wishes.image, place, wishes.security_type, wishes.plan),
         *beforehand.room(place, wishes.size, wishes.instances),
-        *rights.look(place, needed),
+        *rights.look(place, [*making, *clean_up(wishes)], _looked_at(wishes)),
     ]
     return [*steps, *([beforehand.subnet(place, wishes.subnet)] if wishes.subnet else []), *making]
 
 
 def rights_of(wishes: Wishes) -> frozenset[rights.Right]:
     """All that the verb asks for, the optional looks too."""
-    return rights.of_steps([*plan(wishes), *clean_up(wishes)], _looked_at(wishes))
+    steps = [*plan(wishes), *clean_up(wishes)]
+    return rights.of_steps(steps, planned(wishes.place), _looked_at(wishes))
 
 
 def _looked_at(wishes: Wishes) -> list[Request]:

@@ -227,6 +227,7 @@ def _definition(given: Options, kind: str) -> "Definition":
 
 def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:
     from azready.azure import capture as capturing
+    from azready.azure import known
     from azready.azure.requests.model import RUN_TAG
     from azready.cli import azure_options as options
 
@@ -240,7 +241,7 @@ def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:
         ssh_from="<this machine>" if wishes.ssh_from == "auto" else wishes.ssh_from,
     )
 
-    options.print_plan(capturing.plan(planned, _no_work()), endpoint, output)
+    options.print_plan(capturing.plan(planned, _no_work()), endpoint, output, known.planned(planned.place))
 
 
 def _no_work() -> "GuestWork":

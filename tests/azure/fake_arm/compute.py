@@ -187,7 +187,7 @@ def _check_vm(source: Source, ask: Ask, properties: Json) -> None:
 def _without_room(arm: Arm, ask: Ask, properties: Json, interfaces: list[Json]) -> Reply:
     """A VM that is accepted and then not made. Source: gardenlinux/gardenlinux issue 4133 (the interface "
     "afterwards)."""
-    properties["provisioningState"] = "Creating"
+    properties.update({"provisioningState": "Creating", "vmId": str(uuid.uuid4())})
     vm, _ = arm.store(ask, "Microsoft.Compute/virtualMachines", properties)
     vm.update({"_power": "stopped", "_generalized": False, "_generation": "V2", "_architecture": "x64"})
 

@@ -182,8 +182,9 @@ def serving(
             machine = self.path.split("/")[2]
             found = b""
             for vm in arm.of_kind("Microsoft.Compute/virtualMachines"):
-                if vm["properties"]["vmId"] == machine and "sig=console-secret" in self.path:
-                    found = arm.guests[vm["id"].lower()].console()
+                guest = arm.guests.get(vm["id"].lower())
+                if guest and vm["properties"]["vmId"] == machine and "sig=console-secret" in self.path:
+                    found = guest.console()
             self.send_response(200)
             self.send_header("Content-Length", str(len(found)))
             self.end_headers()
