@@ -12,7 +12,6 @@ from azready.azure.problems import AzureFailure
 from azready.azure.requests.machines import console_log
 from azready.azure.requests.model import Place
 from azready.errors import Failure
-from azready.errors import Failure
 
 LARGEST = 4 * 1024 * 1024
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
