@@ -13,7 +13,6 @@ from azready.azure.requests.model import Place, PurchasePlan
 from azready.azure.verify import NotRemoved, Report
 from azready.errors import Exit, Failure
 from tests.azure.fake_arm.model import SUBSCRIPTION, Arm, Guest
-from tests.azure.fake_arm.rights import Role
 from tests.azure.fake_arm.server import Fault, Server
 from tests.azure.samples import kinds, put
 from tests.azure.test_verify import IMAGE, VERSION, WISHES, _images, guests, left_over, verifying
@@ -73,20 +72,13 @@ def test_what_is_not_the_guests_fault_says_nothing_of_the_image(
     assert (report.all_ready, report.outcome) == (False, "untried")
 
 
-def test_no_room_for_one_vm(arm: Arm, azure: Server, verifying: Verifying, mine: None) -> None:
+def test_no_room_for_one_vm_and_its_interface_reserved(
+    arm: Arm, azure: Server, verifying: Verifying, mine: None
+) -> None:
     arm.capacity = 0
-    report = verifying(MINE)
+    report = verifying(MINE, said := io.StringIO())
     assert report.outcome == "untried" and "AllocationFailed" in report.error
-    assert "networkInterfaces" not in kinds(arm) and "virtualNetworks" not in kinds(arm)
-
-
-def test_a_reserved_interface_is_waited_for(arm: Arm, azure: Server, verifying: Verifying, mine: None) -> None:
-    """A login that may not look at sizes: Azure itself refuses the VM, and keeps its interface for a while."""
-    root = f"/subscriptions/{SUBSCRIPTION}/resourceGroups"
-    arm.roles = (Role(f"{root}/mine"), Role(f"{root}/images", ("*/read",)))
-    with pytest.raises(Failure, match="cannot boot Hypervisor Generation '2'"):
-        verifying(replace(MINE, size="Standard_A1_v2"), said := io.StringIO())
-    assert said.getvalue().count("is busy (NicReservedForAnotherVm)") == arm.reserved_asks
+    assert "is busy (NicReservedForAnotherVm)" in said.getvalue()
     assert "networkInterfaces" not in kinds(arm) and "virtualNetworks" not in kinds(arm)
 
 

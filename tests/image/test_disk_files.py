@@ -52,6 +52,10 @@ def test_a_dynamic_vhd_of_any_creator_comes_over_to_its_last_byte(
         assert read(65 * MIB - 34 * 512 - 100, 10) == b"LAST-BYTES"
     conversion.convert(conversion.plan(source), out, verify=True)
     assert out.read_bytes()[: 65 * MIB] == raw.read_bytes()
+    with to_change(str(source), tmp_path / "copy.vhd", in_place=False):
+        pass
+    copy = diskfile.inspect(tmp_path / "copy.vhd")
+    assert copy.writable and copy.size == 65 * MIB
 
 
 def test_a_differencing_vhd_is_half_a_disk(tmp_path: Path, need: Callable[..., None]) -> None:

@@ -67,7 +67,6 @@ class Story:
 
 def missing() -> str:
     """Why the whole story cannot be told here; empty when it can, as far as one can know without trying."""
-    from azready.boot.container import confined
     from azready.boot.container.host import delegation
     from azready.boot.container.ids import id_maps
 
@@ -75,7 +74,6 @@ def missing() -> str:
         for tool, package in _TOOLS:
             find_tool(tool, package)
         id_maps()
-        confined.require()
         delegation()
     except MissingTool as failure:
         return f"{failure.message} ({failure.hint})"

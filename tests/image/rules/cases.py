@@ -142,10 +142,42 @@ def cloud_config(text: str, name: str = "cloud.cfg.d/99-x.cfg") -> Change:
     return lambda s: s.write(f"etc/cloud/{name}", text)
 
 
+def carries(name: str, text: str) -> Change:
+    """The initramfs has one more file."""
+    return lambda s: s.write(f"boot/initrd.img-{KERNEL}", initramfs(extra={name: f"{text}\n".encode()}))
+
+
+def root(value: str) -> Change:
+    return lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", f"root={value}")
+
+
+def shim(*beside: str, second: str = "grubx64.efi") -> Change:
+    """shim as \\EFI\\BOOT\\BOOTX64.EFI, a signed kernel, and files beside it or (with a folder) in another folder of \\EFI."""
+    names = b"".join(
+        f"\\{name}".encode("utf-16-le") + bytes(2) for name in ("fbx64.efi", "fallback.efi", second, "mmx64.efi")
+    )
+    program = pe(sections={".sbat": b"sbat,1\nshim,4,UEFI shim,shim,1,https://shim.example\n", ".text": names})
+    entry = "\ufeffshimx64.efi,debian,,This is the boot entry for Debian\n".encode("utf-16-le")
+
+    def change(s: Sample) -> None:
+        s.write("boot/efi/EFI/BOOT/BOOTX64.EFI", program).write(f"boot/vmlinuz-{KERNEL}", pe())
+        for name in beside:
+            data = entry if name.endswith(".CSV") else program if "shim" in name else pe()
+            s.write(f"boot/efi/EFI/{name if '/' in name else f'BOOT/{name}'}", data)
+
+    return change
+
+
+STUB = "boot/efi/EFI/BOOT/grub.cfg"
+GONE = "deadbeef-0000-4000-8000-000000000000"
+SEARCH = f"search.fs_uuid {GONE} root hd0,gpt2\n"
+
+
 def argument(*args: str) -> Change:
     return lambda s: s.arguments(*args)
 
 
+LATE = 'ACTION!="remove", DRIVERS=="mana|mlx4_core|mlx5_core", ATTR{flags}=="0x?[89ABCDEF]??"'
 WAAGENT = "etc/waagent.conf"
 ELSEWHERE = (
     cloud_config("", "cloud-init.disabled"),
@@ -199,7 +231,11 @@ CASES: dict[str, Case] = {
          both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"),
               lambda s: s.edit(NETWORKD, "Name=eth0", "Driver=!veth")),
          both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X").write(
-            "usr/lib/udev/rules.d/85-nm-unmanaged.rules", 'ENV{ID_NET_DRIVER}=="veth", ENV{NM_UNMANAGED}="1"\n'), stack("NetworkManager"))),
+            "usr/lib/udev/rules.d/85-nm-unmanaged.rules", 'ENV{ID_NET_DRIVER}=="veth", ENV{NM_UNMANAGED}="1"\n'), stack("NetworkManager")),
+         both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", 'DRIVERS=="hv_pci"', LATE), stack("NetworkManager")),
+         both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", 'DRIVERS=="hv_pci"', LATE),
+              lambda s: s.edit(NETWORKD, "Name=eth0", "Name=en* eth*").write(
+                  "usr/lib/systemd/network/05-vf.network", "[Match]\nProperty=AZURE_UNMANAGED_SRIOV=1\n[Link]\nUnmanaged=yes\n"))),
         (lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"),
          both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"),
               lambda s: s.write(NETWORKD, NETWORKD_PROFILE))),
@@ -215,6 +251,19 @@ CASES: dict[str, Case] = {
         (lambda s: s.write("etc/initramfs-tools/initramfs.conf", "MODULES=dep\n"),
          lambda s: s.write("etc/dracut.conf.d/x.conf", 'hostonly="yes"\n')),
     ),
+    "K18": Case(
+        (carries("etc/cmdline.d/95root-dev.conf", "root=/dev/mapper/loop0p2"), carries("etc/cmdline", "root=/dev/sda2"),
+         carries("etc/cmdline.d/20-lvm.conf", "rd.lvm.lv=oldvg/root"), carries("etc/cmdline.d/90crypt.conf", "rd.luks.uuid=luks-1234"),
+         carries("etc/cmdline.d/95resume.conf", "resume=/dev/disk/by-path/pci-0-part3"),
+         carries("conf/conf.d/resume", "resume=UUID=99999999-0000-4000-8000-000000000000"),
+         carries("etc/lvm/devices/system.devices", "IDTYPE=sys_wwid IDNAME=naa.6000c29 DEVNAME=/dev/sda2 PVID=x PART=2"),
+         carries("etc/multipath/wwids", "# all\n/36000c29/")),
+        (carries("etc/cmdline.d/95root-dev.conf", f"root=UUID={UUID} rootfstype=ext4 rootflags=rw"),
+         both(carries("etc/cmdline.d/20-lvm.conf", "rd.lvm.lv=vg/root"), lambda s: s.append("etc/fstab", "/dev/mapper/vg-root /x ext4 nofail 0 2\n")),
+         carries("etc/lvm/devices/system.devices", "# made by LVM\nVERSION=1.1.1"), carries("conf/conf.d/resume", "RESUME=none"),
+         carries("etc/cmdline.d/00-btrfs.conf", "rd.driver.post=btrfs")),
+        base=carries("etc/cmdline.d/95root-dev.conf", f"root=UUID={UUID}"),
+    ),
     # ---- boot
     "B01": Case((lambda s: s.without_argument("console=ttyS0,115200n8"), arm,
                  lambda s: s.edit("boot/grub/grub.cfg", "console=ttyS0,115200n8", "console=ttyS0 console=tty0"))),
@@ -223,8 +272,11 @@ CASES: dict[str, Case] = {
     "B05": Case((lambda s: s.arguments("libata.atapi_enabled=0"),)),
     "B06": Case((lambda s: s.arguments("quiet"),)),
     "B07": Case((lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", "root=/dev/sda1"),
-                 lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", "root=/dev/nvme0n1p1")),
-                (lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", "root=/dev/mapper/vg-root"),)),
+                 lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", "root=/dev/nvme0n1p1"),
+                 *(root(name) for name in ("/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_drive-scsi0-part2", "/dev/md127", "8:1",
+                                           "/dev/disk/by-path/pci-0000:00:05.0-part2", "/dev/mapper/loop0p1", "/dev/dm-0"))),
+                (root("/dev/mapper/vg-root"), root("LABEL=root"), root("PARTLABEL=root"), root("gpt-auto")),
+                bad_disks=(root_holds(uuid="99999999-0000-4000-8000-000000000000"),), good_disks=(DISK,)),
     "B08": Case((lambda s: s.arguments("ds=nocloud"), argument("cloud-init=disabled"), argument("ci.ds=Ec2"),
                  lambda s: s.arguments("console=hvc0"),
                  lambda s: s.write("boot/loader/entries/a.conf", f"title x\nlinux /vmlinuz-{KERNEL}\noptions root=UUID={UUID} inst.ks=http://x\n"),
@@ -238,13 +290,35 @@ CASES: dict[str, Case] = {
     "B11": Case((lambda s: s.edit("etc/default/grub", "serial console", "console"),
                  lambda s: s.edit("etc/default/grub", "GRUB_TIMEOUT=5", "GRUB_TIMEOUT=0"))),
     "B12": Case((lambda s: s.link("etc/systemd/system/serial-getty@ttyS0.service", "/dev/null"),)),
-    "B13": Case((lambda s: s.remove("boot/efi/EFI/BOOT/BOOTX64.EFI").write("boot/efi/EFI/debian/shimx64.efi", ""),),
-                (lambda s: s.remove("boot/efi/EFI/BOOT/BOOTX64.EFI").write("efi/EFI/boot/bootx64.efi", ""),)),
+    "B13": Case((shim(), shim("fbx64.efi"), shim("fbx64.efi", "debian/BOOTX64.CSV", "debian/shimx64.efi"),
+                 shim("fbx64.efi", "debian/BOOTX64.CSV"), shim("GRUB.EFI"), shim("grubx64.efi", second="grub.efi"), lambda s: s.remove("boot/efi/EFI/BOOT/BOOTX64.EFI").write("boot/efi/EFI/debian/shimx64.efi", ""),),
+                (lambda s: s.remove("boot/efi/EFI/BOOT/BOOTX64.EFI").write("efi/EFI/boot/bootx64.efi", ""),
+                 shim("grubx64.efi"), shim("GRUBX64.EFI"), shim("grub.efi", second="grub.efi"),
+                 shim("fbx64.efi", "debian/BOOTX64.CSV", "debian/shimx64.efi", "debian/grubx64.efi"),
+                 both(shim("fallback.efi", "a/BOOTX64.CSV"), shim("debian/BOOTX64.CSV", "debian/shimx64.efi", "debian/grubx64.efi")))),
+    "B18": Case(
+        (both(lambda s: s.write(STUB, SEARCH), lambda s: s.write("boot/efi/EFI/debian/grub.cfg", SEARCH.replace("deadbeef", "feedbeef"))),
+         lambda s: s.write(STUB, f"set BOOT_UUID=\"{GONE}\"\nsearch --no-floppy --root-dev-only --fs-uuid --set=dev ${{BOOT_UUID}}\n"),
+         lambda s: s.write(STUB, f"search -nu {GONE} --set=root\n"),
+         lambda s: s.edit("boot/grub/grub.cfg", "{\n", f"{{\n\tsearch --no-floppy --fs-uuid --set=root {GONE}\n"),
+         lambda s: s.write("boot/efi/EFI/BOOT/BOOTX64.EFI", pe(sections={".sbat": b"sbat,1\ngrub,5,x\n", ".mods": SEARCH.encode() + b"\0"})),
+         lambda s: s.remove(f"boot/vmlinuz-{KERNEL}"),
+         lambda s: s.edit("boot/grub/grub.cfg", "\n}", "\n\tinitrd /boot/intel-ucode.img /boot/initrd.img-9\n}")),
+        (lambda s: s.write(STUB, SEARCH.replace(GONE, UUID.upper())),
+         lambda s: s.write(STUB, "search.fs_label cloudimg-rootfs root\n"), lambda s: s.write(STUB, "search --file /.disk/info --set=root\n"),
+         both(lambda s: s.write(STUB, SEARCH.replace(GONE, UUID)), lambda s: s.write("boot/efi/EFI/old/grub.cfg", SEARCH)),
+         lambda s: s.append("boot/grub/grub.cfg", f"menuentry 'rescue disk' {{\n search --fs-uuid --set=root {GONE}\n linux /gone\n}}\n"),
+         lambda s: s.edit("boot/grub/grub.cfg", "\n}", f"\n\tinitrd /boot/initrd.img-{KERNEL}\n}}")),
+        base=lambda s: s.write(STUB, f"search.fs_uuid {UUID} root hd0,gpt2\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n"),
+    ),
     "B14": Case(bad_disks=(table(boot_code=False), table(partitions=(ESP, ROOT))), good_disks=(DISK,)),
     "B15": Case(bad_disks=(table(partitions=(ROOT,)), table(partitions=(ROOT, BIOS))), good_disks=(DISK,)),
     "B16": Case((lambda s: s.write("boot/efi/EFI/BOOT/BOOTX64.EFI", pe(b"")),
                  lambda s: s.write("boot/efi/EFI/BOOT/BOOTX64.EFI", pe(b"my own key")),
-                 lambda s: s.write("boot/efi/EFI/Linux/a.efi", pe(b"", {".linux": b"k", ".uname": b"9"})))),
+                 lambda s: s.write("boot/efi/EFI/Linux/a.efi", pe(b"", {".linux": b"k", ".uname": b"9"})),
+                 both(shim("grubx64.efi"), lambda s: s.write("boot/efi/EFI/BOOT/grubx64.efi", pe(b""))),
+                 both(shim("grubx64.efi"), lambda s: s.write(f"boot/vmlinuz-{KERNEL}", pe(b"")))),
+                (shim("grubx64.efi"),)),
     "B17": Case((lambda s: s.arguments("acpi=off"),)),
     # ---- disk
     "D01": Case(bad_disks=(disk(4096 * MIB + 512), disk(5000, "raw", "a.raw")), good_disks=(DISK,)),

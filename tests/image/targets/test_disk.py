@@ -146,8 +146,8 @@ def test_partitions_that_fstab_does_not_name_are_found_by_their_type(
     [
         (b"", "empty"),
         (b"\x1f\x8b\x08" + bytes(2000), "unpack"),
-        (bytes(4 * MIB), "no root file system"),
-        (b"QFI\xfb" + b"\xff" * 4096, "qemu-img"),
+        (bytes(4 * MIB), "neither a partition table nor a file system"),
+        (b"QFI\xfb" + b"\xff" * 4096, "Unsupported qcow2 version"),
         (b"LUKS\xba\xbe\x00\x02" + bytes(4 * MIB), "encrypted"),
     ],
 )

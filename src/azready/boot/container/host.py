@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from azready import userns
-from azready.boot.container import cgroups, confined, ids
+from azready.boot.container import cgroups, ids
 from azready.boot.network import messages
 from azready.boot.network.links import (
     BRIDGE,
@@ -187,10 +187,9 @@ class Container:
             try:
                 told, descriptors, pid = messages.receive(self._control)
             except (EOFError, TimeoutError, ConnectionError) as error:
-                said = "the container's namespaces could not be made"
-                raise Failure(said, confined.remedy("")) from error
+                raise Failure("the container's namespaces could not be made", _NAMESPACE_HINT) from error
             if "error" in told:
-                raise Failure(f"the container could not be made: {told['error']}", confined.remedy(told["error"]))
+                raise Failure(f"the container could not be made: {told['error']}", _NAMESPACE_HINT)
             if kind in told:
                 return told, descriptors, pid
 
@@ -219,6 +218,8 @@ class Container:
 
 
 GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_NAMESPACE_HINT = "containers need user namespaces, overlayfs and a visible /proc and /sys: see docs/boot.md"
 
 
 def _nsenter(pid: int) -> list[str | Path]:
@@ -273,8 +274,8 @@ def delegation() -> list[str]:
     if os.environ.get("XDG_RUNTIME_DIR") and shutil.which(scope[0]):
         return scope
     raise Failure(
-        "no cgroup (version 2) may be made here, and systemd as PID 1 needs one",
-        confined.no_cgroup(cgroups.here(), shlex.join(scope)),
+        "no cgroup may be made here, and systemd as PID 1 needs one",
+        f"run it as root, or from a user session of systemd: {shlex.join(scope)} azready …",
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from azready.errors import UsageFailure
 from azready.image.disk import qemu
 from azready.image.disk.formats import Read, vhd
-from azready.image.disk.formats.identify import DiskFormat, Stranger, identify
+from azready.image.disk.formats.identify import QEMU_NAMES, DiskFormat, Stranger, identify
 from azready.proc import find_tool, run
 
 _WINDOW = 1 << 20
@@ -36,16 +36,19 @@ class DiskFile:
     """Other files of its folder that hold parts of it: backing files, extents."""
     variant: str = ""
     """VMDK's kind, as VMware calls it: `monolithicSparse`, `streamOptimized` …"""
+    sized_by_footer: bool = False
+    """A VHD whose cylinders, which QEMU would believe, describe another size than its footer."""
 
     @property
     def node(self) -> qemu.Node:
         """As QEMU's programs are told of it; a fixed VHD's footer is then a last sector of the disk."""
-        return qemu.node(self.path, "raw" if self.direct else self.format)
+        described = qemu.node(self.path, "raw" if self.direct else self.format)
+        return qemu.sized_by_footer(described) if self.sized_by_footer else described
 
     @property
     def writable(self) -> bool:
-        """Whether QEMU can change it in place: what is compressed cluster by cluster it only reads."""
-        return self.variant != "streamOptimized"
+        """Whether QEMU can change it as it stands: it only reads what is compressed, and would lose a disk's end."""
+        return self.variant != "streamOptimized" and not self.sized_by_footer
 
     @property
     def direct(self) -> bool:
@@ -81,8 +84,11 @@ def inspect(path: Path) -> DiskFile:
 
 def _described(path: Path, kind: DiskFormat, length: int) -> DiskFile:
     """What qemu-img knows of a disk file of `length` bytes."""
-    name = qemu.name(qemu.node(path, kind))
-    done = run([find_tool("qemu-img", "qemu-utils"), "info", "-U", "--output=json", name], check=False)
+    plain = qemu.node(path, kind)
+    dynamic = QEMU_NAMES[kind] == "vpc"
+    name = qemu.name(qemu.sized_by_footer(plain) if dynamic else plain)
+    info_of = [find_tool("qemu-img", "qemu-utils"), "info", "-U", "--output=json"]
+    done = run([*info_of, name], check=False)
     if done.status:
         said = done.stderr.strip().replace(name, str(path))
         raise UsageFailure(f"{path}: {said.removeprefix('qemu-img: ')}", _what_to_do(said, path))
@@ -104,7 +110,9 @@ def _described(path: Path, kind: DiskFormat, length: int) -> DiskFile:
             f"{path} lacks at least {missing} bytes at its end", "it was cut off: fetch or build it again"
         )
     variant = info.get("format-specific", {}).get("data", {}).get("create-type", "")
-    return DiskFile(path, kind, int(info["virtual-size"]), others, variant)
+    size = int(info["virtual-size"])
+    by_cylinders = dynamic and json.loads(run([*info_of, qemu.name(plain)]).stdout)["virtual-size"] != size
+    return DiskFile(path, kind, size, others, variant, by_cylinders)
 
 
 def _what_to_do(said: str, path: Path) -> str:

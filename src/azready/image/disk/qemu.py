@@ -1,8 +1,6 @@
 """How QEMU's programs are told of a disk file: by a description that leaves them nothing to guess.
 
-Each gets the file's whole path, for qemu-img takes the names of a disk's other parts as relative to where it is run;
-and the size of a VHD from its footer, where Azure takes it from too: for creators that QEMU does not know
-(VirtualBox is one) it would take the cylinders, which describe less, and the end of the disk would be lost.
+Each gets the file's whole path, for qemu-img takes the names of a disk's other parts as relative to where it is run.
 """
 
 import json
@@ -15,8 +13,16 @@ Node = dict[str, object]
 
 def node(path: Path, kind: DiskFormat) -> Node:
     """The disk in a file, as QEMU's block layer describes it (QAPI, BlockdevOptions)."""
-    size = {"force_size_calc": "current_size"} if QEMU_NAMES[kind] == "vpc" else {}
-    return {"driver": QEMU_NAMES[kind], **size, "file": {"driver": "file", "filename": str(path.resolve())}}
+    return {"driver": QEMU_NAMES[kind], "file": {"driver": "file", "filename": str(path.resolve())}}
+
+
+def sized_by_footer(described: Node) -> Node:
+    """A VHD of the size that its footer says, where Azure takes it from too: for creators that QEMU does not know
+    (VirtualBox is one) it would take the cylinders, which describe less, and the end of the disk would be lost.
+
+    Only where a description may hold options of old: not of `--blockdev`, which refuses this one.
+    """
+    return {**described, "force_size_calc": "current_size"}
 
 
 def name(described: Node) -> str:

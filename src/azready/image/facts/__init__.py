@@ -14,6 +14,7 @@ from azready.image.facts.cloud_init import CloudInit, gather_cloud_init
 from azready.image.facts.cmdline import BootEntry, gather_boot_entries
 from azready.image.facts.disk import Disk
 from azready.image.facts.distro import Distro, parse_os_release
+from azready.image.facts.firmware import Firmware, gather_firmware
 from azready.image.facts.kernels import Kernel, gather_kernels, gather_ukis
 from azready.image.facts.modprobe import Ban, gather_bans
 from azready.image.facts.mounts import Mount, parse_fstab
@@ -98,9 +99,16 @@ class Facts:
         return gather_ukis(self.files)
 
     @cached_property
+    def firmware(self) -> Firmware | None:
+        """The EFI boot chain; None where there is no EFI partition to see."""
+        return gather_firmware(self.files, self.architecture)
+
+    @cached_property
     def boot_entries(self) -> tuple[BootEntry, ...]:
         """Every way to boot that is not a rescue; the default one first."""
-        entries = gather_boot_entries(self.files, self.ukis.values())
+        loader = self.firmware.loader if self.firmware else None
+        by_systemd_boot = loader is not None and loader.role == "systemd-boot"
+        entries = gather_boot_entries(self.files, self.ukis.values(), by_systemd_boot)
         return tuple(entry for entry in entries if not entry.rescue)
 
     @cached_property

@@ -1,23 +1,31 @@
-"""The kernel command lines an image boots with: GRUB's menu, boot loader entries, extlinux, unified kernel images.
+"""The ways to boot an image, in the order of its own boot loader: GRUB's menu, boot loader entries, extlinux, unified
+kernel images; the first is what starts when nobody chooses.
 
-Sources: GRUB's manual, the UAPI group's Boot Loader Specification, syslinux's configuration page, kernel-install(8).
+Sources: GRUB's manual, the UAPI group's Boot Loader Specification ("Sorting", type 1 and 2 entries), systemd-boot(7)
+and loader.conf(5), syslinux's configuration page, kernel-install(8).
 """
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import cmp_to_key
 
 from azready.image.disk.formats.uki import Uki
+from azready.image.facts import grub
 from azready.image.facts.reading import first_there, numbered, shell_values, text_of
+from azready.image.facts.versions import compare_uapi, name_key
 from azready.image.targets import Files
 
-GRUB_MENUS = ("boot/grub/grub.cfg", "boot/grub2/grub.cfg")
+GRUB_MENUS = ("boot/grub/grub.cfg", "boot/grub2/grub.cfg", "boot/efi/EFI/*/grub.cfg")
 GRUB_ENVIRONMENTS = ("boot/grub2/grubenv", "boot/grub/grubenv", "boot/efi/EFI/*/grubenv")
-BLS_ENTRIES = ("boot/loader/entries/*.conf", "boot/efi/loader/entries/*.conf", "efi/loader/entries/*.conf")
+BLS_ENTRIES = "{boot,boot/efi,efi}/loader/entries/*.conf"
+LOADER_CONF = "{boot,boot/efi,efi}/loader/loader.conf"
 EXTLINUX = ("boot/extlinux.conf", "boot/extlinux/extlinux.conf", "boot/syslinux/syslinux.cfg")
-_GRUB_LINE = re.compile(r"\s*linux(?:16|efi)?\s+(\S+)\s*(.*)")
-_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
+_PARTITIONS = ("", "boot/", "boot/efi/", "efi/")
+"""Where the paths of a boot loader may begin, in the image's own tree."""
+_MICROCODE = re.compile(r"(ucode|microcode)[^/]*$")
 _RESCUE = frozenset({"single", "recovery", "systemd.unit=rescue.target", "rescue", "1"})
 
 
@@ -35,6 +43,12 @@ class BootEntry:
     """Its path in the image, where the entry names one that is there."""
     version: str = ""
     """The kernel's, where the entry says it."""
+    id: str = ""
+    """Of a boot loader entry: its file's name without `.conf`."""
+    missing: tuple[str, ...] = ()
+    """What it loads and is not there, as the loader names it."""
+    searches: tuple[grub.Search, ...] = ()
+    """File systems that GRUB looks for before it loads the kernel."""
 
     def values(self, name: str) -> list[str]:
         """The values of every `name=value`, in order: the kernel takes the last of most, all of `console`."""
@@ -50,19 +64,44 @@ class BootEntry:
         return bool(_RESCUE & set(self.args)) or "rescue" in self.kernel
 
 
-def gather_boot_entries(files: Files, ukis: Iterable[Uki]) -> tuple[BootEntry, ...]:
-    """All entries, in the order of the menu; predicted ones from the sources where no menu is."""
+@dataclass(frozen=True)
+class _Listed:
+    """A boot loader entry with what systemd-boot sorts it by."""
+
+    entry: BootEntry
+    title: str = ""
+    sort_key: str = ""
+    machine: str = ""
+    tries_left: bool = True
+
+
+def gather_boot_entries(files: Files, ukis: Iterable[Uki], by_systemd_boot: bool) -> tuple[BootEntry, ...]:
+    """All entries, the one that starts first; predicted ones from the sources where no menu is."""
     variables = grub_environment(files)
-    entries: list[BootEntry] = []
-    for path in GRUB_MENUS:
-        entries += grub_entries(text_of(files, path) or "", path, variables)
-    bls = sorted((path for pattern in BLS_ENTRIES for path in files.glob(pattern)), reverse=True)
-    for path in bls:
-        entries += (_with_initramfs(entry, files) for entry in bls_entries(text_of(files, path) or "", path, variables))
-    for path in EXTLINUX:
-        entries += extlinux_entries(text_of(files, path) or "", path)
-    entries += [BootEntry(uki.path, _words(uki.cmdline), uki.path) for uki in ukis if uki.cmdline]
-    return tuple(entries) or tuple(_predicted(files))
+    menus = [
+        grub.read_menu(text, path, variables)
+        for path in dict.fromkeys(path for pattern in GRUB_MENUS for path in files.glob(pattern))
+        if re.search(r"(?m)^\s*(linux|menuentry|blscfg)", text := text_of(files, path) or "")
+    ]
+    known = {key: value for menu in menus for key, value in menu.variables.items()}
+    listed = [_bls(files, path, {**known, **variables}) for path in files.glob(BLS_ENTRIES)]
+    bls = [each for each in listed if each.entry.kernel]
+    unified = [_Listed(_of_uki(uki)) for uki in ukis if uki.cmdline]
+    by_grub = [entry for menu in menus for entry in _of_menu(files, menu, bls)]
+    by_systemd = [each.entry for each in _systemd_order(files, [*bls, *unified])]
+    by_extlinux = [entry for path in EXTLINUX for entry in extlinux_entries(files, text_of(files, path) or "", path)]
+    first = by_systemd if by_systemd_boot or not by_grub else []
+    entries = dict.fromkeys([*first, *by_grub, *by_systemd, *by_extlinux])
+    return tuple(_once(entries)) or tuple(_predicted(files))
+
+
+def _once(entries: Iterable[BootEntry]) -> Iterator[BootEntry]:
+    """Without those that another loader lists again."""
+    seen = set()
+    for entry in entries:
+        if entry.where not in seen:
+            seen.add(entry.where)
+            yield entry
 
 
 def grub_environment(files: Files) -> dict[str, str]:
@@ -77,45 +116,124 @@ def grub_environment(files: Files) -> dict[str, str]:
     return values
 
 
-def grub_entries(text: str, path: str, variables: Mapping[str, str]) -> Iterator[BootEntry]:
-    """The `linux` lines of a GRUB menu."""
-    known = dict(variables)
-    for number, line in enumerate(text.splitlines(), 1):
-        if setting := re.match(r"\s*set\s+(\w+)=(.*)", line):
-            known.setdefault(setting[1], setting[2].strip("\"' "))
-        elif (found := _GRUB_LINE.match(line)) and not found[1].startswith("("):
-            yield BootEntry(found[1], _words(_expand(found[2], known)), f"{path}:{number}")
+def _of_menu(files: Files, menu: grub.Menu, bls: Sequence[_Listed]) -> Iterator[BootEntry]:
+    """The entries of a GRUB menu, the default one first."""
+    items = list(menu.items)
+    of_bls: dict[str, BootEntry] = {}
+    if menu.entries_at is not None:
+        for each in sorted(bls, key=lambda each: name_key(each.entry.id), reverse=True):
+            of_bls[each.entry.where] = replace(each.entry, searches=menu.searches)
+        found = [grub.Item(each.title, each.entry.id, each.entry.where, each.entry.kernel) for each in bls]
+        found.sort(key=lambda item: name_key(item.id), reverse=True)
+        items[menu.entries_at : menu.entries_at] = found
+    chosen = menu.chosen(items)
+    for item in sorted(grub.kernels_of(items), key=lambda item: item is not chosen):
+        yield of_bls.get(item.where) or _of_item(files, menu, item)
 
 
-def bls_entries(text: str, path: str, variables: Mapping[str, str]) -> Iterator[BootEntry]:
-    """One boot loader entry: `linux` and any number of `options` lines."""
+def _of_item(files: Files, menu: grub.Menu, item: grub.Item) -> BootEntry:
+    args = _words(grub.expand(item.arguments, menu.variables))
+    entry = BootEntry(item.kernel, args, item.where, searches=item.searches)
+    return _located(files, entry, [item.kernel, *(item.initramfs)], menu.variables)
+
+
+def _located(files: Files, entry: BootEntry, named: Sequence[str], variables: Mapping[str, str]) -> BootEntry:
+    """With the initramfs (the last file named, before it come microcode and the like) and what is not there."""
+    partition = f"{entry.where.partition('/loader/')[0]}/" if "/loader/" in entry.where else ""
+    places = dict.fromkeys((partition, *_PARTITIONS))
+    found: dict[str, str | None] = {}
+    for name in dict.fromkeys(grub.expand(each, variables) for each in named):
+        if path := re.sub(r"^\([^)]*\)", "", name).lstrip("/"):
+            found[name] = first_there(files, (f"{place}{path}" for place in places))
+    last = [there for name, there in list(found.items())[1:] if not _MICROCODE.search(name)][-1:]
+    return replace(
+        entry, initramfs=(last and last[0]) or "", missing=tuple(name for name, there in found.items() if not there)
+    )
+
+
+def _bls(files: Files, path: str, variables: Mapping[str, str]) -> _Listed:
+    """One boot loader entry: `linux`, and any number of `initrd` and `options` lines."""
     fields: dict[str, list[str]] = {}
-    for _, line in numbered(text):
+    for _, line in numbered(text_of(files, path) or ""):
         key, _, value = line.partition(" ")
         fields.setdefault(key, []).append(value.strip())
-    if kernel := fields.get("linux") or fields.get("efi") or fields.get("uki"):
-        args = _words(_expand(" ".join(fields.get("options", [])), variables))
-        # The last one is the initramfs; before it come microcode and the like, after it GRUB's variables.
-        initramfs = fields.get("initrd", [""])[-1].partition(" ")[0]
-        yield BootEntry(kernel[0], args, path, initramfs=initramfs, version=fields.get("version", [""])[0])
+    (kernel, *_) = fields.get("linux") or fields.get("efi") or fields.get("uki") or [""]
+    args = _words(grub.expand(" ".join(fields.get("options", [])), variables))
+    name = path.rpartition("/")[2].removesuffix(".conf")
+    tries = re.search(r"\+(\d+)(-\d+)?$", name)
+    first = {key: values[0] for key, values in fields.items()}
+    version = first.get("version", "")
+    entry = BootEntry(kernel, args, path, version=version, id=name[: tries.start()] if tries else name)
+    initramfs = [word for line in fields.get("initrd", []) for word in line.split() if not word.startswith("$")]
+    return _Listed(
+        _located(files, entry, [kernel, *initramfs], variables),
+        first.get("title", ""),
+        first.get("sort-key", ""),
+        first.get("machine-id", ""),
+        not tries or tries[1] != "0",
+    )
 
 
-def _with_initramfs(entry: BootEntry, files: Files) -> BootEntry:
-    """The entry's paths are those of the partition that it lies on, or of the root file system."""
-    name, partition = entry.initramfs.lstrip("/"), entry.where.partition("/loader/")[0]
-    there = first_there(files, (f"{partition}/{name}", name)) if name else ""
-    return replace(entry, initramfs=there or "")
+def _of_uki(uki: Uki) -> BootEntry:
+    name = uki.path.rpartition("/")[2]
+    return BootEntry(uki.path, _words(uki.cmdline), uki.path, version=uki.uname, id=name)
 
 
-def extlinux_entries(text: str, path: str) -> Iterator[BootEntry]:
-    """The labels of an extlinux menu: LINUX or KERNEL, and APPEND."""
-    kernel = ""
+def _systemd_order(files: Files, listed: Sequence[_Listed]) -> list[_Listed]:
+    """As systemd-boot shows them, the default first: `default` of loader.conf, which may be a pattern, if one fits."""
+
+    def compare(one: _Listed, other: _Listed) -> int:
+        if one.tries_left != other.tries_left:
+            return -1 if one.tries_left else 1
+        if bool(one.sort_key) != bool(other.sort_key):
+            return -1 if one.sort_key else 1
+        if one.sort_key:
+            mine, yours = (one.sort_key, one.machine), (other.sort_key, other.machine)
+            if mine != yours:
+                return -1 if mine < yours else 1
+            if order := compare_uapi(other.entry.version, one.entry.version):
+                return order
+        return compare_uapi(other.entry.id, one.entry.id)
+
+    ordered = sorted(listed, key=cmp_to_key(compare))
+    lines = [line for path in files.glob(LOADER_CONF) for _, line in numbered(text_of(files, path) or "")]
+    wanted = [line.split(maxsplit=1)[1] for line in lines if re.match(r"default\s+\S", line)][-1:]
+    fits = [each for each in ordered if wanted and _is_wanted(each.entry, wanted[0])]
+    return [*fits[:1], *(each for each in ordered if each not in fits[:1])]
+
+
+def _is_wanted(entry: BootEntry, pattern: str) -> bool:
+    names = (entry.id, f"{entry.id}.conf", entry.where.rpartition("/")[2])
+    return any(fnmatchcase(name.lower(), pattern.lower()) for name in names)
+
+
+def extlinux_entries(files: Files, text: str, path: str) -> Iterator[BootEntry]:
+    """The labels of an extlinux menu, the default one first: LINUX or KERNEL, INITRD, APPEND."""
+    labels: list[dict[str, tuple[str, int]]] = []
+    default = ""
     for number, line in numbered(text):
-        key, _, value = line.partition(" ")
-        if key.upper() in ("LINUX", "KERNEL"):
-            kernel = value.strip()
-        elif key.upper() == "APPEND" and kernel:
-            yield BootEntry(kernel, _words(value), f"{path}:{number}")
+        key, _, value = (part.strip() for part in line.partition(" "))
+        if key.upper() == "LABEL":
+            labels.append({"LABEL": (value, number)})
+        elif key.upper() in ("DEFAULT", "ONTIMEOUT") and not labels:
+            default = default or value
+        elif line.upper().split() == ["MENU", "DEFAULT"] and labels:
+            default = labels[-1]["LABEL"][0]
+        elif labels:
+            labels[-1][key.upper()] = (value, number)
+    for each in sorted(labels, key=lambda each: each["LABEL"][0] != default):
+        kernel, at = each.get("LINUX") or each.get("KERNEL") or ("", 0)
+        args, line_of_args = each.get("APPEND", ("", at))
+        if kernel and not kernel.endswith((".c32", ".0")):
+            initramfs, _ = each.get("INITRD", ("", 0))
+            named = re.findall(r"\binitrd=(\S+)", args) or re.split(r"[,\s]+", initramfs)
+            entry = BootEntry(kernel, _words(args), f"{path}:{line_of_args}")
+            yield _located(files, entry, [_beside(path, name) for name in (kernel, *named) if name], {})
+
+
+def _beside(menu: str, name: str) -> str:
+    """A path of extlinux: relative ones begin at the menu's folder, which is on the partition that is mounted."""
+    return name if name.startswith("/") else f"{menu.rpartition('/')[0].removeprefix('boot').strip('/')}/{name}"
 
 
 def _predicted(files: Files) -> Iterator[BootEntry]:
@@ -133,12 +251,8 @@ def grub_defaults(files: Files) -> dict[str, str]:
     values: dict[str, str] = {}
     for path in ("etc/default/grub", *files.glob("etc/default/grub.d/*.cfg")):
         for key, value in shell_values(text_of(files, path) or "").items():
-            values[key] = _expand(value, values)
+            values[key] = grub.expand(value, values)
     return values
-
-
-def _expand(text: str, variables: Mapping[str, str]) -> str:
-    return _VARIABLE.sub(lambda found: variables.get(found[1], ""), text)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from glob import escape as glob_escape
 from typing import Literal
 
 from azready.image.disk.formats.initramfs import Initramfs, list_initramfs
-from azready.image.disk.formats.uki import NotAProgram, Uki, read_uki
+from azready.image.disk.formats.uki import NotAProgram, Uki, read_program, read_uki
 from azready.image.facts.cmdline import BootEntry
 from azready.image.facts.reading import first_there, names_in, text_of
 from azready.image.targets import Files
@@ -88,8 +89,14 @@ class Kernel:
         return archive is not None and module.replace("-", "_") in archive.modules()
 
 
+_WANTED = re.compile(
+    r"(^|/)etc/(machine-id|cmdline|cmdline\.d/[^/]+\.conf|lvm/devices/[^/]+|multipath/wwids|mdadm/mdadm\.conf|crypttab)$"
+    r"|modprobe\.d/.*\.conf$|(^|/)conf/conf\.d/[^/]+$|(^|/)cryptroot/crypttab$"
+)
+
+
 def _wanted(name: str) -> bool:
-    return name.endswith("etc/machine-id") or ("modprobe.d/" in name and name.endswith(".conf"))
+    return bool(_WANTED.search(name))
 
 
 def gather_kernels(files: Files, entries: Sequence[BootEntry], unified: Mapping[str, Uki]) -> tuple[Kernel, ...]:
@@ -101,8 +108,8 @@ def gather_kernels(files: Files, entries: Sequence[BootEntry], unified: Mapping[
     for version in versions:
         image = first_there(files, (path.format(k=version) for path in _IMAGES)) or _alpine(files, version, "vmlinuz")
         kernels.append((version, image))
-    first = entries[0].kernel if entries else ""
-    named = [version for version, image in kernels if _names(first, version) or (image and _same_file(first, image))]
+    first = entries[0] if entries else BootEntry("", (), "")
+    named = [version for version, image in kernels if _starts(first, version, image)]
     bootable = [version for version, image in kernels if image]
     default = (named or bootable or versions)[-1:]
     return tuple(
@@ -125,6 +132,11 @@ def _initramfs_of(version: str, versions: Sequence[str], entries: Sequence[BootE
         if entry.initramfs and (entry.version == version or _names(entry.kernel, version)):
             return entry.initramfs
     return entries[0].initramfs if len(versions) == len(entries) == 1 else ""
+
+
+def _starts(entry: BootEntry, version: str, image: str) -> bool:
+    """Whether an entry starts the kernel of this version."""
+    return entry.version == version or _names(entry.kernel, version) or bool(image and _same_file(entry.kernel, image))
 
 
 def _names(path: str, version: str) -> bool:
@@ -170,13 +182,26 @@ def gather_ukis(files: Files) -> dict[str, Uki]:
     Other programs there (shim, GRUB) are none, and left out. FAT does not tell upper from lower case.
     """
     found: dict[str, Uki] = {}
+    everywhere = files.glob("{boot/efi,efi,boot}/loader/addons/*.addon.efi")
     for path in files.glob("{boot/efi,efi,boot}/[Ee][Ff][Ii]/{[Ll]inux,LINUX,[Bb][Oo][Oo][Tt]}/*.[Ee][Ff][Ii]"):
         try:
             uki = read_uki(files.read_bytes(path, LARGEST_INITRAMFS), path)
         except NotAProgram:
             continue
+        addons = [*everywhere, *files.glob(f"{glob_escape(path)}.extra.d/*.addon.efi")]
+        added = [_addon(files, addon) for addon in addons]
+        uki = replace(uki, cmdline=" ".join(part for part in (uki.cmdline, *added) if part))
         found.setdefault(uki.uname or path, uki)
     return found
+
+
+def _addon(files: Files, path: str) -> str:
+    """The arguments that an addon adds to a unified kernel image's (systemd-stub(7))."""
+    try:
+        program = read_program(files.read_bytes(path))
+    except NotAProgram:
+        return ""
+    return program.sections.get(".cmdline", b"").rstrip(b"\0\n").decode(errors="replace")
 
 
 def _module_names(text: str, end: str) -> frozenset[str]:

@@ -44,7 +44,7 @@ UDEV_RULES = (
     UdevRule(
         "68-azure-provisioning-vf.rules",
         "vf-rule",
-        ("{etc,usr/lib,lib}/udev/rules.d/10-azure-unmanaged-sriov.rules",),
+        (),  # azure-vm-utils' own rule looks at a flag that the kernel may set later than udev looks
         "accelerated networking: its second NIC is left to hv_netvsc",
     ),
 )

@@ -7,6 +7,7 @@ from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.facts.cmdline import BootEntry, grub_defaults
 from azready.image.rules import cmdline_repairs
+from azready.image.rules.devices import DEVICE_NAME, HARDWARE_NAME, named_devices
 from azready.image.rules.guards import needs_systemd, the_boot_entries
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
 
@@ -18,7 +19,6 @@ _FOREIGN = (
     (r"console=(hvc|xvc|ttyAML|ttymxc|ttySAC)", "there is no such console on Azure"),
     (r"autoinstall|inst\.ks=|ks=|preseed/|auto=true|netcfg/", "it is an installer's argument"),
 )
-_DEVICE_NAME = re.compile(r"(/dev/)?(sd[a-z]|vd[a-z]|xvd[a-z]|hd[a-z]|nvme\d+n\d+|mmcblk\d+)(p?\d+)?$")
 
 
 def _serial(facts: Facts) -> str:
@@ -159,10 +159,11 @@ def not_silent(facts: Facts) -> Iterator[Finding]:
 
 @rule(
     "B07",
-    "the root device has a name that does not depend on the controller",
-    fault="the root device has a name that depends on the controller",
-    why="/dev/vda1 does not exist on Azure, and /dev/sda1 may be another disk tomorrow, or /dev/nvme0n1p1 on newer "
-    "sizes.",
+    "the root device has a name that is found on the disk, behind any controller",
+    fault="the root device's name depends on the hardware, or is not on the disk",
+    why="/dev/vda1 does not exist on Azure, /dev/sda1 may be another disk tomorrow, or /dev/nvme0n1p1 on newer sizes; "
+    "by-id and by-path name the machine that the image was made on. A UUID or label that no file system has is no "
+    "better.",
     fix="name the root file system by UUID, PARTUUID or LABEL",
     sources="UB RH DEB LISA",
     severity=Severity.FATAL,
@@ -171,14 +172,23 @@ def root_by_name(facts: Facts) -> Iterator[Finding]:
     seen = set()
     for entry in the_boot_entries(facts):
         root = (entry.values("root") or [""])[-1]
-        if _DEVICE_NAME.match(root) and root not in seen:
-            seen.add(root)
+        what = "" if root in seen else _wrong_root(facts, root, entry)
+        seen.add(root)
+        if what:
             fix = f"write root=UUID=… (blkid shows it) {_where_to_set(facts)}"
-            yield Finding(f"root={root}", entry.where, fix)
-        tag, _, value = root.partition("=")
-        if facts.disk and tag in ("UUID", "PARTUUID") and value.lower() not in facts.disk.uuids():
-            fix = "write the UUID that is there: the disk was repartitioned, or its file system made anew"
-            yield Finding(f"root={root}: no such file system on the disk", entry.where, fix)
+            yield Finding(f"root={root}{what}", entry.where, fix)
+
+
+def _wrong_root(facts: Facts, root: str, entry: BootEntry) -> str:
+    """What is wrong with it, beginning with a colon, or with nothing to add; an empty text when it is right."""
+    if DEVICE_NAME.match(root):
+        return ": the name may be another disk's"
+    if HARDWARE_NAME.match(root):
+        return ": a name of the hardware that the image was made on"
+    verity = any(arg.startswith(("roothash=", "usrhash=", "systemd.verity")) for arg in entry.args)
+    if facts.disk and facts.disk.lacks(root) and not (verity and root.startswith("/dev/mapper/")):
+        return ": no such file system on the disk"
+    return ""
 
 
 @rule(
@@ -197,13 +207,10 @@ def nothing_foreign(facts: Facts) -> Iterator[Finding]:
         yield from _unwanted(facts, pattern, why)
     if facts.disk is None:
         return
-    known = facts.disk.uuids()
     for entry in facts.boot_entries[:1]:
-        for name in ("resume", "rd.luks.uuid"):
-            for value in entry.values(name):
-                identity = value.removeprefix("UUID=").removeprefix("luks-").lower()
-                if "/" not in identity and identity not in known:
-                    yield Finding(f"{name}={value}: no such device on the disk", entry.where)
+        for name, device in named_devices(entry.args):
+            if facts.disk.lacks(device):
+                yield Finding(f"{name}: no such device on the disk", entry.where)
 
 
 @rule(

@@ -20,6 +20,7 @@ LARGEST_GENERATION_1 = 2 * TIB
 LARGEST_REPLICATED = 2 * TIB
 _CONVERT = "azready convert DISK OUT.vhd"
 _DEVICES = ("/dev/sd", "/dev/vd", "/dev/xvd", "/dev/hd", "/dev/nvme", "/dev/mmcblk")
+_HARDWARE = ("/dev/disk/by-id/", "/dev/disk/by-path/", "/dev/disk/by-diskseq/")
 _DRIVES = ("/dev/sr", "/dev/cdrom", "/dev/dvd", "/dev/fd")
 _NETWORK_KINDS = ("nfs", "nfs4", "cifs", "smb3", "glusterfs", "ceph", "fuse.sshfs", "9p", "virtiofs", "vboxsf")
 _SWAP_FILES = ("swapfile", "swap.img", "var/swapfile", "var/swap", "swap/swapfile")
@@ -227,7 +228,6 @@ def _mount_problems(facts: Facts, mount: Mount) -> Iterator[Finding]:
     where = f"etc/fstab:{mount.line}"
     if mount.kind == "swap":
         return  # D07
-    name, value = mount.tag
     if mount.device.startswith(_DRIVES):
         if not mount.may_be_missing:
             yield Finding(
@@ -240,12 +240,11 @@ def _mount_problems(facts: Facts, mount: Mount) -> Iterator[Finding]:
         yield Finding(f"{mount.device} on {mount.folder} is a network mount without nofail", where)
     elif mount.device.startswith("/dev/disk/cloud/") and not mount.may_be_missing:
         yield Finding(f"{mount.device}: the link vanishes with the agent that made it", where, severity=Severity.FATAL)
-    elif name and facts.disk and facts.disk.table.scheme != "none" and value.lower() not in facts.disk.uuids():
-        lvm = any(_kind(content) in ("lvm", "luks", "raid") for content in facts.disk.contents)
-        if not mount.may_be_missing and not lvm:
-            yield Finding(
-                f"{name}={value} on {mount.folder}: no such file system on the disk", where, severity=Severity.FATAL
-            )
+    elif mount.device.startswith(_HARDWARE) and not mount.may_be_missing:
+        yield Finding(f"{mount.device} on {mount.folder}: a name of the hardware that the image was made on", where)
+    elif facts.disk and facts.disk.lacks(mount.device) and not mount.may_be_missing:
+        what = f"{mount.device} on {mount.folder}: no such file system on the disk"
+        yield Finding(what, where, severity=Severity.FATAL)
 
 
 @rule(

@@ -2,27 +2,15 @@
 
 from collections.abc import Iterator
 
-from azready.image.disk.formats.uki import NotAProgram, Program, read_program
+from azready.image.disk.formats.uki import NotAProgram, read_program
 from azready.image.facts import Facts
-from azready.image.rules.guards import the_disk
+from azready.image.facts.disk import plain_name
+from azready.image.facts.firmware import LARGEST_PROGRAM, removable_name
+from azready.image.facts.grub import Search
+from azready.image.rules.guards import the_boot_entries, the_disk
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
 
-_ESP = "{boot/efi,efi,boot}"
-_REMOVABLE = {"x86_64": "BOOTX64.EFI", "aarch64": "BOOTAA64.EFI"}
-_LARGEST_PROGRAM = 512 << 20
-_MICROSOFT = b"Microsoft Corporation UEFI CA 2011"
-_MICROSOFT_2023 = b"Microsoft UEFI CA 2023"
-
-
-def _removable_loader(facts: Facts) -> str:
-    """The path of the program that firmware without boot entries starts; FAT does not care about case."""
-    name = _REMOVABLE.get(facts.architecture, "BOOTX64.EFI").lower()
-    folder = f"{_ESP}/[Ee][Ff][Ii]/[Bb][Oo][Oo][Tt]/*"
-    return next((path for path in facts.files.glob(folder) if path.rpartition("/")[2].lower() == name), "")
-
-
-def _esp_is_visible(facts: Facts) -> bool:
-    return bool(facts.files.glob(f"{_ESP}/[Ee][Ff][Ii]/*"))
+_MICROSOFT = (b"Microsoft Corporation UEFI CA 2011", b"Microsoft UEFI CA 2023")
 
 
 @rule(
@@ -38,14 +26,15 @@ def _esp_is_visible(facts: Facts) -> bool:
 def removable_loader(facts: Facts) -> Iterator[Finding]:
     if facts.disk is not None and facts.disk.table.esp is None:
         raise Skip("the disk has no EFI partition: generation 1 only")
-    if not _esp_is_visible(facts):
+    firmware = facts.firmware
+    if firmware is None:
         if facts.disk is None:
             raise Skip("no EFI partition in the tree")
         yield Finding("the EFI partition holds no program, or its file system cannot be read", "boot/efi")
-        return
-    if not _removable_loader(facts):
-        name = _REMOVABLE.get(facts.architecture, "BOOTX64.EFI")
-        yield Finding(f"no \\EFI\\BOOT\\{name}", "boot/efi/EFI/BOOT")
+    elif not firmware.stages:
+        yield Finding(f"no \\EFI\\BOOT\\{removable_name(facts.architecture)}", f"{firmware.partition}/EFI/BOOT")
+    elif firmware.problem:
+        yield Finding(firmware.problem, firmware.stages[-1].path, "copy grubx64.efi beside shim, in \\EFI\\BOOT")
 
 
 @rule(
@@ -99,22 +88,76 @@ def some_generation(facts: Facts) -> Iterator[Finding]:
     severity={Profile.AZURE: Severity.WARNING, Profile.TRUSTED_LAUNCH: Severity.FATAL},
 )
 def signed_chain(facts: Facts) -> Iterator[Finding]:
-    path = _removable_loader(facts)
-    if not path:
+    stages = facts.firmware.stages if facts.firmware else ()
+    if not stages:
         raise Skip("no EFI boot program to look at")
-    loader = _program(facts, path)
-    if not loader.signature:
-        yield Finding("the program is not signed", path)
-    elif _MICROSOFT not in loader.signature and _MICROSOFT_2023 not in loader.signature:
-        yield Finding("the signature is not Microsoft's: Secure Boot on Azure refuses it", path)
+    first, *later = stages
+    if first.program is None:
+        raise ValueError(f"/{first.path}: not an EFI program")
+    if not first.program.signature:
+        yield Finding("the program is not signed", first.path)
+    elif not any(name in first.program.signature for name in _MICROSOFT):
+        yield Finding("the signature is not Microsoft's: Secure Boot on Azure refuses it", first.path)
+    for stage in later:
+        if stage.program is None or not stage.program.signature:
+            yield Finding(f"{stage.name} is not signed: shim refuses it", stage.path)
+    if first.role == "shim":
+        yield from _unsigned_kernel(facts)
     for uki in facts.ukis.values():
-        if not uki.signed and uki.path != path:
+        if not uki.signed and uki.path not in [stage.path for stage in stages]:
             fix = "sign it with a key that shim or the gallery's definition knows (mkosi: SecureBoot=yes)"
             yield Finding("the unified kernel image is not signed", uki.path, fix)
 
 
-def _program(facts: Facts, path: str) -> Program:
-    try:
-        return read_program(facts.files.read_bytes(path, _LARGEST_PROGRAM))
-    except NotAProgram as failure:
-        raise ValueError(f"/{path}: {failure.message}") from failure
+def _unsigned_kernel(facts: Facts) -> Iterator[Finding]:
+    """GRUB and systemd-boot have the kernel verified by shim."""
+    for kernel in facts.kernels:
+        if kernel.default and kernel.image and kernel.uki is None:
+            try:
+                signed = bool(read_program(facts.files.read_bytes(kernel.image, LARGEST_PROGRAM)).signature)
+            except NotAProgram:
+                signed = False
+            if not signed:
+                yield Finding(f"kernel {kernel.version} is not signed: shim lets nobody start it", kernel.image)
+
+
+@rule(
+    "B18",
+    "the boot loader finds what it is told to load",
+    fault="the boot loader does not find what it is told to load",
+    why="GRUB looks for the partition of its menu, and of the kernel, by a UUID or label that was written when it was "
+    "installed. Where no file system has it, the boot ends at a `grub>` prompt; where the kernel or the initramfs of "
+    "the entry is not there, with an error on the console, or a panic.",
+    fix="run grub-install and update-grub (grub2-mkconfig) in the image once it has its final file systems",
+    sources="OWN",
+    severity=Severity.FATAL,
+)
+def loader_finds_its_files(facts: Facts) -> Iterator[Finding]:
+    firmware = facts.firmware
+    if not (firmware and firmware.searches):
+        the_boot_entries(facts)
+    if firmware:
+        lost = [each for each in firmware.searches if _lost(facts, each)]
+        if lost and len(lost) == len(firmware.searches):
+            yield from (Finding(_looks_for(each), each.where) for each in lost)
+    for entry in [each for each in facts.boot_entries if each.effective][:1]:
+        for search in entry.searches:
+            if _lost(facts, search):
+                yield Finding(f"{_looks_for(search)}, where the kernel is to be", search.where)
+        for name in entry.missing:
+            yield Finding(f"{name} is not there", entry.where)
+
+
+def _looks_for(search: Search) -> str:
+    return f"GRUB looks for the file system {search.by}={search.name}, which is not there"
+
+
+def _lost(facts: Facts, search: Search) -> bool:
+    """Whether it is not on the disk; of a tree, whether it is neither of / nor /boot, where fstab tells both so."""
+    name = plain_name(f"{search.by}={search.name}")
+    if facts.disk is not None:
+        return facts.disk.lacks(f"{search.by}={search.name}")
+    mounted = [mount for mount in facts.mounts if mount.folder in ("/", "/boot")]
+    names = [plain_name(mount.device) for mount in mounted]
+    told = bool(names) and all(each.startswith(f"{search.by.lower()}=") for each in names)
+    return told and name not in names and any(mount.folder == "/" for mount in mounted)

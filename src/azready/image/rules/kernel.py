@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
+from azready.image.facts.disk import plain_name
 from azready.image.facts.distro import Family
 from azready.image.facts.kernels import Kernel
 from azready.image.facts.modprobe import bans_in_archive
 from azready.image.parts.replacements import plan_udev
 from azready.image.rules import repairs
+from azready.image.rules.devices import DEVICE_NAME, HARDWARE_NAME, named_devices
 from azready.image.rules.guards import (
     lines_with,
     needs_udev,
@@ -273,7 +275,7 @@ def accelerated_networking(facts: Facts) -> Iterator[Finding]:
     fault="the network manager takes the virtual function of accelerated networking",
     why="It has the MAC address of eth0. A network manager that configures it too gets the same address twice, and "
     "broken routes.",
-    fix="azready prepare ships a udev rule for devices behind hv_pci; azure-vm-utils has one too",
+    fix="azready prepare ships a udev rule for devices behind hv_pci; that of azure-vm-utils may come too late",
     sources="RH AVU",
     severity=Severity.WARNING,
     repair=lambda facts, findings: plan_udev(facts.files, ["vf-rule"]),
@@ -283,7 +285,7 @@ def vf_unmanaged(facts: Facts) -> Iterator[Finding]:
     if any(_leaves_vf_alone(text) for text in facts.udev_rules.values()):
         return
     profiles = facts.network.profiles
-    if any(profile.unmanaged for profile in profiles):
+    if any(each.unmanaged and "AZURE_UNMANAGED_SRIOV" not in (facts.text(each.path) or "") for each in profiles):
         return
     wide = [each for each in profiles if each.dhcp4 and each.applies_to_virtual_functions()]
     if wide:
@@ -293,9 +295,13 @@ def vf_unmanaged(facts: Facts) -> Iterator[Finding]:
 
 
 def _leaves_vf_alone(udev_rules: str) -> bool:
-    """NetworkManager's own rules except veth and the like: only a rule about the function's driver or flags counts."""
+    """Whether a rule about the function's driver excepts it. NetworkManager's own rules except veth and the like.
+
+    A rule that asks for IFF_SLAVE in ATTR{flags}, as azure-vm-utils' does, loses a race: hv_netvsc sets it only when
+    it has taken the function, which may be after udev looked (azure-vm-utils issue 106).
+    """
     lines = (line for line in udev_rules.splitlines() if "NM_UNMANAGED" in line or "ID_NET_MANAGED_BY" in line)
-    return any(re.search(r"hv_pci|mlx[45]|\bmana\b|AZURE_|ATTRS?\{flags\}", line) for line in lines)
+    return any(re.search(r"hv_pci|mlx[45]|\bmana\b", line) and "{flags}" not in line for line in lines)
 
 
 def _excepted_by_networkmanager(facts: Facts) -> bool:
@@ -405,3 +411,52 @@ def _settings_newer_than(facts: Facts, kernel: Kernel) -> Iterator[Finding]:
         if facts.files.stat(path).mtime > built + 1:
             fix = f"run {facts.distro.names.rebuild_initramfs}"
             yield Finding(f"/{path} is newer than /{kernel.initramfs_path}", path, fix)
+
+
+_CARRIED = re.compile(r"(^|/)etc/(cmdline|cmdline\.d/[^/]+\.conf)$|(^|/)conf/conf\.d/[^/]+$")
+_DEVICES_FILE = re.compile(r"(^|/)etc/lvm/devices/[^/]+\.devices$")
+_BOUND = re.compile(r"(?m)^\s*IDTYPE=(?!devname)\S+.*$")
+
+
+@rule(
+    "K18",
+    "the initramfs waits for no device of the machine it was built on",
+    fault="the initramfs waits for a device of the machine it was built on",
+    why="dracut built for one machine writes its root, volumes and their devices into the initramfs, and LVM's list of "
+    "devices goes along: on another disk the boot waits for what never comes, and ends in the emergency shell. "
+    "Changing the files in /etc does not reach it.",
+    fix="remove the files it is made of (/etc/lvm/devices, /etc/cmdline.d), then rebuild the initramfs for any machine",
+    sources="HVD OWN",
+    severity=Severity.ERROR,
+)
+def initramfs_waits_for_nothing(facts: Facts) -> Iterator[Finding]:
+    kernel = the_default_kernel(facts)
+    archive = kernel.initramfs
+    if archive is None:
+        raise Skip("the kernel has no initramfs")
+    place = kernel.initramfs_path or (kernel.uki.path if kernel.uki else "")
+    fix = f"{initramfs_waits_for_nothing.fix}: {facts.distro.names.rebuild_initramfs}"
+    for name, data in sorted(archive.contents.items()):
+        text = data.decode(errors="replace")
+        if _CARRIED.search(name):
+            for arg in _builders_own(facts, text.split()):
+                yield Finding(f"its {name} says {arg}", place, fix)
+        elif _DEVICES_FILE.search(name) and _BOUND.search(text):
+            yield Finding(f"its {name} lists disks by their hardware: LVM sees no other", place, fix)
+        elif name.endswith("etc/multipath/wwids") and any(line and line[0] != "#" for line in text.splitlines()):
+            yield Finding(f"its {name} names disks of the builder", place, fix, Severity.WARNING)
+
+
+def _builders_own(facts: Facts, args: Sequence[str]) -> Iterator[str]:
+    """Arguments for devices that are not those of the disk; of a tree, not those that its boot entry and fstab name."""
+    entry = facts.boot_entries[0].args if facts.boot_entries else ()
+    known = {arg.partition("=")[2] for arg in entry} | {mount.device for mount in facts.mounts}
+    known |= {plain_name(each) for each in known} - {""}
+    root = [(arg, arg.partition("=")[2]) for arg in args if arg.startswith(("root=", "ROOT="))]
+    for arg, device in (*root, *named_devices(args)):
+        device = device.strip("\"'").removeprefix("block:")
+        name = plain_name(device)
+        foreign = bool(HARDWARE_NAME.match(device) or DEVICE_NAME.match(device))
+        elsewhere = facts.disk.lacks(device) if facts.disk else bool(name) and name not in known
+        if device not in known and (foreign or elsewhere):
+            yield arg

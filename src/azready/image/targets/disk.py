@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from azready.errors import Failure, UsageFailure
-from azready.image.disk import diskfile
+from azready.image.disk import diskfile, qemu
 from azready.image.disk.formats import Read
 from azready.image.disk.formats.partitions import read_table
 from azready.image.targets import fat
@@ -191,7 +191,7 @@ def _exported(disk: diskfile.DiskFile, scratch: Path, write: bool) -> Iterator[P
     shown = scratch / "disk.raw"
     shown.touch()
     tool = find_tool("qemu-storage-daemon", "qemu-system-common")
-    image = json.dumps({**disk.node, "node-name": "disk", "read-only": not write})
+    image = json.dumps({**_as_blockdev(disk, scratch), "node-name": "disk", "read-only": not write})
     export = f"type=fuse,id=disk,node-name=disk,mountpoint={_quoted(shown)},writable={_on_off(write)}"
     process = spawn([*_guard(), tool, "--blockdev", image, "--export", export])
     try:
@@ -199,6 +199,16 @@ def _exported(disk: diskfile.DiskFile, scratch: Path, write: bool) -> Iterator[P
         yield shown
     finally:
         stop(process, _PATIENCE)
+
+
+def _as_blockdev(disk: diskfile.DiskFile, scratch: Path) -> qemu.Node:
+    """What cannot be said to `--blockdev` is said in the header of an empty layer above the disk; it is only read."""
+    if not disk.sized_by_footer:
+        return disk.node
+    layer = scratch / "layer.qcow2"
+    tool = find_tool("qemu-img", "qemu-utils")
+    run([tool, "create", "-q", "-u", "-f", "qcow2", "-F", "vpc", "-b", qemu.name(disk.node), layer, str(disk.size)])
+    return qemu.node(layer, "qcow2")
 
 
 def _guard() -> list[str]:

@@ -82,7 +82,8 @@ def to_change(spec: str, copy_to: Path | None, in_place: bool) -> Iterator[str]:
     disk = diskfile.inspect(Path(spec))
     if copy_to is None:
         if not disk.writable:
-            raise UsageFailure(f"{spec} is a VMDK of kind {disk.variant}, which is only read", "make a copy: --to FILE")
+            why = f"it is {disk.variant}" if disk.variant else "its cylinders describe another size than its footer"
+            raise UsageFailure(f"{spec} can only be read: {why}", "make a copy: --to FILE")
         yield spec
         return
     if copy_to.exists():
@@ -103,7 +104,8 @@ def _copying(disk: diskfile.DiskFile, to: Path) -> list[str | Path]:
     if disk.writable and not disk.others:
         return ["cp", "--sparse=always", "--reflink=auto", "--", disk.path, to]
     tool = find_tool("qemu-img", "qemu-utils")
-    return [tool, "convert", "-U", qemu.name(disk.node), "-O", QEMU_NAMES[disk.format], to]
+    size = ["-o", "force_size=on"] if QEMU_NAMES[disk.format] == "vpc" else []
+    return [tool, "convert", "-U", qemu.name(disk.node), "-O", QEMU_NAMES[disk.format], *size, to]
 
 
 def _shown(path: Path) -> Path:

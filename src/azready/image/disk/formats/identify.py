@@ -51,8 +51,7 @@ _FETCH = "name the disk itself: raw, qcow2, VMDK, VHDX, VDI or VHD"
 
 _DISKS: tuple[tuple[int, bytes, DiskFormat], ...] = (
     (0, b"vhdxfile", "vhdx"),
-    (0, b"QFI\xfb\0\0\0\x02", "qcow2"),
-    (0, b"QFI\xfb\0\0\0\x03", "qcow2"),
+    (0, b"QFI\xfb", "qcow2"),
     (0, b"KDMV", "vmdk"),
     (0, b"COWD", "vmdk"),
     (0, b"# Disk DescriptorFile", "vmdk"),
@@ -71,7 +70,6 @@ _STRANGERS: tuple[tuple[int, bytes, Stranger], ...] = (
     (0, b"Rar!\x1a\x07", _packed("rar", "unrar x")),
     (0, b"\x04\x22\x4d\x18", _packed("lz4", "lz4 -d")),
     (0, b"QED\0", _foreign("a QED disk", "qed")),
-    (0, b"QFI\xfb\0\0\0\x01", _foreign("a qcow disk of version 1", "qcow")),
     (0, b"WithoutFreeSpace", _foreign("a Parallels disk", "parallels")),
     (0, b"WithouFreSpacExt", _foreign("a Parallels disk", "parallels")),
     (0, b"Bochs Virtual HD Image", _foreign("a Bochs disk", "bochs")),
@@ -89,6 +87,7 @@ _ISO = Stranger(
     "install it in a virtual machine, and give that machine's disk",
 )
 _PROGRAM = Stranger("an EFI or Windows program, not a disk", _FETCH)
+_QCOW_1 = b"QFI\xfb\0\0\0\x01", _foreign("a qcow disk of version 1", "qcow")
 _DMG = _foreign("an Apple disk image", "dmg")
 _OVA = Stranger("an OVA, an archive that holds the disk", "tar xf FILE, then give the .vmdk that was in it")
 _TAR = Stranger(
@@ -108,6 +107,8 @@ def identify(read: Read, size: int) -> DiskFormat | Stranger:
     boot sector begins with a jump, so no bootable disk does.
     """
     head = read(0, 512)
+    if head.startswith(_QCOW_1[0]):
+        return _QCOW_1[1]
     for offset, magic, name in _DISKS:
         if head[offset : offset + len(magic)] == magic:
             return name
