@@ -1,6 +1,7 @@
 """Who we are for Azure: the order of credentials, the clouds, the subscription; no identity is looked for unasked."""
 
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -66,6 +67,35 @@ def test_the_github_token_is_asked_for_with_entras_audience() -> None:
         server.shutdown()
         server.server_close()
     assert asked == [("/token?v=1&audience=api://AzureADTokenExchange", "Bearer t")]
+
+
+AZ = """#!/bin/sh
+echo "$*" >>"$0.asked"
+printf '{"accessToken": "x.y.z", "expires_on": 4000000000, "tenant": "t", "tokenType": "Bearer"}'
+"""
+
+
+@pytest.mark.parametrize(("subscription", "named"), [("", False), ("two", True), ("My Team", True), ("a;b", False)])
+def test_az_is_asked_for_a_token_of_the_subscriptions_tenant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subscription: str, named: bool
+) -> None:
+    """az may be set to another tenant than the subscription's, and be logged in to both."""
+    (tmp_path / "az").write_text(AZ)
+    (tmp_path / "az").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    credential = credentials.make("az", clouds.CLOUDS["AzureCloud"], {}, subscription)
+    assert credential.get_token("https://management.azure.com/.default").token == "x.y.z"
+    asked = (tmp_path / "az.asked").read_text()
+    assert (f"--subscription {subscription}" in asked) == named if subscription else "--subscription" not in asked
+
+
+def test_a_device_code_is_taken_on_request_and_nothing_of_the_library_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert credentials.choose("device-code", {}, lambda tool: True) == "device-code"
+    assert credentials.make("device-code", clouds.CLOUDS["AzureCloud"], {})
+    logging.getLogger("azure.identity").warning("EnvironmentCredential.get_token failed")
+    assert caplog.records == []
 
 
 def test_the_cloud_that_az_was_set_to(tmp_path: Path) -> None:

@@ -86,3 +86,154 @@ def test_no_row_of_the_table_is_hidden_by_one_above_it() -> None:
         for code in row.codes:
             above = [one for one in ADVICE[:number] if code in one.codes and not one.text]
             assert not above, f"{code} in row {number} is never reached"
+
+
+SEEN = (
+    (
+        "NoRegisteredProviderFound",
+        (
+            "No registered resource provider found for location 'westeuropa' and API version "
+            "'2024-03-01' for type 'locations/usages'. The supported api-versions are '2024-03-01'. The supported "
+            "locations are "
+            "'westeurope, northeurope'."
+        ),
+        400,
+        "there is no region westeuropa",
+    ),
+    (
+        "NoRegisteredProviderFound",
+        (
+            "No registered resource provider found for location 'westeurope' and API version "
+            "'2024-03-01' for type 'virtualMachines'. The supported api-versions are '2025-04-01, 2025-11-01'."
+        ),
+        400,
+        "does not take the api-version 2024-03-01",
+    ),
+    (
+        "NoRegisteredProviderFound",
+        (
+            "No registered resource provider found for location 'west' and API version "
+            "'2024-03-01' for type 'x'. The supported api-versions are '2024-03-01'. The supported locations are "
+            "'westeurope,northeurope'."
+        ),
+        400,
+        "there is no region west",
+    ),
+    ("InvalidApiVersionParameter", "The api-version '2024-03-01' is invalid.", 400, "api-version"),
+    ("NotFound", "The Image '/images/web' cannot be found in 'eastus' region.", 404, "in its own region only"),
+    ("GalleryImageNotFound", "The gallery image is not available in eastus region.", 404, "not replicated"),
+    ("GalleryImageNotFound", "The gallery image has no version.", 404, "no such version"),
+    ("NicReservedForAnotherVm", "Nic(s) in request is reserved for another VM.", 400, "180 seconds"),
+    (
+        "BadRequest",
+        (
+            "The provided gallery image only supports creation of VMs and VM Scale Sets with 'TrustedLaunch' "
+            "security type."
+        ),
+        400,
+        "Trusted Launch VMs only",
+    ),
+    (
+        "OperationNotAllowed",
+        "Creation of managed images are not supported for virtual machine with TrustedLaunch security type.",
+        409,
+        "no managed image",
+    ),
+    ("Conflict", "contains TrustedLaunch or ConfidentialVM security data that cannot be used", 409, "SecurityType"),
+    (
+        "InvalidParameter",
+        "The security type 'TrustedLaunchSupported' is not supported for the source id 'x'.",
+        400,
+        "neither a VM nor a disk",
+    ),
+    (
+        "InvalidParameter",
+        "Please check that disk controller types supported by the OS image",
+        400,
+        "no disk controller",
+    ),
+    ("VMMarketplaceInvalidInput", "requires Plan information", 400, "purchase plan"),
+    ("ScopeLocked", "The scope cannot perform delete operation", 409, "lock"),
+    ("RequestDisallowedByAzure", "was disallowed by Azure", 403, "closed this region"),
+    ("RequestDisallowedByPolicy", "CreationDate tag is required for resource groups.", 403, "wants a tag"),
+    ("RequestDisallowedByPolicy", "Network interfaces should not have public IPs", 403, "forbids public addresses"),
+    ("PublicIPCountLimitReached", "Cannot create more than 10 public IP addresses", 400, "quota of network"),
+    ("InvalidVhd", "The VHD is not valid", 409, "cannot use the disk"),
+    ("InternalOperationError", "x", 200, "fault within Azure"),
+    ("OverconstrainedZonalAllocationRequest", "x", 200, "no room"),
+    ("InvalidParameter", "Linux host name cannot exceed 64 characters", 400, "host name"),
+    ("AuthorizationFailed", "perform action 'a' over scope '/subscriptions/1' or", 403, "on the subscription"),
+    (
+        "AuthorizationFailed",
+        "action 'a' over scope '/subscriptions/1/resourceGroups/g/providers/x' or",
+        403,
+        "a right\n",
+    ),
+)
+
+
+@pytest.mark.parametrize(("code", "message", "status", "means"), SEEN)
+def test_refusals_that_were_reported_say_what_they_mean(code: str, message: str, status: int, means: str) -> None:
+    failure = AzureFailure("cannot create x", parse({"error": {"code": code, "message": message}}, status))
+    assert means in failure.message
+    assert failure.hint and "look for the code" not in failure.hint
+
+
+INSIDE = {"code": "BadRequest", "message": "Legal terms have not been accepted"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"code": "Outer", "message": "See inner errors.", "details": [INSIDE]}},
+        {
+            "error": {
+                "code": "Outer",
+                "message": "See.",
+                "details": [{"code": "M", "message": "m", "details": [INSIDE]}],
+            }
+        },
+        {"error": {"code": "Outer", "message": "See.", "innererror": INSIDE}},
+        {"error": {"code": "Outer", "message": json.dumps({"error": INSIDE})}},
+        {"error": {"code": "Outer", "message": "It failed: " + json.dumps({"Error": INSIDE})}},
+        {"Code": "Outer", "Message": "See.", "Details": [{"Code": "BadRequest", "Message": INSIDE["message"]}]},
+        {
+            "status": "Failed",
+            "error": {"code": "Outer", "message": "x", "details": [{"code": "A", "message": "a"}, INSIDE]},
+        },
+        {
+            "properties": {
+                "provisioningState": "Failed",
+                "error": {"code": "Outer", "message": "x", "details": [INSIDE]},
+            }
+        },
+        {"odata.error": {"code": "Outer", "message": {"lang": "en", "value": INSIDE["message"]}}},
+        [{"code": "Outer", "message": "x", "details": [INSIDE]}],
+        "<Error><Code>Outer</Code><Message>Legal terms have not been accepted</Message></Error>",
+        {"error": "Outer", "error_description": "Legal terms have not been accepted"},
+        {"error": {"code": "Outer", "additionalInfo": [{"type": "T", "info": {"why": INSIDE["message"]}}]}},
+    ],
+)
+def test_every_level_is_told_in_whatever_form_it_comes(body: object) -> None:
+    headers = {"x-ms-request-id": "r-1"}
+    text = AzureFailure("cannot create x", parse(body, 400, headers)).message
+    assert "Outer" in text or "BadRequest" in text
+    assert "Legal terms have not been accepted" in text and "request id r-1" in text
+
+
+def test_the_policy_that_forbids_is_named() -> None:
+    info = {"policyDefinitionDisplayName": "Require a tag", "policyAssignmentName": "require-tag"}
+    error = {"code": "RequestDisallowedByPolicy", "message": "no", "additionalInfo": [{"type": "P", "info": info}]}
+    assert "Require a tag (assignment require-tag)" in AzureFailure("x", parse({"error": error}, 403)).message
+
+
+def test_an_unknown_code_says_where_to_look() -> None:
+    failure = AzureFailure("cannot create x", parse({"error": {"code": "NeverHeardOf", "message": "m"}}, 409))
+    assert "NeverHeardOf" in failure.message and "https://learn.microsoft.com" in failure.hint
+
+
+def test_errors_that_hold_themselves_are_followed_to_an_end() -> None:
+    error: dict[str, object] = {"code": "A", "message": "a"}
+    for _ in range(2000):
+        error = {"code": "A", "message": "a", "details": [error]}
+    assert AzureFailure("x", parse({"error": error}, 400)).code == "A"

@@ -5,11 +5,15 @@
 3. ACTIONS_ID_TOKEN_REQUEST_URL with AZURE_CLIENT_ID and AZURE_TENANT_ID: a GitHub Actions job with `id-token: write`
 4. the Azure CLI, when `az` is installed; 5. the Azure Developer CLI, when `azd` is
 
+On request alone: a device code (`--auth device-code`), typed into a browser on any machine.
+
 A managed identity only on request (`--auth managed-identity`): looking for one sends packets to a link-local
 address, which nobody who did not ask for it expects.
 """
 
 import json
+import logging
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -21,7 +25,7 @@ from azready.errors import Failure, UsageFailure
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
-Way = Literal["environment", "workload-identity", "github", "az", "azd", "managed-identity"]
+Way = Literal["environment", "workload-identity", "github", "az", "azd", "device-code", "managed-identity"]
 WAYS: tuple[str, ...] = get_args(Way)
 
 DESCRIPTIONS: dict[Way, str] = {
@@ -30,6 +34,7 @@ DESCRIPTIONS: dict[Way, str] = {
     "github": "the GitHub Actions identity of AZURE_CLIENT_ID",
     "az": "the Azure CLI's login",
     "azd": "the Azure Developer CLI's login",
+    "device-code": "a device code",
     "managed-identity": "this machine's managed identity",
 }
 
@@ -61,9 +66,19 @@ def choose(asked: str, environment: Mapping[str, str], installed: Callable[[str]
     raise Failure("no Azure login was found", LOG_IN)
 
 
-def make(way: Way, cloud: Cloud, environment: Mapping[str, str]) -> "TokenCredential":
-    """The credential of a way; loads azure-identity. Sends nothing yet."""
+def make(
+    way: Way, cloud: Cloud, environment: Mapping[str, str], subscription: str = "", say: Callable[[str], None] = print
+) -> "TokenCredential":
+    """The credential of a way; loads azure-identity. Sends nothing yet.
+
+    `subscription` is an id or a name: with it the Azure CLI gives a token of that subscription's tenant, which need not
+    be the one it is set to. `say` shows the device code.
+    """
     from azure import identity
+
+    # What the library logs of its own tries stands in our failures' words; twice it is noise.
+    logging.getLogger("azure").setLevel(logging.CRITICAL)
+    logging.getLogger("msal").setLevel(logging.CRITICAL)
 
     tenant, client = environment.get("AZURE_TENANT_ID", ""), environment.get("AZURE_CLIENT_ID", "")
     match way:
@@ -76,9 +91,18 @@ def make(way: Way, cloud: Cloud, environment: Mapping[str, str]) -> "TokenCreden
                 tenant, client, lambda: github_assertion(environment), authority=cloud.authority
             )
         case "az":
-            return identity.AzureCliCredential(process_timeout=30)
+            named = subscription if re.fullmatch(r"[-\w. ]+", subscription) else None  # the library takes no other
+            return identity.AzureCliCredential(process_timeout=30, subscription=named)
         case "azd":
             return identity.AzureDeveloperCliCredential(process_timeout=30)
+        case "device-code":
+
+            def prompt(where: str, code: str, _: object) -> None:
+                say(f"To log in, open {where} in a browser and type {code}")
+
+            return identity.DeviceCodeCredential(
+                authority=cloud.authority, tenant_id=tenant or "organizations", prompt_callback=prompt
+            )
         case "managed-identity":
             return identity.ManagedIdentityCredential(client_id=client or None)
 

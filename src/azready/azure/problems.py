@@ -126,7 +126,7 @@ def _nested(table: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for item in table.get("additionalinfo") or ():
         info = item.get("info") if isinstance(item, dict) else None
         if isinstance(info, dict):
-            yield {"code": item.get("type", ""), "message": _policy(info) or json.dumps(info, ensure_ascii=False)[:500]}
+            yield {"message": _policy(info) or "; ".join(f"{name}: {value}" for name, value in info.items())[:500]}
 
 
 def _policy(info: dict[str, Any]) -> str:

@@ -34,7 +34,8 @@ CloudName = Annotated[
 Auth = Annotated[
     str,
     typer.Option(
-        "--auth", help="How to log in: auto, environment, workload-identity, github, az, azd or managed-identity."
+        "--auth",
+        help="How to log in: auto, environment, workload-identity, github, az, azd, device-code or managed-identity.",
     ),
 ]
 Tags = Annotated[list[str], typer.Option("--tags", metavar="KEY=VALUE", help="A tag for what is created; repeatable.")]
@@ -208,8 +209,9 @@ def open_session(asked: Asked, console: Console) -> Session:
     cloud = clouds.choose(asked.cloud, os.environ)
     way = credentials.choose(asked.auth, os.environ, lambda tool: shutil.which(tool) is not None)
     ca = os.environ.get("REQUESTS_CA_BUNDLE") or None
-    client = Client(cloud, credentials.make(way, cloud, os.environ), console, ca=ca)
-    subscription = subscriptions.resolve(client, subscriptions.wanted(asked.subscription, os.environ))
+    wanted = subscriptions.wanted(asked.subscription, os.environ)
+    client = Client(cloud, credentials.make(way, cloud, os.environ, wanted, console.warn), console, ca=ca)
+    subscription = subscriptions.resolve(client, wanted)
     console.say(f"Using {credentials.DESCRIPTIONS[way]}, subscription {subscription}, {cloud.name}")
     return Session(client, cloud, subscription, ca)
 
