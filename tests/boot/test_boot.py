@@ -214,3 +214,18 @@ def test_what_the_guest_leaves_for_hyper_v_is_read_back(prepared: Prepared) -> N
     assert told.request_body.startswith("result=success|")
     assert f"vm_id={MACHINE.vm_id}" in told.request_body
     assert record.findings == ()
+
+
+@pytest.mark.parametrize("network", ["ifupdown", pytest.param("network-manager", marks=pytest.mark.slow)])
+def test_an_image_that_does_not_name_itself_is_not_named_by_the_platform(
+    broken: Callable[..., Path], network: str
+) -> None:
+    """Azure's DHCP has no host name: a lease that had one let such images pass."""
+    tree = broken("python3-minimal", network=network)
+    with (tree / "etc/azure-provisioning.conf").open("a") as settings:
+        settings.write("SKIP=hostname\n")
+    (tree / "etc/hostname").write_text("")
+    (record,) = boot_tree(tree, MACHINE, Plan(boots=1))
+    assert record.verdict.provisioned
+    assert {check.name: check.outcome for check in record.checks}["host name"] != "passed"
+    assert not record.passed
