@@ -133,17 +133,21 @@ class Ledger:
         return tuple(self._reports)
 
     def answered_since(
-        self, service: Service, since: float, at_most: int, counts: Callable[[str], bool] = lambda target: True
+        self, service: Service, since: float, at_most: int, prefix: str = "", with_prefix: bool = True
     ) -> int:
-        """How many requests to `service` were answered after `since`, of the targets that count (429 never
-        does); counting stops at `at_most`."""
+        """How many requests to `service` were answered after `since` (429 does not count), of the targets with, or
+        without, the prefix; counting stops at `at_most`."""
         count = 0
         with self._changed:
             for entry in reversed(self._entries):
                 if entry.at <= since or count >= at_most:
                     break
                 if isinstance(entry, Exchange) and entry.service == service:
-                    count += entry.status is not None and entry.status != 429 and counts(entry.target)
+                    count += (
+                        entry.status is not None
+                        and entry.status != 429
+                        and entry.target.startswith(prefix) == with_prefix
+                    )
         return count
 
     @property

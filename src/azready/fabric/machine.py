@@ -169,7 +169,7 @@ class Machine:
     @property
     def guest_proxy(self) -> bool:
         """Whether the platform wants a Guest Proxy Agent in this VM."""
-        return any(mode != "disabled" for mode in _modes(self.msp).values())
+        return self.msp != "disabled" and any(mode != "disabled" for mode in _modes(self.msp).values())
 
     def with_next_incarnation(self) -> "Machine":
         """The same VM with a new goal state."""

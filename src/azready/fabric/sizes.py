@@ -7,6 +7,7 @@ adapter and Generation 2; a `d` among the features of v4 and newer is a local di
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _NAME = re.compile(r"(?:Standard|Basic)_([A-Z]+)(\d+)(?:-\d+)?([a-z]*)(?:_[A-Z][A-Za-z0-9]*)?(?:_v(\d+))?$")
 _TEMPORARY = {"B": 4, "D": 8, "DS": 7, "E": 16, "F": 8, "A": 10}
@@ -28,6 +29,7 @@ class Hardware:
     """Whether only Confidential VMs can have this size."""
 
 
+@lru_cache(maxsize=256)
 def hardware(size: str) -> Hardware:
     """What follows from a size's name; of a name that is not of the known form, the most usual."""
     match = _NAME.match(size)

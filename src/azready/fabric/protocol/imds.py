@@ -13,7 +13,7 @@ from azready.fabric.ledger import Ledger
 from azready.fabric.machine import Machine
 from azready.fabric.protocol import attested, events, identity, instance, media
 from azready.fabric.protocol.findings import found
-from azready.fabric.protocol.messages import Answer, Request, Rules, error_answer, json_answer, text
+from azready.fabric.protocol.messages import Answer, Request, Response, Rules, error_answer, json_answer, text
 
 ROUTES = (
     ("GET", "/metadata/instance[/…]?api-version=…", "instance document, its sub-trees and leaves (format=text)"),
@@ -29,7 +29,7 @@ ROUTES = (
     ("GET", "/metadata/loadbalancer?api-version=…", "404: there is none"),
     ("GET", "/metadata/reprovisiondata?api-version=…", "404, or the medium's ovf-env.xml with reprovision"),
 )
-SERVER = {"Server": "IMDS/150.870.65.476"}
+SERVER = ("Server", "IMDS/150.870.65.476")
 """As recorded (azure-sdk-for-js#11369); clients tell IMDS from other metadata services by it."""
 NO_LOAD_BALANCER = (
     "No load balancer metadata is found. Please check if your VM is using any non-basic SKU load balancer "
@@ -45,7 +45,8 @@ _IDENTITY = "/metadata/identity"
 def answer(request: Request, machine: Machine, ledger: Ledger, rules: Rules) -> Answer:
     """Answer one request to IMDS of `machine`; `ledger` is read (the rate, events), never written."""
     answered = _refused(request, ledger, rules) or _served(request, machine, ledger, rules)
-    return Answer(answered.response.with_headers(SERVER), answered.notes)
+    said = answered.response
+    return Answer(Response(said.status, said.body, (*said.headers, SERVER)), answered.notes)
 
 
 def _served(request: Request, machine: Machine, ledger: Ledger, rules: Rules) -> Answer:
@@ -107,10 +108,7 @@ def _throttled(request: Request, ledger: Ledger, rules: Rules) -> Answer | None:
     mine = request.path.startswith(_IDENTITY)
     rate = rules.identity_rate if mine else rules.imds_rate
 
-    def counts(target: str) -> bool:
-        return target.startswith(_IDENTITY) == mine
-
-    if ledger.answered_since("imds", request.at - 1.0, rate, counts) < rate or not rules.strict:
+    if not rules.strict or ledger.answered_since("imds", request.at - 1.0, rate, _IDENTITY, mine) < rate:
         return None
     note = found(request.at, "imds-rate", rate=rate)
     return Answer(error_answer(429, "Too many requests").with_headers({"Retry-After": "1"}), (note,))

@@ -9,7 +9,7 @@ not strings.
 """
 
 import base64
-import hashlib
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import Any
 
@@ -177,14 +177,14 @@ def _security(machine: Machine) -> dict[str, str]:
     }
 
 
-def _disk_name(machine: Machine, kind: str) -> str:
+def _disk_name(machine: Machine, kind: str, number: int) -> str:
     """`vm1_OsDisk_1_<32 hex>`: the number is the same in every run."""
-    return f"{machine.name}_{kind}_{hashlib.sha256(f'{machine.vm_id}/{kind}'.encode()).hexdigest()[:32]}"
+    return f"{machine.name}_{kind}_{machine.vm_id.replace('-', '')[:30]}{number:02x}"
 
 
 def _data_disk(machine: Machine, disk: DataDisk, scope: str) -> dict[str, Any]:
     """The page's seventeen fields; throttles, capacity and sharing are told of Ultra disks only, as it says."""
-    name, ultra = _disk_name(machine, f"DataDisk_{disk.lun}"), disk.sku == "UltraSSD_LRS"
+    name, ultra = _disk_name(machine, f"DataDisk_{disk.lun}", disk.lun + 1), disk.sku == "UltraSSD_LRS"
     return {
         "bytesPerSecondThrottle": "60000000" if ultra else "",
         "caching": disk.caching,
@@ -216,7 +216,7 @@ def _encryption() -> dict[str, Any]:
 
 def _storage(machine: Machine) -> dict[str, Any]:
     scope = machine.resource_id.rpartition("/providers/")[0]
-    os_disk = _disk_name(machine, "OsDisk_1")
+    os_disk = _disk_name(machine, "OsDisk_1", 0)
     image = f"{scope}/providers/Microsoft.Compute/images/{machine.name}-image"
     return {
         "dataDisks": [_data_disk(machine, disk, scope) for disk in machine.data_disks],
@@ -273,9 +273,15 @@ def _interface(mac: str, address: str, public: str, subnet: str, six: tuple[str,
     }
 
 
-def _subnet(text: str) -> dict[str, str]:
+@lru_cache(maxsize=256)
+def _subnet_parts(text: str) -> tuple[str, str]:
     network = ip_network(text, strict=False)
-    return {"address": str(network.network_address), "prefix": str(network.prefixlen)}
+    return str(network.network_address), str(network.prefixlen)
+
+
+def _subnet(text: str) -> dict[str, str]:
+    address, prefix = _subnet_parts(text)
+    return {"address": address, "prefix": prefix}
 
 
 def _keys_path(machine: Machine) -> str:

@@ -93,6 +93,8 @@ def machine_key(machine: Machine) -> tuple[str, str]:
 
 def answer(request: Request, machine: Machine, ledger: Ledger) -> Answer | None:
     """Answer `/secure-channel/…` of the WireServer; None for what is not below it."""
+    if not request.path.startswith(PREFIX):
+        return None
     key, guid = machine_key(machine)
     match request.method, request.path.rstrip("/"):
         case "GET", "/secure-channel/status":
