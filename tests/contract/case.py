@@ -10,8 +10,10 @@ from azready.fabric.machine import Machine
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMlZb0mFpOVY5rT0gIFbKxZ8Wcx3bqLJ9D2dJ0rCkq7Q someone@laptop"
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl other@desk"
 RSA_BODY = (
-    "AAAAB3NzaC1yc2EAAAADAQABAAABAQC7vbqajDhA0hXtN3bVn2kP1JpXhB5jD1Vq3p5i7mE2yq8Jk0sV4y7H0mU1n0sYk5i0y3Yh1uJ0Vw2l"
-    "V8h8b4Q1r5n6o7p8q9r0s1t2u3v4w5x6y7z8A9B0C1D2E3F4G5H6I7J8K9L0M1N2"
+    "AAAAB3NzaC1yc2EAAAADAQABAAABAQChU4Uk9Pxclm+sJsUuAvLMdlxIRCAS+HWg6oT1bI7EOZhd7svPIBShgFbOsbpIldCDYnZ8OgqG3Qe7"
+    "BjiwJw7g/739CjMY26hiWLEqz+TagWyrSPbs7CzQs+Gobtvc5Af4fjEqfzQ/pju6anKfJtvodhVMqddzoqF8udptwGQlbt120RnyXarK3VsT"
+    "UgTuMb+Tbt3wk1kFxnJdDMHKq979a9/VyIdqABpqBoOnebxAhuZAq8DhZQ5i7Am3cvmDG57XBjRNkhsSnf0u/F1SneSsPnd9bQp8zqPh6X6I"
+    "yK9pyUbzJphLl5KjeDNhfqQ/2Yzbs7T+8wT+L/wuQGilj+MT"
 )
 
 STATE = "var/lib/azure-provisioning"
@@ -42,6 +44,15 @@ class Folder:
 
 
 Node = File | Link | Folder
+
+HOST_KEY = File("-----BEGIN OPENSSH PRIVATE KEY-----\nbody\n-----END OPENSSH PRIVATE KEY-----\n", 0o600)
+POLICY = (
+    "# Written by azure-provisioning: the password policy that the platform states for this VM.\n"
+    "# sshd takes the first value that it reads, so this file sorts first.\n"
+    "PasswordAuthentication {0}\nKbdInteractiveAuthentication {0}\nChallengeResponseAuthentication {0}\n"
+)
+OPEN, CLOSED = File(POLICY.format("yes")), File(POLICY.format("no"))
+"""The drop-in, as the image brings it, and when the owner wants passwords."""
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def test_everywhere(case: Case, program: Program, fabric: Fabric, tmp_path: Path
 
 LOG = re.compile(
     r"azure-provisioning \S+ \(.+\): VM \S+, generation [12]|IMDS: (GET http://\S+|200 OK, \d+ bytes)|medium: none"
-    r"|(hostname|user|sudo|keys|password|sshd|host-keys|custom-data|entropy|grow|hooks|ovf-copy): .* \(\d+ ms\)"
+    r"|(hostname|user|sudo|keys|password|sshd|host-keys|custom-data|entropy|grow|hooks|ovf-copy|access): .* \(\d+ ms\)"
     r"|(ContainerId|InstanceId|Incarnation): \S+|Response: 200 OK|/etc/systemd/\S+ is off from now on"
     r"|Provisioned web1 in \d+\.\d\d s: reported Ready"
 )

@@ -57,7 +57,7 @@ def test_the_places_are_those_of_the_program(guest: ModuleType) -> None:
 
 
 def test_the_drop_in_of_the_image_is_the_one_that_the_program_writes(guest: ModuleType) -> None:
-    assert (GUEST / "units/sshd/00-azure-provisioning.conf").read_text() == guest.drop_in("no")
+    assert (GUEST / "units/sshd/00-azure-provisioning.conf").read_text() == guest._DROP_IN_HEAD + guest.policy("no")
 
 
 def test_the_unit_starts_the_program_as_the_lab_does() -> None:

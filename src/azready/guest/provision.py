@@ -49,10 +49,15 @@ KVP_KEY, KVP_VALUE, KVP_SAFE = 512, 2048, 1022  # bytes of a record's fields, an
 
 GROUPS = ("sudo", "wheel", "adm", "systemd-journal")
 HOST_KEYS = ("rsa", "ecdsa", "ed25519")
+OWN_PROXY = "azure-proxy-agent"  # Microsoft's Guest Proxy Agent, which signs requests where the VM has MSP on
 
 YES_NO = ("yes", "no")
-# key: (default, allowed texts, or the smallest and largest number of seconds, or None for a list of steps)
+# key: (default, allowed texts, or the smallest and largest number of seconds, or the kind of text it is)
 SETTING = {
+    "ACCESS": ("fail", ("fail", "warn", "off")),
+    "GROUPS": ("", "groups"),
+    "SHELL": ("", "path"),
+    "REQUIRE_CUSTOM_DATA": ("no", YES_NO),
     "REPORT": ("auto", ("auto", "xml", "json", "none")),
     "DEADLINE": ("1200", (1, 86400)),
     "IMDS_WAIT": ("60", (1, 86400)),
@@ -63,7 +68,7 @@ SETTING = {
     "ENTROPY": ("yes", YES_NO),
     "GROW": ("no", YES_NO),
     "CUSTOM_DATA": ("save", ("save", "run", "ignore")),
-    "SKIP": ("", None),
+    "SKIP": ("", "steps"),
 }
 
 USAGE = """\
@@ -193,27 +198,32 @@ def parse_settings(text):
     values = {key: default for key, (default, _) in SETTING.items()}
     warnings = []
     for line in text.splitlines():
-        key, equals, value = line.strip().partition("=")
-        key, value = key.strip(), value.strip()
+        key, equals, value = line.strip(" \t\r").partition("=")
+        key, value = key.strip(" \t"), value.strip(" \t")
         if not key and not equals or key.startswith("#"):
             continue
         if key not in SETTING:
             warnings.append("setting %s is not known and ignored" % printable(key))
         elif not _allowed(value, SETTING[key][1]):
-            warnings.append(
-                "setting %s=%s is not allowed; %s holds" % (key, printable(value), values[key] or "nothing")
-            )
+            warnings.append("setting %s=%s is not allowed; the default holds" % (key, printable(value)))
         else:
             values[key] = value
     return values, warnings
 
 
 def _allowed(value, rule):
-    if rule is None:
+    if rule == "steps":
         return not step_list(value)[1]
+    if rule == "groups":
+        return all(valid_user(name) for name in value.split(",")) if value else True
+    if rule == "path":
+        return not value or value[0] == "/" and not value.strip(_PATH_CHARACTERS)
     if isinstance(rule[0], int):
         return is_number(value, rule[0], rule[1])
     return value in rule
+
+
+_PATH_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -232,34 +242,38 @@ class Failed(Exception):
 class Medium:
     """What ovf-env.xml says. Texts are "" when absent, `keys` are as given, `password_login` is True, False or None."""
 
-    __slots__ = ("hostname", "user", "password", "password_login", "custom_data", "keys", "document", "device")
+    __slots__ = (
+        "hostname", "user", "password", "password_login", "custom_data", "keys", "document", "device", "pool",
+        "proxy_agent",
+    )  # fmt: skip
 
     def __init__(self):
-        self.hostname = self.user = self.password = self.custom_data = self.device = ""
-        self.password_login, self.keys, self.document = None, [], b""
+        self.hostname = self.user = self.password = self.custom_data = self.device = self.pool = ""
+        self.password_login, self.keys, self.document, self.proxy_agent = None, [], b"", False
 
 
 class Wishes:
     """What the VM's owner asked for, checked: the only thing that the steps see of the platform."""
 
     __slots__ = (
-        "vm_id", "vm_name", "location", "hostname", "user", "keys", "password", "password_login", "custom_data",
-        "user_data", "document", "device", "remarks",
+        "vm_id", "vm_name", "location", "hostname", "user", "user_from", "keys", "bad_keys", "password",
+        "password_login", "password_wanted", "custom_data", "user_data", "document", "device", "remarks",
     )  # fmt: skip
 
     def __init__(self):
         self.vm_id = self.vm_name = self.location = self.hostname = self.user = self.password = self.device = ""
         self.custom_data = self.user_data = self.document = b""
-        self.keys, self.remarks, self.password_login = [], [], None
+        self.user_from, self.password_login, self.password_wanted = "", None, False
+        self.keys, self.bad_keys, self.remarks = [], [], []
 
 
 class Account:
     """One line of /etc/passwd."""
 
-    __slots__ = ("name", "uid", "gid", "home")
+    __slots__ = ("name", "uid", "gid", "home", "shell")
 
-    def __init__(self, name, uid, gid, home):
-        self.name, self.uid, self.gid, self.home = name, uid, gid, home
+    def __init__(self, name, uid, gid, home, shell):
+        self.name, self.uid, self.gid, self.home, self.shell = name, uid, gid, home, shell
 
 
 class Response:
@@ -494,7 +508,7 @@ def parse_imds(body):
 
 def stated(value):
     """True or False when `value` says so in any case; None for everything else, "" among it."""
-    return {"true": True, "false": False}.get(str(value).strip().lower())
+    return {"true": True, "false": False}.get(str(value).strip(_XML_BLANKS).lower())
 
 
 OVF = "http://schemas.dmtf.org/ovf/environment/1"
@@ -564,12 +578,16 @@ def parse_goal_state(document):
 
 _SECTION = (OVF + " Environment", WINDOWS_AZURE + " ProvisioningSection")
 _LINUX = _SECTION + (WINDOWS_AZURE + " LinuxProvisioningConfigurationSet",)
+_PLATFORM = (_SECTION[0], WINDOWS_AZURE + " PlatformSettingsSection", WINDOWS_AZURE + " PlatformSettings")
+_XML_BLANKS = " \t\r\n"
 
 
 def parse_medium(document):
     """ovf-env.xml. Matched by namespace, because the prefix differs between hosts; a doubled element is malformed."""
-    values, keys, found = {}, [], False
+    values, keys, found, platform = {}, [], False, {}
     for path, text in _xml_texts(document):
+        if path[:3] == _PLATFORM and len(path) == 4:
+            platform.setdefault(path[3][len(WINDOWS_AZURE) + 1 :], text.strip(_XML_BLANKS))
         if path[:3] != _LINUX:
             continue
         found = True
@@ -585,13 +603,16 @@ def parse_medium(document):
     if not found:
         raise ValueError("it has no LinuxProvisioningConfigurationSet")
     medium = Medium()
-    medium.hostname = values.get(("HostName",), "").strip()
-    medium.user = values.get(("UserName",), "").strip()
+    medium.hostname = values.get(("HostName",), "").strip(_XML_BLANKS)
+    medium.user = values.get(("UserName",), "").strip(_XML_BLANKS)
     medium.password = values.get(("UserPassword",), "")
     medium.custom_data = values.get(("CustomData",), "")
     disabled = stated(values.get(("DisableSshPasswordAuthentication",), ""))
     medium.password_login = None if disabled is None else not disabled
     medium.keys, medium.document = keys, document
+    if stated(platform.get("PreprovisionedVm", "")):
+        medium.pool = platform.get("PreprovisionedVMType", "") or platform.get("PreprovisionedVmType", "") or "true"
+    medium.proxy_agent = bool(stated(platform.get("ProvisionGuestProxyAgent", "")))
     return medium
 
 
@@ -629,49 +650,135 @@ KEY_TYPES = (
 )  # fmt: skip
 
 
+# What may stand before the type in authorized_keys (sshd(8)); each may have a value in quotes.
+KEY_OPTIONS = (
+    "agent-forwarding", "cert-authority", "command", "environment", "expiry-time", "from", "no-agent-forwarding",
+    "no-port-forwarding", "no-pty", "no-touch-required", "no-user-rc", "no-x11-forwarding", "permitlisten",
+    "permitopen", "port-forwarding", "principals", "pty", "restrict", "tunnel", "user-rc", "verify-required",
+    "x11-forwarding",
+)  # fmt: skip
+
+
 def split_keys(text):
     """The keys in one keyData. Old portals broke a key with CR LF in its middle; some people paste several keys."""
     found = []
     for line in text.replace("\r", "\n").split("\n"):
-        if not found or line.split(" ", 1)[0] in KEY_TYPES:
+        line = line.lstrip("\ufeff \t")  # a byte order mark, from an editor of Windows
+        if not found or key_start(line) >= 0:
             found.append(line)
         else:
             found[-1] += line
-    return [key.strip() for key in found if key.strip()]
+    return [one for key in found if key.strip(" \t") for one in _side_by_side(key.strip(" \t"))]
+
+
+def _side_by_side(line):
+    """The keys of one line: a second one begins where a type is followed by the body of a key."""
+    start = key_start(line)
+    words = line[start:].replace("\t", " ").split(" ") if start >= 0 else []
+    at = start + len(" ".join(words[:2]))
+    for index in range(2, len(words) - 1):
+        if words[index] in KEY_TYPES and words[index + 1].startswith("AAAA"):
+            return [line[:at].rstrip(" \t")] + _side_by_side(line[at:].lstrip(" \t"))
+        at += 1 + len(words[index])
+    return [line]
+
+
+def key_start(line):
+    """Where the type of a key begins in a line of authorized_keys, behind its options; -1 when it is no such line."""
+    at = 0
+    if line.replace("\t", " ").split(" ", 1)[0] not in KEY_TYPES:
+        at = _options_end(line)
+        while 0 < at < len(line) and line[at] in " \t":
+            at += 1
+    return at if line[at:].replace("\t", " ").split(" ", 1)[0] in KEY_TYPES else -1
+
+
+def _options_end(line):
+    """The end of NAME[="VALUE"],… at the head of a line; -1 when that is not what it begins with."""
+    at = 0
+    while True:
+        end = at
+        while line[end : end + 1].isalnum() or line[end : end + 1] == "-":
+            end += 1
+        if line[at:end].lower() not in KEY_OPTIONS:
+            return -1
+        if line[end : end + 2] == '="':
+            end = line.find('"', end + 2)
+            while end > 0 and line[end - 1] == "\\":
+                end = line.find('"', end + 1)
+            if end < 0:
+                return -1
+            end += 1
+        if line[end : end + 1] != ",":
+            return end
+        at = end + 1
 
 
 def parse_key(text):
     """One public key as a line of authorized_keys; ValueError says what is wrong with it."""
-    import binascii
-
     if "BEGIN " in text:
         raise ValueError("it is a certificate, not an ssh key")
-    words = text.split(None, 2)
-    if len(words) < 2 or words[0] not in KEY_TYPES:
+    start = key_start(text)
+    words = text[start:].replace("\t", " ").split(" ", 1) if start >= 0 else []
+    rest = words[1].lstrip(" ").split(" ", 1) if len(words) > 1 else [""]
+    if not rest[0]:
         raise ValueError("it does not begin with a known key type")
-    body = words[1]
-    if body.rstrip("=").strip("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"):
-        raise ValueError("its body is not base64")
+    if not _is_key(words[0].encode(), _key_blob(rest[0])):
+        raise ValueError("its body is not a key of that type, or is cut")
+    comment = rest[1] if len(rest) > 1 else ""
+    comment = "".join([" " if c < " " or "\x7f" <= c <= "\x9f" else c for c in comment]).strip(" ")
+    comment = comment.encode("utf-8", "replace")[:256].decode("utf-8", "ignore")
+    return " ".join([text[:start].strip(" \t") + " " + words[0] if start else words[0], rest[0], comment]).rstrip(" ")
+
+
+def _key_blob(body):
     try:
-        blob = binascii.a2b_base64(body)
+        return decode_base64(body)
     except ValueError:
         raise ValueError("its body is not base64") from None
-    # RFC 4253 section 6.6: the blob begins with the type's name and its length
-    kind = words[0].encode()
-    if blob[: 4 + len(kind)] != len(kind).to_bytes(4, "big") + kind or len(blob) < 4 + len(kind) + 32:
-        raise ValueError("its body is not a key of that type, or is cut")
-    comment = printable(words[2], 256).strip() if len(words) > 2 else ""
-    return " ".join(words[:2] + [comment]).rstrip()
+
+
+def _is_key(kind, blob):
+    """Whether the blob's fields, each behind its length, are those of the type, and end with it (RFC 4253 section 6.6,
+    RFC 5656 section 3.1, RFC 8709 section 4, OpenSSH's PROTOCOL.u2f)."""
+    fields = []
+    while blob:
+        size = int.from_bytes(blob[:4], "big")
+        if len(blob) < 4 + size:
+            return False
+        fields.append(blob[4 : 4 + size])
+        blob = blob[4 + size :]
+    if not fields or fields[0] != kind:
+        return False
+    sizes = [len(field) for field in fields[1:]]
+    if kind == b"ssh-rsa":  # exponent and modulus; OpenSSH takes no modulus under 1024 bits
+        return len(sizes) == 2 and 0 < sizes[0] <= 8 and sizes[1] >= 128 and fields[1][0] < 128 and fields[2][0] < 128
+    if kind.startswith(b"sk-"):
+        if sizes[-1:] == [0]:
+            return False
+        sizes, kind = sizes[:-1], kind[3:].replace(b"@openssh.com", b"")
+    if kind == b"ssh-ed25519":
+        return sizes == [32]
+    curve = kind[len(b"ecdsa-sha2-") :]
+    point = {b"nistp256": 65, b"nistp384": 97, b"nistp521": 133}.get(curve)
+    return sizes == [8, point] and fields[1] == curve and fields[2][:1] == b"\4"
+
+
+BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
 def decode_base64(text):
-    """The bytes of base64 text, blanks allowed; ValueError when it is something else."""
+    """The bytes of base64 text in whole groups of four (RFC 4648), blanks allowed; ValueError for anything else."""
     import binascii
 
-    compact = "".join(text.split())
-    if compact.rstrip("=").strip("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"):
+    compact = "".join([part for part in text.replace("\t", " ").replace("\r", " ").replace("\n", " ").split(" ")])
+    digits = compact[:-2] + compact[-2:].rstrip("=")
+    if len(compact) % 4 or digits.strip(BASE64):
         raise ValueError("not base64")
-    return binascii.a2b_base64(compact)
+    data = binascii.a2b_base64(compact)
+    if binascii.b2a_base64(data).strip() != compact.encode():
+        raise ValueError("not base64: bits are left over")
+    return data
 
 
 def parse_response(data, ended):
@@ -726,24 +833,65 @@ def _chunks(data):
         at += length + 2
 
 
-def lease_option_245(data):
-    """The WireServer's address in a DHCP client's lease file (option 245), or "". The last lease of a file wins.
+def lease_option_245(data, written=None, interfaces=()):
+    """The WireServer's address in a DHCP client's lease file (option 245), or "": the last lease that is still valid.
 
     networkd and NetworkManager: OPTION_245=a83f8110; dhclient: option unknown-245 a8:3f:81:10; or four characters in
-    quotes; udhcpc scripts: opt245=a83f8110; dhcpcd keeps the DHCP packet itself.
+    quotes; udhcpc scripts: opt245=a83f8110; dhcpcd keeps the DHCP packet itself. `written`: when the file was (seconds
+    since 1970), for leases that only say how long they last. `interfaces`: those of this VM, where that is known.
     """
+    now = time.time()
     if data[236:240] == b"\x63\x82\x53\x63":  # the magic cookie of a DHCP packet (RFC 2131)
-        return _packet_option(data, 245)
+        lasts = _packet_option(data, 51)
+        if written and len(lasts) == 4 and written + int.from_bytes(lasts, "big") < now:
+            return ""
+        return parse_ipv4(".".join([str(byte) for byte in _packet_option(data, 245)]))
     found = ""
-    for line in data.decode("latin-1").splitlines():
-        for mark in ("OPTION_245=", "opt245=", "unknown-245 ", "private_245=", "option-245 "):
-            _, there, value = line.partition(mark)
-            if there:
-                found = parse_ipv4(_lease_value(value.strip().rstrip("; "))) or found
+    for lines in _leases(data.decode("latin-1")):
+        address, valid = "", True
+        for line in lines:
+            for mark in ("OPTION_245=", "opt245=", "unknown-245 ", "private_245=", "option-245 "):
+                _, there, value = line.partition(mark)
+                if there:
+                    address = parse_ipv4(_lease_value(value.strip().rstrip("; "))) or address
+            words = line.strip().rstrip(";").replace("=", " ").split()
+            if words[:1] in (["expire"], ["EXPIRY"]):
+                ends = lease_end(words[1:])
+                valid = valid and (ends is None or ends > now)
+            elif words[:1] == ["interface"] and interfaces:
+                valid = valid and words[-1].strip('"') in interfaces
+        if valid and address:
+            found = address
     return found
 
 
+def _leases(text):
+    """The lines of each lease in a file: dhclient writes one behind the other, the others keep one."""
+    leases = [[]]
+    for line in text.split("\n"):
+        if line.split("{")[0].strip() == "lease" and "{" in line:
+            leases.append([])
+        leases[-1].append(line)
+    return leases
+
+
+def lease_end(words):
+    """When a lease ends, in seconds since 1970; None for never, or for what is no date: "4 2030/04/01 10:00:00",
+    "epoch 1901268000", "1901268000", "never"."""
+    if len(words) >= 3 and words[1].count("/") == 2 and words[2].count(":") == 2:
+        numbers = words[1].split("/") + words[2].split(":")
+        if all(is_number(number, 0, 9999) for number in numbers):
+            year, month, day, hour, minute, second = [int(number) for number in numbers]
+            if 1 <= month <= 12:
+                return ((days_since_1970(year, month, day) * 24 + hour) * 60 + minute) * 60 + second
+    plain = words[-1] if words and (len(words) == 1 or words[0] == "epoch") else ""
+    if words[:1] == ["epoch"]:
+        plain = words[1] if len(words) > 1 else ""
+    return int(plain) if 0 < len(plain) <= 12 and not plain.strip("0123456789") else None
+
+
 def _packet_option(packet, wanted):
+    """The bytes of a DHCP option; empty when it is not there, or has not four bytes."""
     at = 240
     while at + 1 < len(packet) and packet[at] != 255:
         if packet[at] == 0:
@@ -751,9 +899,27 @@ def _packet_option(packet, wanted):
             continue
         length = packet[at + 1]
         if packet[at] == wanted and length == 4:
-            return parse_ipv4(".".join([str(byte) for byte in packet[at + 2 : at + 6]]))
+            return packet[at + 2 : at + 6]
         at += 2 + length
-    return ""
+    return b""
+
+
+def networkctl_option_245(text):
+    """The WireServer's address in what `networkctl --json=short status` prints, or "": for networkd of systemd 261 and
+    newer, which keeps no lease files. ValueError for what is no JSON."""
+    todo, found = [read_json(text)], ""
+    while todo:
+        value = todo.pop()
+        if isinstance(value, dict):
+            data = value.get("PrivateOptionData")
+            if value.get("Option") == 245 and data is not None:
+                if isinstance(data, list):
+                    data = ".".join([str(byte) for byte in data])
+                found = found or parse_ipv4(_lease_value(str(data)))
+            todo += value.values()
+        elif isinstance(value, list):
+            todo += value
+    return found
 
 
 def _lease_value(value):
@@ -761,8 +927,9 @@ def _lease_value(value):
     if value.startswith('"') and value.endswith('"') and len(value) > 1:
         characters, at, text = [], 0, value[1:-1]
         while at < len(text):
-            if text[at] == "\\" and text[at + 1 : at + 4].isdigit():
-                characters.append(int(text[at + 1 : at + 4], 8))
+            octal = text[at + 1 : at + 4]
+            if text[at] == "\\" and len(octal) == 3 and not octal.strip("01234567"):
+                characters.append(int(octal, 8))
                 at += 4
             else:
                 at += text[at] == "\\"
@@ -781,22 +948,221 @@ def _lease_value(value):
     return ".".join([str(number) for number in characters])
 
 
-def sshd_setting(lines, keyword):
-    """The value that sshd takes for a keyword: the first one; `lines` as sshd_lines gives them."""
-    for line in lines:
-        name, value = sshd_words(line)
-        if name == keyword.lower():
-            return value
-    return ""
+class Sshd:
+    """What sshd's configuration says to one user.
+
+    `file` is the main file ("" when there is none), `usual` what holds for everybody, `matched` what Match blocks say
+    to this user: keyword -> values as words. `plain`: nothing in it has a say in who gets in, so that sshd need not be
+    asked. `unsure`: a Match block asks for what only the connection will tell. `opens`: one switches passwords on.
+    """
+
+    __slots__ = ("file", "usual", "matched", "plain", "unsure", "opens")
+
+    def __init__(self, file):
+        self.file, self.usual, self.matched = file, {}, {}
+        self.plain, self.unsure, self.opens = True, False, False
+
+    def words(self, keyword):
+        """The values that sshd takes for a keyword: the first line that has it, those of Match blocks before others."""
+        return self.matched.get(keyword) or self.usual.get(keyword) or []
+
+    def says(self, keyword, default):
+        """The first value, in lower case."""
+        words = self.words(keyword)
+        return words[0].lower() if words else default
+
+
+# Keywords that have no say in whether the owner gets in, whatever their value is.
+QUIET = frozenset(
+    """
+acceptenv addressfamily allowagentforwarding allowstreamlocalforwarding allowtcpforwarding banner channeltimeout ciphers
+clientalivecountmax clientaliveinterval compression debianbanner exposeauthinfo fingerprinthash gatewayports
+gssapiauthentication gssapicleanupcredentials gssapikexalgorithms gssapikeyexchange gssapistorecredentialsonrekey
+gssapistrictacceptorcheck hostbasedauthentication hostkey hostkeyalgorithms ignorerhosts ignoreuserknownhosts include
+ipqos kbdinteractiveauthentication kerberosauthentication kexalgorithms listenaddress logingracetime loglevel macs
+maxauthtries maxsessions maxstartups passwordauthentication permitemptypasswords permitrootlogin permittty permittunnel
+permituserenvironment pidfile port printlastlog printmotd protocol rekeylimit strictmodes subsystem syslogfacility
+tcpkeepalive unusedconnectiontimeout usedns usepam useprivilegeseparation versionaddendum x11displayoffset x11forwarding
+x11uselocalhost
+""".split()
+)
+HARMLESS = {"pubkeyauthentication": ["yes"], "permituserrc": ["yes"], "disableforwarding": ["no"]}
+USUAL_KEY_FILES = (".ssh/authorized_keys", "%h/.ssh/authorized_keys")
+LISTS = ("allowusers", "denyusers", "allowgroups", "denygroups")
+OTHER_NAMES = {
+    "challengeresponseauthentication": "kbdinteractiveauthentication",
+    "skeyauthentication": "kbdinteractiveauthentication",
+    "pubkeyacceptedkeytypes": "pubkeyacceptedalgorithms",
+    "dsaauthentication": "pubkeyauthentication",
+    "rsaauthentication": "protocol",
+}
 
 
 def sshd_words(line):
-    """One line of sshd_config as (keyword in lower case, value). sshd allows blanks or one = between them."""
-    line = line.strip()
-    if line.startswith("#"):
-        return "", ""
-    name = line.split("=", 1)[0].split(None, 1)[0] if line and line[0] != "=" else ""
-    return name.lower(), line[len(name) :].strip().lstrip("=").strip().strip('"')
+    """One line of sshd_config as (keyword in lower case, values): blanks or one = between them, quotes, comments."""
+    line = line.strip(" \t\r\n\f")
+    if not line or line[0] == "#":
+        return "", []
+    if line[0] == '"':
+        name, _, rest = line[1:].partition('"')
+    else:
+        end = 0
+        while end < len(line) and line[end] not in ' \t\r\f="':
+            end += 1
+        name, rest = line[:end], line[end:]
+    rest = rest.lstrip(" \t\r\f")
+    if rest[:1] == "=":
+        rest = rest[1:].lstrip(" \t\r\f")
+    name = name.lower()
+    return OTHER_NAMES.get(name, name), quoted_words(rest)
+
+
+def quoted_words(text):
+    """Split as OpenSSH does: quotes of both kinds hold a word together, a backslash keeps a quote, # ends the line."""
+    words, word, quote, at = [], None, "", 0
+    while at < len(text):
+        letter = text[at]
+        at += 1
+        if letter == "\\" and text[at : at + 1] in ("\\", "'", '"') or letter + text[at : at + 1] + quote == "\\ ":
+            word = (word or "") + text[at]
+            at += 1
+        elif quote:
+            if letter == quote:
+                quote = ""
+            else:
+                word += letter
+        elif letter in " \t":
+            if word is not None:
+                words.append(word)
+            word = None
+        elif letter in "\"'":
+            quote, word = letter, word or ""
+        elif letter == "#" and word is None:
+            break
+        else:
+            word = (word or "") + letter
+    return words + [word] if word is not None else words
+
+
+def fits(text, pattern, sets=False):
+    """Whether a pattern with * and ? (with `sets`: and [a-z], as glob(7) has them) fits the whole of `text`."""
+    if not pattern:
+        return not text
+    if pattern[0] == "*":
+        return any(fits(text[at:], pattern[1:], sets) for at in range(len(text) + 1))
+    if not text:
+        return False
+    if sets and pattern[0] == "[" and "]" in pattern[2:]:
+        end = pattern.index("]", 3 if pattern[1] in "!^" else 2)
+        return _in_set(text[0], pattern[1:end]) and fits(text[1:], pattern[end + 1 :], sets)
+    return (pattern[0] == "?" or pattern[0] == text[0]) and fits(text[1:], pattern[1:], sets)
+
+
+def _in_set(letter, members):
+    negated = members[0] in "!^"
+    members, found = members[negated:], False
+    while members:
+        if members[1:2] == "-" and len(members) > 2:
+            found = found or members[0] <= letter <= members[2]
+            members = members[3:]
+        else:
+            found, members = found or members[0] == letter, members[1:]
+    return found != negated
+
+
+def listed(names, patterns):
+    """sshd's pattern list: whether one of `names` is in it. A pattern with ! that fits takes a name out again."""
+    inside = False
+    for pattern in patterns:
+        if any(fits(name, pattern.lstrip("!")) for name in names):
+            if pattern.startswith("!"):
+                return False
+            inside = True
+    return inside
+
+
+def match_applies(words, user, groups):
+    """Whether a Match block is about this user; None where only the connection will tell."""
+    sure, at = True, 0
+    while at < len(words):
+        attribute, equals, value = words[at].partition("=")
+        attribute, at = attribute.lower(), at + 1
+        if attribute == "all":
+            continue
+        if not equals:
+            value, at = (words[at] if at < len(words) else ""), at + 1
+        patterns = value.split(",")
+        if attribute == "user":
+            if not listed([user], patterns):
+                return False
+        elif attribute == "group":
+            if not listed(groups, patterns):
+                return False
+        elif attribute == "invalid-user":
+            return False
+        else:
+            sure = False
+    return True if sure else None
+
+
+def shut_out(sshd, user, groups):
+    """Why sshd lets this user in by no method at all, "" where it does (sshd_config(5): in this order)."""
+    for keyword, names, say_no in (
+        ("denyusers", [user], True), ("allowusers", [user], False),
+        ("denygroups", groups, True), ("allowgroups", groups, False),
+    ):  # fmt: skip
+        patterns = sshd.words(keyword)
+        if not patterns:
+            continue
+        if keyword.endswith("users"):
+            if say_no:  # a rule about a host is no rule about everybody
+                patterns = [pattern for pattern in patterns if "@" not in pattern]
+            patterns = [pattern.split("@", 1)[0] for pattern in patterns]
+        if listed(names, patterns) == say_no:
+            return "sshd's %s %s" % (_SPELLED[keyword], "names " + user if say_no else "does not name " + user)
+    return ""
+
+
+_SPELLED = {
+    "denyusers": "DenyUsers", "allowusers": "AllowUsers", "denygroups": "DenyGroups", "allowgroups": "AllowGroups",
+}  # fmt: skip
+
+
+def keys_refused(sshd, keys):
+    """Why sshd takes none of these keys; "" where it takes one."""
+    if sshd.says("pubkeyauthentication", "yes") == "no":
+        return "sshd takes no keys (PubkeyAuthentication no)"
+    if sshd.says("authorizedkeysfile", "") == "none":
+        return "sshd reads no file of keys (AuthorizedKeysFile none)"
+    accepted = sshd.words("pubkeyacceptedalgorithms")
+    if accepted and accepted[0][:1] not in "+-^":
+        patterns = accepted[0].split(",")
+        kinds = [key_identity(key)[0] for key in keys]
+        if not any(listed(_SIGNATURES.get(kind, [kind]), patterns) for kind in kinds):
+            return "sshd takes no key of type %s (PubkeyAcceptedAlgorithms)" % kinds[0]
+    return ""
+
+
+_SIGNATURES = {"ssh-rsa": ["rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"]}
+
+
+def passwords_refused(sshd):
+    """Why sshd takes no passwords; "" where it does."""
+    if sshd.says("passwordauthentication", "yes") != "no" or sshd.says("kbdinteractiveauthentication", "yes") != "no":
+        return ""
+    return "sshd takes no passwords (PasswordAuthentication no)"
+
+
+def methods_missing(sshd, has_key, has_password):
+    """Whether AuthenticationMethods asks for more than the owner has, whichever of its lists is taken."""
+    lists = sshd.words("authenticationmethods")
+    if not lists or "any" in [methods.lower() for methods in lists]:
+        return ""
+    able = {"publickey": has_key, "password": has_password, "keyboard-interactive": has_password, "none": True}
+    for methods in lists:
+        if all(able.get(method.split(":")[0].lower(), False) for method in methods.split(",")):
+            return ""
+    return "sshd wants more than one way to log in (AuthenticationMethods %s)" % " ".join(lists)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -829,6 +1195,105 @@ def valid_user(name):
     return 0 < len(name) <= 32 and name[0] in letters and not name.strip(letters + "0123456789-.")
 
 
+def uid_min(login_defs):
+    """The smallest uid of a person, by login.defs."""
+    for line in login_defs.splitlines():
+        words = line.split()
+        if words[:1] == ["UID_MIN"] and len(words) > 1 and is_number(words[1], 0, 999999999):
+            return int(words[1])
+    return 1000
+
+
+def own_home(home):
+    """Whether a path can be the home of one person: nothing of the system's, and no folder that holds homes."""
+    home = home.rstrip("/")
+    if home in ("", "/home", "/var", "/var/lib", "/var/home", "/var/tmp", "/tmp", "/opt", "/srv", "/mnt", "/media"):
+        return False
+    first = home.split("/")[1] if home.startswith("/") else ""
+    return first not in ("", "root", "bin", "sbin", "lib", "lib64", "usr", "etc", "dev", "proc", "sys", "run", "boot",
+                         "nonexistent")  # fmt: skip
+
+
+def with_line(text, line):
+    """A text file with one more line."""
+    return text + ("\n" if text and not text.endswith("\n") else "") + line + "\n"
+
+
+def completed(texts, owner, today, was_cut):
+    """What each account file lacks of an account that passwd has: name of the file -> its new text."""
+    name, new = owner.name, {}
+
+    def lines(file):
+        return [line.split(":") for line in new.get(file, texts[file]).splitlines()]
+
+    def add(file, line):
+        new[file] = with_line(new.get(file, texts[file]), line)
+
+    people = lines("passwd") if "passwd" in texts else []
+    secret = [fields[1] for fields in people if fields[0] == name and len(fields) == 7]
+    if "shadow" in texts and secret == ["x"] and name not in [fields[0] for fields in lines("shadow")]:
+        add("shadow", "%s:!:%d:0:99999:7:::" % (name, today))
+    if "group" in texts and not [f for f in lines("group") if f[0] == name or f[2:3] == [str(owner.gid)]]:
+        add("group", "%s:x:%d:" % (name, owner.gid))
+    if "gshadow" in texts and (new or was_cut) and name not in [fields[0] for fields in lines("gshadow")]:
+        if [f for f in lines("group") if f[0] == name]:
+            add("gshadow", "%s:!::" % name)
+    for file in ("subuid", "subgid"):
+        if file in texts and (new or was_cut) and name not in [fields[0] for fields in lines(file)]:
+            ends = [int(f[1]) + int(f[2]) for f in lines(file) if len(f) == 3 and f[1].isdigit() and f[2].isdigit()]
+            add(file, "%s:%d:65536" % (name, max([100000] + ends)))
+    return new
+
+
+def without_ageing(line, today):
+    """A line of shadow whose password, which nobody has, cannot get too old: PASS_MAX_DAYS would lock the owner out."""
+    fields = line.split(":")
+    if len(fields) < 7:
+        return line
+    if fields[2] == "0":  # to be changed at the next login
+        fields[2] = str(today)
+    if fields[4].isdigit() and int(fields[4]) < 10000:
+        fields[4] = ""
+    fields[6] = ""
+    return ":".join(fields)
+
+
+def rule_name(names, usual, end=""):
+    """The name of our file in a folder whose last file counts: the usual one, or one that sorts after all others."""
+    others = [name for name in names if name != usual and not name.endswith("~") and not is_ours(name)]
+    others = [name for name in others if name.endswith(end) and ("." not in name or end)]
+    ours = usual
+    while any(name >= ours for name in others):
+        ours = "zz-" + usual if ours == usual else "z" + ours
+    return ours
+
+
+def is_ours(name):
+    return name.lstrip("z").lstrip("-").startswith("90-azure-provisioning")
+
+
+def last_word_is_include(text):
+    """Whether sudoers takes in /etc/sudoers.d, and no rule of its own comes after that."""
+    included = False
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] in (["@includedir"], ["#includedir"]):
+            included = included or words[1:2] in (["/etc/sudoers.d"], ["/etc/sudoers.d/"])
+        elif words and words[0][0] not in "#@" and not words[0].startswith("Defaults"):
+            included = False
+    return included
+
+
+def sudo_asks(listing):
+    """Whether sudo wants a password for ALL commands, by what `sudo -l -U NAME` prints: the last rule counts."""
+    asks = True
+    for line in listing.splitlines():
+        line = line.strip()
+        if line.startswith("(") and (line.endswith(" ALL") or line.endswith(" ALL, ALL")):
+            asks = "NOPASSWD:" not in line
+    return asks
+
+
 def sudoers_name(name):
     """A user name for sudoers, where a word in capitals would be an alias."""
     return '"%s"' % name if name.lower() != name else name
@@ -838,7 +1303,7 @@ def text_at(document, *path):
     """The text at a path of the IMDS document, trimmed; "" when it is absent or something else."""
     for key in path:
         document = document.get(key) if isinstance(document, dict) else None
-    return document.strip() if isinstance(document, str) else ""
+    return document.strip(_XML_BLANKS) if isinstance(document, str) else ""
 
 
 def medium_expected(imds):
@@ -859,11 +1324,15 @@ def decide(imds, medium, vm_id):
     wishes.vm_id, wishes.device, wishes.document = vm_id, medium.device, medium.document
     wishes.vm_name, wishes.location = text_at(imds, "compute", "name"), text_at(imds, "compute", "location")
     wishes.hostname = _decide_hostname(imds, medium, wishes.remarks)
-    wishes.user = _decide_user(imds, medium)
-    wishes.keys = _decide_keys(imds, medium, wishes.remarks)
+    _refuse_pool(imds, medium)
+    wishes.user, wishes.user_from = _decide_user(imds, medium)
+    wishes.keys, wishes.bad_keys = _decide_keys(imds, medium, wishes.remarks)
     profile = imds.get("compute", {}).get("osProfile")
     disabled = stated(profile.get("disablePasswordAuthentication", "")) if isinstance(profile, dict) else None
     wishes.password_login = medium.password_login if disabled is None else not disabled
+    wishes.password_wanted = bool(medium.password) or wishes.password_login is True
+    if wishes.password_login is None and medium.password:
+        wishes.password_login = True  # as waagent and cloud-init take it: who gives a password wants to use it
     if "\n" in medium.password or "\r" in medium.password or "\0" in medium.password or len(medium.password) > 512:
         raise Failed("unexpected metadata parsing ovf-env.xml: UserPassword")
     wishes.password = medium.password
@@ -891,39 +1360,63 @@ def _decide_hostname(imds, medium, remarks):
     return fit_hostname(name)
 
 
+def _refuse_pool(imds, medium):
+    """A pre-provisioned VM gets its owner later, by a protocol that this program does not speak: say so at once."""
+    pool = text_at(imds, "extended", "compute", "ppsType")
+    pool = medium.pool if pool.lower() in ("", "none") else pool
+    if pool:
+        raise Failed("pre-provisioned VMs are not supported", ("ppsType", pool))
+
+
 def _decide_user(imds, medium):
-    name = text_at(imds, "compute", "osProfile", "adminUsername")
+    """The admin's name, and the words with which a failure names its source."""
+    name, source = text_at(imds, "compute", "osProfile", "adminUsername"), USER_FROM_IMDS
+    if not name:
+        name, source = medium.user, USER_FROM_MEDIUM
     if name and not valid_user(name):
-        raise Failed("invalid IMDS metadata for key=compute.osProfile.adminUsername", ("value", name))
-    if not name and medium.user:
-        name = medium.user
-        if not valid_user(name):
-            raise Failed("unexpected metadata parsing ovf-env.xml: UserName", ("value", name))
-    return name
+        raise Failed(source, ("value", name))
+    return name, source
+
+
+USER_FROM_IMDS = "invalid IMDS metadata for key=compute.osProfile.adminUsername"
+USER_FROM_MEDIUM = "unexpected metadata parsing ovf-env.xml: UserName"
 
 
 def _decide_keys(imds, medium, remarks):
+    """The usable keys of IMDS, else those of the medium; and what is wrong with each that is not usable."""
     listed = imds.get("compute", {}).get("publicKeys")
-    given = (
-        [item.get("keyData") if isinstance(item, dict) else None for item in listed or []]
-        if (isinstance(listed, list))
-        else []
-    )
-    source = "IMDS" if given else "the medium"
-    keys = []
-    for index, text in enumerate(given or medium.keys):
+    items = listed if isinstance(listed, list) else []
+    given = [item.get("keyData") if isinstance(item, dict) else None for item in items]
+    bad = []
+    for source, texts in (("IMDS", given), ("the medium", medium.keys)):
+        keys = _usable_keys(source, texts, bad)
+        if keys:
+            break
+    remarks += bad
+    return keys, bad
+
+
+def _usable_keys(source, texts, bad):
+    keys, seen = [], []
+    for index, text in enumerate(texts):
         parts = split_keys(text) if isinstance(text, str) else []
         if not parts:
-            remarks.append("key %d from %s is empty and was skipped" % (index, source))
+            bad.append("key %d from %s is empty and was skipped" % (index, source))
         for part in parts:
             try:
                 key = parse_key(part)
             except ValueError as error:
-                remarks.append("key %d from %s was skipped: %s" % (index, source, error))
+                bad.append("key %d from %s was skipped: %s" % (index, source, error))
                 continue
-            if key not in keys:
+            if key_identity(key) not in seen:
+                seen.append(key_identity(key))
                 keys.append(key)
     return keys
+
+
+def key_identity(key):
+    """Type and body of a key: two lines with the same are the same key."""
+    return tuple(key[key_start(key) :].split(" ", 2)[:2])
 
 
 def _decoded(what, text, remarks):
@@ -944,10 +1437,10 @@ def missing_keys(existing, keys):
         for index, word in enumerate(words[:-1]):
             if word in KEY_TYPES:
                 present.add((word, words[index + 1]))
-    added = [key for key in keys if tuple(key.split(" ", 2)[:2]) not in present]
+    added = [key for key in keys if key_identity(key) not in present]
     if existing and not existing.endswith(b"\n"):
         existing += b"\n"
-    return existing + "".join([key + "\n" for key in added]).encode(), len(added)
+    return existing + "".join([key + "\n" for key in added]).encode("utf-8", "replace"), len(added)
 
 
 def hosts_with(text, name):
@@ -965,6 +1458,15 @@ def hosts_with(text, name):
     else:
         lines.append(line)
     return "\n".join(lines) + "\n"
+
+
+def knows_itself(nsswitch):
+    """Whether NSS resolves the VM's own name without a line in /etc/hosts."""
+    for line in nsswitch.splitlines():
+        words = line.split("#", 1)[0].split()
+        if words[:1] == ["hosts:"]:
+            return "myhostname" in words
+    return False
 
 
 def escape_xml(text):
@@ -1045,13 +1547,15 @@ def http_date(text):
         or not all(is_number(n, 0, 9999) for n in clock + [words[1], words[3]])
     ):
         return None
-    month, year = (
-        (MONTHS.index(words[2]) + 10) % 12,
-        int(words[3]),
-    )  # a year that begins in March ends with the leap day
-    year -= month >= 10
-    days = 365 * year + year // 4 - year // 100 + year // 400 + (month * 306 + 5) // 10 + int(words[1]) - 719469
+    days = days_since_1970(int(words[3]), MONTHS.index(words[2]) + 1, int(words[1]))
     return ((days * 24 + int(clock[0])) * 60 + int(clock[1])) * 60 + int(clock[2])
+
+
+def days_since_1970(year, month, day):
+    """The number of a day of the Gregorian calendar."""
+    month = (month + 9) % 12  # a year that begins in March ends with the leap day
+    year -= month >= 10
+    return 365 * year + year // 4 - year // 100 + year // 400 + (month * 306 + 5) // 10 + day - 719469
 
 
 class Pace:
@@ -1176,8 +1680,8 @@ class Tree:
             posix.close(descriptor)
 
     def text(self, path):
-        """The content of a text file, "" when there is none."""
-        return (self.read(path) or b"").decode("utf-8", "replace")
+        """The content of a text file, "" when there is none; bytes that are no UTF-8 as surrogates."""
+        return (self.read(path) or b"").decode("utf-8", "surrogateescape")
 
     def names(self, path):
         """The sorted names in a folder; none when it is not there."""
@@ -1186,8 +1690,17 @@ class Tree:
         except OSError:
             return []
 
-    def write(self, path, data, mode=0o644, check=None):
-        """Make a file hold `data`; tells whether it did not already. The folder is synced by `sync`."""
+    def write(self, path, data, mode=0o644, check=None, owner=None):
+        """Make a file hold `data`; tells whether it did not already. The folder is synced by `sync`.
+
+        `mode` None: as the file has it, and its owner, too.
+        """
+        if mode is None:
+            try:
+                status = posix.stat(self.at(path))
+                mode, owner = status.st_mode & 0o7777, (status.st_uid, status.st_gid)
+            except FileNotFoundError:
+                mode = 0o644
         if self._is(path, data, mode):
             return False
         if self.dry_run:
@@ -1196,7 +1709,8 @@ class Tree:
         folder, _, name = path.rpartition("/")
         descriptor = posix.open(self.at(folder), posix.O_RDONLY | posix.O_DIRECTORY)
         try:
-            write_in(descriptor, name, data, mode, check=check and (lambda tmp: check(self.at(folder + "/" + tmp))))
+            look = check and (lambda tmp: check(self.at(folder + "/" + tmp)))
+            write_in(descriptor, name, data, mode, owner, look)
         finally:
             posix.close(descriptor)
         self._unsynced.add(folder)
@@ -1208,6 +1722,21 @@ class Tree:
         except OSError:
             return False
         return status.st_mode == 0o100000 | mode and status.st_size == len(data) and self.read(path) == data
+
+    def rewrite(self, path, text, check=None):
+        """Make a text file hold `text`, with the mode and the owner that it has."""
+        return self.write(path, text.encode("utf-8", "surrogateescape"), None, check)
+
+    def is_fixed(self, path):
+        """Whether a folder is on a read-only file system."""
+        try:
+            return bool(posix.statvfs(self.at(path)).f_flag & 1)  # ST_RDONLY
+        except OSError:
+            return False
+
+    def touched(self, folder):
+        """Names in a folder changed by other means than ours: `sync` syncs it, too."""
+        self._unsynced.add(folder)
 
     def sync(self):
         """Make the folders written to durable."""
@@ -1344,10 +1873,11 @@ def _start(path, words, environment, stdin, stdout):
 
 def account(tree, name):
     """The account of that name, or None. On a live machine NSS is asked as well, as login does."""
-    for line in tree.text("/etc/passwd").splitlines():
-        fields = line.split(":")
-        if fields[0] == name and len(fields) == 7:
-            return Account(name, int(fields[2]), int(fields[3]), fields[5])
+    for path in ("/etc/passwd", "/usr/lib/passwd"):
+        for line in tree.text(path).splitlines():
+            fields = line.split(":")
+            if fields[0] == name and len(fields) == 7 and is_number(fields[2], 0, 1 << 32):
+                return Account(name, int(fields[2]), int(fields[3]), fields[5], fields[6])
     if tree.live:
         import pwd
 
@@ -1355,7 +1885,7 @@ def account(tree, name):
             entry = pwd.getpwnam(name)
         except KeyError:
             return None
-        return Account(name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+        return Account(name, entry.pw_uid, entry.pw_gid, entry.pw_dir, entry.pw_shell)
     return None
 
 
@@ -1381,6 +1911,11 @@ def fetch(address, method, target, headers, body=b""):
         lines.append("Content-Length: %d" % len(body))
     request = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
     connection = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    if host == IMDS[7:]:
+        try:  # the mark that lets a program of the system through where systemd (261 and newer) has locked this route
+            connection.setsockopt(_socket.SOL_SOCKET, 36, 0x7FFF0815)
+        except OSError:
+            pass
     try:
         connection.settimeout(CONNECT_LIMIT)
         connection.connect((host, port))
@@ -1417,12 +1952,13 @@ class Network:
         import _socket
 
         # RTNETLINK groups (linux/rtnetlink.h): 0x10 IPv4 addresses, 0x40 IPv4 routes
-        self._changes = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, 0)
+        self._changes = None
         try:
-            self._changes.bind((0, 0x10 | 0x40))
-        except OSError:
-            self._changes.close()
-            self._changes = None
+            changes = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, 0)
+            changes.bind((0, 0x10 | 0x40))
+            self._changes = changes
+        except OSError:  # then by trying again
+            pass
         self._slow = Pace(0.5, 5.0)
         self._quick = Pace(0.05, 1.0)
 
@@ -1506,9 +2042,10 @@ def gather(tree, options, settings, network, until):
     say("IMDS: GET %s/metadata/instance?api-version=2021-08-01&extended=true" % options.imds.rstrip("/"))
     started, teller, refused = time.monotonic(), Teller("IMDS"), set()
     medium = read_medium(tree, options, refused)
+    signed = bool(medium) and await_proxy_agent(tree, medium)
     imds, problem, old = None, None, False
     while imds is None:
-        if not final(problem):
+        if signed or not final(problem):
             imds, problem = ask_imds(address, old)
         if imds is not None:
             break
@@ -1518,18 +2055,23 @@ def gather(tree, options, settings, network, until):
             continue
         patience = until
         if medium:
-            patience = started if final(problem) else started + int(settings["IMDS_WAIT"])
+            patience = started if final(problem) and not signed else started + int(settings["IMDS_WAIT"])
         elif final(problem):
             patience = started + int(settings["MEDIUM_WAIT"])
         patience = min(patience, until)
         if time.monotonic() >= patience:
             break
         network.pause(problem, patience)
-        medium = medium or read_medium(tree, options, refused)
+        if not medium:
+            medium = read_medium(tree, options, refused)
+            signed = bool(medium) and await_proxy_agent(tree, medium)
     if imds is None and medium is None:
         raise Failed(problem.reason, ("error", problem.text), ("url", options.imds))
     if imds is not None and medium is None:
         medium = await_medium(tree, options, settings, imds, until, refused)
+    if settings["REQUIRE_CUSTOM_DATA"] == "yes" and medium_expected(imds or {})[0]:
+        if not (medium and medium.custom_data.strip()):
+            raise Failed("failure to read customData while hasCustomData=true")
     say("medium: " + ("%s, ovf-env.xml of %d bytes" % (medium.device, len(medium.document)) if medium else "none"))
     return imds, medium
 
@@ -1537,6 +2079,24 @@ def gather(tree, options, settings, network, until):
 def final(problem):
     """IMDS will not answer otherwise, however often it is asked."""
     return bool(problem and problem.response and problem.response.status in (401, 403))
+
+
+def await_proxy_agent(tree, medium):
+    """Where the VM has the Metadata Security Protocol on, nobody is answered before Microsoft's agent signs requests.
+
+    Returns whether it is on: then a 401 means "not yet". Raises Failed where the image lacks the agent.
+    """
+    if not medium.proxy_agent:
+        return False
+    if not (tree.tool(OWN_PROXY) if tree.live else tree.has_tool(OWN_PROXY)):
+        raise Failed(OWN_PROXY + " not found", ("error", "the VM wants signed requests (ProvisionGuestProxyAgent)"))
+    if tree.live:
+        try:
+            tree.run([OWN_PROXY, "--status", "--wait", "120"], limit=COMMAND_LIMIT + 10)
+            say(OWN_PROXY + ": ready")
+        except (CommandFailed, TimeLimit) as error:
+            warn("%s is not ready: %s" % (OWN_PROXY, error))
+    return True
 
 
 def await_medium(tree, options, settings, imds, until, refused):
@@ -1585,6 +2145,7 @@ def _read_medium_at(tree, path, refused):
         return None
     folder = RUN + "/medium"
     tree.folder(RUN, 0o700)
+    _unmount_left(tree, folder)
     tree.folder(folder, 0o700)
     try:
         tree.run(["mount", "-o", "ro,nosuid,nodev,noexec", "-t", "udf,iso9660", path, tree.at(folder)])
@@ -1602,6 +2163,19 @@ def _read_medium_at(tree, path, refused):
         warn("%s: no ovf-env.xml%s" % (path, "" if has_udf else " to be seen: this kernel has no UDF"))
         refused.add(path)
     return _parse_medium(document, path)
+
+
+def _unmount_left(tree, folder):
+    """A run that was killed, as the unit that names the host is after ten seconds, may have left the medium there."""
+    try:
+        there = posix.stat(tree.at(folder)).st_dev != posix.stat(tree.at(RUN)).st_dev
+    except OSError:
+        return
+    if there:
+        try:
+            tree.run(["umount", "-l", tree.at(folder)])
+        except (CommandFailed, TimeLimit) as error:
+            warn("%s stays mounted: %s" % (folder, error))
 
 
 def _is_optical(path):
@@ -1646,17 +2220,42 @@ LEASES = (
 )  # fmt: skip
 
 
-def find_wireserver(tree, options):
-    """The WireServer's address: the option, or the DHCP lease's option 245, or the one that is documented."""
-    if options.wireserver:
-        return parse_url(options.wireserver)
+def leased_wireserver(tree):
+    """The WireServer's address by the newest lease of this boot that is valid, or "". No lease can stop a report."""
+    boot = boot_time() - 60  # the clock may have been set meanwhile
+    interfaces = tree.names("/sys/class/net")
+    newest, address = 0, ""
     for folder in LEASES:
         for name in tree.names(folder):
             if folder.endswith(("/leases", "/devices")) or "lease" in name or "udhcpc" in folder:
-                found = lease_option_245(tree.read(folder + "/" + name, 65536) or b"")
+                path = folder + "/" + name
+                try:
+                    written = posix.stat(tree.at(path)).st_mtime
+                    if written <= newest or (written < boot and not folder.startswith("/run")):
+                        continue
+                    found = lease_option_245(tree.read(path, 65536) or b"", written, interfaces)
+                except (OSError, ValueError):
+                    continue
                 if found:
-                    return found, 80
-    return WIRESERVER, 80
+                    newest, address = written, found
+    return address or _ask_networkd(tree)
+
+
+def _ask_networkd(tree):
+    """networkd of systemd 261 and newer keeps its leases to itself, but tells them."""
+    if not tree.live or tree.names("/run/systemd/netif/leases") or not tree.names("/run/systemd/netif/links"):
+        return ""
+    try:
+        told = spawn(tree.tool("networkctl"), ["networkctl", "--json=short", "status"], b"", 5.0)[1]
+        return networkctl_option_245(told.decode("utf-8", "replace"))
+    except (OSError, ValueError, TimeLimit):
+        return ""
+
+
+def boot_time():
+    """When this machine was started, in seconds since 1970."""
+    clock = getattr(time, "clock_gettime", None)
+    return time.time() - clock(7) if clock else 0  # CLOCK_BOOTTIME
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1671,7 +2270,7 @@ def step_hostname(tree, wishes, settings):
         return "nobody names this VM; the image's host name stays"
     try:
         changed = tree.write("/etc/hostname", name.encode() + b"\n")
-        if "myhostname" not in tree.text("/etc/nsswitch.conf"):
+        if not knows_itself(tree.text("/etc/nsswitch.conf")):
             hosts = hosts_with(tree.text("/etc/hosts") or "127.0.0.1 localhost\n", name)
             if hosts is not None:
                 changed = tree.write("/etc/hosts", hosts.encode()) or changed
@@ -1704,28 +2303,75 @@ def step_user(tree, wishes, settings):
     name = wishes.user
     if not name:
         return "no user name: users and keys are skipped"
-    known = groups_of(tree)
-    wanted = [group for group in GROUPS if group in known]
+    was_cut = _clear_locks(tree)
     present = account(tree, name)
+    if present:
+        _refuse_system_account(tree, wishes, present)
+        was_cut = _complete_account(tree, present, was_cut) or was_cut
+    wanted = _wanted_groups(tree, settings["GROUPS"])
+    known = groups_of(tree)
     if present is None:
-        _add_user(tree, name, wanted, name in known)
+        _make_room_for_homes(tree)
+        _add_user(tree, name, wanted, name in known, _shell(tree, settings["SHELL"]))
         present = account(tree, name)
         if present is None and not tree.dry_run:
             raise Failed("failure in step user", ("error", "the account is not there after useradd"))
         created = "created"
     else:
         lacking = [group for group in wanted if name not in known[group]]
-        if lacking:
+        if lacking and tree.is_fixed("/etc"):
+            warn("/etc is read-only: %s does not join %s" % (name, ",".join(lacking)))
+        elif lacking:
             _join_groups(tree, name, lacking)
         created = "exists"
-    if present and not tree.exists(present.home):  # useradd was interrupted, or the image removed it
-        _make_home(tree, present)
-        created += ", home made anew"
+    if present:
+        created += _settle_home(tree, present, was_cut)
     return "%s %s, uid %s, groups %s" % (name, created, present.uid if present else "?", ",".join(wanted) or "none")
 
 
-def _add_user(tree, name, groups, own_group_exists):
-    shell = "/bin/bash" if tree.exists("/bin/bash") else "/bin/sh"
+def _shell(tree, wish):
+    for shell in (wish, "/bin/bash"):
+        if shell and tree.exists(shell):
+            return shell
+        if wish == shell and wish:
+            warn("the image has no %s: its usual shell is taken" % wish)
+    return "/bin/sh"
+
+
+def _wanted_groups(tree, setting):
+    """The groups for the admin that exist; those of /usr/lib/group are copied to /etc/group, which can be written."""
+    known, wanted = groups_of(tree), []
+    vendors = {line.split(":", 1)[0]: line for line in tree.text("/usr/lib/group").splitlines()}
+    for group in setting.split(",") if setting else GROUPS:
+        if group not in known and group in vendors and not tree.is_fixed("/etc"):
+            line = ":".join(vendors[group].split(":")[:3]) + ":"
+            tree.rewrite("/etc/group", with_line(tree.text("/etc/group"), line))
+            known = groups_of(tree)
+        if group in known:
+            wanted.append(group)
+        elif setting:
+            warn("the image has no group %s" % group)
+    return wanted
+
+
+def _refuse_system_account(tree, wishes, owner):
+    """An account of the image's own is nobody's to log in with: its home, and the keys in it, are another's."""
+    why = ""
+    if owner.uid < uid_min(tree.text("/etc/login.defs") or tree.text("/usr/etc/login.defs")) or owner.uid == 65534:
+        why = "uid %d" % owner.uid
+    elif not own_home(owner.home) or owner.home in _homes_of_others(tree, owner.name):
+        why = "home %s" % owner.home
+    if why:
+        error = "%s is a system account of this image (%s)" % (owner.name, why)
+        raise Failed(wishes.user_from or USER_FROM_IMDS, ("value", owner.name), ("error", error))
+
+
+def _homes_of_others(tree, name):
+    lines = [line.split(":") for line in tree.text("/etc/passwd").splitlines()]
+    return [fields[5].rstrip("/") for fields in lines if len(fields) == 7 and fields[0] != name]
+
+
+def _add_user(tree, name, groups, own_group_exists, shell):
     if not tree.tool("useradd"):
         if not tree.tool("adduser"):
             raise Failed("failure in step user", ("error", "neither useradd nor adduser is there"))
@@ -1742,10 +2388,16 @@ def _add_user(tree, name, groups, own_group_exists):
     try:
         tree.run(words + [name])
     except CommandFailed as error:
-        if not _remove_stale_locks(tree):
+        if error.status not in (3, 19):  # an invalid name, before shadow 4.15 and since
             raise
         warn("%s; trying again" % error)
-        tree.run(words + [name])
+        for flag in ("--badname", "--badnames"):  # since shadow 4.9, and before
+            try:
+                tree.run(words + [flag, name])
+                return
+            except CommandFailed:
+                pass
+        raise
 
 
 def _join_groups(tree, name, groups):
@@ -1765,29 +2417,124 @@ def _there(tree):
     return [] if tree.live else ["chroot", tree.root]
 
 
-def _remove_stale_locks(tree):
-    """After a power cut the account tools' lock files stay, and name processes of another boot."""
-    clock = getattr(time, "clock_gettime", None)
-    boot = time.time() - clock(7) if clock else 0  # CLOCK_BOOTTIME
-    removed = False
-    for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid"):
-        path = "/etc/%s.lock" % name
-        try:
-            if posix.lstat(tree.at(path)).st_mtime < boot:
-                removed = tree.remove(path) or removed
-                say("user: %s is older than this boot and was removed" % path)
-        except OSError:
-            pass
-    return removed
+ACCOUNT_FILES = ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")
+ACCOUNT_TOOLS = (
+    "useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "gpasswd", "passwd", "chpasswd", "chage",
+    "chsh", "chfn", "vipw", "vigr", "pwconv", "pwck", "grpconv", "grpck", "newusers", "adduser", "addgroup",
+)  # fmt: skip
 
 
-def _make_home(tree, owner):
-    if tree.dry_run:
-        say("would make %s" % owner.home)
+def _clear_locks(tree):
+    """Remove what a power cut left of the account tools: locks whose process is gone, and files not yet renamed.
+
+    Returns whether there was any. A lock holds the number of its process, which another boot may have given to anybody.
+    """
+    names = tree.names("/etc")
+    found = False
+    for name in ACCOUNT_FILES:
+        if name + ".lock" in names:
+            if _lock_lives(tree, "/etc/%s.lock" % name):
+                continue
+            found = tree.remove("/etc/%s.lock" % name) or found
+            say("user: /etc/%s.lock is of no process that lives, and was removed" % name)
+        for rest in names:
+            stem, dot, number = rest.partition(".")
+            if rest == name + "+" or stem == name and dot and is_number(number, 0, 999999999):
+                found = tree.remove("/etc/" + rest) or found
+    return found
+
+
+def _lock_lives(tree, path):
+    """Whether a lock was made in this boot, by a process that still runs and is an account tool."""
+    try:
+        made = posix.lstat(tree.at(path)).st_mtime
+    except OSError:
+        return False
+    number = tree.text(path).strip("\0\n ")
+    if made < boot_time() - 60 or not is_number(number, 1, 999999999):
+        return False
+    try:
+        with_comm = posix.open("/proc/%s/comm" % number, posix.O_RDONLY)
+    except OSError:
+        return False
+    command = read_all(with_comm, 64).decode("utf-8", "replace").strip()
+    posix.close(with_comm)
+    return command in ACCOUNT_TOOLS
+
+
+def _complete_account(tree, owner, was_cut):
+    """Write what useradd had not written when the power went; returns whether anything lacked."""
+    if tree.is_fixed("/etc"):
+        return False
+    texts = {name: tree.text("/etc/" + name) for name in ACCOUNT_FILES if tree.exists("/etc/" + name)}
+    lacking = completed(texts, owner, int(time.time() // 86400), was_cut)
+    for name in sorted(lacking):
+        tree.rewrite("/etc/" + name, lacking[name])
+        say("user: /etc/%s had no entry for %s" % (name, owner.name))
+    return bool(lacking)
+
+
+def _make_room_for_homes(tree):
+    """The folder that holds the homes, where it is a link to one that is not there yet (ostree, bootc: var/home)."""
+    if tree.exists("/home") or tree.dry_run:
         return
-    tree.folder(owner.home, 0o700)
-    if posix.geteuid() == 0:
+    path = "/home"
+    for _ in range(8):
+        try:
+            target = posix.readlink(tree.at(path))
+        except OSError:
+            break
+        path = target if target.startswith("/") else path.rpartition("/")[0] + "/" + target
+    tree.folder(path, 0o755)
+    if path != "/home":
+        say("user: made %s, which /home names" % path)
+
+
+def _settle_home(tree, owner, was_cut):
+    """The home is there, is the user's, and nobody else can write into it: sshd reads no keys otherwise."""
+    done = ""
+    try:
+        status = posix.stat(tree.at(owner.home))
+    except OSError:
+        if tree.dry_run:
+            say("would make %s" % owner.home)
+            return ""
+        _make_room_for_homes(tree)
+        tree.folder(owner.home, 0o700)
+        status, was_cut, done = posix.stat(tree.at(owner.home)), True, ", home made anew"
+    if tree.dry_run:
+        return done
+    if posix.geteuid() == 0 and status.st_uid != owner.uid:
+        if not done:
+            warn("%s belonged to uid %d: it is %s's from now on" % (owner.home, status.st_uid, owner.name))
         posix.chown(tree.at(owner.home), owner.uid, owner.gid)
+    if status.st_mode & 0o022:
+        warn("others could write into %s, and sshd would refuse its keys: it has mode %o from now on"
+             % (owner.home, status.st_mode & 0o7755))  # fmt: skip
+        posix.chmod(tree.at(owner.home), status.st_mode & 0o7755)
+    if was_cut:
+        _copy_skeleton(tree, owner)
+    return done
+
+
+def _copy_skeleton(tree, owner):
+    """The files of /etc/skel that are not in the home, or are empty there."""
+    home = posix.open(tree.at(owner.home), posix.O_RDONLY | posix.O_DIRECTORY)
+    try:
+        for name in tree.names("/etc/skel"):
+            source = tree.at("/etc/skel/" + name)
+            if posix.lstat(source).st_mode & 0o170000 != 0o100000:
+                continue
+            try:
+                if posix.lstat(tree.at(owner.home + "/" + name)).st_size:
+                    continue
+            except OSError:
+                pass
+            mode = posix.stat(source).st_mode & 0o777
+            write_in(home, name, tree.read("/etc/skel/" + name) or b"", mode, (owner.uid, owner.gid))
+        posix.fsync(home)
+    finally:
+        posix.close(home)
 
 
 def step_sudo(tree, wishes, settings):
@@ -1795,25 +2542,50 @@ def step_sudo(tree, wishes, settings):
     if not name:
         return "no user name: skipped"
     if tree.has_tool("sudo") or tree.exists("/etc/sudoers.d") and not tree.has_tool("doas"):
-        text = "# Written by azure-provisioning\n%s ALL=(ALL:ALL) NOPASSWD: ALL\n" % sudoers_name(name)
-        if not tree.exists("/etc/sudoers.d"):
-            tree.folder("/etc/sudoers.d", 0o750)
-
-        def check(path):
-            if tree.tool("visudo"):
-                tree.run(["visudo", "-c", "-q", "-f", path])
-
-        return _done(
-            tree.write("/etc/sudoers.d/90-azure-provisioning", text.encode(), 0o440, check), name + " may sudo"
-        )
+        return _unless_fixed("/etc/sudoers.d", name + " may sudo", lambda: _write_sudoers(tree, name))
     if tree.has_tool("doas"):
-        rule = "permit nopass %s\n" % name
-        if tree.exists("/etc/doas.d"):
-            return _done(tree.write("/etc/doas.d/90-azure-provisioning.conf", rule.encode(), 0o400), name + " may doas")
-        return _done(tree.write("/etc/doas.conf", _marked(tree.text("/etc/doas.conf"), rule).encode(), 0o400),
-                     name + " may doas")  # fmt: skip
+        return _unless_fixed("doas's rule", name + " may doas", lambda: _write_doas(tree, name))
     warn("neither sudo nor doas is there: %s cannot become root" % name)
     return "skipped"
+
+
+def _unless_fixed(what, done, write):
+    """What `write` does, where the image can be written: where it cannot, what is there has to do."""
+    try:
+        return _done(write(), done)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+    warn("%s: read-only, and stays as the image has it" % what)
+    return "left as it is"
+
+
+def _write_sudoers(tree, name):
+    def check(path):
+        if tree.tool("visudo"):
+            tree.run(["visudo", "-c", "-q", "-f", path])
+
+    text = "# Written by azure-provisioning\n%s ALL=(ALL:ALL) NOPASSWD: ALL\n" % sudoers_name(name)
+    if not tree.exists("/etc/sudoers.d"):
+        tree.folder("/etc/sudoers.d", 0o750)
+    file = "/etc/sudoers.d/" + rule_name(tree.names("/etc/sudoers.d"), "90-azure-provisioning")
+    changed = tree.write(file, text.encode(), 0o440, check)
+    for other in tree.names("/etc/sudoers.d"):
+        if is_ours(other) and file != "/etc/sudoers.d/" + other:
+            tree.remove("/etc/sudoers.d/" + other)
+    main = tree.text("/etc/sudoers")
+    if main and not last_word_is_include(unmarked(main)):
+        # sudo before 1.9.1 knows it with # only; our file alone, since a second look at all would define aliases twice
+        changed = tree.rewrite("/etc/sudoers", _marked(main, "#include %s\n" % file), check) or changed
+    return changed
+
+
+def _write_doas(tree, name):
+    rule = "permit nopass %s\n" % name
+    if tree.exists("/etc/doas.d"):
+        file = rule_name(tree.names("/etc/doas.d"), "90-azure-provisioning.conf", ".conf")
+        return tree.write("/etc/doas.d/" + file, rule.encode(), 0o400)
+    return tree.write("/etc/doas.conf", _marked(tree.text("/etc/doas.conf"), rule).encode(), 0o400)
 
 
 def _done(changed, text):
@@ -1823,11 +2595,15 @@ def _done(changed, text):
 MARKS = ("# azure-provisioning begins\n", "# azure-provisioning ends\n")
 
 
+def unmarked(text):
+    """`text` without the block that we wrote into it before."""
+    head, begin, rest = text.partition(MARKS[0])
+    return head + rest.partition(MARKS[1])[2] if begin else text
+
+
 def _marked(text, block):
     """`text` with our marked block at its end, in place of an earlier one."""
-    head, begin, rest = text.partition(MARKS[0])
-    if begin:
-        text = head + rest.partition(MARKS[1])[2]
+    text = unmarked(text)
     if text and not text.endswith("\n"):
         text += "\n"
     return text + MARKS[0] + block + MARKS[1]
@@ -1843,17 +2619,28 @@ def step_keys(tree, wishes, settings):
         return "would write %d key(s) once %s exists" % (len(wishes.keys), wishes.user)
     if owner is None or not owner.home.startswith("/"):
         raise Failed("failure in step keys", ("error", "there is no account %s with a home" % wishes.user))
-    path = keys_path(sshd_setting(sshd_lines(tree), "AuthorizedKeysFile"), owner)
-    added = add_keys(tree, path, owner, wishes.keys)
-    if tree.live and added and tree.exists("/sys/fs/selinux/enforce") and tree.tool("restorecon"):
-        tree.run(["restorecon", "-F", "-R", path.rpartition("/")[0]])
+    path, added = _bring_keys(tree, wishes, owner, _sshd_for(tree, wishes.user))
     return "%s has %d key(s), %d added" % (path, len(wishes.keys), added)
 
 
-def keys_path(setting, owner):
+def _sshd_for(tree, user):
+    """sshd's configuration for this user: by its own answer, where its files hold more than the usual."""
+    sshd = read_sshd(tree, user)
+    return asked_sshd(tree, user, sshd) or sshd
+
+
+def _bring_keys(tree, wishes, owner, sshd):
+    """Put the keys where sshd looks for them; returns the path, and how many were new."""
+    path = keys_path(sshd.words("authorizedkeysfile"), owner)
+    added = add_keys(tree, path, owner, wishes.keys)
+    if tree.live and added and tree.exists("/sys/fs/selinux/enforce") and tree.tool("restorecon"):
+        tree.run(["restorecon", "-F", "-R", path.rpartition("/")[0]])
+    return path, added
+
+
+def keys_path(patterns, owner):
     """Where sshd looks for a user's keys: the first AuthorizedKeysFile, expanded, else its default."""
-    words = setting.split()
-    pattern = words[0] if words and words[0].lower() != "none" else ".ssh/authorized_keys"
+    pattern = patterns[0] if patterns and patterns[0].lower() != "none" else ".ssh/authorized_keys"
     pieces, rest = [], pattern
     while rest:
         plain, percent, rest = rest.partition("%")
@@ -1873,7 +2660,7 @@ def add_keys(tree, path, owner, keys):
     below = path.startswith(home + "/")
     base, rest = (home, path[len(home) + 1 :]) if below else path.rsplit("/", 1)
     if not below:
-        tree.folder(base, 0o755)
+        _open_to_sshd(tree, base)
     if tree.dry_run and not tree.exists(base):
         return len(keys)
     *folders, name = rest.split("/")
@@ -1889,16 +2676,35 @@ def add_keys(tree, path, owner, keys):
                 return len(keys)  # a dry run, and the folder is not there
             posix.close(folder)
             folder = inner
-        existing = _read_own(folder, name)
+        existing, mode, holder = _read_own(folder, name)
         content, added = missing_keys(existing or b"", keys)
+        if below or existing is None and owner.name in name:
+            mode, holder = 0o600, (owner.uid, owner.gid)
+        elif existing is None:
+            mode, holder = 0o644, (0, 0)  # one file for everybody
+        elif holder[0] != owner.uid:
+            mode |= 0o044  # sshd reads it as the user
         if added and tree.dry_run:
             say("would write %s" % path)
         elif added or existing is None:
-            write_in(folder, name, content, 0o600, (owner.uid, owner.gid))
+            write_in(folder, name, content, mode, holder)
             posix.fsync(folder)
         return added
     finally:
         posix.close(folder)
+
+
+def _open_to_sshd(tree, folder):
+    """A folder of keys outside of the homes: made where missing; one that is there keeps its mode, but sshd, which
+    reads as the user, must get through it."""
+    if not tree.exists(folder):
+        tree.folder(folder, 0o755)
+        return
+    mode = posix.stat(tree.at(folder)).st_mode & 0o7777
+    if not mode & 0o001 and not tree.dry_run:
+        posix.chmod(tree.at(folder), mode | 0o011)
+    if mode & 0o022:
+        warn("others can write into %s: sshd refuses keys there" % folder)
 
 
 def _open_folder(tree, parent, name, owner):
@@ -1926,122 +2732,234 @@ def _open_folder(tree, parent, name, owner):
 
 
 def _read_own(folder, name):
-    """A regular file in an open folder, None when it is missing; anything else at that name is refused."""
+    """A regular file in an open folder, its mode and its owner; (None, 0, None) when it is missing. Anything else at
+    that name is refused."""
     try:
         descriptor = posix.open(name, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK, dir_fd=folder)
     except FileNotFoundError:
-        return None
+        return None, 0, None
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise Failed("failure in step keys", ("error", "%s is a symbolic link" % name)) from None
         raise
     try:
-        if posix.fstat(descriptor).st_mode & 0o170000 != 0o100000:
+        status = posix.fstat(descriptor)
+        if status.st_mode & 0o170000 != 0o100000:
             raise Failed("failure in step keys", ("error", "%s is no regular file" % name))
-        return read_all(descriptor, SIZE_LIMIT)
+        return read_all(descriptor, SIZE_LIMIT), status.st_mode & 0o7777, (status.st_uid, status.st_gid)
     finally:
         posix.close(descriptor)
 
 
-SSHD = "/etc/ssh/sshd_config"
+SSHD_FILES = ("/etc/ssh/sshd_config", "/usr/etc/ssh/sshd_config")  # the vendor's is read where there is no other
 DROP_IN = "/etc/ssh/sshd_config.d/00-azure-provisioning.conf"
 
 
-def sshd_lines(tree, path=SSHD, depth=0):
-    """All lines that hold for everybody, in sshd's order; an Include is replaced by what it includes.
+def read_sshd(tree, user):
+    """sshd's configuration, as far as we read it ourselves."""
+    file = next((path for path in SSHD_FILES if tree.exists(path)), "")
+    sshd = Sshd(file)
+    if file:
+        who = (user, groups_with(tree, user)) if user else ("", [])
+        _read_sshd_file(tree, sshd, file, who, True, False, 0)
+    return sshd
 
-    A Match block ends with its file, not with the file that includes it.
-    """
-    lines = []
-    for line in tree.text(path).splitlines():
-        name, value = sshd_words(line)
+
+def _read_sshd_file(tree, sshd, path, who, active, inside, depth):
+    """One file; an Include is followed. A Match block ends with its file, not with the file that includes it."""
+    for line in tree.text(path).split("\n"):
+        name, words = sshd_words(line)
+        if not name:
+            continue
         if name == "match":
-            break
-        if name == "include" and depth < 16:
-            for pattern in value.split():
+            applies = match_applies(words, *who)
+            inside, active = True, active and bool(applies)
+            sshd.plain, sshd.unsure = False, sshd.unsure or applies is None
+        elif name == "include":
+            for pattern in words if depth < 16 else ():
                 pattern = pattern if pattern.startswith("/") else "/etc/ssh/" + pattern
-                for file in _matching(tree, pattern):
-                    lines += sshd_lines(tree, file, depth + 1)
+                for file in glob(tree, pattern):
+                    _read_sshd_file(tree, sshd, file, who, active, inside, depth + 1)
         else:
-            lines.append(line)
-    return lines
+            if inside and name in ("passwordauthentication", "kbdinteractiveauthentication"):
+                sshd.opens = sshd.opens or words[:1] == ["yes"]
+            if active:
+                _take_sshd_line(sshd, sshd.matched if inside else sshd.usual, name, words)
 
 
-def _matching(tree, pattern):
-    """The files of a pattern with at most one * in its last part, sorted as glob does."""
-    folder, _, last = pattern.rpartition("/")
-    before, star, after = last.partition("*")
-    if not star:
-        return [pattern]
-    fitting = [n for n in tree.names(folder) if n.startswith(before) and n.endswith(after) and not n.startswith(".")]
-    return [folder + "/" + name for name in fitting]
+def _take_sshd_line(sshd, table, name, words):
+    if name in LISTS:
+        table.setdefault(name, []).extend(words)
+    else:
+        table.setdefault(name, words)
+    if name == "authorizedkeysfile":
+        sshd.plain = sshd.plain and words[:1] != [] and words[0] in USUAL_KEY_FILES
+    elif name not in QUIET and HARMLESS.get(name) != words:
+        sshd.plain = False
 
 
-def includes_drop_ins(tree):
-    """Whether sshd_config includes sshd_config.d before its first Match block."""
-    for line in tree.text(SSHD).splitlines():
-        name, value = sshd_words(line)
+def glob(tree, pattern):
+    """The files of a pattern of glob(7), sorted; a name that begins with a dot only where the pattern says so."""
+    found = [""]
+    for part in pattern.split("/")[1:]:
+        if "*" in part or "?" in part or "[" in part:
+            found = [
+                folder + "/" + name
+                for folder in found
+                for name in tree.names(folder or "/")
+                if (name[0] != "." or part[0] == ".") and fits(name, part, True)
+            ]
+        else:
+            found = [folder + "/" + part for folder in found]
+    return sorted(path for path in found if tree.exists(path))
+
+
+def groups_with(tree, user):
+    """The names of a user's groups."""
+    owner = account(tree, user)
+    names = []
+    for line in tree.text("/etc/group").splitlines() + tree.text("/usr/lib/group").splitlines():
+        fields = line.split(":")
+        if len(fields) == 4 and (user in fields[3].split(",") or owner and fields[2] == str(owner.gid)):
+            names.append(fields[0])
+    return names
+
+
+def asked_sshd(tree, user, sshd):
+    """The same by sshd's own answer, where there is more in its files than we need not understand. None: no answer."""
+    program = tree.tool("sshd")
+    if sshd.plain or not tree.live or tree.dry_run or not program or not user:
+        return None
+    tree.folder("/run/sshd", 0o755)
+    # somewhere on the internet, where the owner most likely is (RFC 5737)
+    peer = "user=%s,host=203.0.113.1,addr=203.0.113.1" % user
+    try:
+        output = tree.run([program, "-T", "-C", peer])
+    except (CommandFailed, TimeLimit):
+        return None
+    answer = Sshd(sshd.file)
+    answer.plain, answer.unsure, answer.opens = False, sshd.unsure, sshd.opens
+    for line in output.decode("utf-8", "replace").splitlines():
+        name, _, value = line.strip().partition(" ")
+        name = OTHER_NAMES.get(name.lower(), name.lower())
+        words = sshd.words(name)  # sshd prints without quotes what may hold a blank
+        words = words if " ".join(words) == value else value.split(" ")
+        _take_sshd_line(answer, answer.usual, name, words if value else [])
+    return answer if answer.usual else None
+
+
+def includes_drop_ins(tree, file):
+    """Whether a file of sshd's includes sshd_config.d before its first Match block."""
+    for line in tree.text(file).split("\n"):
+        name, words = sshd_words(line)
         if name == "match":
             return False
-        if name == "include" and any(
-            word
-            in ("sshd_config.d/*.conf", "sshd_config.d/*", "/etc/ssh/sshd_config.d/*.conf", "/etc/ssh/sshd_config.d/*")
-            for word in value.split()
-        ):
+        if name == "include" and any(word in _DROP_IN_PATTERNS for word in words):
             return True
     return False
 
 
+_DROP_IN_PATTERNS = (
+    "sshd_config.d/*.conf", "sshd_config.d/*", "/etc/ssh/sshd_config.d/*.conf", "/etc/ssh/sshd_config.d/*",
+)  # fmt: skip
+
+
 def step_sshd(tree, wishes, settings):
-    if not tree.exists(SSHD):
+    sshd = read_sshd(tree, wishes.user)
+    if not sshd.file:
         return "no sshd: skipped"
     wanted = "yes" if wishes.password_login else "no"
-    if sshd_setting(sshd_lines(tree), "PasswordAuthentication").lower() == wanted:
+    methods = " ".join(sshd.words("authenticationmethods")).lower()
+    asks_else = "keyboard-interactive" in methods and wanted == "no"
+    if asks_else:
+        warn("sshd asks for keyboard-interactive by AuthenticationMethods: that stays on")
+    if says_policy(sshd, wanted, asks_else):
         return "PasswordAuthentication is %s already" % wanted
-    if includes_drop_ins(tree):
-        path, text = DROP_IN, drop_in(wanted)
-        tree.folder("/etc/ssh/sshd_config.d", 0o755)
-    else:
-        path, text = SSHD, _sshd_edited(tree.text(SSHD), wanted)
-    _write_checked(tree, path, text.encode())
-    if not tree.dry_run and sshd_setting(sshd_lines(tree), "PasswordAuthentication").lower() != wanted:
-        warn("another file says PasswordAuthentication before %s does: passwords stay as the image has them" % path)
-    _reload_sshd(tree)
+    try:
+        path = _write_policy(tree, sshd, wanted, asks_else)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        warn("%s: read-only, and passwords stay as the image has them" % sshd.file)
+        return "left as it is"
+    _reload_sshd(tree, sshd)
     return "PasswordAuthentication %s in %s" % (wanted, path)
 
 
-def drop_in(wanted):
-    """The drop-in that states the password policy. Images bring it with "no"."""
-    return (
-        "# Written by azure-provisioning: the password policy that the platform states for this VM.\n"
-        "# sshd takes the first value that it reads, so this file sorts first.\n"
-        "PasswordAuthentication %s\n" % wanted
-    )
+def says_policy(sshd, wanted, asks_else):
+    """Whether sshd does what the owner said of passwords: with UsePAM, keyboard-interactive asks for one, too."""
+    if sshd.says("passwordauthentication", "") != wanted:
+        return False
+    return wanted == "yes" or asks_else or sshd.says("kbdinteractiveauthentication", "yes") == "no"
 
 
-def _sshd_edited(text, wanted):
-    """sshd_config with our line at its head, in place of an earlier one of ours; the first value is what counts."""
-    head, begin, rest = text.partition(MARKS[0])
-    if begin:
-        text = head + rest.partition(MARKS[1])[2]
-    return MARKS[0] + "PasswordAuthentication %s\n" % wanted + MARKS[1] + text
+def _write_policy(tree, sshd, wanted, asks_else):
+    """Write the policy where sshd takes it, and return that place: a drop-in where the main file includes them, and the
+    head of the main file where it does not, or where something else comes before."""
+    text = policy(wanted, asks_else)
+    path, own = "", sshd.file == SSHD_FILES[0]
+    if includes_drop_ins(tree, sshd.file):
+        path = DROP_IN
+        if not tree.exists("/etc/ssh/sshd_config.d"):
+            tree.folder("/etc/ssh/sshd_config.d", 0o755)
+        _write_checked(tree, path, (_DROP_IN_HEAD + text).encode(), _drop_in_mode(tree))
+    if tree.dry_run or path and says_policy(read_sshd(tree, ""), wanted, asks_else):
+        return path or sshd.file
+    if own:
+        _write_checked(tree, sshd.file, _at_head(tree.text(sshd.file), text).encode("utf-8", "surrogateescape"))
+        path = sshd.file
+    if not says_policy(read_sshd(tree, ""), wanted, asks_else):
+        warn("%s says otherwise before ours: passwords stay as the image has them" % sshd.file)
+    return path or sshd.file
 
 
-def _write_checked(tree, path, content):
-    """Write a file of sshd's configuration; undone when sshd refuses it, unless sshd refused before as well."""
+def policy(wanted, asks_else=False):
+    """The lines that state the password policy. OpenSSH before 8.7 knows keyboard-interactive by the last name."""
+    text = "PasswordAuthentication %s\n" % wanted
+    if not asks_else:
+        text += "KbdInteractiveAuthentication %s\nChallengeResponseAuthentication %s\n" % (wanted, wanted)
+    return text
+
+
+# Images bring the drop-in with "no".
+_DROP_IN_HEAD = (
+    "# Written by azure-provisioning: the password policy that the platform states for this VM.\n"
+    "# sshd takes the first value that it reads, so this file sorts first.\n"
+)
+
+
+def _drop_in_mode(tree):
+    """As strict as the other files of its folder, where they all are."""
+    modes = []
+    for name in tree.names("/etc/ssh/sshd_config.d"):
+        try:
+            modes.append(posix.stat(tree.at("/etc/ssh/sshd_config.d/" + name)).st_mode & 0o777)
+        except OSError:
+            pass
+    return 0o600 if modes and all(mode == 0o600 for mode in modes) else 0o644
+
+
+def _at_head(text, block):
+    """sshd_config with our lines at its head, in place of earlier ones of ours; the first value is what counts."""
+    return MARKS[0] + block + MARKS[1] + unmarked(text)
+
+
+def _write_checked(tree, path, content, mode=None):
+    """Write a file of sshd's configuration; undone when sshd refuses it, unless sshd refused before as well. A file
+    that is there keeps its mode and its owner."""
     before = tree.read(path)
-    tree.write(path, content)
+    tree.write(path, content, mode if before is None else None)
     complaint = _sshd_complaint(tree)
     if not complaint:
         return
     if before is None:
         tree.remove(path)
     else:
-        tree.write(path, before)
+        tree.write(path, before, None)
     if not _sshd_complaint(tree):
         raise Failed("failure in step sshd", ("error", complaint))
     warn("%s (it said so before as well)" % complaint)
-    tree.write(path, content)
+    tree.write(path, content, mode if before is None else None)
 
 
 def _sshd_complaint(tree):
@@ -2050,20 +2968,37 @@ def _sshd_complaint(tree):
         return ""
     if tree.live:
         tree.folder("/run/sshd", 0o755)  # sshd checks nothing without it, and its service makes it later than this
+        _await_host_keys(tree)
     try:
-        tree.run([tree.tool("sshd"), "-t"] + ([] if tree.live else ["-f", tree.at(SSHD)]))
+        file = next((path for path in SSHD_FILES if tree.exists(path)), SSHD_FILES[0])
+        tree.run([tree.tool("sshd"), "-t"] + ([] if tree.live else ["-f", tree.at(file)]))
     except (CommandFailed, TimeLimit) as error:
         return str(error) or "sshd -t does not end"
     return ""
 
 
-def _reload_sshd(tree):
+def _reload_sshd(tree, sshd):
     """Have a running sshd read its configuration again."""
-    pid = tree.text("/run/sshd.pid").strip()
-    if tree.live and not tree.dry_run and is_number(pid, 2, 99999999):
-        if tree.text("/proc/%s/comm" % pid).strip() == "sshd":
+    if not tree.live or tree.dry_run:
+        return
+    files = sshd.words("pidfile")[:1] + ["/run/sshd.pid"]
+    pids = [tree.text(file).strip() for file in files if file.startswith("/")]
+    for pid in [pid for pid in pids if is_number(pid, 2, 999999999)] + tree.names("/proc"):
+        if pid.isdigit() and _is_listener(tree, pid):
             posix.kill(int(pid), 1)  # SIGHUP
             say("sshd: reloaded")
+            return
+
+
+def _is_listener(tree, pid):
+    """Whether a process is the sshd that waits for connections: not one that serves a session, nor one of inetd's."""
+    if tree.text("/proc/%s/comm" % pid).strip() != "sshd":
+        return False
+    parent = tree.text("/proc/%s/stat" % pid).rpartition(")")[2].split()[1:2]
+    if not parent or tree.text("/proc/%s/comm" % parent[0]).strip() == "sshd":
+        return False
+    words = tree.text("/proc/%s/cmdline" % pid).replace("\0", " ").strip()
+    return "[listener]" in words if words.startswith("sshd: ") else " -i" not in words
 
 
 def step_password(tree, wishes, settings):
@@ -2074,18 +3009,35 @@ def step_password(tree, wishes, settings):
         return "set for %s" % wishes.user
     if wishes.password_login:
         warn("passwords are allowed, but none came on a medium: %s has none" % wishes.user)
+    _stop_ageing(tree, wishes.user)
     field = _shadow_field(tree, wishes.user)
     if field is None:
         return "%s has no entry in /etc/shadow" % wishes.user
     # sshd without PAM refuses keys, too, for an account that is locked with "!"
-    without_pam = tree.exists(SSHD) and sshd_setting(sshd_lines(tree), "UsePAM").lower() != "yes"
+    sshd = read_sshd(tree, "")
+    without_pam = bool(sshd.file) and sshd.says("usepam", "no") != "yes"
     if field.startswith("*") or (field.startswith("!") and not without_pam):
         return "%s is locked for passwords" % wishes.user
+    if tree.is_fixed("/etc"):
+        warn("/etc is read-only: the password of %s stays as the image has it" % wishes.user)
+        return "left as it is"
     if not tree.tool("usermod"):  # busybox: "*" serves with PAM and without
         tree.run(["chpasswd"] + _root(tree) + ["-e"], ("%s:*\n" % wishes.user).encode())
     else:
         tree.run(["usermod"] + _prefix(tree) + (["-p", "*"] if without_pam else ["-L"]) + [wishes.user])
     return "locked for %s" % wishes.user
+
+
+def _stop_ageing(tree, name):
+    """Nobody has a password for this account: none can get too old."""
+    lines = tree.text("/etc/shadow").split("\n")
+    for index, line in enumerate(lines):
+        if line.startswith(name + ":"):
+            new = without_ageing(line, int(time.time() // 86400))
+            if new != line and not tree.is_fixed("/etc"):
+                lines[index] = new
+                tree.rewrite("/etc/shadow", "\n".join(lines))
+                say("password: %s has none, and none gets too old" % name)
 
 
 def _root(tree):
@@ -2154,17 +3106,67 @@ def _crypt64(digest):
 def step_host_keys(tree, wishes, settings):
     if not tree.exists("/etc/ssh") or not (tree.has_tool("sshd") or tree.tool("ssh-keygen")):
         return "no sshd: skipped"
-    missing = [kind for kind in HOST_KEYS if not tree.exists("/etc/ssh/ssh_host_%s_key" % kind)]
+    missing = _missing_host_keys(tree)
     if not missing:
         return "all there"
-    own_unit = "azure-provisioning-hostkeys.service"
-    if tree.exists("/run/systemd/system") and tree.exists("/etc/systemd/system/multi-user.target.wants/" + own_unit):
-        return "left to " + own_unit
+    damaged = [kind for kind in missing if tree.read("/etc/ssh/ssh_host_%s_key" % kind, 64)]
+    if _own_unit_makes_keys(tree) and not damaged:
+        return "left to " + HOST_KEYS_UNIT
     if not tree.tool("ssh-keygen"):
         warn("no ssh-keygen: host keys are missing (%s)" % ", ".join(missing))
         return "skipped"
+    for kind in damaged:  # ssh-keygen would leave it
+        tree.remove("/etc/ssh/ssh_host_%s_key" % kind)
+    for name in tree.names("/etc/ssh"):  # what a power cut left of an earlier ssh-keygen
+        kind, dot, rest = name.partition("_key.")
+        if dot and kind.startswith("ssh_host_") and len(rest) == 10 and rest.isalnum():
+            tree.remove("/etc/ssh/" + name)
     tree.run(["ssh-keygen", "-A"] + ([] if tree.live else ["-f", tree.root]))
+    _sync_host_keys(tree)
     return "made: " + ", ".join(missing)
+
+
+HOST_KEYS_UNIT = "azure-provisioning-hostkeys.service"
+
+
+def _own_unit_makes_keys(tree):
+    wants = "/etc/systemd/system/multi-user.target.wants/" + HOST_KEYS_UNIT
+    return tree.exists("/run/systemd/system") and tree.exists(wants)
+
+
+def _missing_host_keys(tree):
+    """The kinds of host key that are not there, or not whole: a power cut leaves empty ones (XFS)."""
+    missing = []
+    for kind in HOST_KEYS:
+        text = tree.read("/etc/ssh/ssh_host_%s_key" % kind, 65536) or b""
+        if not text.startswith(b"-----BEGIN ") or b"-----END " not in text:
+            missing.append(kind)
+    return missing
+
+
+def _await_host_keys(tree):
+    """A unit of ours makes them beside this: a minute at most, since an RSA key takes a second of a core."""
+    until = time.monotonic() + 60
+    while _own_unit_makes_keys(tree) and _missing_host_keys(tree) and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+def _sync_host_keys(tree):
+    """Ready promises them: what was written since this boot reaches the disk first, ssh-keygen syncs nothing."""
+    boot, written = boot_time() - 60, False
+    for kind in HOST_KEYS:
+        path = tree.at("/etc/ssh/ssh_host_%s_key" % kind)
+        try:
+            if posix.stat(path).st_mtime > boot:
+                written = True
+                descriptor = posix.open(path, posix.O_RDONLY)
+                posix.fsync(descriptor)
+                posix.close(descriptor)
+        except OSError:
+            pass
+    if written and not tree.dry_run:
+        tree.touched("/etc/ssh")
+        tree.sync()
 
 
 def step_custom_data(tree, wishes, settings):
@@ -2176,9 +3178,10 @@ def step_custom_data(tree, wishes, settings):
         ("custom-data", wishes.custom_data, 0o700 if runs else 0o600),
         ("user-data", wishes.user_data, 0o600),
     ):
-        if data:
-            tree.write(STATE + "/" + name, data, mode)
+        if data and _keep(tree, name, data, mode):
             done.append("%s, %d bytes" % (name, len(data)))
+        if data.startswith((b"#cloud-config", b"Content-Type: multipart/")) and not tree.has_tool("cloud-init"):
+            warn("%s is for cloud-init, which this image does not have: nobody follows it" % name)
     if runs and tree.dry_run:
         say("would run " + STATE + "/custom-data")
     elif runs:
@@ -2191,6 +3194,18 @@ def step_custom_data(tree, wishes, settings):
             raise Failed("custom data failed", ("exit", status))
         done.append("run")
     return "; ".join(done) or "none given"
+
+
+def _keep(tree, name, data, mode):
+    """Keep a file in the state folder; tells whether that could be done."""
+    try:
+        tree.write(STATE + "/" + name, data, mode)
+        return True
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.ENOENT):
+            raise
+        warn("%s/%s cannot be kept: %s" % (STATE, name, error.strerror))
+        return False
 
 
 def step_entropy(tree, wishes, settings):
@@ -2222,16 +3237,19 @@ def step_grow(tree, wishes, settings):
         return "off (GROW=no)"
     if not tree.live:
         return "needs a running machine: skipped"
-    device, kind = _root_device(tree)
+    device, kind, source = _root_device(tree)
     if not device:
         return "the root file system is on no partition: skipped"
     name = device.rpartition("/")[2]
-    number = tree.text("/sys/class/block/%s/partition" % name).strip()
     filled = "disk"
-    if number:
-        disk = posix.readlink("/sys/class/block/" + name).split("/")[-2]
-        if not _grow_partition(tree, "/dev/" + disk, number):
-            filled = "partition"
+    below = tree.names("/sys/class/block/%s/slaves" % name)
+    if below:
+        filled = "volume group"
+        if not _grow_volume(tree, name, below, source):
+            warn("the root file system is on %s: grow it yourself" % _layer(tree, name))
+            return "skipped"
+    elif not _grow_below(tree, name):
+        filled = "partition"
     if kind in ("ext2", "ext3", "ext4"):
         words = ["resize2fs", device]
     elif kind == "xfs":
@@ -2247,8 +3265,42 @@ def step_grow(tree, wishes, settings):
     return "%s (%s) fills its %s" % (device, kind, filled)
 
 
+def _layer(tree, name):
+    """What a block device is that has others below it."""
+    kind = tree.text("/sys/class/block/%s/dm/uuid" % name).partition("-")[0]
+    return {"LVM": "LVM", "CRYPT": "dm-crypt"}.get(kind, "md" if name.startswith("md") else "device mapper")
+
+
+def _grow_below(tree, name):
+    """Grow the partition that a device is; a whole disk has its size already. Whether the image has tools for that."""
+    number = tree.text("/sys/class/block/%s/partition" % name).strip()
+    if not number:
+        return True
+    disk = posix.readlink(tree.at("/sys/class/block/" + name)).split("/")[-2]
+    return _grow_partition(tree, "/dev/" + disk, number)
+
+
+def _grow_volume(tree, name, below, source):
+    """Grow the logical volume that a device is; whether that can be done: one physical volume, and LVM's own tools."""
+    plain = tree.exists("/sys/class/block/%s/partition" % below[0]) or not tree.names(
+        "/sys/class/block/%s/slaves" % below[0]
+    )
+    if _layer(tree, name) != "LVM" or len(below) > 1 or not plain:
+        return False
+    if not tree.tool("pvresize") or not tree.tool("lvextend") or not _grow_below(tree, below[0]):
+        return False
+    mapped = tree.text("/sys/class/block/%s/dm/name" % name).strip()
+    tree.run(["pvresize", "/dev/" + below[0]])
+    try:
+        tree.run(["lvextend", "-l", "+100%FREE", "/dev/mapper/" + mapped if mapped else source])
+    except CommandFailed as error:
+        if b"matches existing size" not in error.output:  # nothing was free
+            raise
+    return True
+
+
 def _root_device(tree):
-    """(device, file system) of /, from /proc/self/mountinfo; ("", "") when it is no block device."""
+    """(device, file system, its source) of /, from /proc/self/mountinfo; ("", "", "") when it is no block device."""
     for line in tree.text("/proc/self/mountinfo").splitlines():
         fields = line.split(" ")
         if len(fields) > 9 and fields[4] == "/" and "-" in fields:
@@ -2258,8 +3310,8 @@ def _root_device(tree):
             except OSError:  # btrfs has a device number of its own
                 name = fields[fields.index("-") + 2].rpartition("/dev/")[2]
             if tree.exists("/sys/class/block/" + name):
-                return "/dev/" + name, kind
-    return "", ""
+                return "/dev/" + name, kind, fields[fields.index("-") + 2]
+    return "", "", ""
 
 
 def _grow_partition(tree, disk, number):
@@ -2346,8 +3398,8 @@ def step_ovf_copy(tree, wishes, settings):
         return "not kept: " + printable(str(error))
     if wishes.password and wishes.password.encode("utf-8") in copy:
         return "not kept: a secret is in an unexpected place"
-    tree.write(STATE + "/ovf-env.xml", copy, 0o600)
-    return "kept without secrets" + _eject(tree, wishes.device)
+    kept = "kept without secrets" if _keep(tree, "ovf-env.xml", copy, 0o600) else "not kept"
+    return kept + _eject(tree, wishes.device)
 
 
 def _eject(tree, device):
@@ -2368,19 +3420,154 @@ def _eject(tree, device):
     return "; %s %s" % (device, "not ejected (the drive refused)" if refused else "ejected")
 
 
+def step_access(tree, wishes, settings):
+    """Can the owner get in, and become root? Asked of the image's own programs where the quick reading finds more than
+    defaults. Fails only on certainty: a good image is never failed on a guess."""
+    if settings["ACCESS"] == "off":
+        return "off (ACCESS=off)"
+    if not wishes.user:
+        return "no user name: skipped"
+    if tree.dry_run:
+        return "would be asked"
+    owner = account(tree, wishes.user)
+    if owner is None:
+        return "there is no account %s: skipped" % wishes.user
+    if tree.live and _own_unit_makes_keys(tree):
+        _await_host_keys(tree)
+        _sync_host_keys(tree)
+    sudo = _sudo_in_doubt(tree, wishes.user)
+    if sudo:
+        warn(sudo)
+    if not (wishes.keys or wishes.bad_keys or wishes.password_wanted):
+        return "neither a key nor a password was asked for"
+    sshd = _sshd_for(tree, wishes.user)
+    for doubt in _doubts(tree, wishes, sshd):
+        warn(doubt)
+    why = _no_way_in(tree, wishes, settings, owner, sshd)
+    if not why:
+        return "%s gets in" % wishes.user + (" and becomes root" if not sudo else "")
+    if settings["ACCESS"] == "warn" or sshd.unsure:
+        warn("no way to log in: " + why)
+        return "in doubt"
+    raise Failed("no way to log in: " + why, *[("key", text) for text in wishes.bad_keys[:8]])
+
+
+def _no_way_in(tree, wishes, settings, owner, sshd):
+    """Why the owner cannot log in, "" when something is left. What other programs of the image bring is not judged."""
+    skipped = step_list(settings["SKIP"])[0]
+    if not wishes.keys and not wishes.password:
+        if "keys" in skipped or "password" in skipped:
+            return ""
+        return "no usable key" if wishes.bad_keys else "passwords are wanted, and none came"
+    if not sshd.file and not tree.has_tool("sshd"):
+        warn("no sshd: nobody logs in over the network")
+        return ""
+    why = _shut_account(tree, owner) or shut_out(sshd, owner.name, groups_with(tree, owner.name))
+    if why:
+        return why
+    refused = []
+    if wishes.keys and "keys" not in skipped:
+        refused.append(keys_refused(sshd, wishes.keys) or _unreadable(tree, wishes, owner, sshd))
+    if wishes.password and "password" not in skipped:
+        refused.append(passwords_refused(sshd))
+    if refused and all(refused):
+        return "; ".join(refused)
+    return methods_missing(sshd, bool(wishes.keys), bool(wishes.password))
+
+
+def _shut_account(tree, owner):
+    """Why the account itself lets nobody in, "" when it does."""
+    if owner.shell.rpartition("/")[2] in ("nologin", "false"):
+        return "the shell of %s is %s" % (owner.name, owner.shell)
+    if tree.live and owner.shell and not tree.exists(owner.shell):
+        return "the shell of %s, %s, is not there" % (owner.name, owner.shell)
+    for line in tree.text("/etc/shadow").splitlines():
+        fields = line.split(":")
+        if fields[0] == owner.name and len(fields) > 7:
+            if is_number(fields[7], 0, 99999999) and int(fields[7]) <= time.time() // 86400:
+                return "the account %s has expired" % owner.name
+    return ""
+
+
+def _unreadable(tree, wishes, owner, sshd):
+    """Why sshd does not read the keys that were written, "" when it does (sshd_config(5): StrictModes)."""
+    path, _ = _bring_keys(tree, wishes, owner, sshd)  # sshd may name another place than its files seemed to
+    if sshd.says("strictmodes", "yes") == "no" or posix.geteuid() != 0:
+        return ""
+    home = owner.home.rstrip("/")
+    while path and path != home.rpartition("/")[0]:
+        status = posix.stat(tree.at(path))
+        if status.st_mode & 0o022 or status.st_uid not in (0, owner.uid):
+            return "sshd reads no keys below %s, into which others can write" % path
+        path = path.rpartition("/")[0]
+    return ""
+
+
+def _doubts(tree, wishes, sshd):
+    """What may keep the owner out, or let others in, and cannot be asked."""
+    if tree.exists("/etc/nologin"):
+        yield "/etc/nologin is there: nobody but root logs in while it is"
+    pam = [line.split() for line in tree.text("/etc/pam.d/sshd").splitlines() if not line.lstrip().startswith("#")]
+    if any("pam_access.so" in words for words in pam):
+        rules = [line for line in tree.text("/etc/security/access.conf").splitlines() if line.startswith("-")]
+        if rules:
+            yield "pam_access may keep %s out: %s" % (wishes.user, printable(rules[-1]))
+    if wishes.password_login is not True and sshd.opens:
+        yield "a Match block of sshd_config allows passwords"
+    for keyword, name in (("forcecommand", "ForceCommand"), ("chrootdirectory", "ChrootDirectory")):
+        if sshd.says(keyword, "none") != "none":
+            yield "sshd's %s %s holds for %s" % (name, " ".join(sshd.words(keyword)), wishes.user)
+
+
+def _sudo_in_doubt(tree, user):
+    """A warning when the user does not become root without a password, by the answer of sudo or doas; else ""."""
+    if tree.has_tool("sudo"):
+        if not tree.live or sudo_is_plain(tree, user):
+            return ""
+        try:
+            listing = tree.run(["sudo", "-n", "-l", "-U", user]).decode("utf-8", "replace")
+        except (CommandFailed, TimeLimit) as error:
+            return "whether %s may sudo is not known: %s" % (user, error)
+        if sudo_asks(listing):
+            return "%s cannot become root: sudo wants a password that nobody has" % user
+    elif tree.has_tool("doas") and tree.live and tree.exists("/etc/doas.conf"):
+        try:
+            tree.run(["doas", "-C", "/etc/doas.conf"])
+        except (CommandFailed, TimeLimit) as error:
+            return "%s cannot become root: %s" % (user, error)
+    return ""
+
+
+def sudo_is_plain(tree, user):
+    """Whether sudoers is read as we wrote it: our rule, which is for this user, is the last that sudo sees."""
+    names = tree.names("/etc/sudoers.d")
+    ours = "/etc/sudoers.d/" + rule_name(names, "90-azure-provisioning")
+    main = tree.text("/etc/sudoers")
+    if "\n%s ALL=" % sudoers_name(user) not in tree.text(ours):
+        return False
+    if not last_word_is_include(unmarked(main)) and "#include " + ours not in main:
+        return False
+    for line in tree.text("/etc/nsswitch.conf").splitlines():
+        if line.startswith("sudoers:") and line.split("#")[0].split()[1:] != ["files"]:
+            return False
+    lines = [line.split() for line in unmarked(main).splitlines()]
+    return all(not words or words[0][0] in "#@%" or words[0] == "root" or words[0][:8] == "Defaults" for words in lines)
+
+
 STEPS = (
     ("hostname", step_hostname),
     ("user", step_user),
     ("sudo", step_sudo),
     ("keys", step_keys),
     ("password", step_password),
-    ("sshd", step_sshd),
     ("host-keys", step_host_keys),
+    ("sshd", step_sshd),
     ("custom-data", step_custom_data),
     ("entropy", step_entropy),
     ("grow", step_grow),
     ("hooks", step_hooks),
     ("ovf-copy", step_ovf_copy),
+    ("access", step_access),
 )
 STEP_NAMES = tuple(name for name, _ in STEPS)
 
@@ -2465,6 +3652,8 @@ class Reporter:
         self._tree, self._options, self._form, self._network = tree, options, form, network
         self._until = until
         self._teller = Teller("report")
+        self._failures, self._leased = 0, ""
+        self.vm_id = ""
 
     def send(self, state, substatus="", detail="", once=False):
         """Report; returns "" when the platform accepted, else why not."""
@@ -2479,6 +3668,7 @@ class Reporter:
             if problem is None:
                 return ""
             self._teller.tell(problem.text)
+            self._failures += 1
             if once or time.monotonic() >= self._until:
                 return problem.text
             self._network.pause(problem, self._until)
@@ -2487,8 +3677,18 @@ class Reporter:
         refused = problem.response and problem.reason == "goal state" and problem.response.status in JSON_AT_ONCE
         return refused or time.monotonic() >= patience
 
+    def _address(self):
+        """The WireServer: the option, or the lease's option 245, or the address that is documented; after three
+        failures those two by turns."""
+        if self._options.wireserver:
+            return parse_url(self._options.wireserver)
+        if self._failures < 3 or self._failures % 4 == 0:
+            self._leased = leased_wireserver(self._tree)
+        documented = not self._leased or self._failures > 2 and self._failures % 2
+        return WIRESERVER if documented else self._leased, 80
+
     def _send_xml(self, state, substatus, detail):
-        address = find_wireserver(self._tree, self._options)
+        address = self._address()
         headers = [("x-ms-version", "2012-11-30"), ("x-ms-agent-name", AGENT)]
         response, problem = try_fetch(address, "GET", "/machine?comp=goalstate", headers)
         if problem:
@@ -2507,7 +3707,7 @@ class Reporter:
         return _judged(*try_fetch(address, "POST", "/machine?comp=health", headers, body))
 
     def _send_json(self, state, substatus, detail):
-        address = find_wireserver(self._tree, self._options)
+        address = self._address()
         headers = [("x-ms-guest-agent-name", "%s/%s" % (AGENT, VERSION)), ("Content-Type", "application/json")]
         body = health_json(state, substatus, detail)
         return _judged(*try_fetch(address, "POST", "/provisioning/health", headers, body))
@@ -2529,29 +3729,43 @@ def _judged(response, problem):
 
 
 def write_kvp(tree, fields):
-    """PROVISIONING_REPORT for the host, in Hyper-V's pool: fixed records; one key has one record."""
+    """PROVISIONING_REPORT for the host, in Hyper-V's pool. A courtesy: whatever goes wrong in it stops no report."""
     if not tree.exists("/var/lib/hyperv") or tree.dry_run:
         return
-    import fcntl
-
     record = kvp_record("PROVISIONING_REPORT", "|".join(["%s=%s" % field for field in fields]))
     try:
         descriptor = posix.open(tree.at(KVP_POOL), posix.O_RDWR | posix.O_CREAT | posix.O_NOFOLLOW, 0o644)
-    except OSError as error:
-        warn("%s: %s" % (KVP_POOL, error.strerror))
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # as cloud-init and azure-init do; the kernel's daemon uses the next
-        fcntl.lockf(descriptor, fcntl.LOCK_EX)
-        at, size = 0, len(record)
-        while True:
-            other = posix.pread(descriptor, size, at)
-            if len(other) < size or other[:KVP_KEY] == record[:KVP_KEY]:
-                break
-            at += size
-        posix.pwrite(descriptor, record, at)
-    finally:
-        posix.close(descriptor)
+        try:
+            _put_record(descriptor, record)
+        finally:
+            posix.close(descriptor)
+    except (OSError, TimeLimit) as error:
+        warn("%s: %s" % (KVP_POOL, getattr(error, "strerror", None) or "somebody holds its lock; nothing is written"))
+
+
+def _put_record(descriptor, record):
+    """Fixed records; one key has one record. Raises TimeLimit when the lock is not to be had within a second."""
+    import fcntl
+
+    until = time.monotonic() + 1
+    while True:
+        try:  # both locks, as cloud-init and azure-init do; the kernel's daemon uses the second
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+        if time.monotonic() > until:
+            raise TimeLimit
+        time.sleep(0.05)
+    at, size = 0, len(record)
+    while True:
+        other = posix.pread(descriptor, size, at)
+        if len(other) < size or other[:KVP_KEY] == record[:KVP_KEY]:
+            break
+        at += size
+    posix.pwrite(descriptor, record, at)
 
 
 def facts_now(vm_id):
@@ -2567,25 +3781,32 @@ def facts_now(vm_id):
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def provision(tree, options, settings, vm_id, network, until, announce):
+def provision(tree, options, settings, reporter, network, until, announce):
     """Everything but the report. Returns the wishes, and whether the steps were taken now."""
     began = time.monotonic()
     imds, medium = gather(tree, options, settings, network, began + (until - began) * 0.9)
-    vm_id = vm_id or canonical(text_at(imds or {}, "compute", "vmId"))
+    vm_id = reporter.vm_id = reporter.vm_id or canonical(text_at(imds or {}, "compute", "vmId"))
     wishes = decide(imds, medium, vm_id)
     for remark in wishes.remarks:
         warn(remark)
     if has_stamp(tree, "applied", vm_id) and not options.only:  # only IMDS could say which VM this is
         return wishes, False
     announce()
-    tree.folder(STATE, 0o700)
+    try:
+        tree.folder(STATE, 0o700)
+    except OSError as error:
+        warn("%s: %s: this VM is provisioned again at each boot" % (STATE, error.strerror))
     skipped = set(options.skip) | set(step_list(settings["SKIP"])[0])
+    settings = dict(settings, SKIP=",".join(skipped))
     for name, step in STEPS:
         if (not options.only or name in options.only) and name not in skipped:
             take_step(name, step, tree, wishes, settings)
     tree.sync()
     if not options.only and not tree.dry_run:
-        stamp_applied(tree, vm_id)
+        try:
+            stamp_applied(tree, vm_id)
+        except OSError as error:
+            warn("%s: this VM is provisioned again at each boot" % _told(error))
     return wishes, True
 
 
@@ -2598,6 +3819,7 @@ def run(tree, options, settings, vm_id, began):
         return nothing_to_do(tree, vm_id, form)
     network = Network()
     reporter = Reporter(tree, options, form, network, until)
+    reporter.vm_id = vm_id
     silent = _why_silent(options, form)
 
     def announce():
@@ -2609,12 +3831,12 @@ def run(tree, options, settings, vm_id, began):
         say("VM %s is provisioned already: reporting again" % vm_id)
     else:
         try:
-            wishes, taken = provision(tree, options, settings, vm_id, network, until, announce)
+            wishes, taken = provision(tree, options, settings, reporter, network, until, announce)
         except Failed as failure:
-            return fail(tree, settings, reporter, failure, vm_id, silent)
+            return fail(tree, settings, reporter, failure, reporter.vm_id, silent)
         except Exception as error:  # a mistake of ours, or a full disk: the platform is told all the same
             failure = Failed("unhandled exception", ("error", _told(error)))
-            return fail(tree, settings, reporter, failure, vm_id, silent)
+            return fail(tree, settings, reporter, failure, reporter.vm_id, silent)
         vm_id, name = wishes.vm_id, wishes.hostname or name
         if not taken and has_stamp(tree, "reported", vm_id):
             return nothing_to_do(tree, vm_id, form)
@@ -2649,6 +3871,15 @@ def _why_silent(options, form):
     return "REPORT=none" if form == "none" else ""
 
 
+def told(tree):
+    """This run says itself how it went: the unit that speaks for programs that did not run has nothing to say."""
+    try:
+        tree.folder(RUN, 0o700)
+        posix.close(posix.open(tree.at(RUN + "/told"), posix.O_WRONLY | posix.O_CREAT | posix.O_NOFOLLOW, 0o600))
+    except OSError as error:
+        warn("%s/told: %s" % (RUN, error.strerror))
+
+
 def finish(tree, settings, reporter, vm_id, name, began, silent):
     """Report Ready, then switch the unit off. Returns the exit code."""
     if silent:
@@ -2659,6 +3890,7 @@ def finish(tree, settings, reporter, vm_id, name, began, silent):
     refused = reporter.send("Ready")
     took = time.monotonic() - began
     if refused:
+        told(tree)
         say("Provisioned %s in %.2f s, but not reported: %s; the next boot reports again" % (name, took, refused))
         return 2
     try:
@@ -2682,6 +3914,7 @@ def fail(tree, settings, reporter, failure, vm_id, silent):
     if settings["KVP"] == "yes":
         write_kvp(tree, (("result", "error"), ("reason", text)))
     refused = reporter.send("NotReady", "ProvisioningFailed", text)
+    told(tree)
     if refused:
         say("Provisioning failed: %s; not reported: %s" % (failure.reason, refused))
         return 2

@@ -21,7 +21,7 @@ unset http_proxy HTTP_PROXY all_proxy ALL_PROXY no_proxy NO_PROXY CDPATH ENV BAS
 VERSION=0.1.0
 AGENT=azure-provisioning
 ASSET_TAG=7783-7084-3265-9085-8269-3286-77
-STEPS='hostname user sudo keys password sshd host-keys custom-data entropy grow hooks ovf-copy'
+STEPS='hostname user sudo keys password host-keys sshd custom-data entropy grow hooks ovf-copy access'
 BODY_LIMIT=1048576
 NEWLINE='
 '
@@ -54,7 +54,13 @@ if [ -n "${KSH_VERSION-}" ]; then
 else
     line() { printf '%s\n' "$*"; }
 fi
-say() { line "$*" >&2; }
+# What a tool, a hook or the platform wrote reaches no console as anything but text.
+say() {
+    case $* in
+        *[!\ -~]*) line "$*" | awk "$SHARED$PLAIN_TEXT" >&2 ;;
+        *) line "$*" >&2 ;;
+    esac
+}
 warn() { say "warning: $*"; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -89,6 +95,13 @@ clock() {
     else
         now=$(($(date +%s) * 100))
     fi
+}
+
+# Sets unix_time, in seconds since 1970, and boot, when this machine was started.
+epoch() {
+    clock
+    [ -n "${boot-}" ] || boot=$(($(date +%s) - now / 100))
+    unix_time=$((boot + now / 100))
 }
 
 # nap HUNDREDTHS, or whole seconds where sleep knows no others; never past `limit`.
@@ -184,6 +197,22 @@ store() {
     }
     touched "${1%/*}"
 }
+
+# rewrite PATH: what $work/text holds becomes the content of a file of the tree, with the mode and the owner that it has.
+rewrite() {
+    ! cmp -s "$work/text" "$root$1" || return 0
+    changed=yes
+    if [ -n "$dry_run" ]; then
+        say "would write $1"
+        return
+    fi
+    owner=''
+    [ "$me" != 0 ] || owner=$(stat -L -c %u:%g "$root$1")
+    store "$root$1" "0$(stat -L -c %a "$root$1")" "$owner" <"$work/text" || step_failed "$1: cannot be written"
+}
+
+# fixed PATH: a folder that cannot be written: on a read-only file system, for root.
+fixed() { [ -d "$root$1" ] && [ ! -w "$root$1" ]; }
 
 touched() {
     case $NEWLINE$dirty$NEWLINE in
@@ -432,13 +461,40 @@ END {
 SHARED='
 function bad() { wrong = 1; exit 1 }
 function clean(s) { gsub(/[\001-\037\177]|\302[\200-\237]/, " ", s); return s }
+function fit(s, most) {
+    if (length(s) <= most) return s
+    while (most > 0 && substr(s, most + 1, 1) ~ /[\200-\277]/) most--
+    return substr(s, 1, most)
+}
+function sequence(s) {
+    if (s ~ /^[\302-\337][\200-\277]/) return 2
+    if (s ~ /^\357\277[\276\277]/) return 0
+    if (s ~ /^(\340[\240-\277]|[\341-\354\356\357][\200-\277]|\355[\200-\237])[\200-\277]/) return 3
+    if (s ~ /^(\360[\220-\277]|[\361-\363][\200-\277]|\364[\200-\217])[\200-\277][\200-\277]/) return 4
+    return 0
+}
+function valid(s,   out, n) {
+    while (match(s, /[\200-\377]/)) {
+        out = out substr(s, 1, RSTART - 1)
+        s = substr(s, RSTART)
+        n = sequence(s)
+        out = out (n ? substr(s, 1, n) : "\357\277\275")
+        s = substr(s, n ? n + 1 : 2)
+    }
+    return out s
+}
 function utf8(n) {
-    if (n < 32) return n == 10 ? "\n" : n == 13 ? "\r" : n == 9 ? "\t" : "?"
+    if (n < 32) return n == 10 ? "\n" : n == 13 ? "\r" : n == 9 ? "\t" : " "
     if (n < 128) return sprintf("%c", n)
     if (n < 2048) return sprintf("%c%c", 192 + int(n / 64), 128 + n % 64)
+    if (n >= 55296 && n < 57344) return "?"
     if (n < 65536) return sprintf("%c%c%c", 224 + int(n / 4096), 128 + int(n / 64) % 64, 128 + n % 64)
     return sprintf("%c%c%c%c", 240 + int(n / 262144), 128 + int(n / 4096) % 64, 128 + int(n / 64) % 64, 128 + n % 64)
 }
+'
+
+PLAIN_TEXT='
+{ print valid(clean($0)) }
 '
 
 # JSON, cut at its quotation marks: the records are by turns what is outside of strings and what is inside.
@@ -663,54 +719,136 @@ END { if (wrong || depth || !done || mode != "") exit 1 }
 '
 
 # Ssh keys: one value may hold several, and old portals broke keys in their middle. Each becomes a line of
-# authorized_keys, or the reason why not. A body begins with the length and the name of its type (RFC 4253, 6.6).
+# authorized_keys, or the reason why not. A body is fields behind their lengths, the first the name of its type (RFC 4253
+# section 6.6, RFC 5656, RFC 8709, OpenSSH's PROTOCOL.u2f), and ends with the last of them.
 KEYS='
 function trim(s) { sub(/^[ \t\r\n]+/, "", s); sub(/[ \t\r\n]+$/, "", s); return s }
 function keys(v, number,   lines, n, i, key, some) {
     gsub(/\r/, "\n", v)
     n = split(v, lines, "\n")
     for (i = 1; i <= n; i++) {
-        if (i > 1 && begins(lines[i])) { some += check(key, number); key = "" }
+        sub(/^(\357\273\277|[ \t])+/, "", lines[i])
+        if (i > 1 && key_start(lines[i])) { some += side_by_side(key, number); key = "" }
         key = key lines[i]
     }
-    some += check(key, number)
+    some += side_by_side(key, number)
     if (!some) print "bad_key", "key", number, "is empty and was skipped"
 }
-function begins(s) { sub(/ .*/, "", s); return s in start_of }
-function check(key, number,   kind, body, comment, least) {
-    key = trim(key)
-    if (key == "") return 0
-    kind = body = key
-    sub(/[ \t].*/, "", kind)
-    body = trim(substr(key, length(kind) + 1))
-    comment = body
-    sub(/[ \t].*/, "", body)
-    comment = clean(trim(substr(comment, length(body) + 1)))
-    if (length(comment) > 256) comment = substr(comment, 1, 256) "..."
+function first_word(s) { sub(/[ \t].*/, "", s); return s }
+function key_start(s,   at) {
+    if (first_word(s) in is_kind) return 1
+    at = options_end(s)
+    while (at > 1 && substr(s, at, 1) ~ /^[ \t]$/) at++
+    return at > 1 && (first_word(substr(s, at)) in is_kind) ? at : 0
+}
+function options_end(s,   at, i) {
+    at = 1
+    for (;;) {
+        match(substr(s, at), /^[-A-Za-z0-9]*/)
+        if (!(tolower(substr(s, at, RLENGTH)) in key_option)) return 0
+        at += RLENGTH
+        if (substr(s, at, 2) == "=\"") {
+            at += 2
+            for (;;) {
+                i = index(substr(s, at), "\"")
+                if (!i) return 0
+                at += i
+                if (substr(s, at - 2, 1) != "\\") break
+            }
+        }
+        if (substr(s, at, 1) != ",") return at
+        at++
+    }
+}
+function side_by_side(s, number,   start, t, n, w, i, at) {
+    s = trim(s)
+    if (s == "") return 0
+    start = key_start(s)
+    if (start) {
+        t = substr(s, start)
+        gsub(/\t/, " ", t)
+        n = split(t, w, / /)
+        at = start + length(w[1]) + 1 + length(w[2])
+        for (i = 3; i < n; i++) {
+            if ((w[i] in is_kind) && w[i + 1] ~ /^AAAA/)
+                return check(trim(substr(s, 1, at - 1)), number) + side_by_side(substr(s, at), number)
+            at += 1 + length(w[i])
+        }
+    }
+    return check(s, number)
+}
+function check(key, number,   start, options, kind, body, comment, least) {
+    start = key_start(key)
+    options = start > 1 ? trim(substr(key, 1, start - 1)) " " : ""
+    kind = first_word(substr(key, start ? start : 1))
+    comment = start ? substr(key, start + length(kind)) : ""
+    sub(/^[ \t]+/, "", comment)
+    body = first_word(comment)
+    comment = clean(substr(comment, length(body) + 1))
+    gsub(/^ +| +$/, "", comment)
+    comment = fit(comment, 256)
+    sub(/ +$/, "", comment)
     least = "bad_key key " number " was skipped: "
     if (index(key, "BEGIN ")) print least "it is a certificate, not an ssh key"
-    else if (!(kind in start_of) || body == "") print least "it does not begin with a known key type"
-    else if (body !~ "^[A-Za-z0-9+/]+=?=?$" || length(body) % 4) print least "its body is not base64"
-    else if (index(body, start_of[kind]) != 1 || (length(body) - 2) * 3 / 4 < length(kind) + 36)
-        print least "its body is not a key of that type, or is cut"
-    else if (!known_key[kind, body]++) print "key", kind, body (comment == "" ? "" : " " comment)
+    else if (!start || body == "") print least "it does not begin with a known key type"
+    else if (!base64(body)) print least "its body is not base64"
+    else if (!is_key(kind, body)) print least "its body is not a key of that type, or is cut"
+    else if (!known_key[kind, body]++) print "key", options kind, body (comment == "" ? "" : " " comment)
     return 1
 }
+function base64(s) {
+    if (length(s) % 4 || s !~ /^[A-Za-z0-9+\/]*=?=?$/) return 0
+    return s ~ /=$/ ? s ~ /([AQgw]=|[AEIMQUYcgkosw048])=$/ : 1
+}
+function digit(c) { return c == "=" ? 0 : index(alphabet, c) - 1 }
+function byte(s, i,   g, n) {
+    g = int(i / 3) * 4 + 1
+    n = (digit(substr(s, g, 1)) * 64 + digit(substr(s, g + 1, 1))) * 4096
+    n += digit(substr(s, g + 2, 1)) * 64 + digit(substr(s, g + 3, 1))
+    i %= 3
+    return i == 0 ? int(n / 65536) : i == 1 ? int(n / 256) % 256 : n % 256
+}
+function field(s, i,   out, at) {
+    for (at = starts[i]; at < starts[i] + sizes[i]; at++) out = out sprintf("%c", byte(s, at))
+    return out
+}
+function is_key(kind, s,   total, at, n, size, i, curve, point) {
+    total = length(s) / 4 * 3 - (s ~ /=$/) - (s ~ /==$/)
+    for (at = 0; at < total; at += 4 + size) {
+        size = 0
+        for (i = 0; i < 4; i++) size = size * 256 + byte(s, at + i)
+        if (at + 4 + size > total || ++n > 4) return 0
+        starts[n] = at + 4
+        sizes[n] = size
+    }
+    if (!n || sizes[1] != length(kind) || field(s, 1) != kind) return 0
+    if (kind == "ssh-rsa") return n == 3 && sizes[2] && sizes[2] <= 8 && sizes[3] >= 128 && byte(s, starts[2]) < 128 && byte(s, starts[3]) < 128
+    if (kind ~ /^sk-/) {
+        if (!sizes[n]) return 0
+        n--
+        kind = substr(kind, 4)
+        sub(/@.*/, "", kind)
+    }
+    if (kind == "ssh-ed25519") return n == 2 && sizes[2] == 32
+    curve = substr(kind, 12)
+    point = curve == "nistp256" ? 65 : curve == "nistp384" ? 97 : 133
+    return n == 3 && sizes[2] == 8 && field(s, 2) == curve && sizes[3] == point && byte(s, starts[3]) == 4
+}
 BEGIN {
-    start_of["ssh-rsa"] = "AAAAB3NzaC1yc2"
-    start_of["ssh-ed25519"] = "AAAAC3NzaC1lZDI1NTE5"
-    start_of["ecdsa-sha2-nistp256"] = "AAAAE2VjZHNhLXNoYTItbmlzdHAyNT"
-    start_of["ecdsa-sha2-nistp384"] = "AAAAE2VjZHNhLXNoYTItbmlzdHAzOD"
-    start_of["ecdsa-sha2-nistp521"] = "AAAAE2VjZHNhLXNoYTItbmlzdHA1Mj"
-    start_of["sk-ssh-ed25519@openssh.com"] = "AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29t"
-    start_of["sk-ecdsa-sha2-nistp256@openssh.com"] = "AAAAInNrLWVjZHNhLXNoYTItbmlzdHAyNTZAb3BlbnNzaC5jb2"
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    n = split("ssh-rsa ssh-ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521 " \
+        "sk-ssh-ed25519@openssh.com sk-ecdsa-sha2-nistp256@openssh.com", part, " ")
+    for (i = 1; i <= n; i++) is_kind[part[i]] = 1
+    n = split("agent-forwarding cert-authority command environment expiry-time from no-agent-forwarding " \
+        "no-port-forwarding no-pty no-touch-required no-user-rc no-x11-forwarding permitlisten permitopen " \
+        "port-forwarding principals pty restrict tunnel user-rc verify-required x11-forwarding", part, " ")
+    for (i = 1; i <= n; i++) key_option[part[i]] = 1
 }
 '
 
 # What is wanted of each document. All primitives of IMDS are texts, but for a few that may be true or false.
 FOUND_IMDS='
 function found(p, v, kind) {
-    if (index(p, "compute.publicKeys.") == 1) given = 1
     if (p in wanted && (kind == "text" || p in policy)) print wanted[p], clean(trim(v))
     else if (p ~ /^compute\.publicKeys\.[0-9]+\.keyData$/ && kind == "text") {
         number = p
@@ -729,16 +867,22 @@ BEGIN {
     wanted["compute.osProfile.computerName"] = "computer_name"
     wanted["compute.osProfile.disablePasswordAuthentication"] = "no_password"
     wanted["extended.compute.hasCustomData"] = "has_custom_data"
+    wanted["extended.compute.ppsType"] = "pool"
     policy["compute.osProfile.disablePasswordAuthentication"] = policy["extended.compute.hasCustomData"] = 1
 }
 END {
-    if (given) print "given yes"
     if (opened["compute"] != "{") exit 1
 }
 '
 
 FOUND_OVF='
 function found(p, v,   name) {
+    if (substr(p, 1, length(platform)) == platform) {
+        name = substr(p, length(platform) + 1)
+        if (name == "w:PreprovisionedVm") print "pooled", clean(trim(v))
+        else if (name == "w:PreprovisionedVMType" || name == "w:PreprovisionedVmType") print "pool", clean(trim(v))
+        else if (name == "w:ProvisionGuestProxyAgent") print "proxy_agent", clean(trim(v))
+    }
     if (substr(p, 1, length(set)) != set) return
     name = substr(p, length(set) + 1)
     if (name == "w:SSH/w:PublicKeys/w:PublicKey/w:Value") { keys(v, key_number++); return }
@@ -758,6 +902,7 @@ function found(p, v,   name) {
 }
 BEGIN {
     set = "o:Environment/w:ProvisioningSection/w:LinuxProvisioningConfigurationSet/"
+    platform = "o:Environment/w:PlatformSettingsSection/w:PlatformSettings/"
     key_number = 0
 }
 END {
@@ -832,7 +977,10 @@ function emit(s,   n, i) {
 # decode FILE RESULT: base64, line ends and blanks left out; 1 when it is none.
 decode() {
     tr -d ' \t\r\n' <"$1" >"$1.base64"
-    awk '$0 !~ "^[A-Za-z0-9+/]*=?=?$" || length($0) % 4 { bad = 1 } END { exit bad }' "$1.base64" || return 1
+    awk '
+        $0 !~ "^[A-Za-z0-9+/]*=?=?$" || length($0) % 4 { bad = 1 }
+        /=$/ && $0 !~ /([AQgw]=|[AEIMQUYcgkosw048])=$/ { bad = 1 }
+        END { exit bad }' "$1.base64" || return 1
     if have base64; then
         base64 -d <"$1.base64" >"$2"
     elif have openssl; then
@@ -910,11 +1058,8 @@ stamped() {
 
 # Both byte orders, so that the clone guard needs no program to compare.
 stamp() {
-    if [ -n "$vm_id" ]; then
-        line "$vm_id$NEWLINE$other_id"
-    else
-        line unknown
-    fi | store "$state/$1" 0600 && settle
+    line "${vm_id:-unknown}${vm_id:+$NEWLINE$other_id}" >"$work/text"
+    store "$state/$1" 0600 <"$work/text" && settle
 }
 
 # ---- inputs ----
@@ -962,6 +1107,9 @@ optical() {
 mount_medium() {
     run_folder=$root/run/azure-provisioning
     (umask 077 && mkdir -p "$run_folder/medium") || return 1
+    # a run that was killed may have left it mounted
+    ! grep -q " $run_folder/medium " /proc/self/mounts || umount -l "$run_folder/medium" 2>"$work/mount" ||
+        warn "$run_folder/medium stays mounted: $(cat "$work/mount")"
     if ! mount_as udf "$1" 2>"$work/mount" && ! mount_as iso9660 "$1" 2>>"$work/mount"; then
         one_line "$work/mount"
         warn "$1: $value"
@@ -998,6 +1146,10 @@ read_medium() {
             user) ovf_user=$value ;;
             no_password) ovf_no_password=$value ;;
             password) ovf_password=$value ;;
+            pooled) ovf_pooled=$value ;;
+            pool) ovf_pool=$value ;;
+            proxy_agent) ovf_proxy_agent=$value ;;
+            custom_data) ovf_custom_data=$value ;;
         esac
     done <"$work/ovf"
 }
@@ -1016,7 +1168,7 @@ find_imds() {
                 api='api-version=2019-06-01'
                 continue
                 ;;
-            401,* | 403,*) refused=yes ;;
+            401,* | 403,*) [ -n "$signed" ] || refused=yes ;;
         esac
         clock
         limit=$inputs_until
@@ -1027,8 +1179,24 @@ find_imds() {
         fi
         [ "$now" -lt "$limit" ] || return 0
         pause
-        [ -n "$medium" ] || find_medium || :
+        [ -n "$medium" ] || { find_medium && await_proxy_agent; } || :
     done
+}
+
+# Where the VM has the Metadata Security Protocol on, nobody is answered before Microsoft's agent signs requests. Sets
+# signed to yes where it is on: then a 401 means "not yet".
+await_proxy_agent() {
+    lower "${ovf_proxy_agent-}"
+    [ "$lowered" = true ] || return 0
+    if [ -n "$root" ]; then tree_has azure-proxy-agent; else have azure-proxy-agent; fi ||
+        fail 'azure-proxy-agent not found' 'error=the VM wants signed requests (ProvisionGuestProxyAgent)'
+    signed=yes
+    [ -z "$root" ] || return 0
+    if limited 130 azure-proxy-agent --status --wait 120 >"$work/output" 2>&1; then
+        say 'azure-proxy-agent: ready'
+    else
+        warn "azure-proxy-agent is not ready: azure-proxy-agent: exit $ended"
+    fi
 }
 
 earlier() {
@@ -1092,7 +1260,7 @@ read_imds() {
             computer_name) imds_computer_name=$value ;;
             no_password) imds_no_password=$value ;;
             has_custom_data) has_custom_data=$value ;;
-            given) imds_given=$value ;;
+            pool) imds_pool=$value ;;
         esac
     done <"$work/imds"
 }
@@ -1114,10 +1282,14 @@ routed() {
 find_inputs() {
     clock
     began_asking=$now inputs_until=$((began + deadline * 90))
-    find_medium || :
+    signed=''
+    { find_medium && await_proxy_agent; } || :
     find_imds
     [ -n "$medium" ] || [ $imds = yes ] || fail "$reason" "error=$problem" "url=$imds_base"
     [ -n "$medium" ] || await_medium || :
+    lower "${has_custom_data-}"
+    [ "$require_custom_data$lowered" != yestrue ] || [ "${ovf_custom_data-}" = yes ] ||
+        fail 'failure to read customData while hasCustomData=true'
     if [ -n "$medium" ]; then
         say "medium: $medium, ovf-env.xml of $medium_size bytes"
     else
@@ -1152,10 +1324,26 @@ await_medium() {
 LEASES='/run/systemd/netif/leases /run/NetworkManager/devices /run/NetworkManager /var/lib/NetworkManager
     /var/lib/dhcp /var/lib/dhclient /run /var/lib/dhcpcd /run/dhcpcd /run/udhcpc /var/lib/udhcpc'
 
-# Sets wireserver: the option, else option 245 of a DHCP lease, else the address that is documented.
+# Sets wireserver: the option, else option 245 of this boot's newest valid DHCP lease, else the address that is
+# documented; after three failures those two by turns.
 find_wireserver() {
     wireserver=$wireserver_wish
     [ -z "$wireserver" ] || return 0
+    if [ "$failures" -lt 3 ] || [ $((failures % 4)) = 0 ]; then
+        leased_wireserver
+    fi
+    wireserver=http://${leased:-168.63.129.16}
+    [ "$failures" -lt 3 ] || [ $((failures % 2)) = 0 ] || wireserver=http://168.63.129.16
+}
+
+# Sets leased, "" where no lease tells. Expired leases, those of another boot and those of other interfaces are none.
+leased_wireserver() {
+    leased='' newest=''
+    set +f
+    set -- "$root"/sys/class/net/*
+    set -f
+    interfaces=''
+    for lease in "$@"; do [ ! -e "$lease" ] || interfaces="$interfaces ${lease##*/}"; done
     for folder in $LEASES; do
         set +f
         case $folder in
@@ -1164,32 +1352,66 @@ find_wireserver() {
         esac
         set -f
         for lease in "$@"; do
-            [ -f "$lease" ] || continue
+            # shellcheck disable=SC3013 # all our shells have it
+            [ -f "$lease" ] && { [ -z "$newest" ] || [ "$lease" -nt "$newest" ]; } || continue
+            written=''
+            case $folder in
+                /var/*)
+                    epoch
+                    written=$(stat -c %Y "$lease")
+                    [ "$written" -ge $((boot - 60)) ] || continue
+                    ;;
+            esac
             option_245 "$lease"
-            [ -z "$address" ] || wireserver=http://$address
+            [ -z "$address" ] || leased=$address newest=$lease
         done
-        [ -z "$wireserver" ] || return 0
     done
-    wireserver=http://168.63.129.16
+    [ -n "$leased" ] || ask_networkd
+}
+
+# networkd of systemd 261 and newer keeps its leases to itself, but tells them.
+ask_networkd() {
+    [ -z "$root" ] && have networkctl || return 0
+    set +f
+    set -- /run/systemd/netif/links/* /run/systemd/netif/leases/*
+    set -f
+    [ -e "$1" ] || return 0
+    for lease in "$@"; do
+        case $lease in
+            */leases/*) [ ! -e "$lease" ] || return 0 ;;
+        esac
+    done
+    limited 5 networkctl --json=short status >"$work/networkctl" 2>/dev/null || return 0
+    sed -n 's/.*"Option":245,"PrivateOptionData":"\([0-9a-fA-F:]*\)".*/OPTION_245=\1/p' "$work/networkctl" >"$work/lease"
+    option_245 "$work/lease"
+    leased=$address
 }
 
 # option_245 FILE: sets address, "" where the lease does not tell. dhcpcd keeps the DHCP packet itself (RFC 2131: magic
-# cookie at byte 236), the others write lines; the last one of a file wins.
+# cookie at byte 236), the others write lines; the last valid lease of a file wins.
 option_245() {
+    epoch
     case $(dd if="$1" bs=1 skip=236 count=4 2>/dev/null | od -An -tx1) in
-        *63*82*53*63*) address=$(od -An -v -tu1 -j 240 "$1" | awk "$PACKET_245") ;;
-        *) address=$(awk "$LEASE_245" "$1") ;;
+        *63*82*53*63*)
+            address=$(od -An -v -tu1 -j 240 "$1" | awk -v now="$unix_time" -v written="$written" "$PACKET_245")
+            ;;
+        *) address=$(tr '\000\200-\377' ' ?' <"$1" | awk -v now="$unix_time" -v interfaces="$interfaces " "$LEASE_245") ;;
     esac
 }
 
 PACKET_245='
 { for (i = 1; i <= NF; i++) byte[n++] = $i }
 END {
-    for (at = 0; at + 1 < n && byte[at] != 255; at += byte[at] ? 2 + byte[at + 1] : 1)
-        if (byte[at] == 245 && byte[at + 1] == 4 && byte[at + 2] > 0 && byte[at + 2] < 224) {
-            print byte[at + 2] "." byte[at + 3] "." byte[at + 4] "." byte[at + 5]
-            exit
+    for (at = 0; at + 1 < n && byte[at] != 255; at += byte[at] ? 2 + byte[at + 1] : 1) {
+        if (byte[at + 1] != 4 || !byte[at]) continue
+        if (byte[at] == 51 && written != "") {
+            for (i = 2; i < 6; i++) lasts = lasts * 256 + byte[at + i]
+            if (written + lasts < now) exit
         }
+        if (byte[at] == 245 && byte[at + 2] > 0 && byte[at + 2] < 224 && found == "")
+            found = byte[at + 2] "." byte[at + 3] "." byte[at + 4] "." byte[at + 5]
+    }
+    if (found != "") print found
 }
 '
 
@@ -1200,15 +1422,38 @@ BEGIN {
     n = split("OPTION_245= opt245= unknown-245@ private_245= option-245@", marks, " ")
     for (i = 32; i < 256; i++) code[sprintf("%c", i)] = i
 }
+/^[ \t]*lease[ \t]*\{/ { close_lease() }
 {
     gsub(/;/, " ")
     for (i = 1; i <= n; i++) {
         mark = marks[i]
         sub(/@/, " ", mark)
-        if (at = index($0, mark)) { found = dotted(trim(substr($0, at + length(mark)))); if (found != "") last = found }
+        if (at = index($0, mark)) { found = dotted(trim(substr($0, at + length(mark)))); if (found != "") this = found }
+    }
+    text = $0
+    gsub(/=/, " ", text)
+    count = split(text, word, /[ \t\r]+/)
+    at = word[1] == "" ? 2 : 1
+    if (word[at] == "expire" || word[at] == "EXPIRY") { if (over(word[at + 1], word[at + 2], word[at + 3])) bad = 1 }
+    else if (word[at] == "interface" && interfaces ~ /[^ ]/) {
+        gsub(/"/, "", word[at + 1])
+        if (!index(interfaces, " " word[at + 1] " ")) bad = 1
     }
 }
-END { if (last != "") print last }
+END { close_lease(); if (last != "") print last }
+function close_lease() { if (!bad && this != "") last = this; bad = 0; this = "" }
+function over(first, day, clock,   d, c, year, month) {
+    if (first == "epoch") first = day
+    if (day ~ /^[0-9]+\/[0-9]+\/[0-9]+$/ && clock ~ /^[0-9]+:[0-9]+:[0-9]+$/) {
+        split(day, d, "/")
+        split(clock, c, ":")
+        month = (d[2] + 9) % 12
+        year = d[1] - (month >= 10)
+        day = 365 * year + int(year / 4) - int(year / 100) + int(year / 400) + int((month * 306 + 5) / 10) + d[3] - 719469
+        return ((day * 24 + c[1]) * 60 + c[2]) * 60 + c[3] <= now + 0
+    }
+    return first ~ /^[0-9]+$/ && length(first) <= 12 && (day == "" || first == day) && first + 0 <= now + 0
+}
 function trim(s) { sub(/^[ \t\r]+/, "", s); sub(/[ \t\r]+$/, "", s); return s }
 function hex(s) { s = tolower(s); return length(s) == 1 ? digit(s) : digit(substr(s, 1, 1)) * 16 + digit(substr(s, 2, 1)) }
 function digit(c) { return index("0123456789abcdef", c) - 1 }
@@ -1294,14 +1539,9 @@ fit_host() {
 
 # The admin user; nobody is wanted when neither input names one. Sets user.
 wish_user() {
-    user=${imds_user-}
-    if [ -n "$user" ]; then
-        user_name "$user" || fail 'invalid IMDS metadata for key=compute.osProfile.adminUsername' "value=$user"
-    else
-        user=${ovf_user-}
-        [ -z "$user" ] || user_name "$user" ||
-            fail 'unexpected metadata parsing ovf-env.xml: UserName' "value=$user"
-    fi
+    user=${imds_user-} user_from='invalid IMDS metadata for key=compute.osProfile.adminUsername'
+    [ -n "$user" ] || user=${ovf_user-} user_from='unexpected metadata parsing ovf-env.xml: UserName'
+    [ -z "$user" ] || user_name "$user" || fail "$user_from" "value=$user"
 }
 
 user_name() {
@@ -1313,33 +1553,40 @@ user_name() {
 
 # Whether ssh may take passwords: sets password_login to yes, no, or nothing where neither input says so.
 wish_policy() {
-    password_login=''
+    password_login='' password_wanted=${ovf_password-}
+    [ -z "$password_wanted" ] || password_login=yes
     for stated in "${imds_no_password-}" "${ovf_no_password-}"; do
         lower "$stated"
         case $lowered in
             true) password_login=no ;;
-            false) password_login=yes ;;
+            false) password_login=yes password_wanted=yes ;;
             *) continue ;;
         esac
         return
     done
 }
 
-# The keys, those of IMDS where it lists any. One that cannot be used is left out by its number, the others are used.
+# The keys of IMDS, or, where none of those can be used, those of the medium. One that cannot be used is left out by its
+# number, the others are used; $work/bad-keys says what is wrong with each.
 wish_keys() {
     : >"$work/keys"
-    source=imds from=IMDS
-    [ "${imds_given-}" = yes ] || source=ovf from='the medium'
-    [ -f "$work/$source" ] || return 0
+    : >"$work/bad-keys"
+    usable_keys imds IMDS || usable_keys ovf 'the medium' || :
+}
+
+usable_keys() {
+    [ -f "$work/$1" ] || return 1
     while read -r name value; do
         case $name in
             key) line "$value" >>"$work/keys" ;;
             bad_key)
                 number=${value#key }
-                warn "key ${number%% *} from $from ${number#* }"
+                warn "key ${number%% *} from $2 ${number#* }"
+                line "key=key ${number%% *} from $2 ${number#* }" >>"$work/bad-keys"
                 ;;
         esac
-    done <"$work/$source"
+    done <"$work/$1"
+    [ -s "$work/keys" ]
 }
 
 # wish_data NAME WHAT: what came as base64 becomes $work/NAME.decoded; what is no base64 is kept as it came.
@@ -1350,8 +1597,23 @@ wish_data() {
     cat "$work/$1" >"$work/$1.decoded"
 }
 
+# A pre-provisioned VM gets its owner later, by a protocol that this program does not speak: say so at once.
+refuse_pool() {
+    pool=${imds_pool-}
+    lower "$pool"
+    case $lowered in
+        '' | none)
+            lower "${ovf_pooled-}"
+            [ "$lowered" = true ] || return 0
+            pool=${ovf_pool:-true}
+            ;;
+    esac
+    fail 'pre-provisioned VMs are not supported' "ppsType=$pool"
+}
+
 make_wishes() {
     wish_host
+    refuse_pool
     wish_user
     wish_policy
     wish_keys
@@ -1391,7 +1653,7 @@ step_hostname() {
 
 # /etc/hosts gets a line for the name (127.0.1.1, as Debian does), unless it has one or NSS knows the name by itself.
 put_hosts() {
-    ! grep -q myhostname "$root/etc/nsswitch.conf" 2>/dev/null || return 0
+    ! knows_itself || return 0
     hosts=$root/etc/hosts
     [ -s "$hosts" ] || { line '127.0.0.1 localhost' >"$work/hosts" && hosts=$work/hosts; }
     awk -v name="$host" '
@@ -1408,34 +1670,85 @@ put_hosts() {
     put /etc/hosts 0644 <"$work/hosts.new"
 }
 
-# account NAME: sets uid, gid and home, from the tree's own file or, on this machine, from whatever else NSS knows.
+# NSS resolves the VM's own name without a line in /etc/hosts: only the first line of hosts: counts.
+knows_itself() {
+    [ -r "$root/etc/nsswitch.conf" ] || return 1
+    while read -r database services || [ -n "$database" ]; do
+        [ "$database" = hosts: ] || continue
+        case " ${services%%#*} " in
+            *[\ $TAB]myhostname[\ $TAB]*) return 0 ;;
+        esac
+        return 1
+    done <"$root/etc/nsswitch.conf"
+    return 1
+}
+
+# account NAME: sets uid, gid, home and shell, from the tree's own files or, on this machine, from whatever else NSS knows.
 account() {
-    uid=''
-    if [ -r "$root/etc/passwd" ]; then
-        while IFS=: read -r login _ uid gid _ home shell || [ -n "$login" ]; do
+    uid='' shell=''
+    for accounts in /etc/passwd /usr/lib/passwd; do
+        [ -r "$root$accounts" ] || continue
+        while IFS=: read -r login secret uid gid _ home shell || [ -n "$login" ]; do
             [ "$login" != "$1" ] || return 0
-        done <"$root/etc/passwd"
-    fi
+        done <"$root$accounts"
+    done
     uid=''
     [ -z "$root" ] && have getent && getent passwd "$1" >"$work/account" || return 1
-    IFS=: read -r login _ uid gid _ home shell <"$work/account"
+    IFS=: read -r login secret uid gid _ home shell <"$work/account"
+}
+
+# entry NAME FILE: sets entry to the line of NAME in an account file of the tree.
+entry() {
+    [ -r "$root/etc/$2" ] || return 1
+    while IFS= read -r entry || [ -n "$entry" ]; do
+        case $entry in
+            "$1":*) return 0 ;;
+        esac
+    done <"$root/etc/$2"
+    return 1
+}
+
+# add_entry LINE FILE: one more line in an account file of the tree.
+add_entry() {
+    {
+        cat "$root/etc/$2"
+        [ -z "$(tail -c 1 "$root/etc/$2")" ] || line
+        line "$1"
+    } >"$work/text"
+    rewrite "/etc/$2"
 }
 
 # Sets groups, those that exist of what an administrator should be in; lacking, those of them without the user; and
 # own_group, yes when there is a group of the user's name.
 find_groups() {
     groups='' lacking='' own_group=''
-    for wanted in sudo wheel adm systemd-journal; do
-        while IFS=: read -r group _ _ members || [ -n "$group" ]; do
-            [ "$group" != "$user" ] || own_group=yes
-            [ "$group" = "$wanted" ] || continue
-            groups=$groups${groups:+,}$wanted
-            case ,$members, in
-                *",$user,"*) ;;
-                *) lacking=$lacking${lacking:+,}$wanted ;;
-            esac
-        done <"$root/etc/group"
+    IFS=,
+    for wanted in ${groups_setting:-sudo,wheel,adm,systemd-journal}; do
+        IFS=" $TAB$NEWLINE"
+        entry "$wanted" group || adopt_group "$wanted" || {
+            [ -z "$groups_setting" ] || warn "the image has no group $wanted"
+            continue
+        }
+        groups=$groups${groups:+,}$wanted
+        case ,${entry##*:}, in
+            *",$user,"*) ;;
+            *) lacking=$lacking${lacking:+,}$wanted ;;
+        esac
     done
+    IFS=" $TAB$NEWLINE"
+    ! entry "$user" group || own_group=yes
+}
+
+# A group of /usr/lib/group is copied to /etc/group, which can be written.
+adopt_group() {
+    [ -r "$root/usr/lib/group" ] && ! fixed /etc || return 1
+    while IFS=: read -r group secret gid _; do
+        [ "$group" = "$1" ] || continue
+        add_entry "$group:$secret:$gid:" group
+        entry "$1" group
+        return
+    done <"$root/usr/lib/group"
+    return 1
 }
 
 step_user() {
@@ -1444,37 +1757,183 @@ step_user() {
         return
     fi
     [ -r "$root/etc/group" ] || step_failed '/etc/group is not there'
-    find_groups
+    was_cut='' home_was=''
+    clear_locks
     if account "$user"; then
-        did=exists
-        [ -z "$lacking" ] || join_groups "$lacking"
+        refuse_system_account
+        complete_account
+        find_groups
+        did=exists home_was=yes
+        if [ -n "$lacking" ] && fixed /etc; then
+            warn "/etc is read-only: $user does not join $lacking"
+        elif [ -n "$lacking" ]; then
+            join_groups "$lacking"
+        fi
     else
+        find_groups
+        make_room_for_homes
+        [ ! -e "$root/home/$user" ] || home_was=yes
         add_user
         did=created
         account "$user" || [ -n "$dry_run" ] || step_failed 'the account is not there after useradd'
     fi
-    # useradd was interrupted, or the image removed it
-    if [ -n "$uid" ] && [ ! -e "$root$home" ]; then
-        make_home
-        did="$did, home made anew"
-    fi
+    [ -z "$uid" ] || settle_home
     did="$user $did, uid ${uid:-?}, groups ${groups:-none}"
+}
+
+# An account of the image's own is nobody's to log in with: its home, and the keys in it, are another's.
+refuse_system_account() {
+    least=1000
+    for defs in "$root/etc/login.defs" "$root/usr/etc/login.defs"; do
+        [ -r "$defs" ] || continue
+        while read -r key value _; do
+            [ "$key" != UID_MIN ] || ! number "$value" 0 999999999 || least=$number
+        done <"$defs"
+        break
+    done
+    if [ "$uid" -lt "$least" ] || [ "$uid" = 65534 ]; then
+        fail "$user_from" "value=$user" "error=$user is a system account of this image (uid $uid)"
+    elif ! own_home || shared_home; then
+        fail "$user_from" "value=$user" "error=$user is a system account of this image (home $home)"
+    fi
+}
+
+# home can be the home of one person: nothing of the system's, and no folder that holds homes.
+own_home() {
+    case ${home%/} in
+        '' | /home | /var | /var/lib | /var/home | /var/tmp | /tmp | /opt | /srv | /mnt | /media) return 1 ;;
+    esac
+    case $home/ in
+        //* | /root/* | /bin/* | /sbin/* | /lib/* | /lib64/* | /usr/* | /etc/* | /dev/* | /proc/* | /sys/* | /run/* | \
+            /boot/* | /nonexistent/*) return 1 ;;
+        /*) return 0 ;;
+    esac
+    return 1
+}
+
+shared_home() {
+    while IFS=: read -r login _ _ _ _ other _; do
+        [ "$login" = "$user" ] || [ "${other%/}" != "$home" ] || return 0
+    done <"$root/etc/passwd"
+    return 1
+}
+
+# What useradd had not written when the power went. Sets was_cut when anything lacked.
+complete_account() {
+    fixed /etc && return
+    lacked=''
+    if [ "$secret" = x ] && [ -e "$root/etc/shadow" ] && ! entry "$user" shadow; then
+        epoch
+        write_lacking shadow "$user:!:$((unix_time / 86400)):0:99999:7:::"
+    fi
+    if ! entry "$user" group && ! group_of_id "$gid"; then
+        write_lacking group "$user:x:$gid:"
+    fi
+    [ -n "$lacked$was_cut" ] || return 0
+    if [ -e "$root/etc/gshadow" ] && entry "$user" group && ! entry "$user" gshadow; then
+        write_lacking gshadow "$user:!::"
+    fi
+    for file in subuid subgid; do
+        [ -e "$root/etc/$file" ] && ! entry "$user" $file || continue
+        write_lacking $file "$user:$(awk -F: '
+            NF == 3 && $2 + $3 > most { most = $2 + $3 }
+            BEGIN { most = 100000 }
+            END { print most }' "$root/etc/$file"):65536"
+    done
+    was_cut=yes
+}
+
+# write_lacking FILE LINE
+write_lacking() {
+    add_entry "$2" "$1"
+    say "user: /etc/$1 had no entry for $user"
+    lacked=yes
+}
+
+group_of_id() {
+    while IFS=: read -r _ _ number _; do
+        [ "$number" != "$1" ] || return 0
+    done <"$root/etc/group"
+    return 1
+}
+
+# The folder that holds the homes, where it is a link to one that is not there yet (ostree, bootc: var/home).
+make_room_for_homes() {
+    [ ! -e "$root/home" ] && [ -z "$dry_run" ] || return 0
+    place=/home
+    while [ -h "$root$place" ]; do
+        target=$(readlink "$root$place")
+        case $target in
+            /*) place=$target ;;
+            *) place=${place%/*}/$target ;;
+        esac
+        [ ${#place} -lt 1000 ] || break
+    done
+    folder "$place" 0755
+    [ "$place" = /home ] || say "user: made $place, which /home names"
+}
+
+# The home is there, is the user's, and nobody else can write into it: sshd reads no keys otherwise. One that useradd has
+# just made is right.
+settle_home() {
+    if [ ! -e "$root$home" ]; then
+        make_home
+        did="$did, home made anew" was_cut=yes
+    elif [ -n "$home_was" ] && [ -z "$dry_run" ]; then
+        owner_mode=$(stat -L -c '%u %a' "$root$home")
+        if [ "$me" = 0 ] && [ "${owner_mode% *}" != "$uid" ]; then
+            warn "$home belonged to uid ${owner_mode% *}: it is $user's from now on"
+            chown "$uid:$gid" "$root$home"
+        fi
+        case ${owner_mode#* } in
+            *[2367]? | *[2367])
+                chmod go-w "$root$home"
+                warn "others could write into $home, and sshd would refuse its keys: it has mode $(stat -L -c %a "$root$home") from now on"
+                ;;
+        esac
+    fi
+    [ -z "$was_cut" ] || [ -n "$dry_run" ] || copy_skeleton
+}
+
+# The files of /etc/skel that are not in the home, or are empty there.
+copy_skeleton() {
+    set +f
+    set -- "$root"/etc/skel/.[!.]* "$root"/etc/skel/*
+    set -f
+    owner=''
+    [ "$me" != 0 ] || owner=$uid:$gid
+    for skeleton in "$@"; do
+        [ -f "$skeleton" ] && [ ! -h "$skeleton" ] && [ ! -s "$root$home/${skeleton##*/}" ] || continue
+        [ ! -h "$root$home/${skeleton##*/}" ] || continue
+        # shellcheck disable=SC2094 # its mode, not its content
+        store "$root$home/${skeleton##*/}" "0$(stat -c %a "$skeleton")" "$owner" <"$skeleton" || :
+    done
 }
 
 add_user() {
     shell=/bin/sh
     [ ! -e "$root/bin/bash" ] || shell=/bin/bash
+    if [ -n "$shell_setting" ]; then
+        if [ -e "$root$shell_setting" ]; then
+            shell=$shell_setting
+        else
+            warn "the image has no $shell_setting: its usual shell is taken"
+        fi
+    fi
     if have useradd; then
-        set -- useradd ${root:+--prefix "$root"} --create-home --shell $shell
+        set -- useradd ${root:+--prefix "$root"} --create-home --shell "$shell"
         [ -z "$groups" ] || set -- "$@" --groups "$groups"
         [ -z "$own_group" ] || set -- "$@" --gid "$user"
         try "$@" "$user" && return 0
-        remove_stale_locks || step_failed "$error"
+        # an invalid name, before shadow 4.15 and since
+        has "$ended" '3 19' || step_failed "$error"
         warn "$error; trying again"
-        run "$@" "$user"
+        refusal=$error
+        # since shadow 4.9, and before
+        try "$@" --badname "$user" || try "$@" --badnames "$user" || step_failed "$refusal"
     elif have adduser; then
         # busybox: its own options, and no way to name a tree but to go there
-        set -- adduser -D -s $shell
+        set -- adduser -D -s "$shell"
         [ -z "$own_group" ] || set -- "$@" -G "$user"
         run ${root:+chroot "$root"} "$@" "$user"
         [ -z "$groups" ] || join_groups "$groups"
@@ -1494,25 +1953,47 @@ join_groups() {
     done
 }
 
-# After a power cut the account tools' lock files stay, and name processes of another boot.
-remove_stale_locks() {
-    removed=1
+# What a power cut left of the account tools: locks whose process is gone, and files not yet renamed. A lock holds the
+# number of its process, which another boot may have given to anybody. Sets was_cut when there was any.
+clear_locks() {
     for name in passwd shadow group gshadow subuid subgid; do
-        lock=$root/etc/$name.lock
-        [ -e "$lock" ] || [ -h "$lock" ] || continue
-        # /proc is made anew at each boot
-        if [ -z "$(find "$lock" -newer /proc/1/cmdline 2>/dev/null)" ] && older_than_boot "$lock"; then
-            rm -f "$lock"
-            say "user: /etc/$name.lock is older than this boot and was removed"
-            removed=0
+        lock=/etc/$name.lock
+        if [ -e "$root$lock" ] || [ -h "$root$lock" ]; then
+            ! lock_lives "$root$lock" || continue
+            clear_left "$lock"
+            say "user: $lock is of no process that lives, and was removed"
         fi
+        set +f
+        set -- "$root/etc/$name+" "$root/etc/$name".[0-9]*
+        set -f
+        for left in "$@"; do
+            case ${left#"$root/etc/$name"} in
+                + | .*[!0-9]*) [ "$left" = "$root/etc/$name+" ] || continue ;;
+            esac
+            [ ! -e "$left" ] || clear_left "${left#"$root"}"
+        done
     done
-    return $removed
 }
 
-older_than_boot() {
-    clock
-    [ "$(stat -c %Y "$1")" -lt $(($(date +%s) - now / 100)) ]
+clear_left() {
+    if [ -n "$dry_run" ]; then
+        say "would remove $1"
+    else
+        rm -f "$root$1" 2>/dev/null
+        touched "$root/etc"
+    fi
+    was_cut=yes
+}
+
+# lock_lives FILE: it was made in this boot, by a process that still runs and is an account tool.
+lock_lives() {
+    epoch
+    [ "$(stat -c %Y "$1")" -ge $((boot - 60)) ] || return 1
+    value=$(tr -d '\000\n ' <"$1")
+    number "$value" 1 999999999 || return 1
+    one_line "/proc/$number/comm"
+    has "$value" 'useradd usermod userdel groupadd groupmod groupdel gpasswd passwd chpasswd chage chsh chfn vipw vigr
+ pwconv pwck grpconv grpck newusers adduser addgroup'
 }
 
 make_home() {
@@ -1520,6 +2001,7 @@ make_home() {
         say "would make $home"
         return
     fi
+    make_room_for_homes
     folder "$home" 0700
     [ "$me" != 0 ] || chown "$uid:$gid" "$root$home"
 }
@@ -1531,18 +2013,27 @@ step_sudo() {
     fi
     changed=''
     if tree_has sudo || { [ -d "$root/etc/sudoers.d" ] && ! tree_has doas; }; then
+        if fixed /etc/sudoers.d || { [ ! -d "$root/etc/sudoers.d" ] && fixed /etc; }; then
+            left_as_it_is /etc/sudoers.d
+            return
+        fi
         # a word in capitals would be an alias
         case $user in
             *[A-Z]*) quoted=\"$user\" ;;
             *) quoted=$user ;;
         esac
         [ -d "$root/etc/sudoers.d" ] || folder /etc/sudoers.d 0750
-        put_sudoers "# Written by azure-provisioning$NEWLINE$quoted ALL=(ALL:ALL) NOPASSWD: ALL"
+        write_sudoers
         did="$user may sudo"
     elif tree_has doas; then
+        if fixed /etc; then
+            left_as_it_is "doas's rule"
+            return
+        fi
         if [ -d "$root/etc/doas.d" ]; then
+            rule_file /etc/doas.d .conf
             line "permit nopass $user" >"$work/text"
-            put /etc/doas.d/90-azure-provisioning.conf 0400 <"$work/text"
+            put "$rule_file" 0400 <"$work/text"
         else
             { unmarked "$root/etc/doas.conf"; marked "permit nopass $user"; } >"$work/doas"
             put /etc/doas.conf 0400 <"$work/doas"
@@ -1556,13 +2047,104 @@ step_sudo() {
     [ -n "$changed" ] || did="$did already"
 }
 
+left_as_it_is() {
+    warn "$1: read-only, and stays as the image has it"
+    did='left as it is'
+}
+
 # Checked before it is in force: one bad line in sudoers would shut everybody out.
-put_sudoers() {
-    line "$1" >"$work/sudoers"
-    if [ -z "$dry_run" ] && have visudo && ! cmp -s "$work/sudoers" "$root/etc/sudoers.d/90-azure-provisioning"; then
-        run visudo -c -q -f "$work/sudoers"
-    fi
-    put /etc/sudoers.d/90-azure-provisioning 0440 <"$work/sudoers"
+write_sudoers() {
+    rule_file /etc/sudoers.d ''
+    line "# Written by azure-provisioning$NEWLINE$quoted ALL=(ALL:ALL) NOPASSWD: ALL" >"$work/sudoers"
+    cmp -s "$work/sudoers" "$root$rule_file" || check_sudoers "$work/sudoers"
+    put "$rule_file" 0440 <"$work/sudoers"
+    set +f
+    set -- "$root"/etc/sudoers.d/*90-azure-provisioning
+    set -f
+    for other in "$@"; do
+        ! is_ours "${other##*/}" || [ "$other" = "$root$rule_file" ] || [ ! -e "$other" ] || clear_left "${other#"$root"}"
+    done
+    read_sudoers
+    [ -n "$sudoers_there" ] && [ -z "$included" ] || return 0
+    # sudo before 1.9.1 knows it with # only; our file alone, since a second look at all would define aliases twice
+    { unmarked "$root/etc/sudoers"; marked "#include $rule_file"; } >"$work/text"
+    cmp -s "$work/text" "$root/etc/sudoers" || check_sudoers "$work/text"
+    rewrite /etc/sudoers
+}
+
+check_sudoers() { [ -n "$dry_run" ] || ! have visudo || run visudo -c -q -f "$1"; }
+
+# rule_file FOLDER END: sets rule_file to our file in a folder whose last file counts: the usual one, or one that sorts
+# after all others.
+rule_file() {
+    set +f
+    set -- "$1" "$2" "$root$1"/*
+    set -f
+    place=$1 ending=$2
+    shift 2
+    ours=90-azure-provisioning$ending
+    for other in "$@"; do
+        other=${other##*/}
+        ! is_ours "$other" || continue
+        case $other in
+            *'~' | *'*') continue ;;
+            *.*) [ -n "$ending" ] || continue ;;
+        esac
+        [ "${other%"$ending"}$ending" = "$other" ] || continue
+        while ! sorts_before "$other" "$ours"; do
+            case $ours in
+                z*) ours=z$ours ;;
+                *) ours=zz-$ours ;;
+            esac
+        done
+    done
+    rule_file=$place/$ours
+}
+
+is_ours() {
+    case ${1#"${1%%[!z]*}"} in
+        90-azure-provisioning* | -90-azure-provisioning*) return 0 ;;
+    esac
+    return 1
+}
+
+# sorts_before ONE OTHER: as bytes; the names are sorted by the shell itself, whose patterns all shells sort alike.
+sorts_before() {
+    # shellcheck disable=SC3012 # all our shells have it
+    [ "$1" \< "$2" ]
+}
+
+# Sets included, yes where /etc/sudoers takes in /etc/sudoers.d and no rule of its own comes after that; sudoers_plain,
+# yes where it holds nothing but what is usual, and ours_included, yes where our file is taken in by its name.
+read_sudoers() {
+    included='' sudoers_plain=yes ours_included='' sudoers_there='' skipping=''
+    [ -s "$root/etc/sudoers" ] || return 0
+    sudoers_there=yes
+    while read -r text || [ -n "$text" ]; do
+        case $text in
+            "$BEGINS") skipping=yes ;;
+            "$ENDS")
+                skipping=''
+                continue
+                ;;
+        esac
+        if [ -n "$skipping" ]; then
+            [ "$text" != "#include ${rule_file-}" ] || ours_included=yes
+            continue
+        fi
+        case $text in
+            [@\#]includedir[\ $TAB]*)
+                # shellcheck disable=SC2086 # words
+                set -- $text
+                case ${2%/} in
+                    /etc/sudoers.d) included=yes ;;
+                esac
+                ;;
+            '' | '#'* | @* | Defaults*) ;;
+            root[\ $TAB]* | %*) included='' ;;
+            *) included='' sudoers_plain='' ;;
+        esac
+    done <"$root/etc/sudoers"
 }
 
 # tree_has PROGRAM: the tree itself has it.
@@ -1586,61 +2168,282 @@ unmarked() {
 
 # ---- what sshd reads ----
 
-# sshd_lines FILE DEPTH: all lines that hold for everybody, in sshd's order; an Include is replaced by what it includes. A
+# sshd_flat FILE DEPTH: all lines of sshd's files, in sshd's order; an Include becomes what it includes, between brackets: a
 # Match block ends with its file, not with the file that includes it.
-sshd_lines() {
-    [ -r "$1" ] && [ "$2" -lt 16 ] || return 0
+sshd_flat() {
+    [ -r "$1" ] && [ "$2" -le 16 ] || return 0
     while read -r text || [ -n "$text" ]; do
         case $text in
-            [Ii][Nn][Cc][Ll][Uu][Dd][Ee][\ =\"$TAB]*)
-                text=${text#???????}
-                for pattern in $(line "$text" | tr '="' '  '); do
-                    case $pattern in
-                        /*) ;;
-                        *) pattern=/etc/ssh/$pattern ;;
-                    esac
-                    set +f
-                    for included in "$root"$pattern; do
-                        set -f
-                        sshd_lines "$included" $(($2 + 1))
-                    done
-                    set -f
-                done
+            '' | '#'*) ;;
+            [Ii][Nn][Cc][Ll][Uu][Dd][Ee][\ =\"$TAB]* | \"[Ii][Nn][Cc][Ll][Uu][Dd][Ee]\"*)
+                sshd_included "${text#*[Ee][\ =\"$TAB]}" "$2"
                 ;;
-            [Mm][Aa][Tt][Cc][Hh][\ =\"$TAB]*) return ;;
             *) line "$text" ;;
         esac
     done <"$1"
 }
 
-# sshd_setting KEYWORD: sets value to what sshd takes: the first one.
-sshd_setting() {
-    value=$(sshd_lines "$root/etc/ssh/sshd_config" 0 | awk -v want="$1" '
-        { text = $0; sub(/^[ \t]+/, "", text) }
-        text ~ /^#/ || text == "" { next }
-        {
-            name = text
-            sub(/[ \t=].*/, "", name)
-            value = substr(text, length(name) + 1)
-            gsub(/^[ \t=]+|[ \t\r]+$/, "", value)
-            gsub(/^"+|"+$/, "", value)
-            if (tolower(name) == tolower(want)) { print value; exit }
-        }')
+sshd_included() {
+    IFS=" $TAB=\"'$CR"
+    # shellcheck disable=SC2086 # the depth, and patterns, one a word
+    set -- $(($2 + 1)) $1
+    IFS=" $TAB$NEWLINE"
+    pattern_of=''
+    for pattern in "$@"; do
+        [ -n "$pattern_of" ] || { pattern_of=yes && continue; }
+        case $pattern in
+            '') continue ;;
+            '#'*) break ;;
+            /*) ;;
+            *) pattern=/etc/ssh/$pattern ;;
+        esac
+        set +f
+        for file in "$root"$pattern; do
+            set -f
+            line '#azp('
+            sshd_flat "$file" "$1"
+            line '#azp)'
+        done
+        set -f
+    done
 }
 
-# sshd_config takes in sshd_config.d before its first Match block.
-includes_drop_ins() {
-    awk '
-        { text = $0; sub(/^[ \t]+/, "", text); gsub(/[="]/, " ", text); n = split(text, word); word[1] = tolower(word[1]) }
-        word[1] == "match" { exit }
-        word[1] == "include" {
-            for (i = 2; i <= n; i++) {
-                sub(/^\/etc\/ssh\//, "", word[i])
-                if (word[i] == "sshd_config.d/*.conf" || word[i] == "sshd_config.d/*") found = 1
-            }
-            if (found) exit
+# What the files say to one user: "flags PLAIN UNSURE OPENS", then a line for each keyword with its values, tabs between.
+# PLAIN: nothing in it has a say in who gets in, so that sshd need not be asked. UNSURE: a Match block asks for something
+# that only the connection will tell. OPENS: one switches passwords on.
+SSHD_WORDS='
+function fits(text, pattern,   i, c, re) {
+    for (i = 1; i <= length(pattern); i++) {
+        c = substr(pattern, i, 1)
+        re = re (c == "*" ? ".*" : c == "?" ? "." : c == "^" ? "\\^" : c == "\\" ? "\\\\" : "[" c "]")
+    }
+    return text ~ "^" re "$"
+}
+# whether one of the names, with blanks between, is in a list of patterns
+function listed(names, patterns, between,   p, n, i, m, j, name, inside, bare) {
+    n = split(patterns, p, between)
+    m = split(names, name, " ")
+    for (i = 1; i <= n; i++) {
+        bare = p[i]
+        sub(/^!/, "", bare)
+        for (j = 1; j <= m; j++) if (fits(name[j], bare)) {
+            if (p[i] ~ /^!/) return 0
+            inside = 1
         }
-        END { exit !found }' "$root/etc/ssh/sshd_config"
+    }
+    return inside + 0
+}
+function keyword(name) {
+    name = tolower(name)
+    if (name == "challengeresponseauthentication" || name == "skeyauthentication") return "kbdinteractiveauthentication"
+    if (name == "pubkeyacceptedkeytypes") return "pubkeyacceptedalgorithms"
+    if (name == "dsaauthentication") return "pubkeyauthentication"
+    return name == "rsaauthentication" ? "protocol" : name
+}
+function take(inside, name, value) {
+    if (inside) {
+        if (!(name in matched)) matched[name] = value
+        else if (name ~ /^(allow|deny)(users|groups)$/) matched[name] = matched[name] "\t" value
+    } else if (!(name in usual)) { usual[name] = value; order[++count] = name }
+    else if (name ~ /^(allow|deny)(users|groups)$/) usual[name] = usual[name] "\t" value
+    if ((name in matched) && !(name in usual)) { usual[name] = ""; order[++count] = name }
+}
+function print_all(   i) {
+    for (i = 1; i <= count; i++) print order[i] "\t" ((order[i] in matched) ? matched[order[i]] : usual[order[i]])
+}
+'
+SSHD_READ='
+# quotes of both kinds hold a word together, a backslash keeps a quote, # ends the line
+function words(s,   i, c, next_one, quote, word, some, out) {
+    n_words = 0
+    for (i = 1; i <= length(s); i++) {
+        c = substr(s, i, 1)
+        next_one = substr(s, i + 1, 1)
+        if (c == "\\" && (next_one == "\\" || next_one == "\"" || next_one == "\047" || next_one == " " && quote == "")) {
+            word = word next_one
+            some = 1
+            i++
+        } else if (quote != "") { if (c == quote) quote = ""; else word = word c }
+        else if (c == " " || c == "\t") { if (some) w[++n_words] = word; word = ""; some = 0 }
+        else if (c == "\"" || c == "\047") { quote = c; some = 1 }
+        else if (c == "#" && !some) break
+        else { word = word c; some = 1 }
+    }
+    if (some) w[++n_words] = word
+}
+# 1: a Match block is about this user; 0: it is not; 2: only the connection will tell
+function applies(   i, attribute, value, sure) {
+    sure = 1
+    for (i = 1; i <= n_words; ) {
+        attribute = tolower(w[i])
+        value = ""
+        if (index(attribute, "=")) { value = substr(w[i], index(w[i], "=") + 1); sub(/=.*/, "", attribute); i++ }
+        else if (attribute == "all") { i++; continue }
+        else { value = i < n_words ? w[i + 1] : ""; i += 2 }
+        if (attribute == "user") { if (!listed(user, value, ",")) return 0 }
+        else if (attribute == "group") { if (!listed(groups, value, ",")) return 0 }
+        else if (attribute == "invalid-user") return 0
+        else if (attribute != "all") sure = 2
+    }
+    return sure
+}
+BEGIN {
+    depth = 0
+    active[0] = 1
+    plain = "yes"
+    n = split("acceptenv addressfamily allowagentforwarding allowstreamlocalforwarding allowtcpforwarding banner " \
+        "channeltimeout ciphers clientalivecountmax clientaliveinterval compression debianbanner exposeauthinfo " \
+        "fingerprinthash gatewayports gssapiauthentication gssapicleanupcredentials gssapikexalgorithms " \
+        "gssapikeyexchange gssapistorecredentialsonrekey gssapistrictacceptorcheck hostbasedauthentication hostkey " \
+        "hostkeyalgorithms ignorerhosts ignoreuserknownhosts include ipqos kbdinteractiveauthentication " \
+        "kerberosauthentication kexalgorithms listenaddress logingracetime loglevel macs maxauthtries maxsessions " \
+        "maxstartups passwordauthentication permitemptypasswords permitrootlogin permittty permittunnel " \
+        "permituserenvironment pidfile port printlastlog printmotd protocol rekeylimit strictmodes subsystem " \
+        "syslogfacility tcpkeepalive unusedconnectiontimeout usedns usepam useprivilegeseparation versionaddendum " \
+        "x11displayoffset x11forwarding x11uselocalhost", part, " ")
+    for (i = 1; i <= n; i++) quiet[part[i]] = 1
+    quiet["pubkeyauthentication yes"] = quiet["permituserrc yes"] = quiet["disableforwarding no"] = 1
+}
+$0 == "#azp(" { active[depth + 1] = active[depth]; inside[depth + 1] = inside[depth]; depth++; next }
+$0 == "#azp)" { depth--; next }
+{
+    text = $0
+    gsub(/^[ \t\r\f]+|[ \t\r\f]+$/, "", text)
+    if (text == "" || text ~ /^#/) next
+    if (text ~ /^"/) {
+        name = substr(text, 2)
+        sub(/".*/, "", name)
+        rest = substr(text, length(name) + 3)
+    } else {
+        name = text
+        sub(/[ \t\r\f="].*/, "", name)
+        rest = substr(text, length(name) + 1)
+    }
+    sub(/^[ \t\r\f]+/, "", rest)
+    if (rest ~ /^=/) sub(/^=[ \t\r\f]*/, "", rest)
+    name = keyword(name)
+    if (name == "") next
+    words(rest)
+    if (name == "match") {
+        verdict = applies()
+        inside[depth] = 1
+        active[depth] = active[depth] && verdict == 1
+        plain = "no"
+        if (verdict == 2) unsure = 1
+        next
+    }
+    if (inside[depth] && (name == "passwordauthentication" || name == "kbdinteractiveauthentication") && n_words && w[1] == "yes")
+        opens = 1
+    if (!active[depth]) next
+    value = n_words ? w[1] : ""
+    for (i = 2; i <= n_words; i++) value = value "\t" w[i]
+    take(inside[depth], name, value)
+    if (name == "authorizedkeysfile") { if (value !~ /^(%h\/)?\.ssh\/authorized_keys(\t|$)/) plain = "no" }
+    else if (!(name in quiet) && !((name " " value) in quiet)) plain = "no"
+}
+END {
+    print "flags " plain " " (unsure ? "yes" : "no") " " (opens ? "yes" : "no")
+    print_all()
+}
+'
+# The same of what `sshd -T` prints; it prints without quotes what may hold a blank. The first file is what we read.
+SSHD_ANSWER='
+!answer { if ($0 ~ /^flags /) flags = $0; else own[substr($0, 1, index($0, "\t") - 1)] = substr($0, index($0, "\t") + 1); next }
+{
+    name = keyword($1)
+    value = substr($0, length($1) + 2)
+    mine = own[name]
+    gsub(/\t/, " ", mine)
+    if (mine == value) value = own[name]
+    else gsub(/ /, "\t", value)
+    take(0, name, value)
+}
+END {
+    sub(/^flags yes/, "flags no", flags)
+    print flags
+    print_all()
+}
+'
+
+# read_sshd [USER]: sets sshd_main, the file that sshd reads ("" when there is none), sshd_plain, sshd_unsure and
+# sshd_opens; sshd_says asks for more.
+read_sshd() {
+    sshd_main='' sshd_plain=yes sshd_unsure=no sshd_opens=no
+    for file in /etc/ssh/sshd_config /usr/etc/ssh/sshd_config; do
+        [ -n "$sshd_main" ] || [ ! -e "$root$file" ] || sshd_main=$file
+    done
+    : >"$work/sshd"
+    [ -n "$sshd_main" ] || return 0
+    groups_with "${1-}"
+    sshd_flat "$root$sshd_main" 0 |
+        awk -v user="${1-}" -v groups="$user_groups" "$SSHD_WORDS$SSHD_READ" >"$work/sshd"
+    sshd_flags
+}
+
+sshd_flags() { read -r _ sshd_plain sshd_unsure sshd_opens <"$work/sshd"; }
+
+# groups_with USER: sets user_groups, separated by blanks.
+groups_with() {
+    user_groups=''
+    [ -n "$1" ] || return 0
+    account "$1" || gid=''
+    for file in /etc/group /usr/lib/group; do
+        [ -r "$root$file" ] || continue
+        while IFS=: read -r group _ number members || [ -n "$group" ]; do
+            case ,$members, in
+                *",$1,"*) user_groups="$user_groups $group" ;;
+                *) [ -z "$gid" ] || [ "$number" != "$gid" ] || user_groups="$user_groups $group" ;;
+            esac
+        done <"$root$file"
+    done
+}
+
+# ask_sshd: the same by sshd's own answer, where there is more in its files than the usual.
+ask_sshd() {
+    [ "$sshd_plain" = no ] && [ -z "$root$dry_run" ] && [ -n "$user" ] && sshd=$(command -v sshd) || return 0
+    folder /run/sshd 0755
+    # somewhere on the internet, where the owner most likely is (RFC 5737)
+    try "$sshd" -T -C "user=$user,host=203.0.113.1,addr=203.0.113.1" || return 0
+    awk "$SSHD_WORDS$SSHD_ANSWER" "$work/sshd" answer=1 "$work/output" >"$work/sshd.answer"
+    cat "$work/sshd.answer" >"$work/sshd"
+    sshd_flags
+}
+
+# sshd_says KEYWORD: sets value to what sshd takes, values with tabs between; word to the first, in lower case.
+sshd_says() {
+    while IFS= read -r value; do
+        case $value in
+            "$1$TAB"*)
+                value=${value#*"$TAB"}
+                lower "${value%%"$TAB"*}"
+                word=$lowered
+                return 0
+                ;;
+        esac
+    done <"$work/sshd"
+    value='' word=''
+}
+
+# includes_drop_ins FILE: it takes in sshd_config.d before its first Match block.
+includes_drop_ins() {
+    while read -r text || [ -n "$text" ]; do
+        case $text in
+            [Mm][Aa][Tt][Cc][Hh][\ =\"$TAB]*) return 1 ;;
+            [Ii][Nn][Cc][Ll][Uu][Dd][Ee][\ =\"$TAB]*) ;;
+            *) continue ;;
+        esac
+        IFS=" $TAB=\"'$CR"
+        # shellcheck disable=SC2086 # words
+        set -- ${text#???????}
+        IFS=" $TAB$NEWLINE"
+        for pattern in "$@"; do
+            case ${pattern#/etc/ssh/} in
+                '#'*) break ;;
+                'sshd_config.d/*.conf' | 'sshd_config.d/*') return 0 ;;
+            esac
+        done
+    done <"$root$1"
+    return 1
 }
 
 step_keys() {
@@ -1662,21 +2465,33 @@ step_keys() {
         did="would write $key_count key(s) once $user exists"
         return
     fi
+    sshd_for_user
+    bring_keys
+    did="$keys_path has $key_count key(s), $added added"
+}
+
+# sshd's configuration for this user: by its own answer, where its files hold more than the usual.
+sshd_for_user() {
+    read_sshd "$user"
+    ask_sshd
+}
+
+# The keys, where sshd looks for them. Sets keys_path and added.
+bring_keys() {
+    account "$user" || return 0
     keys_path
     added=0
     add_keys
     if [ $added != 0 ] && [ -z "$root" ] && [ -e /sys/fs/selinux/enforce ] && have restorecon; then
         run restorecon -F -R "${keys_path%/*}"
     fi
-    did="$keys_path has $key_count key(s), $added added"
 }
 
 # Where sshd looks: the first AuthorizedKeysFile with %h, %u, %U and %% filled in, else its default. Sets keys_path.
 keys_path() {
-    sshd_setting AuthorizedKeysFile
-    pattern=${value%%[ $TAB]*} keys_path=''
-    lower "$pattern"
-    case $lowered in
+    sshd_says authorizedkeysfile
+    pattern=${value%%"$TAB"*} keys_path=''
+    case $word in
         '' | none) pattern=.ssh/authorized_keys ;;
     esac
     while :; do
@@ -1703,12 +2518,12 @@ keys_path() {
 
 # Adds to the file at keys_path what is missing there. No symbolic link below the home is followed. Sets added.
 add_keys() {
-    base=${home%/}
+    base=${home%/} below=yes
     case $keys_path in
         "$base"/*) rest=${keys_path#"$base"/} ;;
         *)
-            base=${keys_path%/*} rest=${keys_path##*/}
-            folder "$base" 0755
+            base=${keys_path%/*} rest=${keys_path##*/} below=''
+            open_to_sshd "$base"
             ;;
     esac
     case /$rest/ in
@@ -1731,6 +2546,22 @@ add_keys() {
     merge_keys "$inner/$rest"
 }
 
+# A folder of keys outside of the homes: made where missing; one that is there keeps its mode, but sshd, which reads as
+# the user, must get through it.
+open_to_sshd() {
+    if [ ! -d "$root$1" ]; then
+        folder "$1" 0755
+        return
+    fi
+    mode=$(stat -L -c %a "$root$1")
+    case $mode in
+        *[02468]) [ -n "$dry_run" ] || chmod a+x "$root$1" ;;
+    esac
+    case $mode in
+        *[2367]? | *[2367]) warn "others can write into $1: sshd refuses keys there" ;;
+    esac
+}
+
 own_folder() {
     [ -z "$dry_run" ] || return 0
     [ -d "$1" ] || { (umask 077 && mkdir "$1") && touched "${1%/*}"; } || step_failed "${1#"$root"} cannot be made"
@@ -1749,21 +2580,44 @@ merge_keys() {
                 for (i = 1; i < n; i++) present[word[i], word[i + 1]] = 1
             }
         }
-        !(($1, $2) in present) { print }' "$work/keys" >"$work/new-keys"
+        {
+            for (i = 1; i < NF; i++) if ($i ~ /^(ssh|ecdsa|sk)-/ && $(i + 1) ~ /^AAAA/) break
+            if (!(($i, $(i + 1)) in present)) print
+        }' "$work/keys" >"$work/new-keys"
     added=$(($(wc -l <"$work/new-keys")))
     [ $added != 0 ] || [ ! -e "$1" ] || return 0
     if [ -n "$dry_run" ]; then
         say "would write $keys_path"
         return
     fi
-    owner=''
-    [ "$me" != 0 ] || owner=$uid:$gid
+    owner=$uid:$gid mode=0600
+    if [ -z "$below" ] && [ -e "$1" ]; then
+        mode=0$(stat -c %a "$1") holder=$(stat -c %u:%g "$1")
+        # sshd reads it as the user
+        [ "${holder%:*}" = "$uid" ] || readable_by_all
+        owner=$holder
+    elif [ -z "$below" ]; then
+        case ${1##*/} in
+            *"$user"*) ;;
+            *) owner=0:0 mode=0644 ;; # one file for everybody
+        esac
+    fi
+    [ "$me" = 0 ] || owner=''
     {
         cat "$existing"
         [ -z "$(tail -c 1 "$existing")" ] || line
         cat "$work/new-keys"
     } >"$work/all-keys"
-    store "$1" 0600 "$owner" <"$work/all-keys" || step_failed "$keys_path cannot be written"
+    store "$1" "$mode" "$owner" <"$work/all-keys" || step_failed "$keys_path cannot be written"
+}
+
+readable_by_all() {
+    case $mode in
+        *[0-3]?) mode=${mode%??}$((${mode#"${mode%??}"} / 10 + 4))${mode#"${mode%?}"} ;;
+    esac
+    case $mode in
+        *[0-3]) mode=${mode%?}$((${mode#"${mode%?}"} + 4)) ;;
+    esac
 }
 
 step_password() {
@@ -1777,16 +2631,19 @@ step_password() {
         return
     fi
     [ "$password_login" != yes ] || warn "passwords are allowed, but none came on a medium: $user has none"
-    shadow_field "$user" || {
+    entry "$user" shadow || {
         did="$user has no entry in /etc/shadow"
         return
     }
+    stop_ageing
+    field=${entry#*:}
+    field=${field%%:*}
     # sshd without PAM refuses keys, too, for an account that is locked with "!"
     without_pam=''
-    if [ -e "$root/etc/ssh/sshd_config" ]; then
-        sshd_setting UsePAM
-        lower "$value"
-        [ "$lowered" = yes ] || without_pam=yes
+    [ -n "${sshd_main+known}" ] || read_sshd
+    if [ -n "$sshd_main" ]; then
+        sshd_says usepam
+        [ "$word" = yes ] || without_pam=yes
     fi
     case $field,$without_pam in
         \** | !*,)
@@ -1794,6 +2651,11 @@ step_password() {
             return
             ;;
     esac
+    if fixed /etc; then
+        warn "/etc is read-only: the password of $user stays as the image has it"
+        did='left as it is'
+        return
+    fi
     if ! have usermod; then
         # busybox: "*" serves with PAM and without
         line "$user:*" >"$work/input"
@@ -1807,13 +2669,28 @@ step_password() {
     did="locked for $user"
 }
 
-# shadow_field NAME: sets field to its password field.
-shadow_field() {
-    [ -r "$root/etc/shadow" ] || return 1
-    while IFS=: read -r login field _ || [ -n "$login" ]; do
-        [ "$login" != "$1" ] || return 0
-    done <"$root/etc/shadow"
-    return 1
+# Nobody has a password for this account: none can get too old, and PASS_MAX_DAYS locks nobody out. entry is its line.
+stop_ageing() {
+    fixed /etc && return
+    IFS=:
+    # shellcheck disable=SC2086 # fields
+    set -- $entry::::::
+    IFS=" $TAB$NEWLINE"
+    most=$5
+    case $most in
+        '' | *[!0-9]* | ?????*) most='' ;;
+    esac
+    [ "$3" = 0 ] || [ -n "$most$7" ] || return 0
+    epoch
+    awk -F: -v OFS=: -v name="$user" -v today=$((unix_time / 86400)) '
+        $1 == name && NF > 6 {
+            if ($3 == "0") $3 = today
+            if ($5 ~ /^[0-9]+$/ && $5 < 10000) $5 = ""
+            $7 = ""
+        }
+        { print }' "$root/etc/shadow" >"$work/text"
+    rewrite /etc/shadow
+    say "password: $user has none, and none gets too old"
 }
 
 # chpasswd hashes as the image's policy says; where that does not work, we do. Only through pipes and files of mode
@@ -1851,72 +2728,160 @@ set_password() {
 SSHD_DROP_IN=/etc/ssh/sshd_config.d/00-azure-provisioning.conf
 
 step_sshd() {
-    if [ ! -e "$root/etc/ssh/sshd_config" ]; then
+    [ -n "${sshd_main+known}" ] || read_sshd
+    if [ -z "$sshd_main" ]; then
         did='no sshd: skipped'
         return
     fi
-    wanted=${password_login:-no}
-    sshd_setting PasswordAuthentication
+    wanted=${password_login:-no} asks_else=''
+    sshd_says authenticationmethods
     lower "$value"
-    if [ "$lowered" = "$wanted" ]; then
+    case $wanted$lowered in
+        no*keyboard-interactive*)
+            asks_else=yes
+            warn 'sshd asks for keyboard-interactive by AuthenticationMethods: that stays on'
+            ;;
+    esac
+    if says_policy; then
         did="PasswordAuthentication is $wanted already"
         return
     fi
-    if includes_drop_ins; then
-        sshd_file=$SSHD_DROP_IN
-        folder /etc/ssh/sshd_config.d 0755
-        line "# Written by azure-provisioning: the password policy that the platform states for this VM.
-# sshd takes the first value that it reads, so this file sorts first.
-PasswordAuthentication $wanted" >"$work/sshd"
-    else
-        sshd_file=/etc/ssh/sshd_config
-        { marked "PasswordAuthentication $wanted"; unmarked "$root$sshd_file"; } >"$work/sshd"
+    if fixed /etc/ssh; then
+        warn "$sshd_main: read-only, and passwords stay as the image has them"
+        did='left as it is'
+        return
     fi
-    write_sshd_checked
-    if [ -z "$dry_run" ]; then
-        sshd_setting PasswordAuthentication
-        lower "$value"
-        [ "$lowered" = "$wanted" ] ||
-            warn "another file says PasswordAuthentication before $sshd_file does: passwords stay as the image has them"
-        reload_sshd
-    fi
+    write_policy
+    [ -n "$dry_run" ] || reload_sshd
     did="PasswordAuthentication $wanted in $sshd_file"
 }
 
-# Undone when sshd refuses it, unless sshd refused what was there before as well.
+# sshd does what the owner said of passwords: with UsePAM, keyboard-interactive asks for one, too.
+says_policy() {
+    sshd_says passwordauthentication
+    [ "$word" = "$wanted" ] || return 1
+    [ "$wanted$asks_else" = no ] || return 0
+    sshd_says kbdinteractiveauthentication
+    [ "${word:-yes}" = no ]
+}
+
+# Where sshd takes it: a drop-in where the main file includes them, and the head of the main file where it does not, or
+# where something else comes before. Sets sshd_file. OpenSSH before 8.7 knows keyboard-interactive by the last name.
+write_policy() {
+    policy="PasswordAuthentication $wanted"
+    [ -n "$asks_else" ] || policy="$policy${NEWLINE}KbdInteractiveAuthentication $wanted${NEWLINE}ChallengeResponseAuthentication $wanted"
+    sshd_file=''
+    if includes_drop_ins "$sshd_main"; then
+        sshd_file=$SSHD_DROP_IN
+        [ -d "$root/etc/ssh/sshd_config.d" ] || folder /etc/ssh/sshd_config.d 0755
+        line "# Written by azure-provisioning: the password policy that the platform states for this VM.
+# sshd takes the first value that it reads, so this file sorts first.
+$policy" >"$work/policy"
+        drop_in_mode
+        write_sshd_checked
+        [ -z "$dry_run" ] || return 0
+        read_sshd
+        ! says_policy || return 0
+    fi
+    if [ "$sshd_main" = /etc/ssh/sshd_config ]; then
+        sshd_file=$sshd_main new_mode=0644
+        { marked "$policy"; unmarked "$root$sshd_file"; } >"$work/policy"
+        write_sshd_checked
+        [ -z "$dry_run" ] || return 0
+        read_sshd
+        ! says_policy || return 0
+    fi
+    sshd_file=${sshd_file:-$sshd_main}
+    warn "$sshd_main says otherwise before ours: passwords stay as the image has them"
+}
+
+# As strict as the other files of its folder, where they all are. Sets new_mode.
+drop_in_mode() {
+    new_mode=0644
+    set +f
+    set -- "$root"/etc/ssh/sshd_config.d/*
+    set -f
+    [ -e "$1" ] || return 0
+    case " $(stat -L -c %a "$@" | tr '\n' ' ')" in
+        *' '[0-57-9]* | *' 6'[!0]* | *' 60'[!0]*) ;;
+        *) new_mode=0600 ;;
+    esac
+}
+
+# Undone when sshd refuses it, unless sshd refused what was there before as well. A file that is there keeps its mode and
+# its owner.
 write_sshd_checked() {
     rm -f "$work/before"
     [ ! -f "$root$sshd_file" ] || cat "$root$sshd_file" >"$work/before"
-    put "$sshd_file" 0644 <"$work/sshd"
+    put_sshd "$work/policy"
     sshd_accepts && return 0
     complaint=$error
     if [ -f "$work/before" ]; then
-        put "$sshd_file" 0644 <"$work/before"
+        put_sshd "$work/before"
     else
         rm -f "$root$sshd_file"
     fi
     ! sshd_accepts || step_failed "$complaint"
     warn "$complaint (it said so before as well)"
-    put "$sshd_file" 0644 <"$work/sshd"
+    put_sshd "$work/policy"
 }
 
-# sshd checks nothing without its folder in /run, which its service may make only later.
+put_sshd() {
+    if [ -f "$root$sshd_file" ]; then
+        cat "$1" >"$work/text"
+        rewrite "$sshd_file"
+    else
+        put "$sshd_file" "$new_mode" <"$1"
+    fi
+}
+
+# sshd checks nothing without its folder in /run, which its service may make only later, nor without host keys.
 sshd_accepts() {
     sshd=$(command -v sshd) && [ -z "$dry_run" ] || return 0
-    [ -n "$root" ] || folder /run/sshd 0755
-    try "$sshd" -t ${root:+-f "$root/etc/ssh/sshd_config"}
+    [ -n "$root" ] || {
+        folder /run/sshd 0755
+        await_host_keys
+    }
+    try "$sshd" -t ${root:+-f "$root$sshd_main"}
 }
 
 reload_sshd() {
     [ -z "$root" ] || return 0
-    one_line /run/sshd.pid
-    case $value in
-        '' | 1 | *[!0-9]*) return 0 ;;
+    sshd_says pidfile
+    for file in "${value%%"$TAB"*}" /run/sshd.pid; do
+        case $file in
+            /*) one_line "$file" ;;
+            *) continue ;;
+        esac
+        ! number "$value" 2 999999999 || ! is_listener "$number" || {
+            kill -HUP "$number" && say 'sshd: reloaded'
+            return
+        }
+    done
+    set +f
+    set -- /proc/[0-9]*
+    set -f
+    for pid in "$@"; do
+        ! is_listener "${pid#/proc/}" || {
+            kill -HUP "${pid#/proc/}" && say 'sshd: reloaded'
+            return
+        }
+    done
+}
+
+# is_listener PID: the sshd that waits for connections: not one that serves a session, nor one of inetd's.
+is_listener() {
+    one_line "/proc/$1/comm"
+    [ "$value" = sshd ] || return 1
+    read -r parent 2>/dev/null <"/proc/$1/stat" || return 1
+    parent=${parent##*) ? }
+    one_line "/proc/${parent%% *}/comm"
+    [ "$value" != sshd ] || return 1
+    words=$(tr '\000' ' ' 2>/dev/null <"/proc/$1/cmdline") || return 1
+    case $words in
+        'sshd: '*'[listener]'*) return 0 ;;
+        'sshd: '* | *' -i'*) return 1 ;;
     esac
-    pid=$value
-    one_line "/proc/$pid/comm"
-    [ "$value" = sshd ] || return 0
-    kill -HUP "$pid" && say 'sshd: reloaded'
 }
 
 step_host_keys() {
@@ -1924,22 +2889,87 @@ step_host_keys() {
         did='no sshd: skipped'
         return
     fi
-    missing=''
-    for kind in rsa ecdsa ed25519; do
-        [ -e "$root/etc/ssh/ssh_host_${kind}_key" ] || missing="$missing${missing:+, }$kind"
-    done
-    own_unit=azure-provisioning-hostkeys.service
+    find_missing_host_keys
     if [ -z "$missing" ]; then
         did='all there'
-    elif [ -e "$root/run/systemd/system" ] && [ -e "$root/etc/systemd/system/multi-user.target.wants/$own_unit" ]; then
-        did="left to $own_unit"
+    elif [ -z "$damaged" ] && own_unit_makes_keys; then
+        did="left to $HOST_KEYS_UNIT"
     elif ! have ssh-keygen; then
         warn "no ssh-keygen: host keys are missing ($missing)"
         did=skipped
     else
+        # ssh-keygen would leave them
+        for kind in $damaged; do [ -n "$dry_run" ] || rm -f "$root/etc/ssh/ssh_host_${kind}_key"; done
+        # what a power cut left of an earlier ssh-keygen
+        set +f
+        set -- "$root"/etc/ssh/ssh_host_*_key.??????????
+        set -f
+        for left in "$@"; do [ -n "$dry_run" ] || [ ! -f "$left" ] || rm -f "$left"; done
         run ssh-keygen -A ${root:+-f "$root"}
+        sync_host_keys
         did="made: $missing"
     fi
+}
+
+HOST_KEYS_UNIT=azure-provisioning-hostkeys.service
+own_unit_makes_keys() {
+    [ -e "$root/run/systemd/system" ] && [ -e "$root/etc/systemd/system/multi-user.target.wants/$HOST_KEYS_UNIT" ]
+}
+
+# Sets missing: the kinds of host key that are not there, or not whole: a power cut leaves empty ones (XFS); and damaged,
+# those of them that have something in them.
+find_missing_host_keys() {
+    missing='' damaged=''
+    for kind in rsa ecdsa ed25519; do
+        whole=''
+        if [ -s "$root/etc/ssh/ssh_host_${kind}_key" ]; then
+            begun=''
+            while read -r text || [ -n "$text" ]; do
+                case $begun$text in
+                    -----BEGIN\ *) begun=yes ;;
+                    yes-----END\ *) whole=yes ;;
+                    yes*) ;;
+                    *) break ;;
+                esac
+            done <"$root/etc/ssh/ssh_host_${kind}_key"
+        fi
+        [ -z "$whole" ] || continue
+        missing="$missing${missing:+, }$kind"
+        [ ! -s "$root/etc/ssh/ssh_host_${kind}_key" ] || damaged="$damaged $kind"
+    done
+}
+
+# A unit of ours makes them beside this: a minute at most, since an RSA key takes a second of a core.
+await_host_keys() {
+    own_unit_makes_keys || return 0
+    clock
+    limit=$((now + 6000))
+    find_missing_host_keys
+    while [ -n "$missing" ] && [ "$now" -lt $limit ]; do
+        nap 5
+        clock
+        find_missing_host_keys
+    done
+}
+
+# Ready promises them, and ssh-keygen syncs nothing: they go to the disk with everything else that was touched.
+sync_host_keys() {
+    [ -z "$dry_run" ] || return 0
+    for kind in rsa ecdsa ed25519; do
+        [ ! -e "$root/etc/ssh/ssh_host_${kind}_key" ] || touched "$root/etc/ssh/ssh_host_${kind}_key"
+    done
+    touched "$root/etc/ssh"
+}
+
+# keep NAME MODE FILE: into the state folder, where that can be written.
+keep() {
+    if fixed $STATE || [ ! -d "$state" ]; then
+        [ -n "$dry_run" ] || {
+            warn "$STATE/$1 cannot be kept"
+            return 1
+        }
+    fi
+    put "$STATE/$1" "$2" <"$3"
 }
 
 step_custom_data() {
@@ -1955,8 +2985,14 @@ step_custom_data() {
     fi
     for name in custom-data user-data; do
         if [ -s "$work/$name.decoded" ]; then
-            put "$STATE/$name" $mode <"$work/$name.decoded"
-            did="$did${did:+; }$name, $(($(wc -c <"$work/$name.decoded"))) bytes"
+            keep "$name" $mode "$work/$name.decoded" &&
+                did="$did${did:+; }$name, $(($(wc -c <"$work/$name.decoded"))) bytes"
+            case $(head -c 24 "$work/$name.decoded" | tr '\000' ' ') in
+                '#cloud-config'* | 'Content-Type: multipart/'*)
+                    tree_has cloud-init ||
+                        warn "$name is for cloud-init, which this image does not have: nobody follows it"
+                    ;;
+            esac
         fi
         mode=0600
     done
@@ -2000,12 +3036,17 @@ step_grow() {
         did='the root file system is on no partition: skipped'
         return
     fi
-    one_line "/sys/class/block/$device/partition"
     filled=disk
-    if [ -n "$value" ]; then
-        disk=$(readlink "/sys/class/block/$device")
-        disk=${disk%/*}
-        grow_partition "/dev/${disk##*/}" "$value" || filled=partition
+    find_below "$device"
+    if [ -n "$below" ]; then
+        filled='volume group'
+        grow_volume || {
+            warn "the root file system is on $layer: grow it yourself"
+            did=skipped
+            return
+        }
+    else
+        grow_below "$device" || filled=partition
     fi
     case $kind in
         ext[234]) set -- resize2fs "/dev/$device" ;;
@@ -2025,6 +3066,51 @@ step_grow() {
     did="/dev/$device ($kind) fills its $filled"
 }
 
+# find_below DEVICE: sets below to the devices that it is made of.
+find_below() {
+    below=''
+    set +f
+    set -- "/sys/class/block/$1/slaves"/*
+    set -f
+    for lower_device in "$@"; do
+        [ ! -e "$lower_device" ] && [ ! -h "$lower_device" ] || below="$below${below:+ }${lower_device##*/}"
+    done
+}
+
+# grow_below DEVICE: the partition that it is; a whole disk has its size already.
+grow_below() {
+    one_line "/sys/class/block/$1/partition"
+    [ -n "$value" ] || return 0
+    disk=$(readlink "/sys/class/block/$1")
+    disk=${disk%/*}
+    grow_partition "/dev/${disk##*/}" "$value"
+}
+
+# The logical volume that device is: one physical volume, and LVM's own tools. Sets layer.
+grow_volume() {
+    one_line "/sys/class/block/$device/dm/uuid"
+    case $value,$device in
+        LVM-*) layer=LVM ;;
+        CRYPT-*) layer=dm-crypt ;;
+        *,md*) layer=md ;;
+        *) layer='device mapper' ;;
+    esac
+    one_line "/sys/class/block/$device/dm/name"
+    mapped=${value:+/dev/mapper/$value}
+    case $layer,$below in
+        LVM,*\ *) return 1 ;;
+        LVM,*) ;;
+        *) return 1 ;;
+    esac
+    volume=$below
+    find_below "$volume"
+    { [ -z "$below" ] || [ -e "/sys/class/block/$volume/partition" ]; } && have pvresize && have lvextend &&
+        grow_below "$volume" || return 1
+    run pvresize "/dev/$volume"
+    try lvextend -l +100%FREE "${mapped:-$volume_source}" || grep -q 'matches existing size' "$work/output" ||
+        step_failed "$error"
+}
+
 # Sets device (its name) and kind (of file system) of /, from mountinfo; device is empty when it is no block device.
 root_device() {
     device='' kind=''
@@ -2032,6 +3118,7 @@ root_device() {
         [ "$point" = / ] || continue
         rest=${rest#*- }
         kind=${rest%% *} rest=${rest#* }
+        volume_source=${rest%% *}
         # btrfs has a device number of its own: there, the source
         device=$(readlink "/sys/dev/block/$numbers") || device=${rest%% *}
         device=${device##*/}
@@ -2108,8 +3195,8 @@ step_ovf_copy() {
     elif [ -s "$work/password" ] && grep -Fqf "$work/password" "$work/redacted"; then
         did='not kept: a secret is in an unexpected place'
     else
-        put "$STATE/ovf-env.xml" 0600 <"$work/redacted"
-        did='kept without secrets'
+        did='not kept'
+        ! keep ovf-env.xml 0600 "$work/redacted" || did='kept without secrets'
     fi
     case $medium in
         /dev/sr*) [ -n "$dry_run" ] || eject_medium ;;
@@ -2124,6 +3211,248 @@ eject_medium() {
     else
         did="$did; $medium not ejected ($error)"
     fi
+}
+
+# Why sshd lets the owner in by no method, or by neither key nor password, from what it says; one line each: shut, keys,
+# passwords, methods, and what holds for the owner besides.
+SSHD_JUDGE='
+function says(name,   v) { v = said[name]; sub(/\t.*/, "", v); return tolower(v) }
+function part_of_user(s) { gsub(/@[^\t]*/, "", s); return s }
+function without_hosts(s,   n, p, i, out) {
+    n = split(s, p, "\t")
+    for (i = 1; i <= n; i++) if (!index(p[i], "@")) out = out (out == "" ? "" : "\t") p[i]
+    return out
+}
+function able(method) {
+    sub(/:.*/, "", method)
+    method = tolower(method)
+    return method == "publickey" ? has_key : method == "password" || method == "keyboard-interactive" ? has_password : method == "none"
+}
+{ name = substr($0, 1, index($0, "\t") - 1); said[name] = substr($0, index($0, "\t") + 1) }
+END {
+    if (said["denyusers"] != "" && listed(user, without_hosts(said["denyusers"]), "\t")) shut = "DenyUsers names " user
+    else if (said["allowusers"] != "" && !listed(user, part_of_user(said["allowusers"]), "\t"))
+        shut = "AllowUsers does not name " user
+    else if (said["denygroups"] != "" && listed(groups, said["denygroups"], "\t")) shut = "DenyGroups names " user
+    else if (said["allowgroups"] != "" && !listed(groups, said["allowgroups"], "\t"))
+        shut = "AllowGroups does not name " user
+    if (shut != "") print "shut sshd\047s " shut
+    if (says("pubkeyauthentication") == "no") print "keys sshd takes no keys (PubkeyAuthentication no)"
+    else if (says("authorizedkeysfile") == "none") print "keys sshd reads no file of keys (AuthorizedKeysFile none)"
+    else if (says("pubkeyacceptedalgorithms") ~ /^[^-+^]/) {
+        while ((getline key <keys) > 0) {
+            n = split(key, word, " ")
+            for (i = 1; i < n; i++) if (word[i] ~ /^(ssh|ecdsa|sk)-/ && word[i + 1] ~ /^AAAA/) break
+            if (kind == "") kind = word[i]
+            names = word[i] == "ssh-rsa" ? "rsa-sha2-512 rsa-sha2-256 ssh-rsa" : word[i]
+            if (listed(names, substr(said["pubkeyacceptedalgorithms"], 1), ",")) taken = 1
+        }
+        if (kind != "" && !taken) print "keys sshd takes no key of type " kind " (PubkeyAcceptedAlgorithms)"
+    }
+    if (says("passwordauthentication") == "no" && says("kbdinteractiveauthentication") == "no")
+        print "passwords sshd takes no passwords (PasswordAuthentication no)"
+    n = split(said["authenticationmethods"], lists, "\t")
+    for (i = 1; i <= n; i++) {
+        m = split(lists[i], method, ",")
+        fine = 1
+        for (j = 1; j <= m; j++) if (!able(method[j])) fine = 0
+        if (fine || tolower(lists[i]) == "any") n = 0
+    }
+    if (n) {
+        gsub(/\t/, " ", said["authenticationmethods"])
+        print "methods sshd wants more than one way to log in (AuthenticationMethods " said["authenticationmethods"] ")"
+    }
+    n = split("forcecommand ForceCommand chrootdirectory ChrootDirectory", other, " ")
+    for (i = 1; i < n; i += 2) if (said[other[i]] != "" && says(other[i]) != "none") {
+        gsub(/\t/, " ", said[other[i]])
+        print "doubt sshd\047s " other[i + 1] " " said[other[i]] " holds for " user
+    }
+}
+'
+
+# Can the owner get in, and become root? Asked of the image's own programs where the quick reading finds more than
+# defaults. Fails only on certainty: a good image is never failed on a guess.
+step_access() {
+    if [ "$access" = off ]; then
+        did='off (ACCESS=off)'
+    elif [ -z "$user" ]; then
+        did='no user name: skipped'
+    elif [ -n "$dry_run" ]; then
+        did='would be asked'
+    elif ! account "$user"; then
+        did="there is no account $user: skipped"
+    else
+        if [ -z "$root" ] && own_unit_makes_keys; then
+            await_host_keys
+            sync_host_keys
+        fi
+        sudo_doubt=''
+        doubt_sudo
+        [ -z "$sudo_doubt" ] || warn "$sudo_doubt"
+        if [ ! -s "$work/keys" ] && [ ! -s "$work/bad-keys" ] && [ "$password_wanted" != yes ]; then
+            did='neither a key nor a password was asked for'
+            return
+        fi
+        judge_access
+    fi
+}
+
+judge_access() {
+    has_key=0 has_password=0 why=''
+    [ ! -s "$work/keys" ] || has_key=1
+    [ "${ovf_password-}" != yes ] || has_password=1
+    [ -n "${sshd_main+known}" ] && [ "$sshd_plain" = yes ] || sshd_for_user
+    say_doubts
+    no_way_in
+    if [ -z "$why" ]; then
+        did="$user gets in"
+        [ -n "$sudo_doubt" ] || did="$did and becomes root"
+    elif [ "$access" = warn ] || [ "$sshd_unsure" = yes ]; then
+        warn "no way to log in: $why"
+        did='in doubt'
+    else
+        set --
+        while IFS= read -r text; do [ $# -ge 8 ] || set -- "$@" "$text"; done <"$work/bad-keys"
+        fail "no way to log in: $why" "$@"
+    fi
+}
+
+# Sets why, "" when something is left. What other programs of the image bring is not judged.
+no_way_in() {
+    all_skipped="$skip $skip_setting"
+    if [ "$has_key$has_password" = 00 ]; then
+        ! has keys "$all_skipped" && ! has password "$all_skipped" || return 0
+        why='passwords are wanted, and none came'
+        [ ! -s "$work/bad-keys" ] || why='no usable key'
+        return
+    fi
+    if [ -z "$sshd_main" ] && ! tree_has sshd; then
+        warn 'no sshd: nobody logs in over the network'
+        return
+    fi
+    shut_account
+    [ -z "$why" ] || return 0
+    groups_with "$user"
+    # nothing that is plain can shut anybody out but a policy on passwords
+    [ "$sshd_plain$has_password" = yes0 ] || awk -v user="$user" -v groups="$user_groups" -v keys="$work/keys" \
+        -v has_key="$has_key" -v has_password="$has_password" "$SSHD_WORDS$SSHD_JUDGE" "$work/sshd" >"$work/judged"
+    [ -e "$work/judged" ] || : >"$work/judged"
+    key_refused='' password_refused='' methods_missing=''
+    while read -r name text; do
+        case $name in
+            shut) why=$text ;;
+            keys) key_refused=$text ;;
+            passwords) password_refused=$text ;;
+            methods) methods_missing=$text ;;
+            doubt) warn "$text" ;;
+        esac
+    done <"$work/judged"
+    [ -z "$why" ] || return 0
+    ways='' refusals=''
+    if [ "$has_key" = 1 ] && ! has keys "$all_skipped"; then
+        [ -n "$key_refused" ] || unreadable_keys
+        ways=${key_refused:-open} refusals=$key_refused
+    fi
+    if [ "$has_password" = 1 ] && ! has password "$all_skipped"; then
+        ways=$ways${password_refused:-open}
+        refusals=$refusals${refusals:+${password_refused:+; }}$password_refused
+    fi
+    case $ways in
+        open* | *open | '') why=$methods_missing ;;
+        *) why=$refusals ;;
+    esac
+}
+
+# Sets why where the account itself lets nobody in.
+shut_account() {
+    account "$user" || return 0
+    case ${shell##*/} in
+        nologin | false) why="the shell of $user is $shell" ;;
+        ?*) [ -n "$root" ] || [ -e "$shell" ] || why="the shell of $user, $shell, is not there" ;;
+    esac
+    [ -z "$why" ] && entry "$user" shadow || return 0
+    IFS=:
+    # shellcheck disable=SC2086 # fields
+    set -- $entry::::::::
+    IFS=" $TAB$NEWLINE"
+    number "$8" 0 99999999 || return 0
+    epoch
+    [ "$number" -gt $((unix_time / 86400)) ] || why="the account $user has expired"
+}
+
+# Sets key_refused where sshd does not read the keys that were written (sshd_config(5): StrictModes).
+unreadable_keys() {
+    # sshd may name another place than its files seemed to
+    bring_keys
+    sshd_says strictmodes
+    [ "$word" != no ] && [ "$me" = 0 ] && { [ -n "$home_was" ] || [ "$sshd_plain" = no ]; } || return 0
+    checked=$keys_path
+    while [ -n "$checked" ] && [ "$checked" != "${home%/*}" ]; do
+        owner_mode=$(stat -L -c '%u %a' "$root$checked")
+        case ${owner_mode#* } in
+            *[2367]? | *[2367]) key_refused="sshd reads no keys below $checked, into which others can write" ;;
+        esac
+        has "${owner_mode% *}" "0 $uid" ||
+            key_refused="sshd reads no keys below $checked, into which others can write"
+        [ -z "$key_refused" ] || return 0
+        checked=${checked%/*}
+    done
+}
+
+# What may keep the owner out, or let others in, and cannot be asked.
+say_doubts() {
+    [ ! -e "$root/etc/nologin" ] || warn '/etc/nologin is there: nobody but root logs in while it is'
+    if [ -r "$root/etc/pam.d/sshd" ] && [ -r "$root/etc/security/access.conf" ]; then
+        while read -r text || [ -n "$text" ]; do
+            case $text in
+                '#'* | '') ;;
+                *pam_access.so*)
+                    rule=''
+                    while read -r text || [ -n "$text" ]; do
+                        case $text in -*) rule=$text ;; esac
+                    done <"$root/etc/security/access.conf"
+                    [ -z "$rule" ] || warn "pam_access may keep $user out: $rule"
+                    break
+                    ;;
+            esac
+        done <"$root/etc/pam.d/sshd"
+    fi
+    [ "$password_login" = yes ] || [ "$sshd_opens" = no ] || warn 'a Match block of sshd_config allows passwords'
+}
+
+# Sets sudo_doubt when the user does not become root without a password, by the answer of sudo or doas.
+doubt_sudo() {
+    if tree_has sudo; then
+        [ -z "$root" ] && ! sudo_is_plain || return 0
+        if ! try sudo -n -l -U "$user"; then
+            sudo_doubt="whether $user may sudo is not known: $error"
+        elif ! awk '
+            { text = $0; gsub(/^[ \t]+|[ \t]+$/, "", text) }
+            text ~ /^\(/ && text ~ / ALL(, ALL)?$/ { free = index(text, "NOPASSWD:") }
+            END { exit !free }' "$work/output"; then
+            sudo_doubt="$user cannot become root: sudo wants a password that nobody has"
+        fi
+    elif tree_has doas && [ -z "$root" ] && [ -e /etc/doas.conf ]; then
+        try doas -C /etc/doas.conf || sudo_doubt="$user cannot become root: $error"
+    fi
+}
+
+# sudoers is read as we wrote it: our rule, which is for this user, is the last that sudo sees.
+sudo_is_plain() {
+    rule_file /etc/sudoers.d ''
+    read_sudoers
+    [ -n "$included$ours_included" ] && [ -n "$sudoers_plain" ] && [ -r "$rule_file" ] || return 1
+    ours=''
+    while read -r text; do
+        case $text in
+            "$user ALL="* | "\"$user\" ALL="*) ours=yes ;;
+        esac
+    done <"$rule_file"
+    [ -n "$ours" ] || return 1
+    [ -r /etc/nsswitch.conf ] || return 0
+    while read -r database services; do
+        [ "$database" != sudoers: ] || [ "$services" = files ] || return 1
+    done </etc/nsswitch.conf
 }
 
 # take STEP: one step, with its time.
@@ -2145,6 +3474,7 @@ take() {
         grow) step_grow ;;
         hooks) step_hooks ;;
         ovf-copy) step_ovf_copy ;;
+        access) step_access ;;
     esac
     clock
     say "$step: $did ($(((now - started) * 10)) ms)"
@@ -2155,7 +3485,7 @@ take() {
 
 # Fields, one a line, to a description: REASON|key=value|..., cut before escaping so that it keeps within the 4,096
 # characters that the platform takes after it. Escaped for XML, or for a JSON string.
-DESCRIBE='
+DESCRIBE=$SHARED'
 function escaped(s) {
     if (form == "json") { gsub(/[\\"]/, "\\\\&", s); return s }
     gsub(/&/, "\\&amp;", s)
@@ -2166,14 +3496,12 @@ function escaped(s) {
 function over(s,   n) { n = int((length(escaped(s)) - 4095) / 6); return n > 1 ? n : 1 }
 {
     gsub(/[|\001-\037\177]/, " ")
-    if (length($0) > 1500) $0 = substr($0, 1, 1500) "..."
-    text = text (NR > 1 ? "|" : "") $0
+    if (length($0) > 1500) $0 = fit($0, 1500) "..."
+    text = text (NR > 1 ? "|" : "") valid($0)
 }
 END {
-    whole = length(text)
-    while (length(escaped(text)) > 4095) text = substr(text, 1, length(text) - over(text))
-    if (length(text) < whole) sub(/[\300-\377][\200-\277]*$/, "", text)
-    print (form == "" ? text : escaped(text))
+    while (length(escaped(text)) > 4095) text = fit(text, length(text) - over(text))
+    print (form == "" ? fit(text, 1022) : escaped(text))
 }
 '
 
@@ -2199,7 +3527,7 @@ send() {
         fi
         [ -n "$refused" ] || return 0
         [ "$said" = "$refused" ] || say "report: $refused"
-        said=$refused
+        said=$refused failures=$((failures + 1))
         clock
         limit=$until
         if [ -n "$once" ] || [ "$now" -ge "$limit" ]; then
@@ -2273,7 +3601,7 @@ health_xml() {
 # Most values need nothing, and then no process is started.
 escape_xml() {
     case $1 in
-        *[\&\<\>]*) line "$1" | awk -v form=xml "$DESCRIBE" ;;
+        *[\&\<\>]* | *[!\ -~]*) line "$1" | awk -v form=xml "$DESCRIBE" ;;
         *) line "$1" ;;
     esac
 }
@@ -2311,11 +3639,16 @@ write_kvp() {
     fi
     {
         line PROVISIONING_REPORT | tr -d '\n' | dd ibs=512 conv=sync
-        line "$1" | awk "$DESCRIBE" | tr -d '\n' | head -c 1022 | dd ibs=2048 obs=2048 conv=sync
+        line "$1" | awk "$DESCRIBE" | tr -d '\n' | dd ibs=2048 obs=2048 conv=sync
     } >"$work/record" 2>/dev/null
     (
-        exec 8>>"$pool" || exit 0
-        ! have flock || flock 8 8>&8
+        exec 8>>"$pool" || exit 1
+        tries=0
+        while have flock && ! flock -n 8 8>&8; do
+            [ $tries -lt 10 ] || exit 2
+            sleep 0.1 2>/dev/null || sleep 1
+            tries=$((tries + 1))
+        done
         records=$(($(wc -c <"$pool") / 2560)) at=0
         while [ $at -lt $records ]; do
             key=$(dd if="$pool" bs=2560 skip=$at count=1 2>/dev/null | head -c 512 | tr -d '\000')
@@ -2323,7 +3656,12 @@ write_kvp() {
             at=$((at + 1))
         done
         dd if="$work/record" of="$pool" bs=2560 seek=$at conv=notrunc 2>/dev/null
-    ) || warn '/var/lib/hyperv/.kvp_pool_1: cannot be written'
+    )
+    case $? in
+        0) ;;
+        2) warn '/var/lib/hyperv/.kvp_pool_1: somebody holds its lock; nothing is written' ;;
+        *) warn '/var/lib/hyperv/.kvp_pool_1: cannot be written' ;;
+    esac
 }
 
 # on_one_line TEXT: sets flat.
@@ -2353,6 +3691,7 @@ fail() {
         fields=$fields$NEWLINE$facts
         write_kvp "result=error${NEWLINE}reason=$fields"
         send NotReady ProvisioningFailed "$fields"
+        told
         if [ -n "$refused" ]; then
             say "Provisioning failed: $failure; not reported: $refused"
             exit 2
@@ -2361,6 +3700,9 @@ fail() {
     say "Provisioning failed: $failure"
     exit $fail_code
 }
+
+# This run says itself how it went: the unit that speaks for programs that did not run has nothing to say.
+told() { (umask 077 && mkdir -p "$root/run/azure-provisioning" && : >"$root/run/azure-provisioning/told") 2>/dev/null; }
 
 # finish NAME: report Ready, then switch the unit off, and end.
 finish() {
@@ -2376,10 +3718,11 @@ finish() {
     clock
     took
     if [ -n "$refused" ]; then
+        told
         say "Provisioned $1 in $took s, but not reported: $refused; the next boot reports again"
         exit 2
     fi
-    stamp reported || warn 'the next boot reports again'
+    [ -n "$stateless" ] || stamp reported || warn "$STATE/reported cannot be written: the next boot reports again"
     disable
     say "Provisioned $1 in $took s: reported Ready"
     exit 0
@@ -2543,9 +3886,10 @@ step_list() {
 # KEY=value lines, read as text. What is not known or not allowed is a warning, said once the log has begun.
 parse_settings() {
     form=auto deadline=1200 imds_wait=60 medium_wait=10 hook_timeout=300 early=no kvp=yes entropy=yes grow=no
-    custom_data=save skip_setting='' warnings=''
+    custom_data=save skip_setting='' warnings='' access=fail groups_setting='' shell_setting='' require_custom_data=no
     [ ! -r "$root$config" ] || while IFS=" $TAB" read -r text || [ -n "$text" ]; do
         text=${text%"$CR"}
+        text=${text%"${text##*[! $TAB]}"}
         case $text in
             '' | '#'*) continue ;;
         esac
@@ -2562,6 +3906,19 @@ parse_settings() {
 
 take_setting() {
     case $key in
+        ACCESS) one_of 'fail warn off' && access=$value ;;
+        GROUPS) user_names && groups_setting=$value ;;
+        SHELL)
+            case $value in
+                '' | /*) ;;
+                *) value="?" ;;
+            esac
+            case $value in
+                *[!a-zA-Z0-9/._+-]*) not_allowed ;;
+                *) shell_setting=$value ;;
+            esac
+            ;;
+        REQUIRE_CUSTOM_DATA) one_of 'yes no' && require_custom_data=$value ;;
         REPORT) one_of 'auto xml json none' && form=$value ;;
         DEADLINE) between 1 && deadline=$number ;;
         IMDS_WAIT) between 1 && imds_wait=$number ;;
@@ -2587,6 +3944,19 @@ one_of() {
     esac
 }
 
+# value is empty, or names with commas between.
+user_names() {
+    IFS=,
+    for name in $value; do
+        user_name "$name" && [ -n "$name" ] || {
+            IFS=" $TAB$NEWLINE"
+            not_allowed
+            return
+        }
+    done
+    IFS=" $TAB$NEWLINE"
+}
+
 between() { number "$value" "$1" 86400 || not_allowed; }
 
 not_allowed() {
@@ -2608,7 +3978,14 @@ provision() {
         return
     fi
     [ "$early" = no ] || [ -n "$silent" ] || send NotReady Provisioning 'provisioning has begun' once
-    folder $STATE 0700
+    if [ -n "$dry_run" ]; then
+        :
+    elif ! { [ -d "$state" ] || mkdir -p "$state"; } 2>/dev/null || fixed $STATE; then
+        warn "$STATE: read-only: this VM is provisioned again at each boot"
+        stateless=yes
+    else
+        folder $STATE 0700
+    fi
     for candidate in $STEPS; do
         if has "$candidate" "$skip $skip_setting" || { [ -n "$only" ] && ! has "$candidate" "$only"; }; then
             continue
@@ -2616,7 +3993,8 @@ provision() {
         take "$candidate"
     done
     settle
-    [ -n "$only$dry_run" ] || stamp applied || fail 'unhandled exception' "error=$STATE/applied cannot be written"
+    [ -n "$only$dry_run$stateless" ] || stamp applied ||
+        warn "$STATE/applied cannot be written: this VM is provisioned again at each boot"
 }
 
 # This VM has its stamps.
@@ -2730,7 +4108,7 @@ act() {
     "${verb}_verb"
 }
 
-step='' silent='' dirty='' medium='' refused_devices='' fail_code=1 work=/nonexistent
+step='' silent='' dirty='' failures=0 stateless='' home_was='' written='' interfaces='' medium='' refused_devices='' fail_code=1 work=/nonexistent
 STATE=/var/lib/azure-provisioning HOOKS=/etc/azure-provisioning.d
 clock
 began=$now

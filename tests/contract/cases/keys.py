@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from azready.fabric.protocol.media import ovf_env
 from tests.contract.case import (
     KEY,
     KEYS,
@@ -25,6 +26,7 @@ from tests.contract.case import (
     stamps,
     sudoers,
 )
+from tests.contract.cases.passwords import redacted
 
 RSA = f"ssh-rsa {RSA_BODY} old@portal"
 BROKEN_RSA = f"ssh-rsa {RSA_BODY[:70]}\r\n{RSA_BODY[70:140]}\r\n{RSA_BODY[140:]} old@portal\r\n"
@@ -38,6 +40,31 @@ ECDSA = (
     "AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEmKSENjQEezOmxkZMy7opKgwFB9nkt5YR"
     "rYMjNuG5N87uRgg6CLrbo5wAdT/y6v0mKV0U2w0WZ2YB/++Tpockg= me"
 )
+
+
+_ED, _RSA = KEY.split()[1], RSA_BODY
+DAMAGED = (
+    f"ssh-rsa {_RSA[: len(_RSA) // 8 * 4]} half",
+    f"ssh-rsa {_RSA[:40]}{_RSA[44:]} lost",
+    f"ssh-rsa {_RSA.rstrip('=')[:-4]} end",
+    f"ssh-ed25519 {_ED[:24]}{_ED[28:]} lost",
+    f"ssh-ed25519 {_ED}== padded",
+    f"ssh-ed25519 {_ED[:-1]} short",
+    f"{ECDSA.split()[0]} {ECDSA.split()[1][:-8]} end",
+    f"ecdsa-sha2-nistp384 {ECDSA.split()[1]} other",
+    f"{SK.split()[0]} {SK.split()[1][:-8]} cut",
+    f"ssh-rsa {_ED} other",
+)
+"""Keys that ssh-keygen refuses, too."""
+
+
+def nobody() -> dict[str, Node | None]:
+    """What a run leaves that fails at its last step, and has brought no key."""
+    return {
+        **begun(),
+        **named(),
+        SUDOERS: sudoers("azureuser"),
+    }
 
 
 def image_user(*files: tuple[str, Node]) -> dict[str, Node | None]:
@@ -63,7 +90,7 @@ def refused(name: str, error: str, *files: tuple[str, Node]) -> Case:
     )
 
 
-def elsewhere(name: str, setting: str, path: str, more_files: Mapping[str, File] | None = None) -> Case:
+def elsewhere(name: str, setting: str, path: str, more_files: Mapping[str, File | None] | None = None) -> Case:
     """AuthorizedKeysFile names another place."""
     rest = {key: node for key, node in provisioned().items() if key != KEYS}
     config = f"Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n{setting}\n"
@@ -123,18 +150,77 @@ CASES = [
         "keys with options, commands and globs",
         machine=machine(
             public_keys=(
-                'command="rm -rf /" ' + KEY,
-                "$(touch FOLDER/evil) " + KEY,
+                'command="rm -rf /",no-pty ' + KEY,
+                "$(touch FOLDER/evil) " + RSA,
                 f"{OTHER_KEY} $(id) `id` * 'x' \"y\"",
             )
         ),
-        changes=provisioned(keys=(f"{OTHER_KEY} $(id) `id` * 'x' \"y\"",)),
+        changes=provisioned(keys=('command="rm -rf /",no-pty ' + KEY, f"{OTHER_KEY} $(id) `id` * 'x' \"y\"")),
+        everywhere=True,
     ),
     Case(
-        "only bad keys: still Ready, and said",
+        "only bad keys: nobody could log in",
+        machine=machine(public_keys=("nonsense", "ssh-dss AAAA x")),
+        exit=1,
+        changes=nobody(),
+        report=failed(
+            "no way to log in: no usable key",
+            "step=access",
+            *(f"key=key {number} from IMDS was skipped: it does not begin with a known key type" for number in (0, 1)),
+        ),
+        everywhere=True,
+    ),
+    Case(
+        "only bad keys, ACCESS=warn",
         machine=machine(public_keys=("nonsense",)),
+        settings="ACCESS=warn\n",
         changes=provisioned(keys=()),
-        says=("warning: key 0 from IMDS was skipped",),
+        says=("warning: no way to log in: no usable key",),
+    ),
+    Case(
+        "only bad keys, ACCESS=off",
+        machine=machine(public_keys=("nonsense",)),
+        settings="ACCESS=off\n",
+        changes=provisioned(keys=()),
+        says=("access: off (ACCESS=off)",),
+    ),
+    Case(
+        "only bad keys, and the keys are the image's own business",
+        machine=machine(public_keys=("nonsense",)),
+        settings="SKIP=keys\n",
+        changes=provisioned(keys=()),
+    ),
+    Case(
+        "IMDS has no usable key, the medium has one",
+        machine=machine(public_keys=(PEM, "")),
+        medium=ovf_env(machine()),
+        changes={**provisioned(), **redacted(machine())},
+        says=("key 0 from IMDS was skipped: it is a certificate", "key 1 from IMDS is empty and was skipped"),
+        everywhere=True,
+    ),
+    Case(
+        "keys that are damaged are left out by their number",
+        machine=machine(public_keys=(*DAMAGED, KEY)),
+        changes=provisioned(),
+        says=tuple(f"warning: key {number} from IMDS was skipped: its body is not" for number in range(len(DAMAGED))),
+        everywhere=True,
+    ),
+    Case(
+        "a byte order mark, two keys side by side, the same key with another comment",
+        machine=machine(public_keys=("\ufeff" + KEY, f"{OTHER_KEY} {RSA}", KEY.rpartition(" ")[0] + " me@desk")),
+        changes=provisioned(keys=(KEY, OTHER_KEY, RSA)),
+        everywhere=True,
+    ),
+    Case(
+        "options that are none, and quotes that do not end",
+        machine=machine(public_keys=("from= " + KEY, 'from="10.0.0.1 ' + KEY, "no-such-option " + KEY, OTHER_KEY)),
+        changes=provisioned(keys=(OTHER_KEY,)),
+        says=("key 2 from IMDS was skipped: it does not begin with a known key type",),
+    ),
+    Case(
+        "a comment with control characters, and one that is long",
+        machine=machine(public_keys=(KEY + " a\u0001b", OTHER_KEY + " " + "ü" * 200)),
+        changes=provisioned(keys=(KEY + " a b", OTHER_KEY + " " + "ü" * 122)),
     ),
     Case(
         "publicKeys is not a list",
@@ -175,7 +261,7 @@ CASES = [
     elsewhere("AuthorizedKeysFile with %h", "AuthorizedKeysFile %h/keys/%u", "home/azureuser/keys/azureuser"),
     elsewhere(
         "the first of two AuthorizedKeysFile, quoted, with =",
-        'authorizedkeysfile=".ssh/first .ssh/second"\nAuthorizedKeysFile .ssh/third',
+        'authorizedkeysfile=".ssh/first" ".ssh/second" # two\nAuthorizedKeysFile .ssh/third',
         "home/azureuser/.ssh/first",
     ),
     elsewhere(
@@ -189,7 +275,54 @@ CASES = [
         "etc/ssh/keys/azureuser",
         more_files={"etc/ssh/sshd_config.d/50-x.conf": File("Match User x\n  AuthorizedKeysFile /else\n")},
     ),
-    elsewhere("AuthorizedKeysFile none", "AuthorizedKeysFile none", KEYS),
+    elsewhere("AuthorizedKeysFile with a blank", 'AuthorizedKeysFile "%h/.ssh/my keys"', "home/azureuser/.ssh/my keys"),
+    elsewhere(
+        "AuthorizedKeysFile in a Match block about the admin",
+        "AuthorizedKeysFile /else\nMatch User bob,azure* Group sudo\n  AuthorizedKeysFile .ssh/mine\nMatch all",
+        "home/azureuser/.ssh/mine",
+    ),
+    elsewhere(
+        "Include with patterns in folders, and CR LF",
+        "Include /etc/ssh/conf.d/*/[0-9]*.conf\r\nMatch User !azureuser,*\r\n  AuthorizedKeysFile /else\r",
+        "home/azureuser/.ssh/site",
+        more_files={
+            "etc/ssh/conf.d/b/5-x.conf": File("AuthorizedKeysFile .ssh/site\r\n"),
+            "etc/ssh/conf.d/a/x.conf": File("AuthorizedKeysFile .ssh/other\n"),
+        },
+    ),
+    elsewhere(
+        "the vendor's sshd_config in /usr/etc",
+        "",
+        "home/azureuser/.ssh/vendor",
+        more_files={
+            "etc/ssh/sshd_config": None,
+            "usr/etc/ssh/sshd_config": File(
+                "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\nAuthorizedKeysFile .ssh/vendor\n"
+            ),
+        },
+    ),
+    Case(
+        "AuthorizedKeysFile none: nobody could log in",
+        tree={"etc/ssh/sshd_config": File("Include /etc/ssh/sshd_config.d/*.conf\nAuthorizedKeysFile none\n")},
+        exit=1,
+        commands=(USERADD, VISUDO, "usermod --prefix ROOT -p * azureuser"),
+        changes={**nobody(), KEYS: File(KEY + "\n", 0o600)},
+        report=failed("no way to log in: sshd reads no file of keys (AuthorizedKeysFile none)", "step=access"),
+    ),
+    Case(
+        "a folder of keys keeps its mode, a file that others share its own",
+        tree={
+            "etc/ssh/sshd_config": File(
+                "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\nAuthorizedKeysFile /srv/keys/all\n"
+            ),
+            "srv/keys": Folder(0o711),
+            "srv/keys/all": File(OTHER_KEY + "\n", 0o644),
+        },
+        changes={
+            **{key: node for key, node in provisioned().items() if key != KEYS},
+            "srv/keys/all": File(f"{OTHER_KEY}\n{KEY}\n", 0o644),
+        },
+    ),
     Case(
         "no sshd at all",
         tree={

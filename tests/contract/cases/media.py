@@ -80,6 +80,7 @@ CASES = [
             "etc/ssh/sshd_config.d/00-azure-provisioning.conf": File(
                 "# Written by azure-provisioning: the password policy that the platform states for this VM.\n"
                 "# sshd takes the first value that it reads, so this file sorts first.\nPasswordAuthentication yes\n"
+                "KbdInteractiveAuthentication yes\nChallengeResponseAuthentication yes\n"
             ),
         },
         commands=(

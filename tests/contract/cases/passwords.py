@@ -3,7 +3,10 @@
 from azready.fabric.machine import Machine
 from azready.fabric.protocol.media import ovf_env
 from tests.contract.case import (
+    CLOSED,
     DROP_IN,
+    HOST_KEY,
+    OPEN,
     SSHD,
     STATE,
     USERADD,
@@ -18,11 +21,6 @@ from tests.contract.case import (
     provisioned,
 )
 
-OPEN = File(
-    "# Written by azure-provisioning: the password policy that the platform states for this VM.\n"
-    "# sshd takes the first value that it reads, so this file sorts first.\nPasswordAuthentication yes\n"
-)
-CLOSED = File(OPEN.text.replace(" yes\n", " no\n"))
 SHADOW = "root:*:19000:0:99999:7:::\n"
 
 
@@ -82,7 +80,10 @@ BUSYBOX_USER = (
     "chroot ROOT addgroup azureuser sudo",
     "chroot ROOT addgroup azureuser adm",
 )
-OURS = "# azure-provisioning begins\nPasswordAuthentication no\n# azure-provisioning ends\n"
+OURS = (
+    "# azure-provisioning begins\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+    "ChallengeResponseAuthentication no\n# azure-provisioning ends\n"
+)
 
 CASES = [
     with_password("a password from the medium", "Tr0ub4dor&3 <x>", everywhere=True),
@@ -196,8 +197,8 @@ CASES = [
         tree={"etc/ssh/ssh_host_rsa_key": None, "etc/ssh/ssh_host_ed25519_key": None},
         changes={
             **provisioned(),
-            "etc/ssh/ssh_host_rsa_key": File("key\n", 0o600),
-            "etc/ssh/ssh_host_ed25519_key": File("key\n", 0o600),
+            "etc/ssh/ssh_host_rsa_key": HOST_KEY,
+            "etc/ssh/ssh_host_ed25519_key": HOST_KEY,
         },
         commands=(USERADD, VISUDO, "ssh-keygen -A -f ROOT"),
     ),

@@ -30,8 +30,8 @@ CASES = [
     wrong(
         "an unknown step",
         "--only=hostname,users",
-        says="PROGRAM: --only: unknown step 'users'; the steps are hostname, user, sudo, keys, password, sshd, "
-        "host-keys, custom-data, entropy, grow, hooks, ovf-copy",
+        says="PROGRAM: --only: unknown step 'users'; the steps are hostname, user, sudo, keys, password, "
+        "host-keys, sshd, custom-data, entropy, grow, hooks, ovf-copy, access",
     ),
     wrong("a GUID that is none", "--vm-id=1234", says="PROGRAM: --vm-id is a GUID, not '1234'"),
     wrong("a root that is not there", "--root=FOLDER/nowhere", says="PROGRAM: --root FOLDER/nowhere is no folder"),

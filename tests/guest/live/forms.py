@@ -1,0 +1,323 @@
+"""Forms that images take, each made of a Debian tree by a few lines of sh; and what the owner shall meet there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+End = Literal["in", "warned", "refused"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form of an image. KEY, OTHER and RSA in texts stand for public keys that are made for the run."""
+
+    name: str
+    image: str = ""
+    """sh, run in the tree before the first boot."""
+    keys: tuple[str, ...] = ("KEY",)
+    medium_keys: tuple[str, ...] = ()
+    """The keys on a medium, where there shall be one with other keys than IMDS has."""
+    password: str = ""
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    settings: str = ""
+    user: str = "azureuser"
+    end: End = "in"
+    """in: Ready, login and root by the key (the password, where there is no key). warned: Ready, with `says`.
+    refused: not Ready, with `says` in what the platform was told."""
+    says: str = ""
+    root: bool = True
+    after: str = ""
+    """sh, run in the tree after the boot; whatever it prints, and any failure, is wrong."""
+    running: str = ""
+    """sshd runs during the first boot already, with these options, and is not started again for the login."""
+
+
+def config(*lines: str) -> str:
+    """sh that puts lines at the head of sshd_config; the last of its text."""
+    text = "\n".join(lines)
+    return f"cat - /etc/ssh/sshd_config >/etc/ssh/new <<'E' && mv /etc/ssh/new /etc/ssh/sshd_config\n{text}\nE\n"
+
+
+def tail(*lines: str) -> str:
+    """sh that puts lines at the end of sshd_config; the last of its text."""
+    text = "\n".join(lines)
+    return f"cat >>/etc/ssh/sshd_config <<'E'\n{text}\nE\n"
+
+
+ACCOUNT = "useradd -m -s /bin/bash azureuser"
+LOCKS = "for f in passwd shadow group gshadow subuid subgid; do printf '{}' >/etc/$f.lock; done"
+NO_LOCKS = "ls /etc/*.lock /etc/*+ /etc/passwd.[0-9]* 2>/dev/null"
+WHOLE = "for f in shadow group gshadow subuid subgid; do grep -q ^azureuser: /etc/$f || echo $f lacks it; done"
+WANTS_PASSWORD = {"disable_password_authentication": False}
+
+FORMS = (
+    Form("plain"),
+    # accounts
+    Form("the account is there", ACCOUNT),
+    Form(
+        "the home belongs to somebody else",
+        "mkdir -p /home/azureuser; chown 4321:4321 /home/azureuser; chmod 700 /home/azureuser",
+    ),
+    Form("others may write into the home", f"{ACCOUNT}; chmod 777 /home/azureuser"),
+    Form(
+        "useradd cut off after passwd",
+        "echo azureuser:x:1000:1000::/home/azureuser:/bin/bash >>/etc/passwd",
+        after=WHOLE,
+    ),
+    Form(
+        "useradd cut off after shadow",
+        f"{ACCOUNT}; sed -i /^azureuser:/d /etc/group /etc/gshadow /etc/subuid",
+        after=WHOLE,
+    ),
+    Form(
+        "useradd cut off before chown",
+        f"{ACCOUNT}; chown -R 0:0 /home/azureuser; : >/home/azureuser/.bashrc; {LOCKS.format(1)}",
+        after=f"{NO_LOCKS}; [ -s /home/azureuser/.bashrc ] || echo empty",
+    ),
+    Form("locks of an earlier boot, no account", LOCKS.format(1), after=NO_LOCKS),
+    Form("locks of an earlier boot, account in no group", f"{ACCOUNT}; {LOCKS.format(1)}", after=NO_LOCKS),
+    Form(
+        "locks and files not yet renamed",
+        f"{ACCOUNT}; {LOCKS.format(2)}; : >/etc/passwd+; : >/etc/passwd.17",
+        after=NO_LOCKS,
+    ),
+    Form("/home is a link to what is not there", "rmdir /home; ln -s var/home /home"),
+    Form("/home is a link of links", "rmdir /home; ln -s /mnt/homes /home; ln -s ../srv/homes /mnt/homes"),
+    Form(
+        "the home is on another volume",
+        "mkdir -p /data/people; useradd -m -d /data/people/azureuser azureuser -s /bin/bash",
+    ),
+    Form(
+        "the group wheel is in /usr/lib",
+        "echo wheel:x:870: >/usr/lib/group",
+        after="id -nG azureuser | grep -qw wheel || id azureuser",
+    ),
+    Form(
+        "GROUPS and SHELL",
+        "groupadd ops",
+        settings="GROUPS=ops,nosuch\nSHELL=/bin/sh\n",
+        after="id -nG azureuser | grep -qx 'azureuser ops' || id azureuser; "
+        "grep -q '^azureuser:.*:/bin/sh$' /etc/passwd || echo shell",
+    ),
+    Form("a name with a dot", machine={"admin_username": "john.doe"}, user="john.doe"),
+    Form("a name in capitals", machine={"admin_username": "Ops-1"}, user="Ops-1"),
+    Form(
+        "a system account",
+        "useradd -r -u 211 -g operator -d /root -s /sbin/nologin operator",
+        machine={"admin_username": "operator"},
+        end="refused",
+        says="is a system account of this image",
+    ),
+    Form(
+        "a system account with a home of the system's",
+        "",
+        machine={"admin_username": "nobody"},
+        end="refused",
+        says="is a system account",
+    ),
+    Form(
+        "a home that two accounts share",
+        f"{ACCOUNT}; useradd -M -d /home/azureuser other",
+        end="refused",
+        says="is a system account",
+    ),
+    Form(
+        "passwords get too old",
+        "sed -i 's/^PASS_MAX_DAYS.*/PASS_MAX_DAYS 60/' /etc/login.defs; echo INACTIVE=30 >>/etc/default/useradd",
+        after="chage -d 1 azureuser",
+    ),
+    Form("the account wants a new password", f"{ACCOUNT}; chage -d 0 azureuser"),
+    Form(
+        "the shell lets nobody in",
+        "useradd -m -s /usr/sbin/nologin azureuser",
+        end="refused",
+        says="the shell of azureuser is",
+    ),
+    Form("the shell is not there", "useradd -m -s /bin/zsh azureuser", end="refused", says="is not there"),
+    Form("the account has expired", f"{ACCOUNT}; chage -E 1 azureuser", end="refused", says="has expired"),
+    Form("ACCESS=warn", f"{ACCOUNT}; chage -E 1 azureuser", settings="ACCESS=warn\n", end="warned", says="has expired"),
+    # keys
+    Form("AuthorizedKeysFile in quotes", config('AuthorizedKeysFile ".ssh/authorized_keys" ".ssh/keys2"')),
+    Form("AuthorizedKeysFile outside of the homes", config("AuthorizedKeysFile /etc/ssh/keys/%u")),
+    Form(
+        "a folder of keys that only root may enter",
+        "mkdir -m 700 /etc/ssh/keys; " + config("AuthorizedKeysFile=/etc/ssh/keys/%u"),
+    ),
+    Form(
+        "a folder of keys keeps its mode",
+        "mkdir -m 711 /srv/keys; " + config("AuthorizedKeysFile /srv/keys/%u"),
+        after="stat -c %a /srv/keys | grep -v 711",
+    ),
+    Form(
+        "a file of keys that others share",
+        "echo 'OTHER' >/etc/ssh/all; chmod 644 /etc/ssh/all; " + config("AuthorizedKeysFile /etc/ssh/all"),
+        after="stat -c '%u %a' /etc/ssh/all | grep -v '^0 644'; grep -c . /etc/ssh/all | grep -v 2",
+    ),
+    Form("a file of keys that others will share", config("AuthorizedKeysFile /etc/ssh/all")),
+    Form(
+        "AuthorizedKeysFile for this user",
+        tail("Match User azureuser", " AuthorizedKeysFile /etc/ssh/keys/%u", "Match all"),
+    ),
+    Form("AuthorizedKeysFile for a group", tail("Match Group sudo,admin", " AuthorizedKeysFile .ssh/admins")),
+    Form("AuthorizedKeysFile for all but some", tail("Match User !root,*", ' AuthorizedKeysFile "%h/.ssh/my keys"')),
+    Form(
+        "Include with patterns",
+        "mkdir -p /etc/ssh/conf.d/a; echo 'AuthorizedKeysFile .ssh/site' >/etc/ssh/conf.d/a/5-x.conf; "
+        + config("Include /etc/ssh/conf.d/*/[0-9]*.conf"),
+    ),
+    Form(
+        "CR LF in sshd_config",
+        "echo 'AuthorizedKeysFile .ssh/site' >/etc/ssh/sshd_config.d/10-x.conf; cd /etc/ssh; "
+        "sed -i 's/$/\\r/' sshd_config sshd_config.d/*",
+    ),
+    Form("a comment behind the value", config("AuthorizedKeysFile .ssh/site # ours")),
+    Form("a byte order mark before the key", keys=("\ufeffKEY",)),
+    Form("options before the key", keys=('from="127.0.0.1,10.0.0.0/8",no-pty KEY',)),
+    Form("two keys in one value", keys=("OTHER KEY",)),
+    Form("a cut key and a good one", keys=("CUT", "KEY"), says="key 0 from IMDS was skipped"),
+    Form("an RSA key", keys=("RSA",)),
+    Form("the good key is on the medium", keys=("-----BEGIN CERTIFICATE-----",), medium_keys=("KEY",)),
+    Form("no usable key", keys=("ssh-dss AAAAB3NzaC1kc3M= me",), end="refused", says="no usable key"),
+    Form("half a key", keys=("CUT",), end="refused", says="no usable key"),
+    Form(
+        "half a key, ACCESS=off",
+        keys=("CUT",),
+        settings="ACCESS=off\n",
+        end="warned",
+        says="key 0 from IMDS was skipped",
+    ),
+    # sshd
+    Form(
+        "AllowGroups without us",
+        config("AllowGroups ssh-users"),
+        end="refused",
+        says="AllowGroups does not name azureuser",
+    ),
+    Form("AllowGroups with us", config("AllowGroups root sudo")),
+    Form("AllowUsers by a pattern", config("AllowUsers root azure*")),
+    Form("DenyUsers", config("DenyUsers azureuser"), end="refused", says="DenyUsers names azureuser"),
+    Form(
+        "DenyGroups of the admin's group", config("DenyGroups sudo"), end="refused", says="DenyGroups names azureuser"
+    ),
+    Form(
+        "AllowUsers in a Match block",
+        tail("Match User azureuser", " AllowUsers ops"),
+        end="refused",
+        says="AllowUsers does not name",
+    ),
+    Form("no keys", config("PubkeyAuthentication no"), end="refused", says="PubkeyAuthentication no"),
+    Form("no files of keys", config("AuthorizedKeysFile none"), end="refused", says="AuthorizedKeysFile none"),
+    Form(
+        "only RSA keys",
+        config("PubkeyAcceptedAlgorithms rsa-sha2-512,rsa-sha2-256"),
+        end="refused",
+        says="no key of type ssh-ed25519",
+    ),
+    Form("no keys, but a password", config("PubkeyAuthentication no"), password="Pa55:w rd", machine=WANTS_PASSWORD),
+    Form(
+        "a key and a password are asked for",
+        config("AuthenticationMethods publickey,password"),
+        end="refused",
+        says="sshd",
+    ),
+    Form("sshd without PAM", "sed -i 's/^UsePAM.*/UsePAM no/' /etc/ssh/sshd_config"),
+    Form(
+        "a mode that is strict",
+        "chmod 600 /etc/ssh/sshd_config; sed -i /^Include/d /etc/ssh/sshd_config",
+        after="stat -c %a /etc/ssh/sshd_config | grep -v 600; sshd -T | grep -x 'passwordauthentication yes'",
+    ),
+    Form(
+        "keyboard-interactive",
+        "sed -i /^Kbd/d /etc/ssh/sshd_config",
+        after="sshd -T | grep -x 'kbdinteractiveauthentication yes'",
+    ),
+    Form(
+        "a file before ours allows passwords",
+        "echo PasswordAuthentication yes >/etc/ssh/sshd_config.d/00-0.conf",
+        after="sshd -T | grep -x 'passwordauthentication yes'",
+    ),
+    Form(
+        "a line before the Include allows passwords",
+        config("PasswordAuthentication yes"),
+        after="sshd -T | grep -x 'passwordauthentication yes'",
+    ),
+    Form(
+        "empty host keys",
+        "for f in /etc/ssh/ssh_host_*; do : >$f; done",
+        after="find /etc/ssh -name 'ssh_host_*_key' -size 0",
+    ),
+    Form(
+        "a host key that is cut",
+        "k=/etc/ssh/ssh_host_ed25519_key; head -c 100 $k >/k; cat /k >$k",
+        after="ssh-keygen -y -f /etc/ssh/ssh_host_ed25519_key >/dev/null",
+    ),
+    Form("/etc/nologin", "echo closed >/etc/nologin", end="warned", says="/etc/nologin"),
+    Form(
+        "pam_access",
+        "echo 'account required pam_access.so' >>/etc/pam.d/sshd; "
+        "echo '-:ALL EXCEPT root:ALL' >>/etc/security/access.conf",
+        end="warned",
+        says="pam_access",
+    ),
+    # passwords
+    Form("a password", keys=(), password="s3cret: pass", machine=WANTS_PASSWORD),
+    Form(
+        "a password, sshd runs, PidFile none",
+        config("PidFile none"),
+        keys=(),
+        password="s3cret",
+        machine=WANTS_PASSWORD,
+        running="-p 2222",
+    ),
+    Form(
+        "a password, sshd runs, PidFile elsewhere",
+        config("PidFile /run/sshd/here.pid"),
+        keys=(),
+        password="s3cret",
+        machine=WANTS_PASSWORD,
+        running="-p 2222",
+    ),
+    Form(
+        "a password, a file before ours says no",
+        "echo PasswordAuthentication no >/etc/ssh/sshd_config.d/00-0.conf",
+        keys=(),
+        password="s3cret",
+        machine=WANTS_PASSWORD,
+    ),
+    Form(
+        "a password, a Match block says no",
+        tail("Match all", " PasswordAuthentication no", " KbdInteractiveAuthentication no"),
+        keys=(),
+        password="s3cret",
+        machine=WANTS_PASSWORD,
+        end="refused",
+        says="sshd takes no passwords",
+    ),
+    Form(
+        "a password is wanted and none came",
+        keys=(),
+        machine=WANTS_PASSWORD,
+        settings="MEDIUM_WAIT=0\n",
+        end="refused",
+        says="none came",
+    ),
+    # sudo
+    Form("a file of sudo's that sorts later", "groupadd wheel; echo '%wheel ALL=(ALL:ALL) ALL' >/etc/sudoers.d/wheel"),
+    Form("a file of sudo's that sorts last of all", "echo '%sudo ALL=(ALL) ALL' >/etc/sudoers.d/zzz-last"),
+    Form("sudoers includes no folder", "sed -i /includedir/d /etc/sudoers"),
+    Form("a rule behind the include", "echo '%sudo ALL=(ALL:ALL) ALL' >>/etc/sudoers"),
+    Form(
+        "an alias and a rule behind the include",
+        "printf 'User_Alias ADMINS = %%sudo\\nADMINS ALL = (ALL) ALL\\n' >>/etc/sudoers",
+    ),
+    Form("targetpw, as SUSE has it", "printf 'Defaults targetpw\\nALL ALL=(ALL) ALL\\n' >>/etc/sudoers"),
+    # what is around
+    Form(
+        "only a comment of nsswitch.conf says myhostname",
+        "sed -i 's/^hosts:.*/hosts: files dns # not myhostname/' /etc/nsswitch.conf",
+        after="getent hosts web1 >/dev/null || echo web1 is not known",
+    ),
+    Form(
+        "custom data for cloud-init", machine={"user_data": "#cloud-config\n"}, end="warned", says="nobody follows it"
+    ),
+)
