@@ -11,7 +11,7 @@ from azready import userns
 
 FORBIDDEN = """
 import os, sys
-from azready.boot.syscalls import CLONE_NEWUSER, unshare
+from azready.kernel.syscalls import CLONE_NEWUSER, unshare
 own, group = os.geteuid(), os.getegid()
 unshare(CLONE_NEWUSER)
 for name, text in (("uid_map", f"424242 {own} 1"), ("setgroups", "deny"), ("gid_map", f"424242 {group} 1")):

@@ -420,4 +420,5 @@ for function in TRIALS:
         print(f"held {name}: {error}", flush=True)
 print(f"tried {len(TRIALS)}", flush=True)
 print("\n".join(Path("/proc/self/status").read_text().splitlines()), flush=True)
-time.sleep(3600)
+if os.getpid() == 1:
+    time.sleep(3600)

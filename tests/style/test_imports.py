@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "azready"
-SHARED = {"errors", "proc", "console", "userns", "devices", "__init__"}  # of `display` only `console` knows
+SHARED = {"errors", "proc", "console", "userns", "devices", "kernel", "__init__"}  # of `display` only `console` knows
 MAY_IMPORT = {
     "cli": {"cli", "pipelines", "image", "fabric", "boot", "azure"},
     "pipelines": {"pipelines", "image", "fabric", "boot", "azure"},
@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "display": set(),
     "userns": set(),
     "devices": set(),
+    "kernel": set(),
     "__main__": {"cli"},
     "__init__": set(),
 }

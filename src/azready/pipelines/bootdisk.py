@@ -1,7 +1,9 @@
 """From a disk file to a boot of it: what it is decides firmware, processor and generation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from azready.boot.disk_session import boot_disk
 from azready.boot.qemu.command import Architecture, Guest, Hardware
@@ -31,6 +33,8 @@ class DiskFacts:
     size: int
     generations: tuple[int, ...]
     architecture: Architecture
+    node: Mapping[str, Any] | None
+    """QEMU's block node of a disk whose format can name other files."""
     loaders: tuple[str, ...]
     """The boot loaders that a firmware without memory finds: the files of \\EFI\\BOOT."""
 
@@ -47,7 +51,8 @@ def look(path: Path) -> DiskFacts:
             "is it a whole disk, with its partition table? `azready check` says what is missing",
         )
     name = "raw" if disk.direct else QEMU_NAMES[disk.format]
-    return DiskFacts(name, disk.size, table.generations, _architecture(table, loaders), loaders)
+    below = {**disk.node, "read-only": True} if disk.format in ("qcow2", "vmdk") else None
+    return DiskFacts(name, disk.size, table.generations, _architecture(table, loaders), below, loaders)
 
 
 def _loaders(read: Read, table: Table) -> tuple[str, ...]:
@@ -99,6 +104,7 @@ def boot(
         disk=path,
         format=facts.format,
         size=facts.size,
+        node=facts.node,
         hardware=hardware,
     )
     machine = replace(machine, generation=generation)

@@ -25,9 +25,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from azready.boot.container import lower, root, seccomp
+from azready.boot.container import lower, root
 from azready.boot.container.cgroups import give, join, make_cgroup, remove_cgroup
-from azready.boot.container.syscalls import (
+from azready.boot.network import messages
+from azready.boot.network.sealed import routes_out
+from azready.fabric.serve.sockets import open_socket
+from azready.kernel import seccomp
+from azready.kernel.syscalls import (
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
     CLONE_NEWNET,
@@ -45,9 +49,6 @@ from azready.boot.container.syscalls import (
     unmount,
     unshare,
 )
-from azready.boot.network import messages
-from azready.boot.network.sealed import routes_out
-from azready.fabric.serve.sockets import open_socket
 
 _FABRIC = CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC
 _GUEST = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP

@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from azready.boot.container.syscalls import attach, mapped_tree
+from azready.kernel.syscalls import attach, mapped_tree
 
 _PACK = (
     "find . -xdev ! -type b ! -type c ! -type s -print0 |"

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from azready.boot.container.syscalls import (
+from azready.kernel.syscalls import (
     MS_NODEV,
     MS_NOEXEC,
     MS_NOSUID,

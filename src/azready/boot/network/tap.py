@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from azready import userns
-from azready.boot.container.syscalls import die_with_parent
 from azready.boot.network import messages
 from azready.boot.network.links import (
     BRIDGE,
@@ -29,6 +28,7 @@ from azready.boot.network.sealed import routes_out
 from azready.errors import Failure
 from azready.fabric.ledger import Service
 from azready.fabric.serve.sockets import open_socket
+from azready.kernel.syscalls import die_with_parent
 from azready.proc import find_tool, spawn, stop
 
 _TUN = Path("/dev/net/tun")

@@ -9,13 +9,14 @@ Facts: QEMU's manual (invocation, slirp's guestfwd and restrict), systemd's `det
 Hyper-V).
 """
 
+import json
 import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from azready.boot import identity
 from azready.errors import Failure
@@ -57,7 +58,8 @@ class Hardware:
 class Guest:
     """What to boot: a disk by firmware, or a kernel (with or without a disk).
 
-    `format` is QEMU's name of the disk's format, `size` its bytes where it is raw (a VHD's footer is left out).
+    `format` is QEMU's name of the disk's format, `size` its bytes (of a raw one, a VHD's footer is left out). `node`
+    describes a disk whose format can name other files, as QEMU's block node: then no name in it is followed.
     """
 
     architecture: Architecture = "x86_64"
@@ -65,6 +67,7 @@ class Guest:
     disk: Path | None = None
     format: str = "qcow2"
     size: int = 0
+    node: Mapping[str, Any] | None = None
     kernel: Kernel | None = None
     hardware: Hardware = Hardware()
 
@@ -212,7 +215,7 @@ def command(
     `entropy` holds the bytes of the table OEM0.
     """
     return [
-        *_head(guest.architecture, control),
+        *_head(guest.architecture, control, spawns=isinstance(net, UserNetwork)),
         *("-name", f"azready-{machine.name}"),
         *_processor(guest.architecture, guest.firmware, accelerated),
         *("-smp", str(min(2, os.cpu_count() or 1)), "-m", str(guest.hardware.memory)),
@@ -233,11 +236,17 @@ def _quoted(value: object) -> str:
     return str(value).replace(",", ",,")
 
 
-def _head(architecture: Architecture, control: int) -> list[str]:
+_CLOSED = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
+
+def _head(architecture: Architecture, control: int, spawns: bool = False) -> list[str]:
+    """A guest that takes QEMU over finds few system calls left. Not where slirp starts a program for each connection:
+    the filter kills those."""
     return [
         program(architecture)[0],
         "-nodefaults",
         "-no-reboot",
+        *(() if spawns else ("-sandbox", _CLOSED)),
         *("-display", "none"),
         *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=control,fd={control}", "-mon", "chardev=control,mode=control"),
@@ -323,14 +332,27 @@ def _pflash(pflash: Pflash | None) -> list[str]:
 def _disk(guest: Guest) -> list[str]:
     if guest.disk is None:
         return []
-    drive = f"if=none,id=os,format={guest.format},discard=unmap,cache=unsafe,file={_quoted(guest.disk)}"
     device = {
         "virtio": ["-device", "virtio-blk-pci,drive=os,bootindex=1"],
         "nvme": ["-device", "nvme,drive=os,serial=azready-os,bootindex=1"],
         "scsi": ["-device", "virtio-scsi-pci,id=bus0", "-device", "scsi-hd,bus=bus0.0,drive=os,bootindex=1"],
         "sata": ["-device", "ich9-ahci,id=bus0", "-device", "ide-hd,bus=bus0.0,drive=os,bootindex=1"],
     }[guest.hardware.bus]
-    return ["-drive", drive, *device]
+    return [*_drive(guest), *device]
+
+
+def _drive(guest: Guest) -> list[str]:
+    """The layer over the disk, as `os`; where a node is given, what is below the layer is spelt out."""
+    if guest.node is None:
+        return ["-drive", f"if=none,id=os,format={guest.format},{_CARELESS},file={_quoted(guest.disk)}"]
+    careless = {"discard": "unmap", "cache": {"no-flush": True}}
+    file = {"driver": "file", "filename": str(guest.disk), **careless}
+    top = {"driver": guest.format, "node-name": "os", "file": file, "backing": guest.node, **careless}
+    return ["-blockdev", json.dumps(top)]
+
+
+_CARELESS = "discard=unmap,cache=unsafe"
+"""The layer is thrown away: nothing need ever reach the disk of this machine."""
 
 
 def _medium(medium: Path | None) -> list[str]:

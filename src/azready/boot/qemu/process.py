@@ -70,14 +70,19 @@ def room(guest: Guest, acceleration: Acceleration) -> Iterator[Room]:
 
 
 def _make_layer(guest: Guest, layer: Path) -> None:
+    """An empty layer that names what is below it only where that can name nothing itself; else QEMU is told so when it
+    starts (`command.py`)."""
     assert guest.disk is not None
+    tool = find_tool("qemu-img", "qemu-utils")
+    if guest.node is not None:
+        run([tool, "create", "-q", "-f", "qcow2", layer, str(guest.size)])
+        return
     below = str(guest.disk.resolve())
     file = {"driver": "file", "filename": below}
     if guest.format == "raw" and guest.size:
         below = "json:" + json.dumps({"driver": "raw", "size": guest.size, "file": file})
     elif guest.format == "vpc":  # the size of its footer: QEMU takes the cylinders of creators that it does not know
         below = "json:" + json.dumps({"driver": "vpc", "force_size_calc": "current_size", "file": file})
-    tool = find_tool("qemu-img", "qemu-utils")
     run([tool, "create", "-q", "-f", "qcow2", "-F", guest.format, "-b", below, layer])
 
 

@@ -1,7 +1,7 @@
 """A disk file of any known format as plain bytes: raw and fixed VHD directly, the others through qemu-img.
 
-Reading only. A disk that names other files (a backing file, extents) is followed only within its own folder: an
-image from elsewhere must not get to read any file of its user.
+Reading only. A disk that names other files (a backing file, extents) is followed only within its own folder, and by
+us (`layers.py`): an image from elsewhere must not get to read any file of its user.
 """
 
 import json
@@ -11,7 +11,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from azready.errors import UsageFailure
 from azready.image.disk import qemu
 from azready.image.disk.formats import Read, vhd
 from azready.image.disk.formats.identify import QEMU_NAMES, DiskFormat, Stranger, identify
+from azready.image.disk.layers import Layer, layers, node
 from azready.proc import find_tool, run
 
 _WINDOW = 1 << 20
@@ -32,17 +33,23 @@ class DiskFile:
     path: Path
     format: DiskFormat
     size: int
-    others: tuple[str, ...] = ()
-    """Other files of its folder that hold parts of it: backing files, extents."""
+    layers: tuple[Layer, ...] = ()
+    """The file and those below it; empty where the format can name none (`direct`)."""
     variant: str = ""
     """VMDK's kind, as VMware calls it: `monolithicSparse`, `streamOptimized` …"""
     sized_by_footer: bool = False
     """A VHD whose cylinders, which QEMU would believe, describe another size than its footer."""
 
     @property
+    def others(self) -> tuple[str, ...]:
+        """Other files of its folder that hold parts of it: backing files, data, extents."""
+        files = (each for layer in self.layers for each in (layer.path, layer.data, *layer.extents) if each)
+        return tuple(dict.fromkeys(each.name for each in files if each != self.path.resolve()))
+
+    @property
     def node(self) -> qemu.Node:
         """As QEMU's programs are told of it; a fixed VHD's footer is then a last sector of the disk."""
-        described = qemu.node(self.path, "raw" if self.direct else self.format)
+        described = node(self.layers) if self.layers else qemu.node(self.path, "raw")
         return qemu.sized_by_footer(described) if self.sized_by_footer else described
 
     @property
@@ -84,7 +91,8 @@ def inspect(path: Path) -> DiskFile:
 
 def _described(path: Path, kind: DiskFormat, length: int) -> DiskFile:
     """What qemu-img knows of a disk file of `length` bytes."""
-    plain = qemu.node(path, kind)
+    chain = layers(path, QEMU_NAMES[kind])
+    plain = node(chain[:1])  # to look at one, QEMU opens none below it
     dynamic = QEMU_NAMES[kind] == "vpc"
     name = qemu.name(qemu.sized_by_footer(plain) if dynamic else plain)
     info_of = [find_tool("qemu-img", "qemu-utils"), "info", "-U", "--output=json"]
@@ -95,24 +103,15 @@ def _described(path: Path, kind: DiskFormat, length: int) -> DiskFile:
     info: dict[str, Any] = json.loads(done.stdout)
     if info.get("encrypted"):
         raise UsageFailure(f"{path} is encrypted", f"decrypt it first: qemu-img convert --object secret,… {path}")
-    folder = path.resolve().parent
-    for other in _named_files(info):
-        if (folder / other).resolve().parent != folder:
-            raise UsageFailure(
-                f"{path} refers to {other}, which is outside its folder",
-                f"if you trust it, make it one file first: qemu-img convert -f {kind} -O qcow2 {path} flat.qcow2",
-            )
-    names = dict.fromkeys((folder / other).resolve().name for other in _named_files(info))
-    others = tuple(each for each in names if each != path.resolve().name)
+    variant = info.get("format-specific", {}).get("data", {}).get("create-type", "")
+    disk = DiskFile(path, kind, int(info["virtual-size"]), chain, variant)
     slack = int(info["cluster-size"]) if kind == "qcow2" else 512  # of its last cluster the end need not be there
-    if not others and (missing := _missing(name, length, slack)):
+    if not disk.others and (missing := _missing(name, length, slack)):
         raise UsageFailure(
             f"{path} lacks at least {missing} bytes at its end", "it was cut off: fetch or build it again"
         )
-    variant = info.get("format-specific", {}).get("data", {}).get("create-type", "")
-    size = int(info["virtual-size"])
-    by_cylinders = dynamic and json.loads(run([*info_of, qemu.name(plain)]).stdout)["virtual-size"] != size
-    return DiskFile(path, kind, size, others, variant, by_cylinders)
+    by_cylinders = dynamic and json.loads(run([*info_of, qemu.name(plain)]).stdout)["virtual-size"] != disk.size
+    return replace(disk, sized_by_footer=by_cylinders)
 
 
 def _what_to_do(said: str, path: Path) -> str:
@@ -132,16 +131,6 @@ def _missing(name: str, length: int, slack: int) -> int:
     ranges = json.loads(done.stdout) if done.status == 0 else ()
     end = max((each["offset"] + each["length"] for each in ranges if "offset" in each), default=0)
     return end - length if end >= length + slack else 0
-
-
-def _named_files(info: dict[str, Any]) -> Iterator[str]:
-    specific = info.get("format-specific", {}).get("data", {})
-    for value in (info.get("full-backing-filename"), info.get("backing-filename"), specific.get("data-file")):
-        if value:
-            yield value
-    for extent in specific.get("extents", ()):
-        if "filename" in extent:
-            yield extent["filename"]
 
 
 @contextmanager

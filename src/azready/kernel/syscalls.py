@@ -31,7 +31,7 @@ MS_STRICTATIME = 1 << 24
 _MNT_DETACH = 2
 _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
-_AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
+_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
 _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH = 1, 4
 _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NODEV, _MOUNT_ATTR_IDMAP = 1, 4, 0x100000
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442
@@ -108,6 +108,16 @@ def mapped_tree(path: str, user_namespace: int) -> int:
         os.close(mount)
         raise
     return mount
+
+
+def without_devices(path: str) -> None:
+    """Make device nodes useless in the mount at `path` and in all below it."""
+    words = struct.pack("=QQQQ", _MOUNT_ATTR_NODEV, 0, 0, 0)
+    flags = ctypes.c_uint(_AT_RECURSIVE)
+    numbers = (ctypes.c_int(_AT_FDCWD), path.encode(), flags, words, ctypes.c_size_t(len(words)))
+    if _libc.syscall(ctypes.c_long(_SYS_MOUNT_SETATTR), *numbers) != 0:  # Linux before 5.12
+        kept = os.statvfs(path).f_flag & (os.ST_RDONLY | os.ST_NOSUID | os.ST_NOEXEC)
+        mount("", path, flags=MS_REMOUNT | MS_BIND | MS_NODEV | kept)
 
 
 def attach(mount: int, target: str) -> None:

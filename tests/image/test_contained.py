@@ -1,0 +1,70 @@
+"""Programs of an image that `prepare` and `generalize` run as root: they change the tree, and nothing else."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from azready.errors import Failure
+from azready.image.targets.tree import Tree
+from tests.boot import machines
+from tests.conftest import layered
+
+ESCAPES = (Path(__file__).parents[1] / "boot" / "escapes.py").read_text()
+NEEDS = ("tool:mmdebstrap", "tool:zstd", "tool:unshare", "tool:setpriv")
+
+
+def test_no_known_way_leads_out_of_a_package_script(tmp_path: Path, need: Callable[..., None]) -> None:
+    need("root", *NEEDS)
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text()
+    with (
+        layered(machines.kernel_tree(), tmp_path / "tree") as root,
+        tempfile.NamedTemporaryFile(prefix="azready-secret-", dir="/var/tmp") as secret,
+    ):
+        Path(secret.name).write_text("of the host")
+        with Tree(root) as tree:
+            said = tree.run(["python3", "-", secret.name], stdin=ESCAPES.encode()).stdout.splitlines()
+    assert [line for line in said if line.startswith("ESCAPED")] == []
+    held = [line for line in said if line.startswith("held")]
+    assert len(held) >= 30
+    assert f"tried {len(held)}" in said
+    assert Path("/proc/sys/kernel/core_pattern").read_text() == pattern
+
+
+def test_a_package_script_does_its_work(tmp_path: Path, need: Callable[..., None]) -> None:
+    """Owners, modes, users, links and pipes; what runs on is ended, and a device in the tree is none."""
+    need("ids", *NEEDS)
+    if os.geteuid() != 0:
+        pytest.skip("the tree is root's")
+    script = """
+        set -e
+        useradd --create-home someone; install -o someone -g 70000 -m 4755 /bin/true /usr/local/bin/owned
+        ln -s owned /usr/local/bin/link; mkfifo /var/tmp/pipe; su someone -c 'test $(id -un) = someone'
+        grep -q '^NoNewPrivs:.0$' /proc/self/status
+        ! dd if=/var/tmp/disk count=1 2>/var/tmp/why
+        sleep 600 & echo done
+    """
+    with layered(machines.kernel_tree(), tmp_path / "tree") as root:
+        os.mknod(root / "var/tmp/disk", 0o060666, os.makedev(7, 0))
+        with Tree(root) as tree:
+            assert tree.run(["/bin/sh", "-c", script]).stdout == "done\n"
+            assert tree.run(["absent"], check=False).status == 127
+            assert tree.run(["sh", "-c", "kill -9 $$"], check=False).status == 137
+        owned = (root / "usr/local/bin/owned").stat()
+        assert owned.st_gid == 70000
+        assert owned.st_mode & 0o7777 == 0o4755
+        assert f"someone:x:{owned.st_uid}:" in (root / "etc/passwd").read_text()
+        assert "Permission denied" in (root / "var/tmp/why").read_text()
+
+
+def test_a_tree_without_the_kernels_folders_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    done = subprocess.run(["unshare", "--user", "--map-root-user", "true"], check=False)
+    if done.returncode != 0 and os.geteuid() != 0:
+        pytest.skip("no user namespaces here")
+    with Tree(tmp_path) as tree, pytest.raises(Failure):
+        tree.run([sys.executable, "--version"])
