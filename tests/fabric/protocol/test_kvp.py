@@ -78,9 +78,3 @@ def test_the_host_sees_the_last_value_cut_to_what_is_carried_and_nothing_beside_
     pool = record(b"k", b"old") + record(b"k", b"new") + record(b"l" * 300, b"v" * 2000)
     assert kvp.host_view(pool) == {"k": "new", "l" * 254: "v" * 1022}
     assert kvp.host_view(pool + record(b"x", b"\xff")) == {}
-
-
-def test_the_hosts_own_pool_is_read_back() -> None:
-    told = kvp.host_view(kvp.host_pool(MACHINE))
-    assert told["VirtualMachineName"] == MACHINE.container_id
-    assert faults(kvp.host_pool(MACHINE))[1:] == []

@@ -14,9 +14,6 @@ from azready.fabric.protocol.findings import found
 
 POOL = "var/lib/hyperv/.kvp_pool_1"
 """Where the pool of what a guest tells lies, relative to its root; the daemon keeps five of them."""
-POOLS = ("External", "Guest", "Auto", "AutoExternal", "AutoInternal")
-"""Of `.kvp_pool_0` to `.kvp_pool_4` (Linux' uapi hyperv.h): told by the host's owner, by the guest, by the guest's own
-daemon, by the host, and kept by the daemon."""
 
 KEY_SIZE, VALUE_SIZE = 512, 2048
 KEY_LIMIT, VALUE_LIMIT = 254, 1022
@@ -80,29 +77,6 @@ def host_view(pool: bytes) -> dict[str, str]:
         return {key.decode(): value.decode() for key, value in told}
     except UnicodeDecodeError:
         return {}
-
-
-def host_pool(machine: Machine) -> bytes:
-    """`.kvp_pool_3`, which the host fills: who it is, and what it calls the VM."""
-    names = {
-        "HostName": f"AZREADY{int(machine.container_id.replace('-', '')[:6], 16):08d}",
-        "HostingSystemEditionId": "168",
-        "HostingSystemNestedLevel": "0",
-        "HostingSystemOsMajor": "10",
-        "HostingSystemOsMinor": "0",
-        "HostingSystemProcessorArchitecture": "9",
-        "PhysicalHostName": "AZREADY",
-        "PhysicalHostNameFullyQualified": "AZREADY",
-        "VirtualMachineDynamicMemoryBalancingEnabled": "0",
-        "VirtualMachineId": machine.container_id.upper(),
-        "VirtualMachineName": machine.container_id,
-    }
-    return b"".join(_row(key, value) for key, value in names.items())
-
-
-def _row(key: str, value: str) -> bytes:
-    """The record of one pair, padded with NUL to its fixed size."""
-    return key.encode().ljust(KEY_SIZE, b"\0") + value.encode().ljust(VALUE_SIZE, b"\0")
 
 
 def entries(pool: bytes, machine: Machine, at: float) -> tuple[Exchange | Finding, ...]:
