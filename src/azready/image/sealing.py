@@ -21,19 +21,22 @@ from azready.image.checking import (
 from azready.image.facts import Facts
 from azready.image.facts.users import Users
 from azready.image.rules import RULES, repairs
+from azready.image.rules.accounts import no_people
 from azready.image.rules.model import Finding, Profile, Rule, Severity, Stage
 from azready.image.targets import Target
+from azready.image.targets.rehearsal import Rehearsal
 
 
 class Useless(Failure):
     """Once sealed, the image could not be used any more."""
 
 
+class Worse(Useless):
+    """Sealing would break a rule that holds now."""
+
+
 ROUNDS = 12
 """A fix may uncover what another rule finds, or write the same file: so plan and act until nothing is found."""
-
-REWRITTEN = frozenset({"G03", "G19", "G20", "P06"})
-"""What a running system writes again while it runs: found after the wipe, it holds only what came since."""
 
 _SEED_DROP_IN = "run/systemd/system/systemd-random-seed.service.d/azready.conf"
 
@@ -81,10 +84,18 @@ class Sealed:
 
 
 def plan(facts: Facts, options: Options) -> Sealing:
-    """Decide what to do. Only reads.
+    """Decide what to do. Only reads: the whole plan is tried in memory, and every grave rule is asked of the outcome.
 
-    Raises Useless for an image that could not be used once it is sealed, Failure where a rule could not look.
+    Raises Useless for an image that could not be used once it is sealed (Worse, where sealing would be what breaks it),
+    Failure where a rule could not look.
     """
+    sealing = _next_round(facts, options)
+    _refuse_what_would_be_worse(facts, options)
+    return sealing
+
+
+def _next_round(facts: Facts, options: Options) -> Sealing:
+    """What to do about what is found now; carrying it out may uncover more."""
     steps: list[Step] = []
     for rule in _rules(options):
         answer = ask(rule, facts)
@@ -143,18 +154,40 @@ def _live_steps(facts: Facts, steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def _refuse_what_would_be_useless(facts: Facts, steps: Sequence[Step], options: Options) -> None:
-    for step in steps:
-        if step.rule and step.rule.id == "P01" and not step.actions:
-            raise Useless(
-                "nothing in this image will provision a VM: once sealed it cannot be reached any more",
-                "run azready prepare first; or say --skip P01 if something that azready does not know will",
-            )
-    makers = next(rule for rule in RULES if rule.id == "S03")
-    if not {"S02", "S03"} & options.skip and isinstance(ask(makers, facts), Found):
-        raise Useless(
-            "nothing makes ssh host keys at the first boot: without them sshd will not start",
-            "run azready prepare first; or say --skip S02 to keep the keys (the same on every VM), --skip S03 to go on",
+    repaired = {step.rule.id for step in steps if step.rule and step.actions}
+    for rule in RULES:
+        if rule.vital is None or rule.id in repaired or {rule.id, *rule.vital.excuses} & options.skip:
+            continue
+        if isinstance(ask(rule, facts), Found):
+            raise Useless(rule.vital.message, rule.vital.hint)
+
+
+def _refuse_what_would_be_worse(facts: Facts, options: Options) -> None:
+    """Try the plan in memory, and compare what every rule of weight says before and after."""
+    tried = Rehearsal(facts.files, facts.live)
+    _until_nothing_is_found(tried, lambda: Facts(tried, facts.live, facts.disk), options)
+    after = Facts(tried, facts.live, facts.disk)
+    for rule in RULES:
+        if rule.id in options.skip or not (found := _grave(rule, after)) or _grave(rule, facts):
+            continue
+        raise Worse(
+            f"sealing would break what works now: {rule.id} ({rule.title}): {found[0]}",
+            f"{rule.fix}; or leave out the step that does it: --skip",
         )
+
+
+def _grave(rule: Rule, facts: Facts) -> list[str]:
+    """What is found with the weight of an error or more; also that it could not look, where it weighs so."""
+    severity = rule.severity((Profile.AZURE,))
+    if severity is None:
+        return []
+    match ask(rule, facts):
+        case Found(findings):
+            return [each.what for each in findings if (each.severity or severity) >= Severity.ERROR]
+        case Unseen(reason):
+            return [reason] if severity >= Severity.ERROR else []
+        case _:
+            return []
 
 
 def _notes(facts: Facts, options: Options) -> Iterator[str]:
@@ -175,21 +208,29 @@ def carry_out(
 ) -> Sealed:
     """Plan, act, look again, until nothing is found. `look` gives fresh facts of the target.
 
-    Raises ApplyFailed at the first action that fails; running it again goes on from there.
+    Raises what `plan` raises before anything is changed, ApplyFailed at the first action that fails; running it again
+    goes on from there.
     """
+    plan(look(), options)
+    outcomes = _until_nothing_is_found(target, look, options, report)
+    facts = look()
+    left = tuple(_still_found(facts, options))
+    rewritten = tuple(result for result in left if target.live and result.rule.rewritten_live)
+    if target.live:
+        target.run(["sync"], check=False)
+    return Sealed(outcomes, tuple(result for result in left if result not in rewritten), rewritten)
+
+
+def _until_nothing_is_found(
+    target: Target, look: Callable[[], Facts], options: Options, report: Callable[[Outcome], None] | None = None
+) -> tuple[Outcome, ...]:
     outcomes: list[Outcome] = []
     for _ in range(ROUNDS):
-        actions = plan(look(), options).actions
-        done = apply(actions, target, report)
+        done = apply(_next_round(look(), options).actions, target, report)
         outcomes += done
         if not any(outcome.changed for outcome in done):
             break
-    facts = look()
-    left = tuple(_still_found(facts, options))
-    rewritten = tuple(result for result in left if target.live and result.rule.id in REWRITTEN)
-    if target.live:
-        target.run(["sync"], check=False)
-    return Sealed(tuple(outcomes), tuple(result for result in left if result not in rewritten), rewritten)
+    return tuple(outcomes)
 
 
 def _still_found(facts: Facts, options: Options) -> Iterator[Result]:
@@ -199,6 +240,4 @@ def _still_found(facts: Facts, options: Options) -> Iterator[Result]:
             yield Result(rule, rule.severity((Profile.AZURE,)) or Severity.INFO, answer)
     names: Users = facts.users
     if any(account.name in options.users for account in names.accounts):
-        rule = next(rule for rule in RULES if rule.id == "A05")
-        answer = ask(rule, facts)
-        yield Result(rule, Severity.ERROR, answer)
+        yield Result(no_people, Severity.ERROR, ask(no_people, facts))

@@ -87,6 +87,12 @@ def with_network(path: str, text: str) -> Change:
     return lambda s: s.remove("etc/systemd/network/10-eth0.network").write(path, text)
 
 
+def netplan(text: str) -> Change:
+    """networkd's own file is replaced by one of netplan's."""
+    generator = "usr/lib/systemd/system-generators/netplan"
+    return both(with_network("etc/netplan/50.yaml", text), lambda s: s.write(generator, "", 0o755))
+
+
 NETWORKD = "etc/systemd/network/10-eth0.network"
 SSHD = "etc/ssh/sshd_config"
 MODPROBE = "etc/modprobe.d/hardening.conf"
@@ -381,7 +387,7 @@ CASES: dict[str, Case] = {
              "etc/sysconfig/network/ifcfg-eth0", "BOOTPROTO='dhcp'\nSTARTMODE='auto'\n")),
          both(stack("NetworkManager"), lambda s: s.write(
              "etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nBOOTPROTO=dhcp\nONBOOT=yes\n")),
-         with_network("etc/netplan/50.yaml", "network:\n  ethernets:\n    a:\n      match: {driver: hv_netvsc}\n      dhcp4: true\n")),
+         netplan("network:\n  ethernets:\n    a:\n      match: {driver: hv_netvsc}\n      dhcp4: true\n")),
     ),
     "N02": Case(
         (lambda s: s.edit(NETWORKD, "Name=eth0", "MACAddress=00:0d:3a:00:00:01"),
@@ -399,10 +405,10 @@ CASES: dict[str, Case] = {
     "N03": Case(
         (lambda s: s.edit(NETWORKD, "DHCP=ipv4", "Address=10.0.0.4/24\nGateway=10.0.0.1"),
          lambda s: s.write("etc/network/interfaces", "auto eth0\niface eth0 inet static\n\taddress 10.0.0.4/24\n"),
-         lambda s: s.write("etc/netplan/a.yaml", "network: {ethernets: {eth0: {addresses: [10.0.0.4/24]}}}\n"),
+         netplan("network: {ethernets: {eth0: {addresses: [10.0.0.4/24]}}}\n"),
          lambda s: s.write("etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nBOOTPROTO=none\nIPADDR=10.0.0.4\n"),
          lambda s: s.write("etc/NetworkManager/system-connections/a.nmconnection",
-                           "[connection]\ntype=ethernet\n[ipv4]\nmethod=manual\naddress1=10.0.0.4/24,10.0.0.1\n"),
+                           "[connection]\ntype=ethernet\n[ipv4]\nmethod=manual\naddress1=10.0.0.4/24,10.0.0.1\n", 0o600),
          lambda s: s.write("etc/systemd/network/9.network", "[Match]\nName=eth1\n[Route]\nDestination=168.63.129.0/24\n")),
         (lambda s: s.write("etc/network/interfaces", "auto lo\niface lo inet loopback\n"),
          lambda s: s.write("etc/sysconfig/network-scripts/ifcfg-lo", "DEVICE=lo\nIPADDR=127.0.0.1\n"),

@@ -8,9 +8,34 @@ from azready.image.facts.agents import Leftover
 from azready.image.rules.guards import there
 from azready.image.rules.model import Finding, Severity, Stage, rule
 from azready.image.rules.repairs import remove
+from azready.image.targets.rehearsal import Rehearsal
 
 STATE = frozenset({"state", "log", "network configuration", "sudo rule", "lines in", "firewall rules in", "line in"})
 """What sealing wipes even where the agent itself stays."""
+
+
+_NETWORK = "network configuration"
+
+
+def _state(facts: Facts) -> list[Leftover]:
+    """What sealing wipes: not the network configuration that is all there is, where its agent is not there to make it
+    again (an installer of Ubuntu names its file after cloud-init, too)."""
+    found = [each for each in facts.leftovers if each.path and each.what in STATE]
+    network = [each for each in found if each.what == _NETWORK]
+    if network and facts.network.asking and not _cloud_init_makes_it(facts) and _is_needed(facts, network):
+        return [each for each in found if each not in network]
+    return found
+
+
+def _cloud_init_makes_it(facts: Facts) -> bool:
+    return bool(facts.cloud_init and facts.cloud_init.works and facts.cloud_init.configures_network)
+
+
+def _is_needed(facts: Facts, network: Sequence[Leftover]) -> bool:
+    without = Rehearsal(facts.files, facts.live)
+    for each in network:
+        without.remove(each.path)
+    return not Facts(without, facts.live).network.asking
 
 
 def _packaged(facts: Facts) -> list[Leftover]:
@@ -56,9 +81,8 @@ def _wipe(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     stage=Stage.WIPE,
 )
 def no_agent_state(facts: Facts) -> Iterator[Finding]:
-    for each in facts.leftovers:
-        if each.path and each.what in STATE:
-            yield Finding(f"{each.agent}: {each.what}", each.path)
+    for each in _state(facts):
+        yield Finding(f"{each.agent}: {each.what}", each.path)
 
 
 @rule(

@@ -52,6 +52,7 @@ def whole_megabytes(facts: Facts) -> Iterator[Finding]:
     fix=f"{_CONVERT} makes one of any of them",
     sources="GEN G2",
     severity=Severity.FATAL,
+    finished_only=True,
 )
 def fixed_vhd(facts: Facts) -> Iterator[Finding]:
     disk = the_disk(facts)

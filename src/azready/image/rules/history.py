@@ -77,6 +77,7 @@ def _empty_logs(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     severity=Severity.INFO,
     repair=_empty_logs,
     stage=Stage.LOGS,
+    rewritten_live=True,
 )
 def no_logs(facts: Facts) -> Iterator[Finding]:
     found = list(_logs(facts))
@@ -113,6 +114,7 @@ def _empty_caches(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]
     severity=Severity.INFO,
     repair=_empty_caches,
     stage=Stage.WIPE,
+    rewritten_live=True,
 )
 def no_caches(facts: Facts) -> Iterator[Finding]:
     if temporary := list(_temporary(facts)):

@@ -160,6 +160,7 @@ def no_host_name(facts: Facts) -> Iterator[Finding]:
     severity=Severity.WARNING,
     repair=repairs.remove,
     stage=Stage.WIPE,
+    rewritten_live=True,
 )
 def no_pools(facts: Facts) -> Iterator[Finding]:
     for path in facts.files.glob("var/lib/hyperv/.kvp_pool_*"):
@@ -178,6 +179,7 @@ def no_pools(facts: Facts) -> Iterator[Finding]:
     severity=Severity.WARNING,
     repair=repairs.remove,
     stage=Stage.WIPE,
+    rewritten_live=True,
 )
 def no_leases(facts: Facts) -> Iterator[Finding]:
     for pattern in _LEASES:

@@ -88,6 +88,15 @@ Repair = Callable[[Facts, Sequence[Finding]], Iterable[Action]]
 
 
 @dataclass(frozen=True)
+class Vital:
+    """What a sealed image could not do any more, and what to do about it. Skipping a rule of `excuses` allows it."""
+
+    message: str
+    hint: str
+    excuses: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Rule:
     """A requirement of Azure, or of an image that many machines are made from."""
 
@@ -105,6 +114,12 @@ class Rule:
     find: Find = field(repr=False)
     repair: Repair | None = field(default=None, repr=False)
     stage: Stage = Stage.FIX
+    rewritten_live: bool = False
+    """Whether a running system writes it again: found after the wipe, it holds only what came since."""
+    vital: Vital | None = None
+    """Why an image that breaks this rule is not sealed, where no repair helps. None: it may be sealed."""
+    finished_only: bool = False
+    """Whether only the finished disk file can keep it: a step before it need not."""
 
     @property
     def seals(self) -> bool:
@@ -127,11 +142,17 @@ def rule(
     severity: Severity | Mapping[Profile, Severity],
     repair: Repair | None = None,
     stage: Stage = Stage.FIX,
+    rewritten_live: bool = False,
+    vital: Vital | None = None,
+    finished_only: bool = False,
 ) -> Callable[[Find], Rule]:
     """Make a rule of a function that yields findings. `sources` are keys separated by spaces."""
     severities = {Profile.AZURE: severity} if isinstance(severity, Severity) else severity
 
     def made(find: Find) -> Rule:
-        return Rule(id, title, fault, why, fix, tuple(sources.split()), severities, find, repair, stage)
+        keys = tuple(sources.split())
+        return Rule(
+            id, title, fault, why, fix, keys, severities, find, repair, stage, rewritten_live, vital, finished_only
+        )
 
     return made

@@ -5,62 +5,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
 
-from azready.image.actions import Action, Remove, Write
+from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.facts.distro import Family
-from azready.image.facts.network import FIRST_NIC, netplan_starts_networkd
-from azready.image.facts.network import Profile as NetworkProfile
+from azready.image.facts.network import STACKS
 from azready.image.facts.reading import lstat_of, sections, shell_values, stat_of
 from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with, needs_systemd
+from azready.image.rules.mac_repairs import free_of_macs
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
 
 WIRESERVER = "168.63.129.16"
 IMDS = "169.254.169.254"
-_CLIENTS = {"ifupdown": ("dhclient", "dhcpcd", "udhcpc", "busybox"), "network-scripts": ("dhclient",)}
-_BY_DEFAULT = {"networkmanager", "dhcpcd", "connman"}
-_PROFILE_OF = {
-    "networkd": ("networkd", "netplan"),
-    "networkmanager": ("networkmanager", "netplan", "ifcfg"),
-    "ifupdown": ("ifupdown",),
-    "wicked": ("wicked",),
-    "network-scripts": ("ifcfg",),
-    "dhcpcd": (),
-    "connman": (),
-}
 _PERSISTENT = (
     "etc/udev/rules.d/{70,75,76}-persistent-net*.rules",
     "etc/udev/rules.d/85-persistent-net-cloud-init.rules",
     "etc/mactab",
 )
-
-
-def _mine(facts: Facts, stack: str) -> list[NetworkProfile]:
-    return [each for each in facts.network.of(*_PROFILE_OF[stack]) if each.is_for_machines_nics()]
-
-
-def _asks_for_address(facts: Facts, stack: str) -> bool:
-    """Whether this stack, when it runs, asks for an IPv4 address on eth0."""
-    profiles = [each for each in _mine(facts, stack) if each.applies_to_first_nic()]
-    if any(each.dhcp4 for each in profiles):
-        return not _CLIENTS.get(stack) or any(facts.program(client) for client in _CLIENTS[stack])
-    if stack == "dhcpcd" or stack == "connman":
-        return True
-    if stack == "networkmanager" and not profiles:
-        return not _no_auto_default(facts)
-    return False
-
-
-def _asking(facts: Facts) -> list[str]:
-    return [stack for stack in facts.network.stacks if _asks_for_address(facts, stack)]
-
-
-def _no_auto_default(facts: Facts) -> bool:
-    files = facts.files.glob("{etc,usr/lib}/NetworkManager/{NetworkManager.conf,conf.d/*.conf}")
-    values = [
-        value for path in files for _, key, value, _ in sections(facts.text(path) or "") if key == "no-auto-default"
-    ]
-    return any(value.strip() == "*" for value in values)
 
 
 @rule(
@@ -74,39 +35,30 @@ def _no_auto_default(facts: Facts) -> bool:
     severity=Severity.FATAL,
 )
 def dhcp_on_first_nic(facts: Facts) -> Iterator[Finding]:
-    stacks = facts.network.stacks
-    if facts.cloud_init and facts.cloud_init.works and facts.cloud_init.configures_network and not _asking(facts):
+    network = facts.network
+    if facts.cloud_init and facts.cloud_init.works and facts.cloud_init.configures_network and not network.asking:
         raise Skip("cloud-init configures the network at every boot, as long as it is there")
-    if not stacks:
+    if network.netplan.refused:
+        line = network.netplan.refused
+        yield Finding(line.text, line.where, "put the file right: `netplan generate` says where it is wrong")
+    if not network.stacks:
         yield Finding(
             "no network stack starts at boot", fix="enable systemd-networkd, NetworkManager or networking.service"
         )
-        return
-    asking = _asking(facts)
-    if not asking:
-        profiles = [each.path for stack in stacks for each in _mine(facts, stack)]
-        yield Finding(
-            f"{' and '.join(stacks)} starts, but does not ask for an IPv4 address on eth0", (profiles or [""])[0]
-        )
-    elif len(asking) > 1:
-        what = f"{' and '.join(asking)} both ask for an address: two clients, two leases, routes that come and go"
-        yield Finding(what, fix=f"disable all but one: systemctl disable {asking[-1]}", severity=Severity.WARNING)
+    elif not network.asking:
+        for stack in network.stacks:
+            reading = network.readings[stack]
+            path = next((each.path for each in (*reading.applied, *reading.profiles)), "")
+            what = f"{stack} starts, but does not ask for an IPv4 address on {network.nic.name}: {reading.why}"
+            yield Finding(what, path)
+    elif len(network.asking) > 1:
+        what = f"{' and '.join(network.asking)} both ask for an address: two clients, two leases, routes that change"
+        fix = f"disable all but one: systemctl disable {_unit_of(network.asking[-1])}"
+        yield Finding(what, fix=fix, severity=Severity.WARNING)
 
 
-def _drop_macs(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
-    yield from repairs.drop_lines(facts, findings)
-    for finding in findings:
-        if not finding.line and (finding.path.endswith(".rules") or finding.path == "etc/mactab"):
-            yield Remove(finding.path)
-        elif not finding.line and finding.path.startswith("etc/netplan/"):
-            yield _netplan_without_macs(facts, finding.path)
-
-
-def _netplan_without_macs(facts: Facts, path: str) -> Write:
-    """Drop `macaddress:` lines; a match that held nothing else then matches by the driver."""
-    text = re.sub(r"(?m)^(\s*)macaddress:.*\n", "", facts.text(path) or "")
-    text = re.sub(r"(?m)^(\s*)match:[ \t]*\n(?!\1\s)", r"\1match: {driver: hv_netvsc}" + "\n", text)
-    return repairs.write(path, text)
+def _unit_of(name: str) -> str:
+    return next(stack.units[0] for stack in STACKS if stack.name == name)
 
 
 @rule(
@@ -118,7 +70,7 @@ def _netplan_without_macs(facts: Facts, path: str) -> Write:
     fix="remove the line, or the file",
     sources="LISA VS SUSE",
     severity=Severity.FATAL,
-    repair=_drop_macs,
+    repair=free_of_macs,
     stage=Stage.WIPE,
 )
 def no_macs(facts: Facts) -> Iterator[Finding]:
@@ -142,11 +94,14 @@ def no_macs(facts: Facts) -> Iterator[Finding]:
     severity=Severity.FATAL,
 )
 def no_fixed_address(facts: Facts) -> Iterator[Finding]:
-    for profile in facts.network.profiles:
-        if profile.static and not profile.dhcp4 and profile.applies_to_first_nic() and profile.is_for_machines_nics():
-            used = any(profile.stack in _PROFILE_OF[stack] for stack in facts.network.stacks)
+    network = facts.network
+    for stack, reading in network.readings.items():
+        for profile in reading.applied or [each for each in reading.profiles if each.applies_to(network.nic)]:
+            if not profile.static or not profile.is_for_machines_nics():
+                continue
+            severity = None if stack in network.stacks and not reading.asks else Severity.WARNING
             for line in profile.static:
-                yield Finding(line.text, line.where, severity=None if used else Severity.WARNING)
+                yield Finding(line.text, line.where, severity=severity)
     for path in facts.files.glob("etc/systemd/network/{*.network,*.network.d/*.conf}"):
         for key, value, number in _routes(facts.text(path) or ""):
             if key == "Destination" and _covers(value, (WIRESERVER, IMDS)):
@@ -177,14 +132,14 @@ def _covers(network: str, addresses: Sequence[str]) -> bool:
     severity=Severity.FATAL,
 )
 def no_foreign_names(facts: Facts) -> Iterator[Finding]:
-    for stack in facts.network.stacks:
-        covered = _asks_for_address(facts, stack)
-        for profile in _mine(facts, stack):
+    network = facts.network
+    for stack in network.stacks:
+        reading = network.readings[stack]
+        for profile in reading.profiles:
             names = [name for name in profile.names if re.match(r"(en[opsx]\w+|ens\d+|eno\d+|venet\d|eth[1-9])$", name)]
-            if names and not profile.applies_to_first_nic():
-                yield Finding(
-                    f"it is for {', '.join(names)}", profile.path, severity=Severity.INFO if covered else None
-                )
+            if names and profile.is_for_machines_nics() and not profile.applies_to(network.nic):
+                severity = Severity.INFO if reading.asks else None
+                yield Finding(f"it is for {', '.join(names)}", profile.path, severity=severity)
     yield from _waited_for(facts)
 
 
@@ -197,7 +152,7 @@ def _waited_for(facts: Facts) -> Iterator[Finding]:
         return
     for command in facts.units.values(_WAIT_ONLINE, "Service", "ExecStart"):
         names = re.findall(r"(?:--interface[= ]|-i ?)([^\s:]+)", command)
-        foreign = [name for name in names if not fnmatchcase(FIRST_NIC, name) and name != "lo"]
+        foreign = [name for name in names if not fnmatchcase(facts.network.nic.name, name) and name != "lo"]
         if foreign and (foreign == names or "--any" not in command):
             yield Finding(
                 f"network-online.target waits for {', '.join(foreign)}", _WAIT_ONLINE, severity=Severity.ERROR
@@ -468,7 +423,7 @@ def routes_are_taken(facts: Facts) -> Iterator[Finding]:
 )
 def online_means_online(facts: Facts) -> Iterator[Finding]:
     needs_systemd(facts)
-    if netplan_starts_networkd(facts.files):
+    if facts.network.netplan_starts_networkd:
         raise Skip("netplan enables the unit that waits")
     waits = {
         "networkd": _WAIT_ONLINE,

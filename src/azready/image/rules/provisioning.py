@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 
 from azready.image.actions import Action, Link, Remove
 from azready.image.facts import Facts, waagent
-from azready.image.facts.network import STACK_UNITS
+from azready.image.facts.network import STACKS
 from azready.image.facts.reading import names_in
 from azready.image.rules import repairs
 from azready.image.rules.guards import needs_first_boot
-from azready.image.rules.model import Finding, Severity, Stage, rule
+from azready.image.rules.model import Finding, Severity, Stage, Vital, rule
 
 PROGRAM = "usr/lib/azure-provisioning"
 STATE = "var/lib/azure-provisioning"
@@ -56,6 +56,10 @@ def _rearm(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     severity=Severity.FATAL,
     repair=_rearm,
     stage=Stage.WIPE,
+    vital=Vital(
+        "nothing in this image will provision a VM: once sealed it cannot be reached any more",
+        "run azready prepare first; or say --skip P01 if something that azready does not know will",
+    ),
 )
 def somebody_provisions(facts: Facts) -> Iterator[Finding]:
     if not _ours(facts):
@@ -121,7 +125,7 @@ def _preset_text(facts: Facts) -> str:
 
 def _vital(facts: Facts) -> list[str]:
     """Enabled units without which the VM is not provisioned, not reached, or not logged in to."""
-    stacks = [name for stack in facts.network.stacks for name in STACK_UNITS[stack]]
+    stacks = [name for stack in STACKS if stack.name in facts.network.stacks for name in stack.units]
     wanted = [*OUR_UNITS, "ssh.service", "sshd.service", "ssh.socket", *stacks]
     enabled = [name for name in wanted if name in OUR_UNITS or facts.units.enabled(name)]
     return [name for name in enabled if name in facts.units.installed]
@@ -143,7 +147,7 @@ def _vital(facts: Facts) -> list[str]:
 def presets_agree(facts: Facts) -> Iterator[Finding]:
     needs_first_boot(facts)
     vital = set(_vital(facts))
-    stacks = {name for names in STACK_UNITS.values() for name in names} if facts.network.stacks else set()
+    stacks = {name for stack in STACKS for name in stack.units} if facts.network.stacks else set()
     for name, wanted in _flips(facts):
         preset = facts.units.preset(name)
         where = preset.where if preset else facts.units.installed[name]

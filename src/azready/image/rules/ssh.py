@@ -9,7 +9,7 @@ from azready.image.facts.reading import stat_of
 from azready.image.facts.sshd import seconds
 from azready.image.rules import repairs
 from azready.image.rules.guards import the_sshd, there
-from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
+from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, Vital, rule
 
 UNITS = ("ssh.service", "ssh.socket", "sshd.service", "sshd.socket", "sshd", "dropbear.service", "dropbear")
 HOST_KEYS = ("etc/ssh/ssh_host_*key*", "etc/dropbear/*_host_key", "usr/etc/ssh/ssh_host_*key*")
@@ -85,6 +85,11 @@ def no_host_keys(facts: Facts) -> Iterator[Finding]:
     fix="azready prepare installs azure-provisioning-hostkeys.service; or a unit before ssh that runs ssh-keygen -A",
     sources="CI OWN",
     severity=Severity.FATAL,
+    vital=Vital(
+        "nothing makes ssh host keys at the first boot: without them sshd will not start",
+        "run azready prepare first; or say --skip S02 to keep the keys (the same on every VM), --skip S03 to go on",
+        frozenset({"S02"}),
+    ),
 )
 def host_keys_are_made(facts: Facts) -> Iterator[Finding]:
     if not _installed(facts) or not facts.program("sshd"):

@@ -1,0 +1,82 @@
+"""ifcfg files: Red Hat's (for network-scripts, and for NetworkManager's plug-in) and SUSE's (for wicked).
+
+Sources: Red Hat's sysconfig.txt, nm-settings-ifcfg-rh(5), ifcfg(5) of wicked.
+"""
+
+import re
+
+from azready.image.facts.network.model import Line, Profile, Reading, Scene, Stack
+from azready.image.facts.reading import names_in, numbered, shell_values, text_of
+from azready.image.targets import Files
+
+_LEFTOVERS = ("~", ".bak", ".old", ".orig", ".rpmsave", ".rpmnew", ".rpmorig", ".template", ".cfgsaved")
+_SUSE_STARTS = ("auto", "boot", "onboot", "hotplug", "nfsroot", "ifplugd", "on")
+
+
+def redhat(files: Files) -> list[Profile]:
+    """Those of /etc/sysconfig/network-scripts."""
+    return _profiles(files, "etc/sysconfig/network-scripts", "ifcfg")
+
+
+def suse(files: Files) -> list[Profile]:
+    """Those of /etc/sysconfig/network."""
+    return _profiles(files, "etc/sysconfig/network", "wicked")
+
+
+def _profiles(files: Files, folder: str, stack: str) -> list[Profile]:
+    names = [name for name in names_in(files, folder) if name.startswith("ifcfg-") and not name.endswith(_LEFTOVERS)]
+    return [parse_ifcfg(text_of(files, f"{folder}/{name}") or "", f"{folder}/{name}", stack) for name in names]
+
+
+def parse_ifcfg(text: str, path: str, stack: str) -> Profile:
+    """One file. Red Hat's is bound to the card of HWADDR; without DEVICE and HWADDR it takes any."""
+    values = shell_values(text)
+    found = {key: number for number, line in numbered(text) if (key := line.partition("=")[0].strip())}
+    own = path.rpartition("ifcfg-")[2]
+    name = values.get("DEVICE") or ("" if values.get("HWADDR") and stack == "ifcfg" else own)
+    if stack == "ifcfg":
+        starts = values.get("ONBOOT", "yes").lower() in ("yes", "true", "1")
+    else:
+        starts = values.get("STARTMODE", "manual").lower() in _SUSE_STARTS
+
+    def lines(pattern: str) -> tuple[Line, ...]:
+        keys = [key for key in found if re.fullmatch(pattern, key) and values.get(key)]
+        return tuple(Line(f"{key}={values[key]}", f"{path}:{found[key]}") for key in keys)
+
+    bound = stack == "ifcfg" and values.get("HWADDR", "")
+    return Profile(
+        stack,
+        path,
+        (name,) if name else (),
+        (),
+        values.get("BOOTPROTO", "").lower() in ("dhcp", "dhcp4", "bootp", "dhcp+autoip", "auto4") and starts,
+        lines(r"(IPADDR|GATEWAY|PREFIX|NETMASK)(_?\w+)?") if own != "lo" else (),
+        lines(r"HWADDR|MACADDR|LLADDR"),
+        elsewhere="it is bound to a MAC address" if bound else ("" if starts else "it does not start at boot"),
+        master=values.get("BRIDGE", values.get("MASTER", "")),
+        unmanaged=stack == "ifcfg" and values.get("NM_CONTROLLED", "yes").lower() in ("no", "false", "0"),
+        file="00999",
+    )
+
+
+def _reading(scene: Scene, mine: list[Profile]) -> Reading:
+    applied = tuple(each for each in mine if each.names and each.applies_to(scene.nic))
+    asks = any(each.dhcp4 for each in applied)
+    above = {each.master for each in applied if each.master}
+    asks = asks or any(each.dhcp4 and set(each.names) & above for each in mine)
+    why = f"{applied[0].path} has no DHCP for IPv4" if applied else f"there is no ifcfg-{scene.nic.name}"
+    return Reading(tuple(mine), applied, asks, why)
+
+
+def _read_scripts(scene: Scene) -> Reading:
+    return _reading(scene, redhat(scene.files))
+
+
+def _read_wicked(scene: Scene) -> Reading:
+    return _reading(scene, suse(scene.files))
+
+
+WICKED = Stack("wicked", "usr/sbin/wicked", ("wicked.service", "wickedd.service"), _read_wicked)
+SCRIPTS = Stack(
+    "network-scripts", "etc/sysconfig/network-scripts/ifup", ("network.service",), _read_scripts, ("network",)
+)

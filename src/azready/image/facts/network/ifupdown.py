@@ -1,0 +1,177 @@
+"""ifupdown in its three kinds: Debian's, busybox's, and ifupdown-ng. All files are one text, read in order.
+
+Sources: interfaces(5) of ifupdown and of ifupdown-ng, busybox's ifupdown.c.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from azready.image.facts.network.model import Line, Nic, Profile, Reading, Scene, Stack
+from azready.image.facts.reading import layered, lstat_of, names_in, text_of
+from azready.image.targets import Files
+
+MAIN = "etc/network/interfaces"
+_HELPER = "etc/network/cloud-ifupdown-helper"
+_DEPTH = 8
+_CLIENTS = ("dhclient", "dhcpcd", "udhcpc", "busybox")
+_UDEV = ("etc/udev/rules.d", "run/udev/rules.d", "usr/local/lib/udev/rules.d", "usr/lib/udev/rules.d",
+         "lib/udev/rules.d")  # fmt: skip
+
+
+@dataclass
+class _Stanza:
+    name: str
+    path: str
+    family: str = ""
+    method: str = ""
+    options: list[Line] = field(default_factory=list)
+
+    def says(self, *words: str) -> bool:
+        return any(line.text.split()[: len(words)] == list(words) for line in self.options)
+
+
+@dataclass
+class _Text:
+    """What all files together say; `started` are the names and patterns of `auto` and `allow-hotplug`."""
+
+    stanzas: list[_Stanza] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
+
+
+def _lines(files: Files, path: str, depth: int = 0) -> Iterator[tuple[str, int, str]]:
+    """Every line that says something, of a file and of those it takes in at that place. A "\\" joins lines."""
+    text = (text_of(files, path) or "").replace("\\\n", " ")
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.strip()
+        words = line.split()
+        if not words or line.startswith("#"):
+            continue
+        if words[0] in ("source", "source-directory") and depth < _DEPTH:
+            for pattern in words[1:]:
+                for each in _sourced(files, path, words[0], pattern):
+                    yield from _lines(files, each, depth + 1)
+        else:
+            yield path, number, line
+
+
+def _sourced(files: Files, path: str, how: str, pattern: str) -> list[str]:
+    base = "" if pattern.startswith("/") else f"{path.rpartition('/')[0]}/"
+    place = f"{base}{pattern}".strip("/")
+    found = lstat_of(files, place)
+    if how == "source-directory" or (found and found.kind == "dir"):
+        return [f"{place}/{name}" for name in names_in(files, place) if re.fullmatch(r"[a-zA-Z0-9_-]+", name)]
+    return [each for each in files.glob(place) if (text_of(files, each)) is not None]
+
+
+def _parse(files: Files) -> _Text:
+    """ifupdown-ng's `iface X` without a method is a stanza too, and adds to one of the same name."""
+    found = _Text()
+    for path, number, line in _lines(files, MAIN):
+        words = line.split()
+        if words[0] == "auto" or words[0].startswith("allow-"):
+            found.started += words[1:]
+        elif words[0] == "iface" and len(words) >= 2:
+            found.stanzas.append(_stanza(words, path))
+        elif words[0] in ("mapping", "template", "rename", "no-auto-down", "no-scripts"):
+            found.stanzas.append(_Stanza("", path))
+        elif found.stanzas:
+            found.stanzas[-1].options.append(Line(line, f"{path}:{number}"))
+    return found
+
+
+def _stanza(words: list[str], path: str) -> _Stanza:
+    rest = words[2:]
+    stanza = _Stanza(words[1], path)
+    if "inherits" in rest:
+        stanza.options.append(Line(" ".join(rest[rest.index("inherits") :]), path))
+        rest = rest[: rest.index("inherits")]
+    if rest:
+        stanza.family, stanza.method = rest[0], rest[1] if len(rest) > 1 else ""
+    return stanza
+
+
+def _profile(stanza: _Stanza, text: _Text) -> Profile | None:
+    if not stanza.name or stanza.family == "inet6":
+        return None
+    dhcp = stanza.method == "dhcp" or stanza.says("use", "dhcp") or _inherits_dhcp(stanza, text)
+    fixed = tuple(line for line in stanza.options if line.text.split()[0] in ("address", "gateway"))
+    if stanza.method == "static" and not fixed:
+        fixed = (Line(f"iface {stanza.name} inet static", stanza.path),)
+    names = _cards_of(stanza.name, text.started)
+    return Profile(
+        "ifupdown",
+        stanza.path,
+        names or (stanza.name,),
+        (),
+        dhcp and bool(names),
+        fixed if stanza.method in ("static", "") else (),
+        tuple(line for line in stanza.options if line.text.split()[0] in ("hwaddress", "hwaddr")),
+        elsewhere="" if names else "nothing brings it up at boot",
+    )
+
+
+def _inherits_dhcp(stanza: _Stanza, text: _Text) -> bool:
+    above = {line.text.split()[1] for line in stanza.options if line.text.startswith("inherits ")}
+    return any(each.name in above and (each.method == "dhcp" or each.says("use", "dhcp")) for each in text.stanzas)
+
+
+def _cards_of(logical: str, started: list[str]) -> tuple[str, ...]:
+    """The cards (or patterns of them) that are brought up as this stanza: `auto eth0`, `auto /eth*`, `auto /e*=lan`."""
+    found = []
+    for word in started:
+        card, equals, mapped = word.partition("=")
+        is_pattern = card.startswith("/")
+        card = card.lstrip("/").partition("/")[0] or "*"
+        if equals and mapped == logical:
+            found.append(card)
+        elif not equals and is_pattern and fnmatchcase(logical, card):
+            found.append(logical)
+        elif not equals and card == logical:
+            found.append(card)
+    return tuple(found)
+
+
+def profiles(files: Files) -> tuple[Profile, ...]:
+    """The stanzas that concern IPv4, from all files."""
+    text = _parse(files)
+    return tuple(made for stanza in text.stanzas if (made := _profile(stanza, text)) is not None)
+
+
+def _helper_runs(files: Files) -> bool:
+    """Debian's cloud images: a udev rule makes a DHCP stanza for every card that appears."""
+    if not files.exists(_HELPER):
+        return False
+    rules = layered(files, _UDEV, ".rules")
+    return any("cloud-ifupdown-helper" in (text_of(files, path) or "") for path in rules if "ifupdown" in path)
+
+
+def read(scene: Scene) -> Reading:
+    """What ifupdown makes of the first card; without a DHCP client it cannot ask."""
+    mine = profiles(scene.files)
+    applied = tuple(each for each in mine if each.applies_to(scene.nic))
+    if not any(scene.files.glob(f"{{usr/,usr/local/,}}{{bin,sbin}}/{client}") for client in _CLIENTS):
+        return Reading(mine, applied, why="no DHCP client is installed: dhclient, dhcpcd or udhcpc")
+    if any(each.dhcp4 for each in applied):
+        return Reading(mine, applied, asks=True)
+    if any(_is_port(scene.files, each) for each in mine if each.dhcp4):
+        return Reading(mine, applied, asks=True)
+    if _helper_runs(scene.files):
+        return Reading(mine, applied, asks=True)
+    why = f"{applied[0].path} has no DHCP for it" if applied else f"no stanza brings {scene.nic.name} up by DHCP"
+    return Reading(mine, applied, why=why)
+
+
+def _is_port(files: Files, bridge: Profile) -> bool:
+    """Whether the first card is a part of this bridge or bond, which asks."""
+    for stanza in _parse(files).stanzas:
+        if stanza.name in bridge.names:
+            for line in stanza.options:
+                words = line.text.split()
+                if words[0] in ("bridge_ports", "bridge-ports", "bond-slaves", "slaves") and Nic().name in words[1:]:
+                    return True
+    return False
+
+
+STACK = Stack("ifupdown", "{usr/,}sbin/ifup", ("networking.service", "networking"), read, ("networking",))

@@ -1,0 +1,146 @@
+"""netplan: files that are merged, and handed to networkd or NetworkManager at boot by its generator.
+
+Source: netplan's YAML reference, and what its generator (0.106, 1.1) writes. A file that it refuses takes all with it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from azready.image.facts.network.model import FIRST_NIC, TRUE, Line, Nic, Profile, fits
+from azready.image.facts.reading import layered, text_of
+from azready.image.targets import Files
+
+FOLDERS = ("run/netplan", "etc/netplan", "usr/lib/netplan", "lib/netplan")
+GENERATOR = "{usr/lib,lib,usr/libexec}/systemd/system-generators/netplan"
+
+
+@dataclass(frozen=True)
+class Netplan:
+    """What the generator makes of all files: profiles for networkd and for NetworkManager, and cards it renames.
+    `refused` says which file it does not take, and why: then there is nothing else."""
+
+    networkd: tuple[Profile, ...] = ()
+    networkmanager: tuple[Profile, ...] = ()
+    set_names: tuple[tuple[str, str], ...] = ()
+    refused: Line | None = None
+    installed: bool = False
+
+
+def gather_netplan(files: Files) -> Netplan:
+    """Read netplan's files as its generator does; `installed` says whether it is there to do so."""
+    installed = bool(files.glob(GENERATOR))
+    merged: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    for path in layered(files, FOLDERS, ".yaml"):
+        try:
+            document = parse_netplan(text_of(files, path) or "")
+        except ValueError as error:
+            return Netplan(refused=Line(f"netplan refuses it: {error}", path), installed=installed)
+        _merge(merged, document)
+        places.update(dict.fromkeys(document.get("ethernets", {}), path))
+        places.update(dict.fromkeys(document.get("bridges", {}), path))
+        places.update(dict.fromkeys(document.get("bonds", {}), path))
+    made = list(_profiles(merged, places))
+    return Netplan(
+        tuple(each for each in made if each.stack == "networkd"),
+        tuple(each for each in made if each.stack == "networkmanager"),
+        tuple(_set_names(merged)),
+        installed=installed,
+    )
+
+
+def parse_netplan(text: str) -> dict[str, Any]:
+    """The `network` mapping, every scalar as text. Raises ValueError for what netplan refuses."""
+    try:
+        document = yaml.load(text, yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+    if document is None or document == "":
+        return {}
+    network = _mapping(document, "the file").get("network")
+    for kind in ("ethernets", "bridges", "bonds") if network else ():
+        for name, card in _mapping(_mapping(network, "network").get(kind, {}), kind).items():
+            _check_card(str(name), card)
+    return dict(network) if network else {}
+
+
+def _check_card(name: str, card: object) -> None:
+    fields = _mapping(card, name) if card != "" else {}
+    match = _mapping(fields.get("match", {}), f"match of {name}")
+    if unknown := set(match) - {"name", "driver", "macaddress"}:
+        raise ValueError(f"match of {name} has {', '.join(sorted(unknown))}")
+    for key in ("dhcp4", "dhcp6", "optional"):
+        value = fields.get(key, "no")
+        if not isinstance(value, str) or value.lower() not in (*TRUE, "false", "no", "off", "n", "f", "0"):
+            raise ValueError(f"{key} of {name} is no boolean")
+
+
+def _mapping(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} is no mapping")
+    return value
+
+
+def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
+    """As netplan reads file after file: mappings grow, lists too, and a later value wins."""
+    for key, value in more.items():
+        old = into.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            _merge(old, value)
+        else:
+            into[key] = [*old, *value] if isinstance(old, list) and isinstance(value, list) else value
+
+
+def _profiles(network: dict[str, Any], places: dict[str, str]) -> Iterator[Profile]:
+    masters = {
+        str(part): str(name)
+        for kind in ("bridges", "bonds")
+        for name, above in network.get(kind, {}).items()
+        for part in (above.get("interfaces", []) if isinstance(above, dict) else [])
+    }
+    for kind in ("ethernets", "bridges", "bonds"):
+        for name, card in network.get(kind, {}).items():
+            fields = card if isinstance(card, dict) else {}
+            renderer = fields.get("renderer", network.get("renderer", "networkd"))
+            stack = "networkmanager" if renderer == "NetworkManager" else "networkd"
+            yield _profile(stack, places.get(name, ""), str(name), fields, masters.get(str(name), ""))
+
+
+def _profile(stack: str, path: str, name: str, card: dict[str, Any], master: str) -> Profile:
+    match = card.get("match")
+    names = _strings(card.get("set-name")) or (_strings(match.get("name")) if isinstance(match, dict) else (name,))
+    static = [Line(f"{key}: {card[key]}", path) for key in ("addresses", "gateway4", "routes") if card.get(key)]
+    bound = match.get("macaddress") if isinstance(match, dict) else None
+    macs = [bound, card.get("macaddress")]
+    return Profile(
+        stack,
+        path,
+        names,
+        _strings(match.get("driver")) if isinstance(match, dict) else (),
+        str(card.get("dhcp4", "no")).lower() in TRUE,
+        tuple(static),
+        tuple(Line(f"macaddress: {mac}", path) for mac in macs if mac),
+        elsewhere="it is bound to a MAC address" if bound else "",
+        master=master,
+        down=card.get("activation-mode") in ("off", "manual"),
+        file=f"10-netplan-{name}.network",
+    )
+
+
+def _set_names(network: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, card in network.get("ethernets", {}).items():
+        match = card.get("match", {}) if isinstance(card, dict) else {}
+        if not card or "set-name" not in card or match.get("macaddress"):
+            continue
+        nic = Nic()
+        if fits(_strings(match.get("name")), FIRST_NIC) and fits(_strings(match.get("driver")), nic.driver):
+            yield f"10-netplan-{name}.link", str(card["set-name"])
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    if value is None or value == "":
+        return ()
+    return tuple(str(each) for each in value) if isinstance(value, list) else (str(value),)

@@ -1,0 +1,97 @@
+"""systemd-networkd: the first file that fits a card, in the order of file names, is the only one for it.
+
+Source: systemd.network(5). netplan's files are among them, under the names that its generator gives them.
+"""
+
+from collections.abc import Iterator
+
+from azready.image.facts.network.matching import (
+    Found,
+    elsewhere,
+    fits_kind,
+    gathered,
+    patterns,
+)
+from azready.image.facts.network.model import TRUE, Line, Nic, Profile, Reading, Scene, Stack
+from azready.image.facts.network.naming import NETWORKD_FOLDERS
+from azready.image.facts.reading import layered, sections, text_of
+from azready.image.targets import Files
+
+_DHCP4 = (*TRUE, "ipv4", "both", "v4")
+_STAYS_DOWN = ("down", "always-down", "manual")
+
+
+def profiles(files: Files) -> Iterator[Profile]:
+    """Every .network file with its drop-ins, in networkd's order."""
+    for path in layered(files, NETWORKD_FOLDERS, ".network"):
+        yield _profile(files, path)
+
+
+def bound_links(files: Files) -> Iterator[Profile]:
+    """The .link files that know a card by its MAC address."""
+    for path in layered(files, NETWORKD_FOLDERS, ".link"):
+        macs = _values(files, path, "Match", ("MACAddress", "PermanentMACAddress"))
+        if macs and path.startswith("etc/"):
+            yield Profile("link", path, macs=macs)
+
+
+def _profile(files: Files, path: str) -> Profile:
+    found = gathered(files, path, NETWORKD_FOLDERS)
+    names = patterns(found, "Name")
+    where = elsewhere(found)
+    if not fits_kind(found, Nic()) or (where and found.get(("Match", "Type"))):
+        names = names or ("br-*",)  # about bridges and tunnels: no network card
+    return Profile(
+        "networkd",
+        path,
+        names,
+        patterns(found, "Driver"),
+        _last(found, "Network", "DHCP").lower() in _DHCP4,
+        _values(files, path, "Network", ("Address", "Gateway")) + _values(files, path, "Address", ("Address",)),
+        _values(files, path, "Match", ("MACAddress", "PermanentMACAddress"))
+        + _values(files, path, "Link", ("MACAddress",)),
+        unmanaged=_last(found, "Link", "Unmanaged").lower() in TRUE,
+        elsewhere=where,
+        master=_last(found, "Network", "Bridge") or _last(found, "Network", "Bond"),
+        down=_last(found, "Link", "ActivationPolicy") in _STAYS_DOWN,
+    )
+
+
+def _last(found: Found, section: str, key: str) -> str:
+    return (found.get((section, key)) or [""])[-1]
+
+
+def _values(files: Files, path: str, section: str, keys: tuple[str, ...]) -> tuple[Line, ...]:
+    """Settings with their lines, from the file and its drop-ins."""
+    name = path.rpartition("/")[2]
+    lines: list[Line] = []
+    for each in (path, *layered(files, [f"{folder}/{name}.d" for folder in NETWORKD_FOLDERS], ".conf")):
+        lines += [
+            Line(f"{key}={value}", f"{each}:{number}")
+            for where, key, value, number in sections(text_of(files, each) or "")
+            if where == section and key in keys and value
+        ]
+    return tuple(lines)
+
+
+def read(scene: Scene) -> Reading:
+    """What networkd makes of the first card."""
+    mine = tuple(sorted((*profiles(scene.files), *scene.netplan), key=lambda each: each.order))
+    applied = next((each for each in mine if each.applies_to(scene.nic)), None)
+    every = (*mine, *bound_links(scene.files))
+    if applied is None:
+        near = next((f" ({each.path}: {each.elsewhere})" for each in mine if each.elsewhere), "")
+        return Reading(every, why=f"no file fits {scene.nic.name}{near}")
+    if applied.unmanaged or applied.down:
+        state = "leaves it unmanaged" if applied.unmanaged else "keeps it down"
+        return Reading(every, (applied,), why=f"{applied.path} {state}")
+    if applied.master:
+        above = Nic(applied.master, applied.master, driver="", kind="bridge")
+        over = next((each for each in mine if applied.master in each.names and each.applies_to(above)), None)
+        return Reading(every, (applied,), over is not None and over.dhcp4, f"it is a part of {applied.master}")
+    return Reading(every, (applied,), applied.dhcp4, f"{applied.path} is the first that fits, and has no DHCP for IPv4")
+
+
+STACK = Stack(
+    "networkd", "{usr/,}lib/systemd/systemd-networkd", ("systemd-networkd.service", "systemd-networkd.socket"), read
+)

@@ -1,0 +1,179 @@
+"""NetworkManager: keyfiles and (where its plug-in is there) ifcfg files, and by itself DHCP for a card without either.
+
+Sources: NetworkManager.conf(5), nm-settings-keyfile(5), NetworkManager's rules of udev.
+"""
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from azready.image.facts.network import ifcfg
+from azready.image.facts.network.model import TRUE, Line, Nic, Profile, Reading, Scene, Stack
+from azready.image.facts.network.naming import unmanaged_by_udev
+from azready.image.facts.reading import layered, lstat_of, names_in, numbered, sections, text_of
+from azready.image.targets import Files
+
+_KEYFILES = (
+    "etc/NetworkManager/system-connections",
+    "run/NetworkManager/system-connections",
+    "usr/lib/NetworkManager/system-connections",
+)
+_ETHERNET = ("ethernet", "802-3-ethernet")
+
+
+def settings(files: Files) -> dict[tuple[str, str], str]:
+    """NetworkManager.conf and its folders as one: a later value wins, `key+=` adds to it."""
+    found: dict[tuple[str, str], str] = {}
+    for path in _configuration(files):
+        for section, key, value, _ in sections(text_of(files, path) or ""):
+            if key.endswith(("+", "-")):
+                key, adds = key[:-1].strip(), key.endswith("+")
+                old = found.get((section, key), "")
+                value = ",".join(part for part in (old, value if adds else "") if part)
+            found[section, key] = value
+    return found
+
+
+def _configuration(files: Files) -> list[str]:
+    folders = ("etc/NetworkManager/conf.d", "run/NetworkManager/conf.d", "usr/lib/NetworkManager/conf.d")
+    parts = layered(files, folders, ".conf")
+    mine = [path for path in parts if path.startswith("etc/")]
+    return [*(path for path in parts if path not in mine), "etc/NetworkManager/NetworkManager.conf", *mine]
+
+
+def keyfiles(files: Files) -> Iterator[Profile]:
+    """The Ethernet connections in keyfiles; a file of the same name in /etc hides that in /usr."""
+    seen = set()
+    for folder in _KEYFILES:
+        for name in names_in(files, folder):
+            path = f"{folder}/{name}"
+            if name in seen or name.startswith(".") or name.endswith(("~", ".bak", ".rpmsave", ".rpmnew", ".dpkg-old")):
+                continue
+            seen.add(name)
+            yield from parse_keyfile(text_of(files, path) or "", path, _is_open(files, path))
+
+
+def _is_open(files: Files, path: str) -> bool:
+    """NetworkManager ignores a keyfile in /etc that others may read: it may hold passwords."""
+    found = lstat_of(files, path)
+    return bool(path.startswith("etc/") and found and found.kind == "file" and found.mode & 0o077)
+
+
+def parse_keyfile(text: str, path: str, is_open: bool = False) -> Iterator[Profile]:
+    """A NetworkManager connection; only Ethernet ones. Old files call the section 802-3-ethernet."""
+    values = {(section, key): value for section, key, value, _ in sections(text)}
+    if values.get(("connection", "type"), "ethernet") not in _ETHERNET:
+        return
+    named = values.get(("connection", "interface-name")) or values.get(("match", "interface-name"), "")
+    method = values.get(("ipv4", "method"), "auto")
+    manual = method == "manual"
+    bound = _lines(text, path, _ETHERNET, ("mac-address",))
+    yield Profile(
+        "networkmanager",
+        path,
+        tuple(_words(named)),
+        tuple(_words(values.get(("match", "driver"), ""))),
+        method == "auto",
+        (*_lines(text, path, ("ipv4",), ("gateway",)), Line("method=manual", path)) if manual else (),
+        bound + _fixed_clones(text, path),
+        elsewhere=_why_not(values, bool(bound), is_open),
+        master=values.get(("connection", "controller"), values.get(("connection", "master"), "")),
+        file=f"{999 - _number(values.get(('connection', 'autoconnect-priority'), '0')):05}",
+    )
+
+
+def _why_not(values: dict[tuple[str, str], str], bound: bool, is_open: bool) -> str:
+    if is_open:
+        return "others may read it, so NetworkManager ignores it: mode 0600"
+    if values.get(("connection", "autoconnect"), "true").lower() not in TRUE:
+        return "autoconnect=false"
+    if bound:
+        return "it is bound to a MAC address"
+    for key in ("path", "kernel-command-line"):
+        if values.get(("match", key)):
+            return f"it is for {key}={values['match', key]}"
+    return ""
+
+
+def _number(text: str) -> int:
+    return int(text) if text.lstrip("-").isdigit() else 0
+
+
+def _words(text: str) -> list[str]:
+    return [part for part in text.replace(";", " ").replace(",", " ").split() if part]
+
+
+def _lines(text: str, path: str, where: tuple[str, ...], keys: tuple[str, ...]) -> tuple[Line, ...]:
+    return tuple(
+        Line(f"{key}={value}", f"{path}:{number}")
+        for section, key, value, number in sections(text)
+        if section in where and key in keys and value
+    )
+
+
+def _fixed_clones(text: str, path: str) -> tuple[Line, ...]:
+    return tuple(line for line in _lines(text, path, _ETHERNET, ("cloned-mac-address",)) if ":" in line.text)
+
+
+def read(scene: Scene) -> Reading:
+    """What NetworkManager makes of the first card: of the profiles that fit, the one of the highest priority."""
+    configured = settings(scene.files)
+    plugins = configured.get(("main", "plugins"), "")
+    mine = [*keyfiles(scene.files), *scene.netplan]
+    if "keyfile" not in plugins or "ifcfg-rh" in plugins:
+        mine += ifcfg.redhat(scene.files)
+    if why := _why_unmanaged(scene, configured, plugins):
+        return Reading(tuple(mine), why=why)
+    fitting = [each for each in mine if each.applies_to(scene.nic) and not each.unmanaged and not each.down]
+    best = min((each.order for each in fitting), default="")
+    applied = tuple(each for each in fitting if each.order == best)
+    if applied:
+        why = f"{applied[0].path} is what it takes, and has no DHCP for IPv4"
+        return Reading(tuple(mine), applied, any(each.dhcp4 or each.master for each in applied), why)
+    by_itself = not _specified(configured.get(("main", "no-auto-default"), ""), scene.nic)
+    return Reading(tuple(mine), (), by_itself, "no profile fits, and no-auto-default forbids one by itself")
+
+
+def _why_unmanaged(scene: Scene, configured: dict[tuple[str, str], str], plugins: str) -> str:
+    nic = scene.nic
+    for (section, key), value in configured.items():
+        if (section, key) == ("keyfile", "unmanaged-devices") and _specified(value, nic):
+            return f"unmanaged-devices={value} leaves {nic.name} out"
+        if section.startswith("device") and (key, value.lower()) in (("managed", "0"), ("managed", "false")):
+            match = configured.get((section, "match-device"), "*")
+            if _specified(match, nic):
+                return f"[{section}] managed={value} leaves {nic.name} out"
+    if "ifupdown" in plugins and configured.get(("ifupdown", "managed"), "false").lower() not in TRUE:
+        text = text_of(scene.files, "etc/network/interfaces") or ""
+        if any(line.split()[:2] == ["iface", nic.name] for _, line in numbered(text)):
+            return f"{nic.name} is in /etc/network/interfaces, and [ifupdown] managed=false leaves it to ifupdown"
+    if scene.taken:
+        return "netplan has given it to networkd, and says NM_UNMANAGED for it"
+    if unmanaged_by_udev(scene.files):
+        return "a udev rule says NM_UNMANAGED for it"
+    return ""
+
+
+def _specified(listed: str, nic: Nic) -> bool:
+    """Whether a list of devices names the card; `except:` wins, as in NetworkManager.conf(5)."""
+    words = _words(listed)
+    left_out = any(_names(word.removeprefix("except:"), nic) for word in words if word.startswith("except:"))
+    positive = [word for word in words if not word.startswith("except:")]
+    return not left_out and (any(_names(word, nic) for word in positive) or (bool(words) and not positive))
+
+
+def _names(word: str, nic: Nic) -> bool:
+    kind, colon, value = word.partition(":")
+    if not colon:
+        return fnmatchcase(nic.name, word.lstrip("="))
+    match kind:
+        case "interface-name":
+            return value.lstrip("=~") == nic.name if value.startswith("=") else fnmatchcase(nic.name, value.lstrip("~"))
+        case "driver":
+            return fnmatchcase(nic.driver, value)
+        case "type":
+            return value == "ethernet"
+        case _:
+            return False
+
+
+STACK = Stack("networkmanager", "usr/{sbin,bin}/NetworkManager", ("NetworkManager.service", "networkmanager"), read)

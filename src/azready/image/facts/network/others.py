@@ -1,0 +1,64 @@
+"""Stacks that ask for an address on every card unless they are told otherwise: dhcpcd, connman, Gentoo's netifrc.
+
+Sources: dhcpcd.conf(5), connman.conf(5), netifrc's net.example.
+"""
+
+import re
+from fnmatch import fnmatchcase
+
+from azready.image.facts.network.model import Line, Profile, Reading, Scene, Stack
+from azready.image.facts.reading import numbered, sections, text_of
+
+_DHCPCD = "etc/dhcpcd.conf"
+
+
+def _read_dhcpcd(scene: Scene) -> Reading:
+    """dhcpcd.conf: what stands before the first `interface` is meant for all; a block for its interface."""
+    name, block, static = scene.nic.name, "", list[Line]()
+    denied, allowed, off = False, None, False
+    for number, line in numbered(text_of(scene.files, _DHCPCD) or ""):
+        words = line.split()
+        if words[0] in ("interface", "ssid", "profile"):
+            block = words[1] if len(words) > 1 else ""
+        elif words[0] == "denyinterfaces":
+            denied = denied or _listed(words[1:], name)
+        elif words[0] == "allowinterfaces":
+            allowed = bool(allowed) or _listed(words[1:], name)
+        elif block in ("", name) and words[0] in ("noipv4", "nodhcp"):
+            off = True
+        elif block == name and re.match(r"static\s+(ip_address|routers)=", line):
+            static.append(Line(line, f"{_DHCPCD}:{number}"))
+    why = "dhcpcd.conf leaves it out" if denied or allowed is False else ""
+    why = why or ("dhcpcd.conf switches DHCP off" if off else "")
+    profile = Profile("dhcpcd", _DHCPCD, (name,), dhcp4=not (why or static), static=tuple(static))
+    return Reading((profile,) if static else (), (profile,), not why and not static, why or "its address is fixed")
+
+
+def _listed(words: list[str], name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for word in words for pattern in word.replace(",", " ").split())
+
+
+def _read_connman(scene: Scene) -> Reading:
+    text = text_of(scene.files, "etc/connman/main.conf") or ""
+    for section, key, value, _ in sections(text):
+        heads = tuple(word.strip() for word in value.split(",") if word.strip())
+        if (section, key) == ("General", "NetworkInterfaceBlacklist") and scene.nic.name.startswith(heads):
+            return Reading(why=f"connman's {key} leaves it out")
+    return Reading(asks=True)
+
+
+def _read_netifrc(scene: Scene) -> Reading:
+    """`config_eth0="…"`; nothing said means DHCP."""
+    path = "etc/conf.d/net"
+    said = re.search(rf"""(?m)^\s*config_{scene.nic.name}=["'(]+([^"')]*)""", text_of(scene.files, path) or "")
+    if said is None:
+        return Reading(asks=True)
+    asks = "dhcp" in said[1].split()
+    fixed = () if asks else (Line(f"config_{scene.nic.name}={said[1]}", path),)
+    profile = Profile("netifrc", path, (scene.nic.name,), dhcp4=asks, static=fixed)
+    return Reading((profile,), (profile,), asks, "its address is fixed")
+
+
+DHCPCD = Stack("dhcpcd", "{usr/,}{sbin,bin}/dhcpcd", ("dhcpcd.service", "dhcpcd", "dhcpcd@eth0.service"), _read_dhcpcd)
+CONNMAN = Stack("connman", "usr/sbin/connmand", ("connman.service", "connman"), _read_connman)
+NETIFRC = Stack("netifrc", "etc/init.d/net.lo", ("net.eth0",), _read_netifrc)
