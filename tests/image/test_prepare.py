@@ -15,7 +15,7 @@ import pytest
 from azready.errors import Failure
 from azready.image.actions import Action, Remove
 from azready.image.apply import apply
-from azready.image.facts import agents
+from azready.image.facts import Facts, agents
 from azready.image.parts.guest_program import manifest
 from azready.image.preparation import Options, plan
 from azready.image.removal import dpkg
@@ -274,7 +274,7 @@ def test_settings_that_are_there_are_kept(tmp_path: Path) -> None:
     small_tree(tmp_path)
     (tmp_path / "etc/azure-provisioning.conf").write_text("# mine\nREPORT=json\nGROW=no\n")
     with Tree(tmp_path) as tree:
-        actions = plan(tree, Options(settings={"GROW": "yes", "KVP": "no"})).actions
+        actions = plan(Facts(tree), Options(settings={"GROW": "yes", "KVP": "no"})).actions
     data = next(action.data for action in actions if getattr(action, "path", "") == "etc/azure-provisioning.conf")  # type: ignore[union-attr]
     assert data == b"# mine\nREPORT=json\nGROW=yes\nKVP=no\n"
 
@@ -284,7 +284,7 @@ PLACES = ("etc/init.d", "etc/rcS.d", "etc/rc2.d", "etc/runit/core-services", "et
 
 def planned(root: Path, **options: Any) -> dict[str, Action]:
     with Tree(root) as tree:
-        return {getattr(action, "path", ""): action for action in plan(tree, Options(**options)).actions}
+        return {getattr(action, "path", ""): action for action in plan(Facts(tree), Options(**options)).actions}
 
 
 @pytest.mark.parametrize("init", ["systemd", "openrc", "sysv", "runit", "busybox"])
@@ -334,7 +334,7 @@ def test_an_option_that_is_off_now_is_undone(tmp_path: Path, init: str) -> None:
 def test_a_busybox_without_init_scripts_is_told_what_its_inittab_needs(tmp_path: Path) -> None:
     small_tree(tmp_path)
     with Tree(tmp_path) as tree:
-        assert any("::once:" in note for note in plan(tree, Options(init="busybox")).notes)
+        assert any("::once:" in note for note in plan(Facts(tree), Options(init="busybox")).notes)
     (tmp_path / "etc/inittab").write_text("::once:/usr/lib/azure-provisioning/boot provision\n")
     with Tree(tmp_path) as tree:
-        assert not any("::once:" in note for note in plan(tree, Options(init="busybox")).notes)
+        assert not any("::once:" in note for note in plan(Facts(tree), Options(init="busybox")).notes)

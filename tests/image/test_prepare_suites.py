@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from azready.image.facts import agents
+from azready.image.facts import Facts, agents
 from azready.image.parts.network_profile import plan_profile
 from azready.image.removal import dpkg
 from azready.image.targets.tree import Tree
@@ -32,7 +32,7 @@ def test_it_comes_out_free_of_agents_and_with_a_network(copy_tree: CopyTree, azr
     assert all(agents.agent_of_package(gone) for gone in before - present)
     with Tree(root) as tree:
         assert agents.leftovers(tree, present) == []
-        assert plan_profile(tree, ()) == ((), "")
+        assert plan_profile(Facts(tree)) == ((), "")
         assert tree.exists("etc/systemd/system/multi-user.target.wants/azure-provisioning.service")
     swept = subprocess.run(
         ["chroot", root, "apt-get", "--simulate", "autoremove"], capture_output=True, text=True, check=True

@@ -43,6 +43,7 @@ def prepare(
     Everything the agents did is replaced, or said. Running it again is safe, also after an interruption.
     """
     from azready.errors import Exit
+    from azready.image.facts.of_target import facts_of
     from azready.image.preparation import Options, carry_out, plan
     from azready.image.targets.opening import enter_namespace_for, open_target, require_writable, to_change
 
@@ -57,11 +58,11 @@ def prepare(
     enter_namespace_for(target)
     if dry_run:
         with open_target(target) as opened:
-            _print_plan(opened, plan(opened, options, opened.live), output)
+            _print_plan(opened, plan(facts_of(opened), options), output)
         return
     with to_change(target, to, in_place) as changed, open_target(changed, write=True) as opened:
         require_writable(opened)
-        preparation = plan(opened, options, opened.live)
+        preparation = plan(facts_of(opened), options)
         if opened.live and not yes:
             _ask(opened, preparation)
         outcomes: list[Outcome] = []

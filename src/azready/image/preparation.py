@@ -5,18 +5,18 @@ packages, then what packages leave, last the links that start the guest program.
 finds, so the same command completes what was cut off; each decision looks at what stays, never at what goes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from azready.errors import Failure
 from azready.image.actions import Action, Run
 from azready.image.apply import AGAIN, ApplyFailed, Outcome, apply
-from azready.image.facts import agents
-from azready.image.facts.agents import Leftover
-from azready.image.facts.packages import read_packages
+from azready.image.facts import Facts
+from azready.image.facts.agents import Leftover, agent_of_package
 from azready.image.parts import guest_program, network_profile, replacements
-from azready.image.removal import dpkg, managers
-from azready.image.targets import Files, Target
+from azready.image.removal import managers
+from azready.image.targets import Target
+from azready.image.targets.rehearsal import Rehearsal
 
 _ROOM = 16 * 1024 * 1024
 """Bytes that package managers need to rewrite their databases, with some to spare."""
@@ -54,17 +54,20 @@ class Preparation:
     found: tuple[Leftover, ...]
     actions: tuple[Action, ...]
     notes: tuple[str, ...]
+    owned: frozenset[str] = frozenset()
+    """Paths that go with the packages."""
 
 
-def plan(files: Files, options: Options, live: bool = False) -> Preparation:
+def plan(facts: Facts, options: Options) -> Preparation:
     """Decide what to do to an image. Only reads; raises Failure for an image that cannot be prepared."""
-    distribution = _distribution(files)
-    manager, installed = _packages(files)
-    found = tuple(agents.leftovers(files, installed))
-    removing = managers.plan_removal(files, manager, installed)
-    selection = _select(files, options, found)
-    instead, said = _replacements(files, options, found)
+    distribution = _distribution(facts)
+    found = facts.leftovers
+    removing = managers.plan_removal(facts.files, facts.packages.manager, tuple(facts.packages.versions))
+    selection = _select(facts, options)
+    stays = _without(facts, found, removing)
+    instead, said = _replacements(facts, stays, options)
     residue = tuple(action for each in found if not _goes_with_a_package(each, removing) for action in each.remedy)
+    files = facts.files
     return Preparation(
         distribution,
         selection,
@@ -72,11 +75,11 @@ def plan(files: Files, options: Options, live: bool = False) -> Preparation:
         (
             *guest_program.plan_files(files, selection),
             *instead,
-            *_stop_daemons(found, live, selection.init),
+            *_stop_daemons(found, facts.live, selection.init),
             *removing.actions,
             *residue,
             *guest_program.plan_links(files, selection),
-            *_reload(live, selection.init),
+            *_reload(facts.live, selection.init),
         ),
         (
             *removing.notes,
@@ -84,7 +87,29 @@ def plan(files: Files, options: Options, live: bool = False) -> Preparation:
             *replacements.notes(found, selection.options),
             *guest_program.notes(files, selection),
         ),
+        removing.owned,
     )
+
+
+def tried(facts: Facts, preparation: Preparation) -> Facts:
+    """The facts after the plan, without carrying it out: programs are not run, but what packages own is gone."""
+    rehearsal = Rehearsal(facts.files, facts.live)
+    apply([action for action in preparation.actions if not isinstance(action, Run)], rehearsal)
+    for path in preparation.owned:
+        if rehearsal.glob(path) and rehearsal.lstat(path).kind != "dir":
+            rehearsal.remove(path)
+    return Facts(rehearsal, facts.live, facts.disk)
+
+
+def _without(facts: Facts, found: Sequence[Leftover], removing: managers.Removal) -> Facts:
+    """What stays once the agents are gone."""
+    rehearsal = Rehearsal(facts.files, facts.live)
+    for each in found:
+        apply(each.remedy, rehearsal)
+    for path in removing.owned:
+        if rehearsal.glob(path) and rehearsal.lstat(path).kind != "dir":
+            rehearsal.remove(path)
+    return Facts(rehearsal, facts.live, facts.disk)
 
 
 def carry_out(
@@ -103,10 +128,9 @@ def carry_out(
     except ApplyFailed:
         apply(managers.policy_gone(target), target, report)
         raise
-    _, installed = _packages(target)
-    late = [action for each in agents.leftovers(target, installed) for action in each.remedy]
+    late = [action for each in Facts(target).leftovers for action in each.remedy]
     apply(late, target, report)
-    return tuple(agents.leftovers(target, installed))
+    return Facts(target).leftovers
 
 
 _BY_PACKAGE_SCRIPTS = ("enabled unit", "unit state", "init script")
@@ -114,67 +138,54 @@ _BY_PACKAGE_SCRIPTS = ("enabled unit", "unit state", "init script")
 
 def _goes_with_a_package(each: Leftover, removing: managers.Removal) -> bool:
     """Left out of the plan, to keep it readable; what a package leaves after all, `carry_out`'s second look finds."""
-    packaged = each.agent in {agents.agent_of_package(name) for name in removing.names}
+    packaged = each.agent in {agent_of_package(name) for name in removing.names}
     return each.path in removing.owned or (packaged and each.what in _BY_PACKAGE_SCRIPTS)
 
 
-def _distribution(files: Files) -> str:
+def _distribution(facts: Facts) -> str:
     """The name in os-release. Raises Failure for what is no Linux system, or one that is not changed in place."""
-    path = next((each for each in ("etc/os-release", "usr/lib/os-release") if files.exists(each)), None)
-    if path is None or not files.exists("etc/passwd"):
+    files, distro = facts.files, facts.distro
+    if not distro.known or not files.exists("etc/passwd"):
         raise Failure(
             "this is not the root of a Linux system: it has no etc/os-release or no etc/passwd",
             "give the folder that holds etc, usr and var",
         )
-    values = dict(line.split("=", 1) for line in files.read_text(path).splitlines() if "=" in line)
-    name = values.get("PRETTY_NAME", values.get("NAME", "Linux")).strip("\"'")
-    if files.glob("{ostree/repo,sysroot/ostree,run/ostree-booted}") or values.get("ID") in ("flatcar", "nixos"):
+    if files.glob("{ostree/repo,sysroot/ostree,run/ostree-booted}") or distro.id in ("flatcar", "nixos"):
         raise Failure(
-            f"{name} is built as an image: its /usr is not changed in place",
+            f"{distro.name} is built as an image: its /usr is not changed in place",
             "leave the agents out and add the guest program where the image is built: docs/prepare.md shows how",
         )
-    return name
+    return distro.name
 
 
-def _packages(files: Files) -> tuple[str, tuple[str, ...]]:
-    """The package manager whose database is there, and the names of the packages that are installed."""
-    if files.exists(dpkg.STATUS):
-        listed = dpkg.parse_status(files.read_text(dpkg.STATUS))
-        return "apt", tuple(package.name for package in listed if package.present)
-    found = read_packages(files)
-    return found.manager, tuple(found.versions)
-
-
-def _select(files: Files, options: Options, found: tuple[Leftover, ...]) -> guest_program.Selection:
+def _select(facts: Facts, options: Options) -> guest_program.Selection:
     settings = dict(options.settings)
     grow = options.grow
-    if grow is None and "GROW" not in settings and any(each.agent == "cloud-init" for each in found):
+    if grow is None and "GROW" not in settings and any(each.agent == "cloud-init" for each in facts.leftovers):
         grow = True
     if grow is not None:
         settings["GROW"] = "yes" if grow else "no"
     return guest_program.Selection(
-        guest_program.choose_guest(files, options.guest),
-        guest_program.choose_init(files, options.init),
+        guest_program.choose_guest(facts.files, options.guest),
+        guest_program.choose_init(facts.init, options.init),
         options.rows,
         settings,
     )
 
 
-def _replacements(
-    files: Files, options: Options, found: tuple[Leftover, ...]
-) -> tuple[tuple[Action, ...], tuple[str, ...]]:
-    actions: tuple[Action, ...] = replacements.plan_sudo(files)
+def _replacements(facts: Facts, stays: Facts, options: Options) -> tuple[tuple[Action, ...], tuple[str, ...]]:
+    actions: tuple[Action, ...] = replacements.plan_sudo(facts.files)
     said: tuple[str, ...] = ()
     if options.network_profile:
-        profile, why = network_profile.plan_profile(files, {each.path for each in found})
+        profile, why = network_profile.plan_profile(stays)
         actions += profile
         said = (why,) if why else ()
     features = {"disk-links": options.disk_links, "vf-rule": options.vf_rule}
-    actions += replacements.plan_udev(files, [name for name, on in features.items() if on])
+    actions += replacements.plan_udev(facts.files, [name for name, on in features.items() if on])
     return actions, said
 
 
-def _stop_daemons(found: tuple[Leftover, ...], live: bool, init: str) -> tuple[Action, ...]:
+def _stop_daemons(found: Sequence[Leftover], live: bool, init: str) -> tuple[Action, ...]:
     """On a running system an agent that stays in memory would write its files again."""
     if not live or init != "systemd":
         return ()

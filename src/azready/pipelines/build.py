@@ -5,7 +5,6 @@ goes on after the last step that ended. The output, its manifest and its SBOM ap
 """
 
 import contextlib
-import dataclasses
 import fcntl
 import hashlib
 import json
@@ -47,8 +46,6 @@ STEPS = ("prepare", "generalize", "check", "boot", "convert")
 _CHANGING = ("prepare", "generalize")
 """The steps that write to the disk: other choices for them begin anew."""
 _IMAGE = "image.vhd"
-_PREPARED = frozenset({"P01", "S03"})
-"""Rules of what `prepare` installs: a provisioner, and what makes host keys."""
 
 
 class NotReady(Failure):
@@ -111,14 +108,12 @@ def plan_lines(source: Path, out: Path, options: Options) -> tuple[str, ...]:
     lines = [f"{source} is only read; everything is done to a copy in {_folder_of(out)}"]
     with look(str(source)) as facts:
         if "prepare" in steps:
-            to_prepare = preparation.plan(facts.files, options.prepare)
+            to_prepare = preparation.plan(facts, options.prepare)
             gone = ", ".join(sorted({each.agent for each in to_prepare.found})) or "no agent"
             lines.append(f"prepare: {to_prepare.distribution}; {gone} to remove, {len(to_prepare.actions)} actions")
         if "generalize" in steps:
-            # Without them a plan to seal is refused; they come with the first step.
-            to_come = _PREPARED if "prepare" in steps else frozenset()
-            to_seal = dataclasses.replace(options.generalize, skip=options.generalize.skip | to_come)
-            lines += [f"generalize: {step.title}" for step in _sealing_plan(facts, to_seal).steps]
+            prepared = preparation.tried(facts, to_prepare) if "prepare" in steps else facts
+            lines += [f"generalize: {step.title}" for step in _sealing_plan(prepared, options.generalize).steps]
     lines.append("check: every rule")
     if "boot" in steps:
         lines.append(f"boot: {options.boots} in QEMU against the local Azure")
@@ -230,7 +225,7 @@ def _prepare(work: Work, source: Path, options: Options) -> dict[str, Any]:
     work.disk.unlink(missing_ok=True)
     with to_change(str(source), work.disk, False) as copy, open_target(copy, write=True) as target:
         require_writable(target)
-        to_prepare = preparation.plan(target, options.prepare)
+        to_prepare = preparation.plan(facts_of(target), options.prepare)
         left = preparation.carry_out(target, to_prepare)
     if left:
         raise NotReady("agents are left: " + "; ".join(each.describe() for each in left))
@@ -266,7 +261,7 @@ def _sealing_plan(facts: Facts, options: sealing.Options) -> sealing.Sealing:
 
 def _check(work: Work, options: Options) -> dict[str, Any]:
     choice = checking.Choice(
-        skip=frozenset({"D02"}),  # whether it is a VHD: the last step makes it one
+        skip=frozenset(rule.id for rule in RULES if rule.finished_only),
         waivers=options.waivers,
         sealing="generalize" not in options.skip,
     )

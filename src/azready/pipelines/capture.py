@@ -97,12 +97,13 @@ def _target(ssh: Ssh, host: "Host") -> Iterator["Target"]:
 
 def _prepare(ssh: Ssh, host: "Host") -> None:
     from azready.image import preparation
+    from azready.image.facts.of_target import facts_of
     from azready.image.targets.opening import require_writable
 
     ssh.wait(host)
     with _target(ssh, host) as target:
         require_writable(target)
-        planned = preparation.plan(target, preparation.Options(), target.live)
+        planned = preparation.plan(facts_of(target), preparation.Options())
         left = preparation.carry_out(target, planned)
         for note in planned.notes:
             ssh.console.say(f"  note: {note}")

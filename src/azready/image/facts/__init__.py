@@ -15,6 +15,7 @@ from azready.image.facts.cmdline import BootEntry, gather_boot_entries
 from azready.image.facts.disk import Disk
 from azready.image.facts.distro import Distro, parse_os_release
 from azready.image.facts.firmware import Firmware, gather_firmware
+from azready.image.facts.init import Init, gather_init
 from azready.image.facts.kernels import Kernel, gather_kernels, gather_ukis
 from azready.image.facts.modprobe import Ban, gather_bans
 from azready.image.facts.mounts import Mount, parse_fstab
@@ -71,7 +72,7 @@ class Facts:
     @cached_property
     def leftovers(self) -> tuple[Leftover, ...]:
         """Everything that a provisioning agent left."""
-        return tuple(leftovers(self.files, self.packages.versions))
+        return tuple(leftovers(self.files, (*self.packages.versions, *self.packages.remains)))
 
     @cached_property
     def units(self) -> Units:
@@ -89,9 +90,14 @@ class Facts:
         return gather_waagent(self.files, self.units, self.cloud_init is not None)
 
     @cached_property
+    def init(self) -> Init | None:
+        """What starts the image; None where that is not known."""
+        return gather_init(self.files)
+
+    @property
     def systemd(self) -> bool:
         """Whether systemd is what starts the image."""
-        return bool(first_there(self.files, ("usr/lib/systemd/systemd", "lib/systemd/systemd")))
+        return self.init == "systemd"
 
     @cached_property
     def ukis(self) -> dict[str, Uki]:

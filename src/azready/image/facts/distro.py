@@ -137,7 +137,8 @@ class Distro:
     name: str
     family: Family
     id_like: tuple[str, ...] = ()
-    variant: str = ""
+    known: bool = False
+    """Whether there is an os-release at all."""
 
     @property
     def names(self) -> Names:
@@ -165,7 +166,7 @@ def parse_os_release(text: str) -> Distro:
         values.get("PRETTY_NAME") or values.get("NAME", "Linux"),
         family,
         like,
-        values.get("VARIANT_ID", ""),
+        bool(values),
     )
 
 

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from azready.errors import Failure, UsageFailure
 from azready.image.actions import Action, Link, MakeFolder, Remove, Run, Write
+from azready.image.facts.init import KNOWN, Init
 from azready.image.targets import Files
 
 Guest = Literal["python", "sh"]
-Init = Literal["systemd", "openrc", "sysv", "runit", "busybox"]
 
 _OLDEST_PYTHON = (3, 6)
 _GUEST = "azready.guest"
@@ -69,30 +69,15 @@ def _python(files: Files) -> tuple[int, int] | None:
     return (3, max(minors)) if minors else None
 
 
-def choose_init(files: Files, wanted: str) -> Init:
-    """The init system that /sbin/init leads to. Raises Failure when it is none that is known."""
-    known: tuple[Init, ...] = ("systemd", "openrc", "sysv", "runit", "busybox")
-    for name in known:
-        if wanted == name:
+def choose_init(found: Init | None, wanted: str) -> Init:
+    """The init system that starts the guest program: what is wanted, else what was found. Raises Failure without."""
+    for name in KNOWN:
+        if wanted == name or (wanted not in KNOWN and found == name):
             return name
-    if not files.glob("sbin/init"):
-        if files.glob("{usr/,}lib/systemd/systemd"):
-            return "systemd"  # base trees lack the link until systemd-sysv is installed
-        raise Failure("the image has no /sbin/init", "is it a whole system? say which init with --init")
-    program = files.resolve("sbin/init").rpartition("/")[2]
-    match program:
-        case "systemd":
-            return "systemd"
-        case "runit-init" | "runit":
-            return "runit"
-        case "openrc-init":
-            return "openrc"
-        case "busybox":
-            return "openrc" if files.exists("etc/runlevels") else "busybox"
-        case "init":
-            return "openrc" if files.exists("etc/runlevels") else "sysv"
-        case _:
-            raise Failure(f"the init program {program} is not known", f"say with --init which of {', '.join(known)}")
+    raise Failure(
+        "what starts the image is not known: /sbin/init is missing, or leads to something else",
+        f"is it a whole system? say with --init which of {', '.join(KNOWN)}",
+    )
 
 
 def plan_files(files: Files, selection: Selection) -> tuple[Action, ...]:

@@ -4,38 +4,15 @@ Agents bring network configuration of their own (cloud-init's netplan file, abov
 gives addresses by DHCP only, on a NIC that hv_netvsc calls eth0.
 """
 
-import configparser
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from azready.image.actions import Action, Link, Write
+from azready.image.apply import apply
+from azready.image.facts import Facts
 from azready.image.targets import Files
-
-_NIC = "eth0"
-
-
-@dataclass(frozen=True)
-class Stack:
-    """A program that configures NICs. `units` are the services that make it run; `program` is its executable."""
-
-    name: str
-    program: str
-    units: tuple[str, ...]
-
-
-STACKS = (
-    Stack("networkd", "{usr/,}lib/systemd/systemd-networkd", ("systemd-networkd.service", "systemd-networkd.socket")),
-    Stack("NetworkManager", "usr/{sbin,bin}/NetworkManager", ("NetworkManager.service", "NetworkManager")),
-    Stack("ifupdown", "{usr/,}sbin/ifup", ("networking.service", "networking", "network.service")),
-    Stack("wicked", "usr/sbin/wicked", ("wicked.service", "network.service")),
-    Stack("dhcpcd", "{usr/,}{sbin,bin}/dhcpcd", ("dhcpcd.service", "dhcpcd@eth0.service", "dhcpcd")),
-    Stack("network-scripts", "etc/sysconfig/network-scripts/ifup", ("network.service", "network")),
-    Stack("netifrc", "etc/init.d/net.lo", ("net.eth0",)),
-)
-
-_ENABLED = ("etc/systemd/system/*.{wants,requires}/", "etc/runlevels/*/", "etc/rc[2-5].d/S[0-9][0-9]")
+from azready.image.targets.rehearsal import Rehearsal
 
 NETPLAN_PROFILE = """\
 # Written by azready: an address by DHCP, as Azure gives it. The first NIC has the default route.
@@ -116,68 +93,129 @@ USERCTL=no
 """
 
 
-def enabled(files: Files) -> list[Stack]:
-    """The stacks that are installed and run at boot."""
-    found = []
-    for stack in STACKS:
-        wanted = "{" + ",".join((*stack.units, stack.units[0])) + "}"
-        if files.glob(stack.program) and any(files.glob(f"{place}{wanted}") for place in _ENABLED):
-            found.append(stack)
-    return found
+Candidates = Iterator[tuple[Action, ...]]
 
 
-def plan_profile(files: Files, ignored: Collection[str]) -> tuple[tuple[Action, ...], str]:
-    """What to write so that the first NIC gets an address once `ignored` files are gone, and why (empty: nothing).
+def plan_profile(facts: Facts) -> tuple[tuple[Action, ...], str]:
+    """What to write so that the first card gets an address, and why (empty: nothing is needed).
 
-    The answer depends on what stays only, so it is the same before and after the agents are removed.
+    `facts` are of what stays once the agents are gone, so the answer is the same before and after. Each way to write
+    it is tried in memory, and the first after which a stack asks is taken; where none helps, the text says what to do.
     """
-    stacks = enabled(files)
-    names = [stack.name for stack in stacks]
-    if any(_covered(files, name, ignored) for name in names):
+    network = facts.network
+    if network.asking:
         return (), ""
-    if files.glob("{usr/,}{sbin,bin}/netplan") and {"networkd", "NetworkManager"} & {*names, *_installed(files)}:
-        if _netplan_covers(files, ignored):
-            return (), ""
-        return (Write("etc/netplan/50-azure-dhcp.yaml", NETPLAN_PROFILE.encode(), 0o600, 0, 0),), _why("netplan")
-    if names:
-        return _profile(files, names[0]), _why(names[0])
-    if "networkd" in _installed(files):
-        folder = "usr/lib" if files.exists("usr/lib/systemd/systemd-networkd") else "lib"
-        enable = Link(
-            "etc/systemd/system/multi-user.target.wants/systemd-networkd.service",
-            f"/{folder}/systemd/system/systemd-networkd.service",
-            "no other network stack is enabled",
-        )
-        return (*_profile(files, "networkd"), enable), _why("networkd, which is enabled for it")
-    return (), "nothing in the image asks for an address, and no known network stack is installed: install one"
+    for name in _choices(facts):
+        for actions in WRITERS[name](facts) if name in WRITERS else ():
+            if _asks(facts, actions):
+                return actions, _why(name, network.nic.name)
+    return (), _by_hand(facts)
 
 
-def _why(stack: str) -> str:
-    return f"once the agents are gone nothing asks for an address on {_NIC}: a DHCP profile for {stack} is written"
+def _choices(facts: Facts) -> list[str]:
+    """netplan where it has a stack to hand its files to, then what starts, then networkd, which is enabled for it."""
+    network = facts.network
+    names = list(network.stacks)
+    if network.netplan.installed and {"networkd", "networkmanager"} & {*names, *network.installed}:
+        names.insert(0, "netplan")
+    if "networkd" in network.installed and "networkd" not in names:
+        names.append("networkd, which is enabled for it")
+    return names
 
 
-def _installed(files: Files) -> list[str]:
-    return [stack.name for stack in STACKS if files.glob(stack.program)]
+def _asks(facts: Facts, actions: tuple[Action, ...]) -> bool:
+    tried = Rehearsal(facts.files, facts.live)
+    apply(actions, tried)
+    return bool(Facts(tried, facts.live).network.asking)
 
 
-def _profile(files: Files, stack: str) -> tuple[Action, ...]:
-    match stack:
-        case "networkd":
-            return (Write("etc/systemd/network/50-azure-dhcp.network", NETWORKD_PROFILE.encode(), 0o644, 0, 0),)
-        case "NetworkManager":
-            path = "etc/NetworkManager/system-connections/azure-dhcp.nmconnection"
-            return (Write(path, NETWORKMANAGER_PROFILE.encode(), 0o600, 0, 0),)
-        case "ifupdown":
-            return _ifupdown_profile(files)
-        case "wicked":
-            return (Write("etc/sysconfig/network/ifcfg-eth0", IFCFG_PROFILE.encode(), 0o644, 0, 0),)
-        case "network-scripts":
-            return (Write("etc/sysconfig/network-scripts/ifcfg-eth0", IFCFG_PROFILE.encode(), 0o644, 0, 0),)
-        case "netifrc":
-            text = files.read_text("etc/conf.d/net") if files.exists("etc/conf.d/net") else ""
-            return (Write("etc/conf.d/net", f'{text.rstrip()}\nconfig_eth0="dhcp"\n'.lstrip().encode(), 0o644, 0, 0),)
-        case _:
-            return ()
+def _why(stack: str, card: str) -> str:
+    title = "NetworkManager" if stack == "networkmanager" else stack
+    return f"once the agents are gone nothing asks for an address on {card}: a DHCP profile for {title} is written"
+
+
+def _by_hand(facts: Facts) -> str:
+    network = facts.network
+    if network.netplan.refused:
+        return f"nothing asks for an address: {network.netplan.refused.text} ({network.netplan.refused.where})"
+    if not network.installed:
+        return "nothing in the image asks for an address, and no known network stack is installed: install one"
+    told = [f"{name}: {network.readings[name].why}" for name in network.stacks or network.installed]
+    return f"nothing asks for an address on {network.nic.name}, put it right by hand: {'; '.join(told)}"
+
+
+def _netplan(facts: Facts) -> Candidates:
+    """Under the name eth0 it adds to what other files say of eth0; under one of its own it stands beside them."""
+    own = '    azure-first:\n      match: {name: "eth0"}\n'
+    for text in (NETPLAN_PROFILE, NETPLAN_PROFILE.replace("    eth0:\n", own)):
+        yield (Write("etc/netplan/50-azure-dhcp.yaml", text.encode(), 0o600, 0, 0),)
+
+
+def _networkd(facts: Facts) -> Candidates:
+    """The first file that fits a card is the only one for it: before one that stands in the way, where one does."""
+    text = NETWORKD_PROFILE
+    if not any(fnmatchcase(facts.network.nic.name, pattern) for pattern in ("en*", "eth*")):
+        text = text.replace("Name=", f"Name={facts.network.nic.name} ")
+    for number in ("50", "00"):
+        yield (Write(f"etc/systemd/network/{number}-azure-dhcp.network", text.encode(), 0o644, 0, 0),)
+
+
+def _enabled_networkd(facts: Facts) -> Candidates:
+    folder = "usr/lib" if facts.files.exists("usr/lib/systemd/systemd-networkd") else "lib"
+    enable = Link(
+        "etc/systemd/system/multi-user.target.wants/systemd-networkd.service",
+        f"/{folder}/systemd/system/systemd-networkd.service",
+        "no other network stack asks for an address",
+    )
+    for actions in _networkd(facts):
+        yield (*actions, enable)
+
+
+def _networkmanager(facts: Facts) -> Candidates:
+    """The profile of the highest priority is taken: the last of all, unless another one is in the way."""
+    text = NETWORKMANAGER_PROFILE
+    if not any(fnmatchcase(facts.network.nic.name, pattern) for pattern in ("en[opsx]*", "eth*")):
+        text = text.replace("interface-name=", f"interface-name={facts.network.nic.name};")
+    path = "etc/NetworkManager/system-connections/azure-dhcp.nmconnection"
+    for priority in ("-100", "100"):
+        data = text.replace("autoconnect-priority=-100", f"autoconnect-priority={priority}").encode()
+        yield (Write(path, data, 0o600, 0, 0),)
+
+
+def _ifupdown(facts: Facts) -> Candidates:
+    """A fixed address becomes DHCP where it stands. Else a file of its own where the main one reads its folder, else a
+    stanza at the end of the main one."""
+    for path in dict.fromkeys(each.path for each in facts.network.readings["ifupdown"].applied):
+        text = facts.text(path) or ""
+        made = by_dhcp(text, facts.network.nic.name)
+        if made != text:
+            yield (Write(path, made.encode(errors="surrogateescape")),)
+    files = facts.files
+    profile = IFUPDOWN_PATTERN_PROFILE if _knows_patterns(files) else IFUPDOWN_PROFILE
+    main = facts.text("etc/network/interfaces") or ""
+    if re.search(r"(?m)^\s*source(-directory)?\s+/etc/network/interfaces\.d(/\*)?\s*$", main):
+        yield (Write("etc/network/interfaces.d/50-azure-dhcp", profile.encode(), 0o644, 0, 0),)
+    loopback = "" if re.search(r"(?m)^\s*iface\s+lo\b", main) else "auto lo\niface lo inet loopback\n\n"
+    text = f"{main.rstrip()}\n\n{loopback}{profile}".lstrip()
+    yield (Write("etc/network/interfaces", text.encode(errors="surrogateescape"), 0o644, 0, 0),)
+
+
+_FIXED = ("address", "netmask", "gateway", "broadcast", "network", "pointopoint")
+
+
+def by_dhcp(text: str, card: str) -> str:
+    """interfaces(5) in which the stanza of `card` asks by DHCP instead of having a fixed address."""
+    lines, inside = [], False
+    for line in text.splitlines(keepends=True):
+        words = line.split()
+        if words[:1] and words[0] in ("iface", "auto", "mapping", "source", "source-directory", "template"):
+            inside = words[:2] == ["iface", card] and words[3:4] != ["dhcp"] and "inet6" not in words
+            if inside:
+                line = re.sub(rf"(iface\s+{re.escape(card)}\b).*", r"\1 inet dhcp", line)
+        elif inside and words[:1] and words[0] in _FIXED:
+            continue
+        lines.append(line)
+    return "".join(lines)
 
 
 def _knows_patterns(files: Files) -> bool:
@@ -185,105 +223,27 @@ def _knows_patterns(files: Files) -> bool:
     return bool(files.glob("{usr/,}lib/ifupdown/wait-online.sh"))
 
 
-def _ifupdown_profile(files: Files) -> tuple[Action, ...]:
-    """A file of its own where the main one reads its folder; else a stanza at its end."""
-    profile = IFUPDOWN_PATTERN_PROFILE if _knows_patterns(files) else IFUPDOWN_PROFILE
-    main = files.read_text("etc/network/interfaces") if files.exists("etc/network/interfaces") else ""
-    if re.search(r"(?m)^\s*source(-directory)?\s+/etc/network/interfaces\.d(/\*)?\s*$", main):
-        return (Write("etc/network/interfaces.d/50-azure-dhcp", profile.encode(), 0o644, 0, 0),)
-    loopback = "" if re.search(r"(?m)^\s*iface\s+lo\b", main) else "auto lo\niface lo inet loopback\n\n"
-    text = f"{main.rstrip()}\n\n{loopback}{profile}".lstrip()
-    return (Write("etc/network/interfaces", text.encode(errors="surrogateescape"), 0o644, 0, 0),)
+def _netifrc(facts: Facts) -> Candidates:
+    text = facts.text("etc/conf.d/net") or ""
+    left = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("config_eth0="))
+    yield (Write("etc/conf.d/net", f'{left.rstrip()}\nconfig_eth0="dhcp"\n'.lstrip().encode(), 0o644, 0, 0),)
 
 
-# ---- does what stays cover the first NIC?
+def _at(path: str) -> Callable[[Facts], Candidates]:
+    def write(facts: Facts) -> Candidates:
+        yield (Write(path, IFCFG_PROFILE.encode(), 0o644, 0, 0),)
+
+    return write
 
 
-def _covered(files: Files, stack: str, ignored: Collection[str]) -> bool:
-    match stack:
-        case "networkd":
-            return _networkd_covers(files, ignored)
-        case "NetworkManager":
-            return _networkmanager_covers(files, ignored)
-        case "ifupdown":
-            return _ifupdown_covers(files, ignored)
-        case "wicked" | "network-scripts":
-            return _ifcfg_covers(files, ignored)
-        case "dhcpcd":
-            return True
-        case "netifrc":
-            return files.exists("etc/conf.d/net") and "config_eth0" in files.read_text("etc/conf.d/net")
-        case _:
-            return False
-
-
-def _texts(files: Files, pattern: str, ignored: Collection[str]) -> list[str]:
-    return [files.read_text(path) for path in files.glob(pattern) if path not in ignored and files.exists(path)]
-
-
-def _networkd_covers(files: Files, ignored: Collection[str]) -> bool:
-    pattern = "{etc,usr/lib,lib}/systemd/network/*.network"
-    return any(_network_file_covers(text) for text in _texts(files, pattern, ignored))
-
-
-def _network_file_covers(text: str) -> bool:
-    sections = configparser.RawConfigParser(strict=False, allow_no_value=True, interpolation=None)
-    sections.optionxform = str  # type: ignore[assignment,method-assign]
-    try:
-        sections.read_string(text)
-    except configparser.Error:
-        return False
-    if sections.get("Network", "DHCP", fallback="no") not in ("yes", "true", "on", "1", "ipv4"):
-        return False
-    names = sections.get("Match", "Name", fallback="").split()
-    driver = sections.get("Match", "Driver", fallback="")
-    kind = sections.get("Match", "Type", fallback="")
-    if names:
-        return _names_match(names)
-    return "hv_netvsc" in driver or kind == "ether"
-
-
-def _names_match(names: list[str]) -> bool:
-    inverted = names[0].startswith("!")
-    patterns = [name.removeprefix("!") for name in names]
-    return any(fnmatchcase(_NIC, pattern) for pattern in patterns) != inverted
-
-
-_NETPLAN_DHCP = re.compile(r"(?m)^\s*dhcp4:\s*(true|yes|on)\b")
-_NETPLAN_NIC = re.compile(r"""(?m)^\s*eth0:|\bname:\s*["']?(eth\*|eth0|e\*|\*)|\bdriver:\s*[^\n]*hv_netvsc""")
-
-
-def _netplan_covers(files: Files, ignored: Collection[str]) -> bool:
-    texts = _texts(files, "{etc,usr/lib,lib}/netplan/*.yaml", ignored)
-    return any(_NETPLAN_DHCP.search(text) and _NETPLAN_NIC.search(text) for text in texts)
-
-
-def _networkmanager_covers(files: Files, ignored: Collection[str]) -> bool:
-    """NetworkManager makes a DHCP profile by itself for every NIC without one, unless it is told not to."""
-    settings = _texts(files, "{etc,usr/lib}/NetworkManager/{NetworkManager.conf,conf.d/*.conf}", ignored)
-    if not any(re.search(r"(?m)^\s*no-auto-default\s*=\s*\S", text) for text in settings):
-        return True
-    if _ifcfg_covers(files, ignored):
-        return True
-    for text in _texts(files, "{etc,usr/lib}/NetworkManager/system-connections/*.nmconnection", ignored):
-        named = re.search(r"(?m)^\s*interface-name\s*=\s*(\S+)", text)
-        if re.search(r"(?m)^\s*method\s*=\s*auto", text) and (
-            named is None or any(fnmatchcase(_NIC, name) for name in named[1].split(";"))
-        ):
-            return True
-    return False
-
-
-def _ifupdown_covers(files: Files, ignored: Collection[str]) -> bool:
-    if files.exists("etc/network/cloud-ifupdown-helper"):
-        return True  # Debian's cloud images: every NIC that appears gets a DHCP stanza
-    texts = _texts(files, "etc/network/{interfaces,interfaces.d/*}", ignored)
-    return any(
-        re.search(r"(?m)^\s*iface\s+(eth0|eth\*|/eth\S*)\s+inet\s+dhcp\b", text) or "hopsx]*=azure" in text
-        for text in texts
-    )
-
-
-def _ifcfg_covers(files: Files, ignored: Collection[str]) -> bool:
-    texts = _texts(files, "etc/sysconfig/{network-scripts,network}/ifcfg-eth0", ignored)
-    return any(re.search(r"""(?m)^\s*BOOTPROTO\s*=\s*["']?dhcp""", text) for text in texts)
+WRITERS: Mapping[str, Callable[[Facts], Candidates]] = {
+    "netplan": _netplan,
+    "networkd": _networkd,
+    "networkd, which is enabled for it": _enabled_networkd,
+    "networkmanager": _networkmanager,
+    "ifupdown": _ifupdown,
+    "wicked": _at("etc/sysconfig/network/ifcfg-eth0"),
+    "network-scripts": _at("etc/sysconfig/network-scripts/ifcfg-eth0"),
+    "netifrc": _netifrc,
+}
+"""By the name of a stack in `facts.network.STACKS`: the ways to write its DHCP profile, the plainest first."""

@@ -27,6 +27,8 @@ class Packages:
 
     manager: str
     versions: Mapping[str, str]
+    remains: tuple[str, ...] = ()
+    """Removed, but their configuration is still there."""
 
     def __contains__(self, name: str) -> bool:
         return name in self.versions
@@ -43,6 +45,7 @@ class Database:
     manager: str
     path: str
     read: Callable[[Reader, str], Mapping[str, str]]
+    remains: Callable[[Reader, str], tuple[str, ...]] | None = None
 
 
 def read_packages(files: Reader) -> Packages:
@@ -50,7 +53,8 @@ def read_packages(files: Reader) -> Packages:
     for database in _databases():
         if files.exists(database.path):
             try:
-                return Packages(database.manager, dict(database.read(files, database.path)))
+                remains = database.remains(files, database.path) if database.remains else ()
+                return Packages(database.manager, dict(database.read(files, database.path)), remains)
             except (ValueError, IndexError) as error:
                 raise BrokenDatabase(f"the package database {database.path} cannot be read: {error}") from error
     return NONE
@@ -60,7 +64,7 @@ def _databases() -> tuple[Database, ...]:
     from azready.image.facts.packages import rpm, text
 
     return (
-        Database("apt", "var/lib/dpkg/status", text.read_dpkg),
+        Database("apt", "var/lib/dpkg/status", text.read_dpkg, text.dpkg_remains),
         Database("rpm", "usr/lib/sysimage/rpm/rpmdb.sqlite", rpm.read_sqlite),
         Database("rpm", "var/lib/rpm/rpmdb.sqlite", rpm.read_sqlite),
         Database("rpm", "usr/lib/sysimage/rpm/Packages.db", rpm.read_ndb),

@@ -19,6 +19,17 @@ def read_dpkg(files: Reader, path: str) -> dict[str, str]:
     return versions
 
 
+def dpkg_remains(files: Reader, path: str) -> tuple[str, ...]:
+    """Packages that are removed but not purged, or whose removal was cut off: something of them is still there."""
+    names = []
+    for stanza in files.read_bytes(path).decode(errors="replace").split("\n\n"):
+        fields = _fields(stanza, ": ", ("Package", "Status"))
+        state = fields.get("Status", "").rpartition(" ")[2]
+        if state not in ("", "installed", "not-installed"):
+            names.append(fields["Package"])
+    return tuple(names)
+
+
 def read_dpkg_fragments(files: Reader, path: str) -> dict[str, str]:
     """Images without dpkg itself (distroless): one file a package in status.d, without Status."""
     versions = {}

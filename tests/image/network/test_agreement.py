@@ -1,0 +1,156 @@
+# ruff: noqa: E501 (a table)
+"""prepare and check read one model: what check finds, prepare puts right or says why it cannot; over every tree of the
+rules' cases, and the trees of the reports on network files that do not fit."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from azready.image import preparation, sealing
+from azready.image.checking import Found, ask
+from azready.image.facts import Facts
+from azready.image.rules import RULES
+from azready.image.rules.model import Severity
+from azready.image.targets.tree import Tree
+from tests.image.rules.cases import CASES
+from tests.image.sample import Sample, good_image
+
+NETWORKD = "etc/systemd/network/10-eth0.network"
+DHCP = "[Network]\nDHCP=yes\n"
+LO = "auto lo\niface lo inet loopback\n"
+INTERFACES = "etc/network/interfaces"
+SERVER = "[main]\nno-auto-default=*\n"
+
+
+def _ifupdown(s: Sample) -> Sample:
+    s.disable("systemd-networkd").remove(NETWORKD).unit("networking").write("usr/sbin/dhclient", "", 0o755)
+    return s.remove("etc/systemd/system/multi-user.target.wants/systemd-networkd-wait-online.service")
+
+
+def _nm(s: Sample) -> Sample:
+    s.disable("systemd-networkd").remove(NETWORKD).unit("NetworkManager").write("usr/sbin/NetworkManager", "", 0o755)
+    return s.remove("etc/systemd/system/multi-user.target.wants/systemd-networkd-wait-online.service")
+
+
+def _netplan(s: Sample, text: str) -> Sample:
+    s.remove(NETWORKD).write("usr/lib/systemd/system-generators/netplan", "", 0o755)
+    return s.write("etc/netplan/60-mine.yaml", text, 0o600)
+
+
+# how the network is set up → whether the first card asks
+TREES: dict[str, tuple[Callable[[Sample], object], bool]] = {
+    "first file wins": (lambda s: s.write("etc/systemd/network/05-all.network", "[Match]\nName=eth*\n[Network]\n"), False),
+    "another hypervisor": (lambda s: s.write(NETWORKD, "[Match]\nType=ether\nVirtualization=kvm\n" + DHCP), False),
+    "this hypervisor": (lambda s: s.write(NETWORKD, "[Match]\nType=ether\nVirtualization=microsoft\n" + DHCP), True),
+    "not in containers": (lambda s: s.write(NETWORKD, "[Match]\nType=ether\nVirtualization=!container\n" + DHCP), True),
+    "by path": (lambda s: s.write(NETWORKD, "[Match]\nPath=pci-0000:00:05.0\n" + DHCP), False),
+    "for one host": (lambda s: s.write(NETWORKD, "[Match]\nName=eth0\nHost=builder\n" + DHCP), False),
+    "real cards": (lambda s: s.write(NETWORKD, "[Match]\nKind=!*\nType=ether\n" + DHCP), True),
+    "unmanaged": (lambda s: s.write(NETWORKD, "[Match]\nName=eth0\n[Link]\nUnmanaged=yes\n" + DHCP), False),
+    "stays down": (lambda s: s.write(NETWORKD, "[Match]\nName=eth0\n[Link]\nActivationPolicy=down\n" + DHCP), False),
+    "renamed": (lambda s: s.write("etc/systemd/network/10-w.link", "[Match]\nDriver=hv_netvsc\n[Link]\nName=wan0\n"), False),
+    "renamed by MAC": (lambda s: s.write("etc/systemd/network/9.link", "[Match]\nOriginalName=*\n[Link]\nNamePolicy=mac\n"), False),
+    "renamed by udev": (lambda s: s.write("etc/udev/rules.d/1.rules", 'SUBSYSTEM=="net", DRIVERS=="hv_netvsc", NAME="wan0"\n'), False),
+    "renamed, another card": (lambda s: s.write("etc/udev/rules.d/1.rules", 'SUBSYSTEM=="net", ATTR{address}=="52:54:*", NAME="wan0"\n'), True),
+    "renamed and right": (lambda s: s.write(NETWORKD, "[Match]\nName=wan0\n" + DHCP).write(
+        "etc/systemd/network/10-w.link", "[Match]\nOriginalName=eth0\n[Link]\nName=wan0\n"), True),
+    "drop-in takes": (lambda s: s.write(f"{NETWORKD}.d/a.conf", "[Network]\nDHCP=no\nAddress=10.0.0.5/24\n"), False),
+    "drop-in gives": (lambda s: s.write(NETWORKD, "[Match]\nName=eth0\n").write(f"{NETWORKD}.d/a.conf", DHCP), True),
+    "empty match": (lambda s: s.write(NETWORKD, "[Match]\n" + DHCP), False),
+    "a bridge that asks": (lambda s: s.write(NETWORKD, "[Match]\nName=eth0\n[Network]\nBridge=br0\n").write(
+        "etc/systemd/network/20-br.network", "[Match]\nName=br0\n" + DHCP), True),
+    "a bridge that does not": (lambda s: s.write(NETWORKD, "[Match]\nName=eth0\n[Network]\nBridge=br0\n"), False),
+    "static eth0, another driver asks": (lambda s: s.write(NETWORKD, "[Match]\nName=eth*\nDriver=mlx5_core\n" + DHCP), False),
+    "masked by an empty file": (lambda s: s.write("usr/lib/systemd/network/10-eth0.network", "[Match]\nName=eth0\n" + DHCP).write(
+        NETWORKD, ""), False),
+    "netplan, one static": (lambda s: _netplan(s, "network: {ethernets: {eth0: {addresses: [10.0.0.4/24]}, eth1: {dhcp4: true}}}\n"), False),
+    "netplan, in flow style": (lambda s: _netplan(s, "{network: {ethernets: {eth0: {dhcp4: true}}}}\n"), True),
+    "netplan, yes": (lambda s: _netplan(s, "network:\n  ethernets:\n    eth0:\n      dhcp4: yes\n"), True),
+    "netplan, taken back": (lambda s: _netplan(s, "network: {ethernets: {eth0: {dhcp4: true}}}\n").write(
+        "etc/netplan/99.yaml", "network: {ethernets: {eth0: {dhcp4: false}}}\n"), False),
+    "netplan, two files": (lambda s: _netplan(s, "network: {ethernets: {a: {match: {name: eth0}}}}\n").write(
+        "etc/netplan/99.yaml", "network: {ethernets: {a: {dhcp4: true}}}\n"), True),
+    "netplan, broken": (lambda s: _netplan(s, "network:\n  ethernets:\n    eth0:\n      match:\n      dhcp4: true\n"), False),
+    "netplan, renamed": (lambda s: _netplan(s, "network: {ethernets: {a: {match: {driver: hv_netvsc}, set-name: lan0, dhcp4: true}}}\n"), True),
+    "netplan, off": (lambda s: _netplan(s, "network: {ethernets: {eth0: {dhcp4: true, activation-mode: off}}}\n"), False),
+    "NetworkManager by itself": (_nm, True),
+    "NetworkManager, not by itself": (lambda s: _nm(s).write("usr/lib/NetworkManager/conf.d/00-server.conf", SERVER), False),
+    "NetworkManager, only wifi": (lambda s: _nm(s).write("usr/lib/NetworkManager/conf.d/10-globally-managed-devices.conf",
+                                  "[keyfile]\nunmanaged-devices=*,except:type:wifi,except:type:gsm\n"), False),
+    "NetworkManager, only wifi, undone": (lambda s: _nm(s).write(
+        "usr/lib/NetworkManager/conf.d/10-globally-managed-devices.conf", "[keyfile]\nunmanaged-devices=*,except:type:wifi\n").write(
+        "etc/NetworkManager/conf.d/10-globally-managed-devices.conf", ""), True),
+    "NetworkManager, autoconnect off": (lambda s: _nm(s).write("etc/NetworkManager/conf.d/a.conf", SERVER).write(
+        "etc/NetworkManager/system-connections/a.nmconnection", "[connection]\ntype=ethernet\nautoconnect=false\n", 0o600), False),
+    "NetworkManager, open to all": (lambda s: _nm(s).write("etc/NetworkManager/conf.d/a.conf", SERVER).write(
+        "etc/NetworkManager/system-connections/a.nmconnection", "[connection]\ntype=ethernet\n", 0o644), False),
+    "NetworkManager, static first": (lambda s: _nm(s).write(
+        "etc/NetworkManager/system-connections/a.nmconnection",
+        "[connection]\ntype=ethernet\ninterface-name=eth0\nautoconnect-priority=9\n[ipv4]\nmethod=manual\n", 0o600).write(
+        "etc/NetworkManager/system-connections/b.nmconnection", "[connection]\ntype=ethernet\n", 0o600), False),
+    "NetworkManager, left to ifupdown": (lambda s: _nm(s).write("etc/NetworkManager/NetworkManager.conf",
+        "[main]\nplugins=ifupdown,keyfile\n[ifupdown]\nmanaged=false\n").write(INTERFACES, "iface eth0 inet manual\n"), False),
+    "ifupdown, auto in another file": (lambda s: _ifupdown(s).write(INTERFACES, "auto lo eth0\niface lo inet loopback\nsource interfaces.d/*\n").write(
+        "etc/network/interfaces.d/eth0", "iface eth0 inet dhcp\n"), True),
+    "ifupdown-ng": (lambda s: _ifupdown(s).write(INTERFACES, "auto eth0\niface eth0\n\tuse dhcp\n"), True),
+    "ifupdown, another folder": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}source /etc/network/more/*.cfg\n").write(
+        "etc/network/more/e.cfg", "auto eth0\niface eth0 inet dhcp\n"), True),
+    "ifupdown, a name it does not read": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}source-directory interfaces.d\n").write(
+        "etc/network/interfaces.d/e.cfg", "auto eth0\niface eth0 inet dhcp\n"), False),
+    "ifupdown, nothing starts it": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}iface eth0 inet dhcp\n"), False),
+    "ifupdown, pattern": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}auto /eth*\niface eth0 inet dhcp\n"), True),
+    "ifupdown, inherits": (lambda s: _ifupdown(s).write(INTERFACES, "iface net inet dhcp\nauto eth0\niface eth0 inet manual inherits net\n"), True),
+    "ifupdown, static": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}auto eth0\niface eth0 inet static\n  address 10.0.0.4/24\n  gateway 10.0.0.1\n"), False),
+    "ifupdown, the cloud's helper": (lambda s: _ifupdown(s).write(INTERFACES, LO).write("etc/network/cloud-ifupdown-helper", "").write(
+        "etc/udev/rules.d/75-cloud-ifupdown.rules", 'RUN+="/etc/network/cloud-ifupdown-helper"\n'), True),
+    "dhcpcd": (lambda s: s.disable("systemd-networkd").unit("dhcpcd"), True),
+    "dhcpcd, static": (lambda s: s.disable("systemd-networkd").unit("dhcpcd").write(
+        "etc/dhcpcd.conf", "interface eth0\nstatic ip_address=10.0.0.4/24\n"), False),
+    "dhcpcd, denied": (lambda s: s.disable("systemd-networkd").unit("dhcpcd").write("etc/dhcpcd.conf", "denyinterfaces eth*\n"), False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_check_knows_whether_the_first_card_asks(name: str, tmp_path: Path) -> None:
+    change, asks = TREES[name]
+    change(good_image(tmp_path))
+    assert bool(Facts(Tree(tmp_path)).network.asking) == asks
+
+
+def _all_trees() -> Iterator[tuple[str, Callable[[Sample], object]]]:
+    yield from ((name, change) for name, (change, _) in TREES.items())
+    for id in ("N01", "N02", "N03", "N04"):
+        yield from ((f"{id}-{number}", change) for number, change in enumerate((*CASES[id].bad, *CASES[id].good)))
+
+
+@pytest.mark.parametrize(("name", "change"), list(_all_trees()), ids=lambda each: each if isinstance(each, str) else "")
+def test_prepare_does_what_check_says_it_does(name: str, change: Callable[[Sample], object], tmp_path: Path) -> None:
+    """N01 found: after prepare it holds, or prepare says what to do by hand. N01 not found: prepare writes nothing."""
+    sample = good_image(tmp_path)
+    sample.write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n").write("usr/bin/curl", "", 0o755)
+    sample.write("usr/lib/systemd/systemd-networkd", "", 0o755) if "networkd" in str(change) else None
+    change(sample)
+    rule = next(rule for rule in RULES if rule.id == "N01")
+    facts = Facts(Tree(tmp_path))
+    answer = ask(rule, facts)
+    fatal = isinstance(answer, Found) and any(each.severity in (None, Severity.FATAL) for each in answer.findings)
+    plan = preparation.plan(facts, preparation.Options())
+    said = [note for note in plan.notes if "asks for an address" in note]
+    assert bool(said) == fatal
+    after = preparation.tried(facts, plan)
+    assert after.network.asking or any(
+        "by hand" in note or "netplan refuses" in note or "install one" in note for note in said
+    )
+
+
+@pytest.mark.parametrize(("name", "change"), list(_all_trees()), ids=lambda each: each if isinstance(each, str) else "")
+def test_sealing_leaves_the_network_as_good_as_it_found_it(
+    name: str, change: Callable[[Sample], object], tmp_path: Path, need: Callable[..., None]
+) -> None:
+    need("root")
+    change(good_image(tmp_path))
+    with Tree(tmp_path) as tree:
+        asked = bool(Facts(tree).network.asking)
+        sealing.carry_out(tree, lambda: Facts(tree), sealing.Options())
+        assert bool(Facts(tree).network.asking) >= asked
