@@ -29,7 +29,7 @@ from tests.azure.fake_arm.server import Server, serving
 from tests.azure.samples import KEY, WISHES, Guests
 from tests.azure.test_publish import DEFINITION, SIZE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 MANY = """
 import io, json, sys

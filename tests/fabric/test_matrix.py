@@ -1,6 +1,7 @@
 """The matrix finds guests that do well, that fail, that stay silent, and that hang; and azready's own do well."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -71,13 +72,22 @@ def test_every_scenario_is_well_formed_and_says_what_it_is(name: str) -> None:
     one.applied_to(trials.MACHINE)
 
 
+def cells(plans: Iterable[Scenario], program: str, jobs: int, monkeypatch: pytest.MonkeyPatch) -> list[matrix.Cell]:
+    """Our own guest in these scenarios, on a machine however busy: what ends Ready may take its time."""
+    monkeypatch.setattr(trials, "GRACE", 90.0)
+    ends = [one for one in plans if one.expect == "ready"]
+    others = [one for one in plans if one.expect != "ready"]
+    done = list(trials.run(ends, [matrix.guest(program)], deadline=150, jobs=jobs))
+    return done + list(trials.run(others, [matrix.guest(program)], deadline=25, jobs=jobs))
+
+
 CHOSEN = ("goalstate-changes", "goalstate-garbled", "imds-503-page", "nothing-to-go-by", "report-answer-lost")
 
 
 @pytest.mark.parametrize("program", matrix.OWN_GUESTS)
-def test_our_own_guests_do_well_in_a_few_scenarios(program: str) -> None:
+def test_our_own_guests_do_well_in_a_few_scenarios(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plans = [scenario.load(name) for name in CHOSEN]
-    for one in trials.run(plans, [matrix.guest(program)], deadline=15, jobs=5):
+    for one in cells(plans, program, 5, monkeypatch):
         assert one.good, f"{one.scenario.name}: {one.verdict}\n{one.output}"
         assert [f.code for f in one.verdict.findings if f.severity == "error"] in ([], ["health-incarnation"])
 
@@ -85,7 +95,7 @@ def test_our_own_guests_do_well_in_a_few_scenarios(program: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("program", matrix.OWN_GUESTS)
-def test_our_own_guests_do_well_in_every_scenario(program: str) -> None:
+def test_our_own_guests_do_well_in_every_scenario(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plans = [one for one in map(scenario.load, scenario.names()) if not one.slow and not matrix.needs_boot(one)]
-    cells = list(trials.run(plans, [matrix.guest(program)], deadline=25, jobs=8))
-    assert all(one.good for one in cells), "\n".join(matrix.table(cells))
+    done = cells(plans, program, 8, monkeypatch)
+    assert all(one.good for one in done), "\n".join(matrix.table(done))
