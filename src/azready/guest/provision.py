@@ -306,7 +306,9 @@ def printable(text, limit=200):
     """`text` fit for one line of a log: control characters become spaces, long texts are cut."""
     if len(text) > limit:
         text = text[:limit] + "..."
-    return "".join([c if c.isprintable() else " " for c in text])
+    return "".join(
+        [c if c.isprintable() else "\ufffd" if "\udc80" <= c <= "\udcff" else " " for c in text]
+    )  # the surrogates are bytes that were no UTF-8
 
 
 def is_number(text, least, most):
@@ -2766,14 +2768,16 @@ def read_sshd(tree, user):
 
 
 def _read_sshd_file(tree, sshd, path, who, active, inside, depth):
-    """One file; an Include is followed. A Match block ends with its file, not with the file that includes it."""
+    """One file; an Include is followed. A Match block ends at the next, and with its file, not with the file that
+    includes it."""
+    begins = active
     for line in tree.text(path).split("\n"):
         name, words = sshd_words(line)
         if not name:
             continue
         if name == "match":
             applies = match_applies(words, *who)
-            inside, active = True, active and bool(applies)
+            inside, active = True, begins and bool(applies)
             sshd.plain, sshd.unsure = False, sshd.unsure or applies is None
         elif name == "include":
             for pattern in words if depth < 16 else ():
@@ -3491,7 +3495,10 @@ def _shut_account(tree, owner):
 
 def _unreadable(tree, wishes, owner, sshd):
     """Why sshd does not read the keys that were written, "" when it does (sshd_config(5): StrictModes)."""
-    path, _ = _bring_keys(tree, wishes, owner, sshd)  # sshd may name another place than its files seemed to
+    if sshd.plain:
+        path = keys_path(sshd.words("authorizedkeysfile"), owner)
+    else:
+        path, _ = _bring_keys(tree, wishes, owner, sshd)  # sshd may name another place than its files seemed to
     if sshd.says("strictmodes", "yes") == "no" or posix.geteuid() != 0:
         return ""
     home = owner.home.rstrip("/")

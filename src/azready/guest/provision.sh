@@ -2289,7 +2289,7 @@ function applies(   i, attribute, value, sure) {
 }
 BEGIN {
     depth = 0
-    active[0] = 1
+    active[0] = begins[0] = 1
     plain = "yes"
     n = split("acceptenv addressfamily allowagentforwarding allowstreamlocalforwarding allowtcpforwarding banner " \
         "channeltimeout ciphers clientalivecountmax clientaliveinterval compression debianbanner exposeauthinfo " \
@@ -2304,7 +2304,7 @@ BEGIN {
     for (i = 1; i <= n; i++) quiet[part[i]] = 1
     quiet["pubkeyauthentication yes"] = quiet["permituserrc yes"] = quiet["disableforwarding no"] = 1
 }
-$0 == "#azp(" { active[depth + 1] = active[depth]; inside[depth + 1] = inside[depth]; depth++; next }
+$0 == "#azp(" { begins[depth + 1] = active[depth + 1] = active[depth]; inside[depth + 1] = inside[depth]; depth++; next }
 $0 == "#azp)" { depth--; next }
 {
     text = $0
@@ -2327,7 +2327,7 @@ $0 == "#azp)" { depth--; next }
     if (name == "match") {
         verdict = applies()
         inside[depth] = 1
-        active[depth] = active[depth] && verdict == 1
+        active[depth] = begins[depth] && verdict == 1
         plain = "no"
         if (verdict == 2) unsure = 1
         next
@@ -3383,7 +3383,12 @@ shut_account() {
 # Sets key_refused where sshd does not read the keys that were written (sshd_config(5): StrictModes).
 unreadable_keys() {
     # sshd may name another place than its files seemed to
-    bring_keys
+    if [ "$sshd_plain" = yes ]; then
+        sshd_says authorizedkeysfile
+        keys_path
+    else
+        bring_keys
+    fi
     sshd_says strictmodes
     [ "$word" != no ] && [ "$me" = 0 ] && { [ -n "$home_was" ] || [ "$sshd_plain" = no ]; } || return 0
     checked=$keys_path

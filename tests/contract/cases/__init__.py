@@ -1,11 +1,12 @@
 """The cases of the contract, by subject."""
 
 from tests.contract.case import Case
-from tests.contract.cases import accounts, data, keys, media, names, passwords, platform, state, usage
+from tests.contract.cases import access, accounts, data, keys, media, names, passwords, platform, state, usage
 
 CASES: list[Case] = [
     *names.CASES,
     *accounts.CASES,
+    *access.CASES,
     *keys.CASES,
     *passwords.CASES,
     *data.CASES,
