@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from azready.boot.disk_session import boot_disk
+from azready.boot.container.tree import boot_tree
 from azready.boot.qemu.command import Guest, Hardware
+from azready.boot.qemu.disk import boot_disk
 from azready.boot.record import BootRecord
-from azready.boot.session import Plan, boot_tree
+from azready.boot.series import Plan
 from azready.fabric import Machine
 from azready.pipelines import bootdisk, trees
 from azready.proc import run

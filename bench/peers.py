@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from azready.boot.container.tree import boot_tree
 from azready.boot.record import BootRecord
-from azready.boot.session import Plan, boot_tree
+from azready.boot.series import Plan
 from azready.fabric import Machine
 from azready.pipelines import trees
 from bench.__main__ import show

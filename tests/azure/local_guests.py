@@ -13,9 +13,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from azready.boot.container.tree import boot_tree
 from azready.boot.qemu.command import Hardware
 from azready.boot.record import BootRecord
-from azready.boot.session import Plan, boot_tree
+from azready.boot.series import Plan
 from azready.devices import OWN_DEV
 from azready.fabric.machine import Machine
 from azready.pipelines import bootdisk

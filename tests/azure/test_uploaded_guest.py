@@ -114,7 +114,7 @@ def test_an_uploaded_disk_boots_and_its_own_report_makes_the_vm_ready(
     assert report.all_ready, [line.text for line in record.console][-20:]
     assert record.how.endswith("bios")
     assert [health.state.lower() for health in record.reports] == ["ready"]
-    assert dict(record.machine)["name"] == "azready-1"
+    assert record.machine.name == "azready-1"
 
 
 def test_an_uploaded_disk_that_never_reports_is_not_ready(

@@ -88,7 +88,7 @@ def test_a_debian_vm_with_agents_becomes_an_image_whose_vm_reports_ready_itself(
     record = guests.records[0]
     assert record.verdict.provisioned, said.getvalue()
     assert [report.state.lower() for report in record.reports] == ["ready"]
-    assert dict(record.machine)["name"] == "web-trial"
+    assert record.machine.name == "web-trial"
     assert done.trial and done.trial.ready
     assert "reported Ready" in done.journal
     assert all(check.outcome == "passed" for check in record.checks if "log" in check.name), record.checks

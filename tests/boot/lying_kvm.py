@@ -89,6 +89,8 @@ def _die(pid: int, how: str) -> None:
     if how == "crash":
         print("error: kvm run failed Bad address", file=sys.stderr, flush=True)
         os.kill(pid, 6)
+    elif how == "stops":
+        os.kill(pid, 19)
     elif how == "stands still":
         print("KVM internal error. Suberror: 3", file=sys.stderr, flush=True)
         threading.Thread(target=lambda: os.kill(pid, 19)).start()

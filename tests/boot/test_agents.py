@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from azready.boot.container.tree import boot_tree
 from azready.boot.drawing.agent_report import agents, asked
-from azready.boot.session import Plan, boot_tree
+from azready.boot.series import Plan
 from azready.fabric import Machine
 from azready.pipelines import trees
 

@@ -14,10 +14,11 @@ from azready.boot.container.host import (
     check_tree,
     find_init,
 )
+from azready.boot.container.tree import boot_tree
 from azready.boot.identity import ENVIRONMENT, dmi
 from azready.boot.network.links import Network
 from azready.boot.record import BootRecord
-from azready.boot.session import Plan, boot_tree
+from azready.boot.series import Plan
 from azready.errors import Failure, UsageFailure
 from azready.fabric import Fault, Machine
 from azready.proc import run
@@ -61,7 +62,7 @@ def test_the_walk_through_first_boot_silence_and_a_copy(prepared: Prepared) -> N
 
     assert copy.passed, said(copy)
     assert copy.verdict.provisioned
-    assert dict(copy.machine)["vm_id"] != dict(first.machine)["vm_id"]
+    assert copy.machine.vm_id != first.machine.vm_id
 
 
 def test_the_tree_is_never_changed(prepared: Prepared) -> None:
@@ -140,7 +141,7 @@ def test_a_guest_without_dhcp_is_told_apart(prepared: Prepared) -> None:
 def test_an_init_that_ends_is_no_timeout(prepared: Prepared) -> None:
     (record,) = boot_tree(prepared(), MACHINE, Plan(boots=2, init="/bin/sh -c 'echo no system here; exit 3'"))
     assert not record.passed
-    assert "init ended" in record.verdict.because
+    assert "the guest ended" in record.verdict.because
     assert any("no system here" in line.text for line in record.console)
 
 

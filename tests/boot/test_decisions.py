@@ -20,8 +20,8 @@ from azready.boot.network.links import (
     guest_rules,
 )
 from azready.boot.network.sealed import routes_out
-from azready.boot.record import BootRecord
-from azready.boot.session import Plan, turns
+from azready.boot.record import BootRecord, MachineFacts
+from azready.boot.series import Plan, turns
 from azready.boot.watching.journal import milestones, parse_journal, parse_units
 from azready.boot.watching.login import judge_login
 from azready.boot.watching.watch import clean
@@ -236,7 +236,7 @@ FULL = BootRecord(
     seconds=1.0,
     deadline=9.0,
     verdict=Verdict("", 0.5, "reported Ready"),
-    machine=(("name", "vm1"),),
+    machine=MachineFacts(name="vm1"),
     exchanges=(
         Exchange(0.1, "dhcp", "DHCPDISCOVER", "00:0d:3a:6e:00:01", None),
         Exchange(0.1, "dhcp", "DHCPACK", "10.1.0.4", 200),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from azready.boot.container.tree import boot_tree
 from azready.boot.network.links import Network
-from azready.boot.session import Plan, boot_tree
+from azready.boot.series import Plan
 from azready.fabric.machine import Machine
 from azready.pipelines import trees
 from azready.proc import run
@@ -76,4 +77,4 @@ def test_option_245_is_read_from_the_lease(name: str, guest: str, need: Callable
     run([sys.executable, "-m", "azready", "prepare", tree, "--guest", guest])
     plan = Plan(boots=1, deadline=60, network=Network(wireserver=ELSEWHERE), login=False)
     (record,) = boot_tree(tree, Machine(name="dhcp-1"), plan)
-    assert record.verdict.provisioned, (record.diagnosis, record.journal, record.console)
+    assert record.verdict.provisioned, (record.cause, record.journal, record.console)

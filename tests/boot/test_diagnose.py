@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from azready.boot.diagnosis import cause
-from azready.boot.disk_session import boot_disk
+from azready.boot.container.tree import boot_tree
+from azready.boot.diagnosis import diagnose
 from azready.boot.qemu.command import Guest, Hardware, Kernel
+from azready.boot.qemu.disk import boot_disk
 from azready.boot.record import BootRecord, ConsoleLine, from_json
-from azready.boot.session import Plan, boot_tree
+from azready.boot.series import Plan
 from azready.fabric import Machine
 from azready.fabric.faults import Fault
 from azready.fabric.ledger import Exchange
@@ -27,13 +28,13 @@ def _boot(tree: Path, deadline: float = 8.0, faults: tuple[Fault, ...] = ()) -> 
 
 def test_a_good_boot_has_no_cause(prepared: Prepared) -> None:
     (record,) = boot_tree(prepared("bookworm"), Machine(), Plan(boots=1, login=False))
-    assert record.passed and cause(record) is None and record.diagnosis == ()
+    assert record.passed and diagnose(record) is None and record.cause is None
 
 
 @pytest.mark.slow
 def test_the_lease_never_comes(broken: Callable[..., Path]) -> None:
     record = _boot(broken(), faults=(Fault(service="dhcp", delay=60.0),))
-    found = cause(record)
+    found = diagnose(record)
     assert found and found.code == "no-lease" and "DHCPDISCOVER" in found.evidence[0]
 
 
@@ -55,7 +56,7 @@ def mini(need: Callable[..., None]) -> Callable[..., Kernel]:
 
 def test_no_root_device(mini: Callable[..., Kernel]) -> None:
     kernel = replace(mini("exit"), initrd=None, command_line="console=ttyS0 panic=-1 root=/dev/sda1")
-    found = cause(_boot_kernel(kernel))
+    found = diagnose(_boot_kernel(kernel))
     assert found and found.code == "no-root-device" and "hv_storvsc" in found.fix
     assert any("Unable to mount root fs" in line for line in found.evidence)
 
@@ -74,7 +75,7 @@ def _boot_debian(kernel: Kernel, faults: tuple[Fault, ...] = ()) -> BootRecord:
 @pytest.mark.slow
 def test_an_initramfs_of_dracut_without_the_disks_driver(mini: Callable[..., Kernel]) -> None:
     kernel = machines.dracut()
-    found = cause(_boot_debian(replace(kernel, command_line=f"{kernel.command_line} rd.timeout=4")))
+    found = diagnose(_boot_debian(replace(kernel, command_line=f"{kernel.command_line} rd.timeout=4")))
     assert found and found.code == "no-root-device", found
     assert any("Dependency failed" in line or "Timed out" in line for line in found.evidence)
 
@@ -84,21 +85,21 @@ def test_a_cd_in_fstab_when_the_drive_is_empty(mini: Callable[..., Kernel], need
     need("tool:syslinux", "tool:mcopy")
     line = "/dev/sr0 /media/cdrom udf,iso9660 ro,x-systemd.device-timeout=90 0 0"
     kernel = machines.into_disk(f"mkdir -p /disk/media/cdrom; echo '{line}' >>/disk/etc/fstab")
-    found = cause(_boot_debian(kernel, (Fault(service="media", silent=True),)))
+    found = diagnose(_boot_debian(kernel, (Fault(service="media", silent=True),)))
     assert found and found.code == "medium-wait" and "D09" in found.fix, found
     assert any("Failed to mount media-cdrom.mount" in line for line in found.evidence), found.evidence
 
 
 @pytest.mark.slow
 def test_a_kernel_that_panics(mini: Callable[..., Kernel]) -> None:
-    found = cause(_boot_kernel(mini("echo c >/proc/sysrq-trigger")))
+    found = diagnose(_boot_kernel(mini("echo c >/proc/sysrq-trigger")))
     assert found and found.code == "kernel-panic", found
 
 
 @pytest.mark.slow
 def test_a_guest_without_a_serial_console(mini: Callable[..., Kernel]) -> None:
     kernel = mini(machines.NETWORK + "poweroff -f", command_line="quiet")
-    found = cause(_boot_kernel(kernel))
+    found = diagnose(_boot_kernel(kernel))
     assert found and found.code == "no-serial-console"
 
 
@@ -109,7 +110,7 @@ def test_a_disk_with_nothing_to_boot(tmp_path: Path, need: Callable[..., None]) 
     plan = Plan(boots=1, login=False, deadline=6.0)
     guest = Guest(firmware="bios", disk=disk, format="raw", size=64 << 20, hardware=Hardware(memory=128))
     (record,) = boot_disk(guest, Machine(generation=1), plan, target=str(disk))
-    found = cause(record)
+    found = diagnose(record)
     assert found and found.code in ("no-boot-loader", "no-kernel-output", "no-kernel"), found
 
 
@@ -152,14 +153,22 @@ def test_words_of_other_programs(line: str, code: str) -> None:
             *(ConsoleLine(30.0, each) for each in line.split("\n")),
         ),
     )
-    found = cause(record)
+    found = diagnose(record)
     assert found and found.code == code and line.split("\n")[-1] in found.evidence
 
 
 def _silent() -> BootRecord:
     verdict = {"code": "OSProvisioningTimedOut", "at": None, "because": "", "findings": []}
     base = {"number": 1, "title": "first boot", "target": "t", "how": "qemu/tcg/uefi", "started": "", "seconds": 40.0}
-    lists = ("milestones", "exchanges", "findings", "reports", "journal", "console", "checks", "diagnosis", "faults")
+    lists = ("milestones", "exchanges", "findings", "reports", "journal", "console", "checks", "faults")
     stones = [{"name": "kernel", "at": 1.0}, {"name": "multi-user", "at": 9.0}]
-    table = {**base, "deadline": 40.0, "verdict": verdict, "machine": [], **{name: [] for name in lists}}
+    table = {
+        **base,
+        "deadline": 40.0,
+        "verdict": verdict,
+        "machine": {},
+        "kind": "qemu",
+        "cause": None,
+        **{name: [] for name in lists},
+    }
     return from_json({**table, "expected": "ready", "milestones": stones})

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from azready.boot.console_log import diagnose
-from azready.boot.diagnosis import cause
+from azready.boot.container.tree import boot_tree
+from azready.boot.diagnosis import diagnose
 from azready.boot.record import BootRecord
-from azready.boot.session import Plan, boot_tree
+from azready.boot.series import Plan
 from azready.fabric import Machine
 from azready.fabric.faults import Fault
 from azready.fabric.scenario import load
@@ -39,7 +39,7 @@ def _last(tree: Path, plan: Plan, machine: Machine | None = None) -> BootRecord:
 
 def _is(record: BootRecord, code: str, seen: str, fix: str) -> None:
     """The cause has this code, quotes this, and its fix says this."""
-    found = cause(record)
+    found = diagnose(record)
     assert found is not None
     assert found.code == code, (found, record.verdict)
     assert not seen or any(seen in line for line in found.evidence), found.evidence
@@ -113,7 +113,7 @@ def test_waagent_left_beside_our_program_reports_over_it(waagent: Callable[..., 
 def test_waagent_and_cloud_init_as_debian_joins_them_are_fine_and_without_dhcp_not_to_blame(debian_tree: Trees) -> None:
     tree = debian_tree("bookworm", *WAAGENT, "cloud-init", network="ifupdown")
     (healthy,) = boot_tree(tree, Machine(), _plan(100.0))
-    assert healthy.passed and cause(healthy) is None and healthy.diagnosis == ()
+    assert healthy.passed and diagnose(healthy) is None and healthy.cause is None
     record = _last(tree, _plan(10.0, faults=(Fault(service="dhcp", silent=True),)))
     _is(record, "no-lease", "DHCPDISCOVER", "ask for long enough")
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from azready.boot.container.tree import boot_tree
 from azready.boot.network.links import Network
 from azready.boot.record import BootRecord
-from azready.boot.session import Plan, boot_tree
+from azready.boot.series import Plan
 from azready.fabric.machine import Machine
 from azready.pipelines import trees
 from azready.proc import run

@@ -10,9 +10,11 @@ from azready.boot.drawing.page import page
 from azready.boot.drawing.terminal import draw
 from azready.boot.record import (
     BootRecord,
+    Cause,
     Check,
     ConsoleLine,
     JournalLine,
+    MachineFacts,
 )
 from azready.fabric.ledger import Exchange, Finding
 from azready.fabric.verdict import Verdict
@@ -33,7 +35,7 @@ RECORD = BootRecord(
     seconds=12.0,
     deadline=10.0,
     verdict=Verdict("OSProvisioningTimedOut", None, EVIL),
-    machine=(("name", EVIL), ("nics", "2")),
+    machine=MachineFacts(name=EVIL, nics=2),
     exchanges=(
         Exchange(1.0, "dhcp", "DHCPACK", "10.1.0.9", 200),
         Exchange(1.1, "dhcp", "DHCPACK", "10.1.0.4", 200),
@@ -44,7 +46,7 @@ RECORD = BootRecord(
     journal=(JournalLine(4.0, "azure-provisioning", f"{EVIL}\nand more {LONG}"),),
     console=tuple(ConsoleLine(n / 10, f"{n} {EVIL}") for n in range(100)),
     checks=(Check("ssh login", "failed", EVIL, 11.0),),
-    diagnosis=(f"cause: {EVIL} [no-route]", f"  seen: {EVIL}", f"  fix: `{EVIL}`"),
+    cause=Cause("no-route", EVIL, (EVIL,), f"`{EVIL}`"),
 )
 
 

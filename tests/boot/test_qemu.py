@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azready.boot.compare import compare, worse
-from azready.boot.disk_session import boot_disk
 from azready.boot.drawing.page import page
 from azready.boot.qemu import command, packets
 from azready.boot.qemu.command import (
@@ -25,8 +24,9 @@ from azready.boot.qemu.command import (
     Taps,
     UserNetwork,
 )
+from azready.boot.qemu.disk import boot_disk
 from azready.boot.record import ConsoleLine
-from azready.boot.session import Plan
+from azready.boot.series import Plan
 from azready.boot.watching import serial
 from azready.fabric import Fault, Machine
 from azready.fabric.ledger import Exchange, Finding
@@ -253,7 +253,7 @@ def test_a_generation_1_disk_boots_by_bios(need: Callable[..., None], tmp_path: 
     before = disk.stat().st_mtime_ns
     (record,) = bootdisk.boot(disk, Machine(), Plan(boots=1, deadline=300.0))
     assert record.passed, record.headline
-    assert record.how.endswith("bios") and dict(record.machine)["generation"] == "1"
+    assert record.how.endswith("bios") and record.machine.generation == 1
     assert {check.name for check in record.checks} >= {"ssh login", "host name", "sudo", "unit is off"}
     assert any(exchange.method == "EJECT" for exchange in record.exchanges), "udev had locked the drive"
     assert any("entropy: credited 256 bits" in line.text for line in record.journal)

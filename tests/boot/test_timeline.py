@@ -4,14 +4,17 @@ import json
 
 from azready.boot.record import (
     BootRecord,
+    Cause,
     Check,
     ConsoleLine,
     JournalLine,
+    MachineFacts,
     Milestone,
     as_json,
     events,
     from_json,
 )
+from azready.fabric.faults import Fault
 from azready.fabric.ledger import Exchange, Finding, HealthReport
 from azready.fabric.verdict import Verdict
 
@@ -26,8 +29,8 @@ RECORD = BootRecord(
     seconds=1.5,
     deadline=60.0,
     verdict=Verdict("", 0.42, "reported Ready", (FINDING,)),
-    machine=(("name", "vm1"),),
-    faults=("wireserver goalstate 1 503",),
+    machine=MachineFacts(name="vm1", nics=2),
+    faults=(Fault(service="wireserver", status=503, headers=(("a", "b"),), swap=(("x", "y"),), without=(121,)),),
     milestones=(Milestone("ready", 0.42), Milestone("basic.target", 0.2), Milestone("sshd", 0.3)),
     exchanges=(
         Exchange(0.4, "wireserver", "GET", "/machine?comp=goalstate", 200, request_headers=(("a", "b"),)),
@@ -38,7 +41,7 @@ RECORD = BootRecord(
     journal=(JournalLine(0.41, "azure-provisioning", "Response: 200 OK"), JournalLine(0.1, "kernel", "noise")),
     console=(ConsoleLine(0.0, "Welcome"),),
     checks=(Check("ssh login", "passed", "as azureuser", 0.9),),
-    diagnosis=("nothing",),
+    cause=Cause("nothing", "it went well", ("a line",), "leave it"),
 )
 
 
@@ -68,6 +71,18 @@ def test_passed_needs_the_verdict_and_every_check() -> None:
     assert replace(RECORD, expected="silence", verdict=timed_out, reports=()).passed
 
 
+def test_a_boot_that_this_machine_failed_is_neither_passed_nor_failed() -> None:
+    from dataclasses import replace
+
+    from azready.boot.drawing.page import page
+
+    starved = replace(RECORD, cause=Cause("starved", "the guest got too little", blames="host"))
+    assert starved.undecided and not starved.passed and as_json(starved)["passed"] is None
+    assert starved.headline == "No verdict: the guest got too little"
+    assert "not ready" not in page((starved,)) and "was not judged" in page((starved,))
+    assert from_json(json.loads(json.dumps(as_json(starved)))) == starved
+
+
 def test_a_comparison_names_the_cause_that_came() -> None:
     from dataclasses import replace
 
@@ -76,9 +91,9 @@ def test_a_comparison_names_the_cause_that_came() -> None:
     failed = replace(
         RECORD,
         verdict=Verdict("OSProvisioningTimedOut", None, "silence"),
-        diagnosis=("cause: no address [no-lease]", "  fix: ask longer"),
+        cause=Cause("no-lease", "no address", fix="ask longer"),
     )
-    rows = {row.what: row for row in compare((replace(RECORD, diagnosis=()),), (failed,))}
+    rows = {row.what: row for row in compare((replace(RECORD, cause=None),), (failed,))}
     assert (rows["cause"].after, rows["cause"].tone) == ("no address [no-lease]", "worse")
     assert rows["fix"].after == "ask longer"
     assert worse(rows.values())
@@ -92,7 +107,7 @@ def test_the_page_shows_where_the_evidence_stands_and_not_our_switching_off() ->
     failed = replace(
         RECORD,
         verdict=Verdict("OSProvisioningClientError", 0.4, "two\nlines"),
-        diagnosis=("cause: it says so [reported-failure]", "  seen: agent: it is broken", "  fix: `azready check`"),
+        cause=Cause("reported-failure", "it says so", ("agent: it is broken",), "`azready check`"),
         journal=(JournalLine(0.3, "agent", "it is  broken"),),
         console=(ConsoleLine(0.0, "Welcome"), ConsoleLine(9.0, "Powering off.")),
     )

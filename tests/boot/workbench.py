@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
-from azready.boot.disk_session import boot_disk
 from azready.boot.qemu.command import Guest, Hardware
+from azready.boot.qemu.disk import boot_disk
 from azready.boot.record import BootRecord
-from azready.boot.session import Plan
+from azready.boot.series import Plan
 from azready.fabric import Fault, Machine
 from azready.pipelines import trees
 from tests.boot import machines

@@ -47,12 +47,12 @@ def _outcome(one: BootRecord, other: BootRecord) -> Difference:
 
 def _cause(one: BootRecord, other: BootRecord) -> Iterator[Difference]:
     """Why it failed, before and after: the difference that matters where there is one."""
-    before, after = (record.diagnosis[0].removeprefix("cause: ") if record.diagnosis else "" for record in (one, other))
+    before, after = (f"{each.cause.says} [{each.cause.code}]" if each.cause else "" for each in (one, other))
     if before != after:
         tone: Literal["", "better", "worse"] = "better" if not after else "worse" if not before else ""
         yield Difference(one.title, "cause", before or "–", after or "gone", tone=tone)
-        if fix := next((line.strip() for line in other.diagnosis if line.startswith("  fix: ")), ""):
-            yield Difference(one.title, "fix", "", fix.removeprefix("fix: "))
+        if other.cause and other.cause.fix:
+            yield Difference(one.title, "fix", "", other.cause.fix)
 
 
 def _times(one: BootRecord, other: BootRecord) -> Iterator[Difference]:

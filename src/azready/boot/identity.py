@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from azready.boot.container.root import NOTIFY
+from azready.boot.record import MachineFacts
 from azready.fabric.machine import ASSET_TAG, Machine
 from azready.fabric.protocol import media
 
@@ -72,14 +73,21 @@ def _modalias(values: Mapping[str, str]) -> str:
     return "dmi:" + "".join(f"{prefix}{text}:" for prefix, text in kept.items())
 
 
-def described(machine: Machine) -> tuple[tuple[str, str], ...]:
-    """What the platform was asked for, in words for a boot's record."""
-    names = ("name", "computer_name", "admin_username", "vm_id", "generation", "address", "mac", "location", "size")
-    broken = any(mark in key.strip() for key in machine.public_keys for mark in "\r\n")
-    return (
-        *((name, str(getattr(machine, name))) for name in names),
-        ("nics", str(1 + len(machine.secondary_nics))),
-        ("keys", f"{len(machine.public_keys)}{', with CR and LF inside' if broken else ''}"),
+def described(machine: Machine) -> MachineFacts:
+    """What the platform was asked for, for a boot's record."""
+    return MachineFacts(
+        name=machine.name,
+        computer_name=machine.computer_name,
+        admin_username=machine.admin_username,
+        vm_id=machine.vm_id,
+        generation=machine.generation,
+        address=machine.address,
+        mac=machine.mac,
+        location=machine.location,
+        size=machine.size,
+        nics=1 + len(machine.secondary_nics),
+        keys=len(machine.public_keys),
+        keys_broken=any(mark in key.strip() for key in machine.public_keys for mark in "\r\n"),
     )
 
 

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from azready.fabric.faults import Fault
 from azready.fabric.ledger import Exchange, Finding, HealthReport
+from azready.fabric.render import fault_words
 from azready.fabric.verdict import Verdict
 
 Expectation = Literal["ready", "silence", "any"]
@@ -58,6 +60,53 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Cause:
+    """Why a boot failed: a short name for scripts, a sentence, the evidence as it was seen, and what to do.
+
+    `blames` is `host` where this machine failed and nothing can be said of the image.
+    """
+
+    code: str
+    says: str
+    evidence: tuple[str, ...] = ()
+    fix: str = ""
+    blames: Literal["image", "host"] = "image"
+
+    def lines(self) -> tuple[str, ...]:
+        """To print: what it is, what was seen, and what to do."""
+        seen = tuple(f"  seen: {short(line)}" for line in self.evidence)
+        return (f"cause: {self.says} [{self.code}]", *seen, *((f"  fix: {self.fix}",) if self.fix else ()))
+
+
+_LONG = 300
+"""Characters of a line that are quoted."""
+
+
+def short(text: str) -> str:
+    """One line to quote: white space is folded, and what is too long to read is cut."""
+    text = " ".join(text.split())
+    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
+
+
+@dataclass(frozen=True)
+class MachineFacts:
+    """What the platform was asked for. `nics` and `keys` are numbers; `keys_broken`: one has CR or LF inside."""
+
+    name: str = ""
+    computer_name: str = ""
+    admin_username: str = ""
+    vm_id: str = ""
+    generation: int = 2
+    address: str = ""
+    mac: str = ""
+    location: str = ""
+    size: str = ""
+    nics: int = 1
+    keys: int = 0
+    keys_broken: bool = False
+
+
+@dataclass(frozen=True)
 class HostFacts:
     """What of this machine shaped the boot."""
 
@@ -67,6 +116,8 @@ class HostFacts:
     """Why so, in a sentence."""
     slowness: float = 1.0
     """How much longer than an idle machine of today this one took to emulate, when it was measured before the boot."""
+    cpu_share: float = 1.0
+    """How much of the processor time that the guest could use it got: 1.0 on an idle machine."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +139,12 @@ class BootRecord:
     host: HostFacts = HostFacts()
     expected: Expectation = "ready"
     """`silence`: this VM is provisioned already, so nothing may be reported; `any`: an agent of unknown habits."""
-    machine: tuple[tuple[str, str], ...] = ()
-    """What the platform was asked for: name, vm_id, admin_username, generation …"""
-    faults: tuple[str, ...] = ()
-    """The faults in force, in the words of `--fault`; they repeat this boot."""
+    kind: Literal["container", "qemu"] = "container"
+    copy: bool = False
+    """The image was used before, by another VM."""
+    machine: MachineFacts = MachineFacts()
+    faults: tuple[Fault, ...] = ()
+    """The faults in force; they repeat this boot."""
     milestones: tuple[Milestone, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -99,12 +152,19 @@ class BootRecord:
     journal: tuple[JournalLine, ...] = ()
     console: tuple[ConsoleLine, ...] = ()
     checks: tuple[Check, ...] = ()
-    diagnosis: tuple[str, ...] = ()
-    """Why it failed and what to do, in sentences, where that could be told."""
+    cause: Cause | None = None
+    """Why it failed and what to do, where that could be told."""
+
+    @property
+    def undecided(self) -> bool:
+        """Whether this machine failed: then the boot says nothing of the image."""
+        return self.cause is not None and self.cause.blames == "host"
 
     @property
     def passed(self) -> bool:
         """Whether the boot did what was expected, and no check failed."""
+        if self.undecided:
+            return False
         failed = self.verdict.code not in ("", "OSProvisioningTimedOut")
         as_expected = {"ready": self.verdict.provisioned, "silence": not self.reports, "any": not failed}[self.expected]
         return as_expected and all(check.outcome != "failed" for check in self.checks)
@@ -112,6 +172,8 @@ class BootRecord:
     @property
     def headline(self) -> str:
         """The verdict in one line, with what else went wrong."""
+        if self.cause is not None and self.undecided:
+            return f"No verdict: {self.cause.says}"
         return self._outcome + self._failed_checks
 
     @property
@@ -208,7 +270,12 @@ def _report_event(report: HealthReport) -> Event:
 
 def as_json(record: BootRecord) -> dict[str, Any]:
     """The record as a table of plain values: what `--output json` prints and `azready timeline` reads."""
-    return {**asdict(record), "passed": record.passed, "headline": record.headline}
+    passed = None if record.undecided else record.passed
+    faults = [{"words": fault_words(fault), **asdict(fault)} for fault in record.faults]
+    return {**asdict(record), "faults": faults, "passed": passed, "headline": record.headline}
+
+
+_DERIVED = ("passed", "headline")
 
 
 def from_json(table: dict[str, Any]) -> BootRecord:
@@ -221,7 +288,7 @@ def from_json(table: dict[str, Any]) -> BootRecord:
         "console": ConsoleLine,
         "checks": Check,
     }
-    values = {key: value for key, value in table.items() if key not in ("passed", "headline")}
+    values = {key: value for key, value in table.items() if key not in _DERIVED}
     for key, kind in lists.items():
         values[key] = tuple(kind(**row) for row in values[key])
     values["exchanges"] = tuple(_exchange(row) for row in values["exchanges"])
@@ -229,10 +296,20 @@ def from_json(table: dict[str, Any]) -> BootRecord:
     verdict["findings"] = tuple(Finding(**row) for row in verdict["findings"])
     values["verdict"] = Verdict(**verdict)
     values["host"] = HostFacts(**values.get("host", {}))
-    for key in ("faults", "diagnosis"):
-        values[key] = tuple(values[key])
-    values["machine"] = tuple((name, value) for name, value in values["machine"])
+    values["faults"] = tuple(_fault(row) for row in values["faults"])
+    values["machine"] = MachineFacts(**values["machine"])
+    values["cause"] = _cause(values["cause"]) if values["cause"] else None
     return BootRecord(**values)
+
+
+def _cause(row: dict[str, Any]) -> Cause:
+    return Cause(**{**row, "evidence": tuple(row["evidence"])})
+
+
+def _fault(row: dict[str, Any]) -> Fault:
+    values = {key: value for key, value in row.items() if key != "words"}
+    pairs = {key: tuple((old, new) for old, new in values[key]) for key in ("headers", "swap")}
+    return Fault(**{**values, **pairs, "without": tuple(values["without"])})
 
 
 def _exchange(row: dict[str, Any]) -> Exchange:

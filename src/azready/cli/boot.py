@@ -16,14 +16,18 @@ from azready.errors import Exit, UsageFailure
 if TYPE_CHECKING:
     from azready.boot.qemu.command import Hardware
     from azready.boot.record import BootRecord
-    from azready.boot.session import Plan
+    from azready.boot.series import Plan
     from azready.fabric.faults import Fault
     from azready.fabric.settings import Settings
 
 Target = Annotated[Path, typer.Argument(help="A root tree (directory), or a disk file.", show_default=False)]
 Deadline = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", help="How long the platform waits for the report: 120, for a disk 600."),
+    typer.Option(
+        metavar="SECONDS",
+        help="How long the platform waits for the report, to the letter. Otherwise 120, for a disk 600; more where "
+        "this machine emulates slowly, and while the guest makes progress.",
+    ),
 ]
 Boots = Annotated[int, typer.Option(min=1, max=9, help="Boots of the same VM; from the second on nothing is reported.")]
 Recapture = Annotated[bool, typer.Option("--recapture", help="Then boot the used image once more, as a new VM.")]
@@ -89,7 +93,7 @@ def boot(
 
     A directory boots in a container with its own init as PID 1, a disk file in QEMU; neither is changed, and nothing
     of it can reach any network. Works without root (see docs/boot.md).
-    Exit code: 0 every boot went as it should, 1 it did not, 2 wrong usage, 3 could not boot here.
+    Exit code: 0 every boot went as it should, 1 it did not, 2 wrong usage, 3 this machine failed: no verdict.
     """
     from azready.boot.qemu.command import Hardware
     from azready.fabric.settings import Given, resolve
@@ -112,11 +116,14 @@ def boot(
     if output == "json":
         from azready.boot.record import as_json
 
-        print(json.dumps({"passed": passed(records, heal), "boots": [as_json(record) for record in records]}, indent=1))
+        outcome = None if undecided(records) else passed(records, heal)
+        print(json.dumps({"passed": outcome, "boots": [as_json(record) for record in records]}, indent=1))
     else:
         _print(records, agent_report)
     if report is not None:
         _write_report(report, records, console)
+    if undecided(records):
+        sys.exit(Exit.UNABLE)
     if not passed(records, heal):
         from azready.fabric.render import repeat_line
 
@@ -141,6 +148,11 @@ def _must_be_writable(path: Path | None) -> None:
         raise UsageFailure(f"cannot write {path}", "choose a file in a folder of yours")
 
 
+def undecided(records: "tuple[BootRecord, ...]") -> bool:
+    """Whether this machine failed in a boot, so that the series says nothing of the image."""
+    return any(record.undecided for record in records)
+
+
 def passed(records: "tuple[BootRecord, ...]", heal: bool) -> bool:
     """Whether all went well; where the platform healed, only what came after counts."""
     counting = records[1:] if heal else records
@@ -162,7 +174,7 @@ def _plan(
     from ipaddress import IPv4Address
 
     from azready.boot.network.links import Network
-    from azready.boot.session import DISK_DEADLINE, TREE_DEADLINE, Plan
+    from azready.boot.series import Plan
 
     if deadline is not None and deadline <= 0:
         raise UsageFailure(f"--deadline is {deadline:g}", "give a number of seconds above 0")
@@ -173,8 +185,7 @@ def _plan(
     except ValueError as error:
         raise UsageFailure(f"--wireserver {wireserver}: {error}", "give an IPv4 address") from error
     return Plan(
-        deadline=deadline or (TREE_DEADLINE if target.is_dir() else DISK_DEADLINE),
-        patient=deadline is not None,
+        deadline=deadline,
         boots=boots,
         recapture=recapture,
         faults=effective.faults,
@@ -189,7 +200,7 @@ def _plan(
 
 
 def _boot_tree(target: Path, effective: "Settings", plan: "Plan", console: Console) -> "tuple[BootRecord, ...]":
-    from azready.boot.session import boot_tree
+    from azready.boot.container.tree import boot_tree
 
     return boot_tree(target, effective.machine, plan, console)
 

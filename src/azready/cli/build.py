@@ -19,7 +19,9 @@ Fix = Annotated[bool, typer.Option("--fix", help="Also fix settings that `azread
 Waivers = Annotated[Path | None, typer.Option("--waivers", help="A TOML file of accepted findings, with reasons.")]
 MachineFile = Annotated[Path | None, typer.Option("--machine", help="A TOML file of the VM to boot it as.")]
 Boots = Annotated[int, typer.Option(min=1, max=9, help="Boots of the test; 2 shows that the second is silent.")]
-Deadline = Annotated[float | None, typer.Option(metavar="SECONDS", help="How long the test waits for the report: 600.")]
+Deadline = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="How long the test waits for the report, to the letter.")
+]
 Accel = Annotated[
     Literal["auto", "kvm", "tcg"],
     typer.Option(help="The test's boot: auto is KVM where a trial guest runs under it, else emulation (tcg)."),

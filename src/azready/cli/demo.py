@@ -28,7 +28,7 @@ def demo(
 
     Downloads about 60 MB from Debian's mirror the first time. Nothing leaves this machine besides, and nothing of it
     is changed. Where tools or rights are missing it shows less, and says what it left out.
-    Exit code: 0 all went well, 1 it did not, 3 `--whole` cannot be had here.
+    Exit code: 0 all went well, 1 it did not, 3 this machine could not boot it (or not show the `--whole`).
     """
     from rich.console import Console as RichConsole
 
@@ -44,7 +44,8 @@ def demo(
             lacking = f"{failure.message}\n  {failure.hint}"
         else:
             _print_story(out, story, time.monotonic() - began)
-            sys.exit(Exit.OK if story.passed else Exit.NEGATIVE)
+            undecided = any(record.undecided for record in story.records)
+            sys.exit(Exit.OK if story.passed else Exit.UNABLE if undecided else Exit.NEGATIVE)
     if whole:
         raise Failure("the whole story cannot be told here", lacking)
     from azready.pipelines.demo import tell_scratch
@@ -84,6 +85,8 @@ def _print_story(out: "RichConsole", story: "Story", seconds: float) -> None:
         for line in conclusion(record):
             out.print(line)
     verdict = "provisioned without an agent" if story.passed else "this went wrong: please report it"
+    if any(record.undecided for record in story.records):
+        verdict = "this machine could not boot it to the end"
     out.print(f"\n[bold]In {seconds:.0f} s:[/] an image that needed waagent, {verdict}.")
     if story.passed:
         out.print("Next: azready prepare --dry-run TARGET shows what it would do to yours;", style="dim")

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from azready.boot.disk_session import boot_disk
 from azready.boot.qemu.command import Architecture, Guest, Hardware
+from azready.boot.qemu.disk import boot_disk
 from azready.boot.record import BootRecord
-from azready.boot.session import Plan
+from azready.boot.series import Plan
 from azready.console import SILENT, Console
 from azready.errors import UsageFailure
 from azready.fabric import Machine

@@ -21,8 +21,7 @@ from typing import Any
 from azready import __version__
 from azready.boot.qemu.command import Hardware, Wanted
 from azready.boot.record import as_json
-from azready.boot.session import DISK_DEADLINE
-from azready.boot.session import Plan as BootPlan
+from azready.boot.series import Plan as BootPlan
 from azready.console import SILENT, Console
 from azready.errors import Exit, Failure, UsageFailure
 from azready.fabric import Machine
@@ -289,16 +288,16 @@ def _check(work: Work, options: Options) -> dict[str, Any]:
 
 
 def _boot(work: Work, options: Options, console: Console) -> dict[str, Any]:
-    plan = BootPlan(options.deadline or DISK_DEADLINE, patient=options.deadline is not None, boots=options.boots)
+    plan = BootPlan(options.deadline, boots=options.boots)
     records = bootdisk.boot(work.disk, options.machine, plan, console, hardware=Hardware(accel=options.accel))
     (work.folder / "boots.json").write_text(json.dumps({"boots": [as_json(record) for record in records]}, indent=1))
+    last, look = records[-1], f"azready timeline {shlex.quote(str(work.folder / 'boots.json'))}"
+    if last.cause is not None and last.undecided:
+        raise Failure("\n".join((last.headline, *last.cause.lines())), f"{last.cause.fix}; or look at it: {look}")
     if not all(record.passed for record in records):
-        last = records[-1]
         checks = [f"{check.name}: {check.detail}" for check in last.checks if check.outcome == "failed"]
-        raise NotReady(
-            "\n".join((last.headline, *last.diagnosis, *checks)),
-            f"look at it: azready timeline {shlex.quote(str(work.folder / 'boots.json'))}",
-        )
+        causes = last.cause.lines() if last.cause else ()
+        raise NotReady("\n".join((last.headline, *causes, *checks)), f"look at it: {look}")
     return {
         "how": records[0].how,
         "why": records[0].host.why,

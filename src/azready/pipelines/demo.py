@@ -14,8 +14,9 @@ from importlib import resources
 from pathlib import Path
 
 from azready import userns
+from azready.boot.container.tree import boot_tree
 from azready.boot.record import BootRecord
-from azready.boot.session import Plan, boot_tree
+from azready.boot.series import Plan
 from azready.console import Console
 from azready.errors import Failure
 from azready.fabric import Fabric, Machine
@@ -101,7 +102,7 @@ def tell(console: Console, chapter: Callable[[Chapter, str], None]) -> Story:
         with console.step("azready prepare: the agent goes, the guest program comes"):
             after = _prepare(tree)
         chapter(after, "after")
-        records = boot_tree(tree, MACHINE, Plan(deadline=60.0, recapture=True), console)
+        records = boot_tree(tree, MACHINE, Plan(recapture=True), console)
         return Story(before, after, records)
     finally:
         trees.remove(tree)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from azready.boot.console_log import early, provisioners, system
 from azready.boot.console_log.findings import first
 from azready.boot.console_log.reading import Boot, boots_of, text_of
-from azready.boot.diagnosis.causes import Cause
+from azready.boot.record import Cause
 
 _RULES = (*early.RULES, *system.RULES, *provisioners.RULES)
 

@@ -4,7 +4,7 @@ dracut, cryptsetup, LVM, ext4 and XFS; the failures are those of Microsoft's pag
 
 from azready.boot.console_log.findings import Ask, Words, taken
 from azready.boot.console_log.reading import Boot
-from azready.boot.diagnosis.causes import Cause
+from azready.boot.record import Cause
 
 _GRUB_FIX = "install the boot loader again inside the image (grub-install, grub2-install), and its configuration"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from azready.boot.console_log.reading import Boot
-from azready.boot.diagnosis.causes import Cause
+from azready.boot.record import Cause
 
 Ask = Callable[[Boot], Cause | None]
 

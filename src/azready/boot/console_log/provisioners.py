@@ -7,7 +7,7 @@ import re
 from azready.boot.console_log.findings import Ask, Words
 from azready.boot.console_log.reading import Boot
 from azready.boot.console_log.system import UP, wait_online
-from azready.boot.diagnosis.causes import Cause
+from azready.boot.record import Cause
 
 PROVISIONED = (
     r"Datasource DataSourceAzure\b.*Up|"

@@ -4,7 +4,7 @@ import re
 
 from azready.boot.console_log.findings import Ask, Words, taken
 from azready.boot.console_log.reading import Boot
-from azready.boot.diagnosis.causes import Cause
+from azready.boot.record import Cause
 
 UP = (
     r"^[\w.-]+ login:(?: |$)|Startup finished in|"

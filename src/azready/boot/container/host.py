@@ -32,6 +32,8 @@ from azready.boot.network.links import (
     fabric_links,
     guest_links,
 )
+from azready.boot.record import Cause
+from azready.boot.watching.schedule import Stopped
 from azready.errors import Failure, UsageFailure
 from azready.fabric.ledger import Service
 from azready.proc import Completed, find_tool, run, stop
@@ -86,6 +88,7 @@ class Container:
         self._holder: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._supervisor = 0
+        self._held: Stopped | None = None
 
     @property
     def scratch(self) -> Path:
@@ -114,6 +117,8 @@ class Container:
             self._control.close()
             self._control = None
         if self._holder is not None:
+            if self._held is not None and self._held.for_long():
+                self._holder.kill()  # and with it, by their last will, those whom it holds
             try:
                 self._holder.wait(10)
             except subprocess.TimeoutExpired:
@@ -156,6 +161,7 @@ class Container:
         finally:
             theirs.close()
         _, descriptors, self._supervisor = self._expect("ready", _COPY_SECONDS)
+        self._held = Stopped(self._supervisor)
         for (name, _), descriptor in zip(LISTENERS, descriptors, strict=True):
             self.sockets[name] = socket.socket(fileno=descriptor)
 
@@ -192,6 +198,19 @@ class Container:
                 raise Failure(f"the container could not be made: {told['error']}", _NAMESPACE_HINT)
             if kind in told:
                 return told, descriptors, pid
+
+    def trouble(self) -> Cause | None:
+        """That the processes which hold the namespaces have ended or are held, and the guest with them."""
+        if self._holder is None:
+            return None
+        if (status := self._holder.poll()) is not None:
+            seen = f"it ended with status {status}"
+        elif self._held is not None and self._held.for_long():
+            seen = "it is stopped by a signal"
+        else:
+            return None
+        fix = "start the boot again; did anything kill it, or is memory short?"
+        return Cause("supervisor-died", "the process that holds the guest's namespaces is gone", (seen,), fix, "host")
 
     # --- ways in ---
 

@@ -5,17 +5,11 @@ than none: rules that conclude from what was not said come after those that go b
 """
 
 from azready.boot.diagnosis import causes, questions
-from azready.boot.diagnosis.causes import Cause, Rule
-from azready.boot.record import BootRecord
+from azready.boot.diagnosis.causes import Rule
+from azready.boot.record import BootRecord, Cause
 
 
-def diagnose(record: BootRecord) -> tuple[str, ...]:
-    """The cause in lines to print; nothing for a boot that went as it should."""
-    found = cause(record)
-    return () if found is None else found.lines()
-
-
-def cause(record: BootRecord) -> Cause | None:
+def diagnose(record: BootRecord) -> Cause | None:
     """The cause of a boot that did not go as it should; None otherwise."""
     if record.passed:
         return None

@@ -6,29 +6,14 @@ Linux kernel, systemd, initramfs-tools, dracut, Python, walinuxagent, cloud-init
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from azready.boot.diagnosis import questions
 from azready.boot.diagnosis.questions import matching
-from azready.boot.record import BootRecord
+from azready.boot.record import BootRecord, Cause
 from azready.boot.watching import serial
 from azready.boot.watching.login import SESSION_ENDS
 from azready.fabric.ledger import Exchange
-
-
-@dataclass(frozen=True)
-class Cause:
-    """One cause: a short name for scripts, a sentence, the evidence as it was seen, and a fix."""
-
-    code: str
-    says: str
-    evidence: tuple[str, ...] = ()
-    fix: str = ""
-
-    def lines(self) -> tuple[str, ...]:
-        seen = tuple(f"  seen: {questions.short(line)}" for line in self.evidence)
-        return (f"cause: {self.says} [{self.code}]", *seen, *((f"  fix: {self.fix}",) if self.fix else ()))
-
+from azready.fabric.render import fault_words
 
 Rule = Callable[[BootRecord], Cause | None]
 
@@ -267,7 +252,8 @@ def no_dhcp(record: BootRecord) -> Cause | None:
     kinds = [exchange.method for exchange in record.exchanges if exchange.service == "dhcp"]
     if questions.asked_platform(record) or "DHCPACK" in kinds:
         return None
-    if faults := tuple(f"fault in force: {words}" for words in record.faults if "dhcp" in words and "silent" in words):
+    if mute := [each for each in record.faults if each.service == "dhcp" and each.silent]:
+        faults = tuple(f"fault in force: {fault_words(each)}" for each in mute)
         return Cause("no-lease", "this platform answers no request for an address", faults, "boot without that fault")
     tried = matching(
         questions.said(record),
@@ -275,7 +261,7 @@ def no_dhcp(record: BootRecord) -> Cause | None:
     )
     if kinds or tried:
         asked = (f"{len(kinds)} × {', '.join(sorted(set(kinds)))}",) if kinds else ()
-        faults = tuple(f"fault in force: {words}" for words in record.faults if "dhcp" in words)
+        faults = tuple(f"fault in force: {fault_words(each)}" for each in record.faults if each.service == "dhcp")
         return Cause(
             "no-lease",
             "the guest asked for an address and got none",
@@ -312,7 +298,7 @@ def no_route(record: BootRecord) -> Cause | None:
     seen = matching(theirs, _UNREACHED)
     if not seen:
         return None
-    several = int(dict(record.machine).get("nics", "1")) > 1
+    several = record.machine.nics > 1
     return Cause(
         "no-route",
         "the guest reaches IMDS, but not the WireServer (168.63.129.16)"
@@ -416,7 +402,7 @@ def _switched_off(record: BootRecord) -> Cause | None:
 def not_enabled(record: BootRecord) -> Cause | None:
     if questions.asked_platform(record) or questions.speakers(record):
         return None
-    if not questions.multi_user(record) and (record.how == "container" or record.milestone("sshd") is None):
+    if not questions.multi_user(record) and (record.kind == "container" or record.milestone("sshd") is None):
         return None
     seen = ("no request to IMDS or the WireServer; no provisioner spoke", *_checked(record, "unit stays on"))
     if record.number > 1:
@@ -522,7 +508,8 @@ def no_login(record: BootRecord) -> Cause | None:
         return Cause(
             "no-sshd", "Ready was reported, but no ssh server answers", told, "enable sshd: `azready check` (S01, S03)"
         )
-    keys = tuple(f"the platform's keys: {words}" for name, words in record.machine if name == "keys" and "CR" in words)
+    broken = record.machine.keys_broken
+    keys = (f"the platform's keys: {record.machine.keys}, with CR and LF inside",) if broken else ()
     fix = (
         "compare ~/.ssh/authorized_keys, its owner and modes with what IMDS says; AllowUsers and AllowGroups must let "
         "the admin user in (`azready check`: S06)"

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator
 from azready.boot.record import BootRecord, ConsoleLine
 
 _QUOTED = 6
-_LONG = 300
-"""Characters of a line that are quoted."""
 
 PROVISIONERS = (
     ("cloud-init", r"cloud-init"),
@@ -29,12 +27,6 @@ def plain(text: str) -> str:
     text = re.sub(r"^[^\[]*\[\s*\d+\.\d+\]\s+", "", text.strip())
     text = re.sub(r"^([\w@.-]+)\[\d+\]: ", r"\1: ", text)
     return re.sub(r"\d{4}-\d\d-\d\d[T ][\d:.,]+Z? (- )?", "", text)
-
-
-def short(text: str) -> str:
-    """One line to quote: white space is folded, and what is too long to read is cut."""
-    text = " ".join(text.split())
-    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
 
 
 def console_in_time(record: BootRecord) -> list[ConsoleLine]:
@@ -71,12 +63,12 @@ def asked_platform(record: BootRecord) -> bool:
 
 
 def is_virtual_machine(record: BootRecord) -> bool:
-    return record.how.startswith("qemu")
+    return record.kind == "qemu"
 
 
 def is_copy(record: BootRecord) -> bool:
     """Whether this VM was made from a used image, by us."""
-    return "of a copy" in record.title
+    return record.copy
 
 
 def multi_user(record: BootRecord) -> bool:

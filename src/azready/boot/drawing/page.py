@@ -10,9 +10,9 @@ from html import escape
 from importlib import resources
 
 from azready import __version__
-from azready.boot.diagnosis.questions import console_in_time, plain, short
+from azready.boot.diagnosis.questions import console_in_time, plain
 from azready.boot.drawing.terminal import counted, picture, presentable
-from azready.boot.record import BootRecord, ConsoleLine, Event
+from azready.boot.record import BootRecord, Cause, ConsoleLine, Event, short
 from azready.boot.watching.serial import over
 
 _LANES = (
@@ -59,37 +59,41 @@ def page(records: Sequence[BootRecord]) -> str:
     """The whole page as text."""
     records = [presentable(record) for record in records]
     passed = bool(records) and all(record.passed for record in records)
+    undecided = any(record.undecided for record in records)
     telling = next((record for record in records if not record.passed), records[0] if records else None)
     first = f"{telling.title}: {telling.headline}" if telling else "no boot"
     style = (resources.files("azready.boot.drawing") / "page.css").read_text(encoding="utf-8")
-    title = (
-        f"{records[0].target} is {'ready' if passed else 'not ready'} for Azure" if records else "Nothing was booted"
-    )
+    tone, mark = ("good", "✔") if passed else ("warn", "?") if undecided else ("bad", "✘")
+    judged = "is ready for Azure" if passed else "was not judged: this machine failed" if undecided else _NOT_READY
+    title = f"{records[0].target} {judged}" if records else "Nothing was booted"
     body = "\n".join(_section(record) for record in records)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{escape(title)}</title><style>
 {style}</style></head><body><main>
-<h1 class="{"good" if passed else "bad"}">{"✔" if passed else "✘"} {escape(title)}</h1>
+<h1 class="{tone}">{mark} {escape(title)}</h1>
 <p class="meta">{escape(first)} · {len(records)} boot{"s" if len(records) != 1 else ""} · azready {__version__}</p>
 {body}
 </main></body></html>
 """
 
 
+_NOT_READY = "is not ready for Azure"
+
+
 def _section(record: BootRecord) -> str:
-    good = record.passed
-    about = dict(record.machine)
-    facts = [record.how, about.get("name", ""), f"generation {about.get('generation', '?')}", record.started]
-    if (nics := about.get("nics", "1")) != "1":
-        facts.insert(3, f"{nics} NICs")
+    tone, mark = ("good", "✔") if record.passed else ("warn", "?") if record.undecided else ("bad", "✘")
+    facts = [record.how, record.machine.name, f"generation {record.machine.generation}", record.started]
+    if record.machine.nics > 1:
+        facts.insert(3, f"{record.machine.nics} NICs")
     parts = [
         (
             f"<header><h2>{escape(record.title[0].upper() + record.title[1:])}</h2>"
             f"<span class=meta>{escape(' · '.join(facts))}</span></header>"
         ),
-        f'<p class="headline {"good" if good else "bad"}">{"✔" if good else "✘"} {escape(record.headline)}</p>',
-        _diagnosis(record),
+        f'<p class="headline {tone}">{mark} {escape(record.headline)}</p>',
+        _why(record.cause),
+        f'<p class="meta">{escape(record.host.why)}</p>' if record.host.accel == "tcg" else "",
         _checks(record),
         _chart(record),
         _findings(record),
@@ -99,18 +103,19 @@ def _section(record: BootRecord) -> str:
     return f"<section>{''.join(parts)}</section>"
 
 
-def _diagnosis(record: BootRecord) -> str:
-    return f'<ul class="cause">{"".join(map(_said, record.diagnosis))}</ul>' if record.diagnosis else ""
+def _why(cause: Cause | None) -> str:
+    """The cause, its evidence and what to do; commands are set apart."""
+    if cause is None:
+        return ""
+    rows = [("cause", f"{_with_code(cause.says)} <small>{escape(cause.code)}</small>")]
+    rows += [("seen", escape(short(line))) for line in cause.evidence]
+    rows += [("fix", _with_code(cause.fix))] if cause.fix else []
+    items = (f'<li class="{kind}"><b>{kind}</b><span>{text}</span></li>' for kind, text in rows)
+    return f'<ul class="cause">{"".join(items)}</ul>'
 
 
-def _said(line: str) -> str:
-    """A line of the diagnosis: what it is (`cause`, `seen`, `fix`), then its words; commands are set apart."""
-    kind, colon, words = line.strip().partition(": ")
-    if not colon or kind not in ("cause", "seen", "fix"):
-        return f"<li>{escape(line)}</li>"
-    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(words)) if kind != "seen" else escape(words)
-    text = re.sub(r" \[([a-z-]+)\]$", r" <small>\1</small>", text)
-    return f'<li class="{kind}"><b>{kind}</b><span>{text}</span></li>'
+def _with_code(words: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(words))
 
 
 def _checks(record: BootRecord) -> str:
@@ -226,7 +231,7 @@ def _around(lines: tuple[ConsoleLine, ...], at: int) -> tuple[tuple[ConsoleLine,
 
 def _shown_in(lines: Sequence[ConsoleLine], record: BootRecord) -> int | None:
     """Where the first piece of evidence stands."""
-    evidence = {plain(line.removeprefix("  seen: ")) for line in record.diagnosis if line.startswith("  seen: ")}
+    evidence = {plain(short(line)) for line in record.cause.evidence} if record.cause else set()
     return next((index for index, line in enumerate(lines) if short(plain(line.text)) in evidence), None)
 
 

@@ -17,6 +17,7 @@ from azready.boot.record import (
     from_json,
 )
 from azready.console import printable
+from azready.fabric.render import fault_words
 
 AXIS, NARROW_AXIS = 22, 5
 """Columns of the drawn axis, where there is room for it, and at least."""
@@ -63,7 +64,7 @@ _MARKS = {"passed": ("✓", "green"), "failed": ("✗", "bold red"), "skipped": 
 def draw(record: BootRecord, console: Console) -> None:
     """Print one boot: its timeline and its verdict. Long lines are cut on a terminal, never in a pipe."""
     record = presentable(record)
-    title = f"{record.title} · {dict(record.machine).get('name', '')} · {record.how}"
+    title = f"{record.title} · {record.machine.name} · {record.how}"
     console.rule(Text(title, style="bold"), align="left", style="dim")
     shown = tuple(picture(record))
     span = max((event.at for event in shown), default=0.0)
@@ -132,12 +133,14 @@ def _line(event: Event, span: float, width: int) -> Text:
 
 def conclusion(record: BootRecord) -> Iterator[Text]:
     """The verdict, what was checked, what the platform found, and why it failed where that is known."""
-    as_wanted = record.passed
-    yield Text(f"{'✔' if as_wanted else '✘'} {record.headline}", "bold green" if as_wanted else "bold red")
+    mark, style = ("?", "bold yellow") if record.undecided else ("✔", "bold green")
+    if not record.undecided and not record.passed:
+        mark, style = "✘", "bold red"
+    yield Text(f"{mark} {record.headline}", style)
     if record.checks:
         yield Text("  ").append_text(Text(" · ").join(_check(check) for check in record.checks))
-    for line in record.diagnosis:
-        yield Text(f"  {line}")
+    if record.cause is not None:
+        yield from (Text(f"  {line}") for line in record.cause.lines())
     for code, message, fix, times in counted(record):
         yield Text(f"  {code}: {message}{f' ({times} times)' if times > 1 else ''}", "yellow")
         if fix:
@@ -145,7 +148,7 @@ def conclusion(record: BootRecord) -> Iterator[Text]:
     if record.host.accel == "tcg":
         yield Text(f"  {record.host.why}", "dim")
     if record.faults:
-        yield Text(f"  faults in force: {'; '.join(record.faults)}", "dim")
+        yield Text(f"  faults in force: {'; '.join(map(fault_words, record.faults))}", "dim")
 
 
 def _check(check: Check) -> Text:

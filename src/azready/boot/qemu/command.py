@@ -333,10 +333,10 @@ def _disk(guest: Guest) -> list[str]:
     if guest.disk is None:
         return []
     device = {
-        "virtio": ["-device", "virtio-blk-pci,drive=os,bootindex=1"],
+        "virtio": ["-device", f"virtio-blk-pci,drive=os,bootindex=1,{_STOP}"],
         "nvme": ["-device", "nvme,drive=os,serial=azready-os,bootindex=1"],
-        "scsi": ["-device", "virtio-scsi-pci,id=bus0", "-device", "scsi-hd,bus=bus0.0,drive=os,bootindex=1"],
-        "sata": ["-device", "ich9-ahci,id=bus0", "-device", "ide-hd,bus=bus0.0,drive=os,bootindex=1"],
+        "scsi": ["-device", "virtio-scsi-pci,id=bus0", "-device", f"scsi-hd,bus=bus0.0,drive=os,bootindex=1,{_STOP}"],
+        "sata": ["-device", "ich9-ahci,id=bus0", "-device", f"ide-hd,bus=bus0.0,drive=os,bootindex=1,{_STOP}"],
     }[guest.hardware.bus]
     return [*_drive(guest), *device]
 
@@ -351,6 +351,8 @@ def _drive(guest: Guest) -> list[str]:
     return ["-blockdev", json.dumps(top)]
 
 
+_STOP = "werror=stop,rerror=stop"
+"""An error of the layer below is ours, not the guest's: QEMU stops and says so, where the bus can (NVMe cannot)."""
 _CARELESS = "discard=unmap,cache=unsafe"
 """The layer is thrown away: nothing need ever reach the disk of this machine."""
 

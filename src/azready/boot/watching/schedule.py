@@ -5,6 +5,7 @@ does not, because others run or a quota of its control group is used up, waits; 
 """
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,3 +51,19 @@ def is_stopped(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] in ("T", "t")
+
+
+class Stopped:
+    """Watches whether a process is held for longer than a moment: a person who presses Ctrl-Z holds us, too."""
+
+    _MOMENT = 2.0
+
+    def __init__(self, pid: int) -> None:
+        self._pid, self._since = pid, 0.0
+
+    def for_long(self) -> bool:
+        if not is_stopped(self._pid):
+            self._since = 0.0
+            return False
+        self._since = self._since or time.monotonic()
+        return time.monotonic() - self._since >= self._MOMENT

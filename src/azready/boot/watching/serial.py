@@ -51,6 +51,10 @@ def milestones(lines: Iterable[ConsoleLine]) -> tuple[Milestone, ...]:
     return tuple(Milestone(name, at) for name, at in sorted(found.items(), key=lambda item: item[1]))
 
 
+ENDED_IN = {"panic": "a panic", "emergency": "emergency mode"}
+"""How an end of `OVER` is named in a sentence, where its name is not enough."""
+
+
 def over(lines: Sequence[ConsoleLine]) -> tuple[str, ConsoleLine] | None:
     """Why nothing more will come from this guest, and the line that says so; None while it may still come up."""
     for line in lines:
@@ -60,17 +64,17 @@ def over(lines: Sequence[ConsoleLine]) -> tuple[str, ConsoleLine] | None:
     return None
 
 
-_SILENCE = 150.0
-"""Longer than anything that services wait for by themselves: a network 120 s, a device 90 s."""
+SILENCE = 150.0
+"""Seconds, longer than anything that services wait for by themselves: a network 120 s, a device 90 s."""
 
 
-def idle(lines: Sequence[ConsoleLine], now: float) -> tuple[float, float] | None:
+def idle(lines: Sequence[ConsoleLine], now: float, silence: float = SILENCE) -> tuple[float, float] | None:
     """When the boot was complete and when a line came last, of a guest from which nothing is to be expected any more.
 
     It has been silent for as long again as it took to come up: on a slow machine everything takes longer.
     """
     complete = next((stone.at for stone in milestones(lines) if stone.name == "multi-user"), None)
-    if complete is None or now - lines[-1].at < max(_SILENCE, complete):
+    if complete is None or now - lines[-1].at < max(silence, complete):
         return None
     return complete, lines[-1].at
 

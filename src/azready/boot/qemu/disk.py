@@ -1,0 +1,402 @@
+"""Booting a disk, or a kernel: the story of `series`, told by QEMU. Nothing is ever written to the disk."""
+
+import contextlib
+import os
+import select
+import shlex
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from azready.boot import series
+from azready.boot.network.tap import TapNetwork, tap_network
+from azready.boot.qemu import command, packets, process, trial
+from azready.boot.qemu.acceleration import Acceleration
+from azready.boot.qemu.command import Guest, Net, Pflash
+from azready.boot.qemu.health import Health
+from azready.boot.qemu.monitor import Monitor
+from azready.boot.qemu.scratch import Scratch, scratch
+from azready.boot.record import BootRecord, Cause, Check, ConsoleLine, HostFacts, JournalLine, Milestone
+from azready.boot.series import Plan, Running, Seen, Turn
+from azready.boot.waiting import Pace
+from azready.boot.watching import journal, serial
+from azready.boot.watching.login import Key, check_login, ssh_words
+from azready.boot.watching.schedule import CpuTime, cpu_time
+from azready.boot.watching.watch import Watch
+from azready.console import SILENT, Console
+from azready.errors import Failure
+from azready.fabric import Fabric, Machine
+from azready.fabric.ledger import Exchange, Ledger, Service
+from azready.fabric.protocol.media import medium
+from azready.fabric.verdict import Verdict
+from azready.proc import Completed, run, stop
+
+_LOGIN, _SETTLE, _SHUTDOWN = 90.0, 15.0, 60.0
+_STANDSTILL = 60.0
+
+
+def boot_disk(
+    guest: Guest,
+    machine: Machine,
+    plan: Plan,
+    console: Console = SILENT,
+    *,
+    target: str,
+    keep_console: Path | None = None,
+) -> tuple[BootRecord, ...]:
+    """Boot a disk (or a kernel) as planned. `keep_console` gets the serial console of all boots.
+
+    Raises Failure when QEMU cannot run here.
+    """
+
+    def keep(records: Sequence[BootRecord]) -> None:
+        if keep_console is not None:
+            keep_console.write_text(_console_text(records))
+
+    return series.boot(DiskHost(guest, machine, plan, target), machine, plan, console, keep)
+
+
+def _console_text(records: Sequence[BootRecord]) -> str:
+    parts = []
+    for record in records:
+        lines = "".join(f"{line.at:9.3f} {line.text}\n" for line in record.console)
+        parts.append(f"# {record.title}: {record.target}, {record.how}, {record.started}\n{lines}")
+    return "\n".join(parts)
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """How the guest is joined to the fabric."""
+
+    net: Net
+    address: str
+    port: int
+    """Where the guest's sshd is reached."""
+    prefix: tuple[str, ...] = ()
+    """Words that put a command where the guest's network is."""
+    dhcp: bool = False
+    """Whether the fabric's DHCP serves it; else QEMU has its own."""
+
+
+class DiskHost:
+    """QEMU as a host of boots: what a guest wrote is there in the next."""
+
+    kind: Literal["qemu"] = "qemu"
+    agent = "other"
+    owner: tuple[int, int] | None = None
+
+    def __init__(self, guest: Guest, machine: Machine, plan: Plan, target: str) -> None:
+        self.target = target
+        self._guest, self._machine, self._plan = guest, machine, plan
+        self._open = contextlib.ExitStack()
+        self._taps: TapNetwork | None = None
+        self._wiring: Wiring | None = None
+        self._scratch: Scratch
+        self._acceleration: Acceleration
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            firmware = None if self._guest.kernel else self._guest.firmware
+            self._acceleration = trial.choose(self._guest.hardware.accel, self._guest.architecture, firmware)
+            self._scratch = stack.enter_context(scratch(self._guest))
+            if self._guest.hardware.network == "tap":
+                nics = 1 + len(self._machine.secondary_nics)
+                self._taps = stack.enter_context(tap_network(self._plan.network, nics))
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        self._open.close()
+
+    @property
+    def sockets(self) -> Mapping[Service, socket.socket] | None:
+        return self._taps.sockets if self._taps else None
+
+    @property
+    def how(self) -> str:
+        loader = "kernel" if self._guest.kernel else self._guest.firmware
+        name = "" if self._guest.architecture == "x86_64" else f"/{self._guest.architecture}"
+        return f"qemu/{self._acceleration.kind}/{loader}{name}"
+
+    @property
+    def facts(self) -> HostFacts:
+        return HostFacts(self._acceleration.kind, self._acceleration.why, round(self._acceleration.slowness, 2))
+
+    @property
+    def pace(self) -> Pace:
+        """A whole disk takes its time, and more where this machine was measured to be slow."""
+        slow = self._acceleration.slowness
+        return Pace(
+            deadline=600.0 * slow,
+            longest=1800.0 * slow,
+            silence=serial.SILENCE * slow,
+            settle=0.0 if self._plan.login else _SETTLE * slow,
+            last_words=2.0,
+            after_complete=3.0 * slow,
+            standstill=_STANDSTILL if self._acceleration.kind == "kvm" else None,
+        )
+
+    def otherwise(self, cause: Cause) -> bool:
+        """Emulated, where KVM failed and nobody insists on it."""
+        if self._acceleration.kind != "kvm" or self._guest.hardware.accel != "auto" or not _of_kvm(cause):
+            return False
+        seen = f" ({cause.evidence[0]})" if cause.evidence else ""
+        why = f"KVM ran a trial guest and its firmware, but {cause.says}: emulated{seen}"
+        self._acceleration = trial.emulated(self._guest.architecture, why)
+        return True
+
+    @contextlib.contextmanager
+    def start(self, turn: Turn, fabric: Fabric) -> Iterator[Running]:
+        self._wiring = self._wiring or self._wire(fabric)
+        guest, pflash = self._scratch.prepare(turn.number, turn.copy)
+        with _started(self._scratch.folder, guest, pflash, self._acceleration, self._wiring, turn, fabric) as running:
+            yield running
+
+    def _wire(self, fabric: Fabric) -> Wiring:
+        if self._taps is not None:
+            return Wiring(command.Taps(self._taps.taps), "", 22, self._taps.prefix, dhcp=True)
+        addresses = {service: fabric.address(service) for service in ("wireserver", "hostplugin", "imds")}
+        login = process.free_port()
+        relay = [shlex.quote(word) for word in process.relay_words()]
+        return Wiring(command.UserNetwork(command.forwards(addresses, relay), login), "127.0.0.1", login)
+
+
+def _of_kvm(cause: Cause) -> bool:
+    return cause.code.startswith("kvm-")
+
+
+@dataclass
+class RunningDisk:
+    """A guest in QEMU."""
+
+    fabric: Fabric
+    turn: Turn
+    watch: Watch
+    process: "subprocess.Popen[bytes]"
+    monitor: Monitor
+    wiring: Wiring
+    health: Health
+    loaded: threading.Event = field(default_factory=threading.Event)
+    """A medium is in the drive."""
+
+    def ended(self, timeout: float = 0.0) -> bool:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout)
+        return self.process.poll() is not None
+
+    def trouble(self) -> Cause | None:
+        return self.health.trouble()
+
+    def cpu(self) -> CpuTime:
+        """Of QEMU; what it got last, when it has ended."""
+        return self.health.cpu(cpu_time(self.process.pid))
+
+    def complete(self) -> float | None:
+        return self._seen("multi-user")
+
+    def _seen(self, name: str) -> float | None:
+        """When the console showed a milestone."""
+        return next((stone.at for stone in serial.milestones(self.watch.console) if stone.name == name), None)
+
+    def look(self, key: Key, plan: Plan, verdict: Verdict) -> Seen:
+        """Log in and ask the guest what it knows."""
+        nothing_to_see = self.turn.expected == "ready" and not verdict.provisioned
+        if not plan.login or nothing_to_see or self.ended():
+            return Seen()
+        there = replace(self.turn.machine, address=self.wiring.address or self.turn.machine.address)
+        clock = self.fabric.ledger.now
+        checks = check_login(self._moved, key, there, clock, _LOGIN, gone=lambda: self.ended() or bool(self.trouble()))
+        if checks[0].outcome != "passed":
+            return Seen(checks)
+        asked = self._ask(key, "systemctl", "is-enabled", journal.PROVISIONER)
+        said = asked.stdout.strip() if asked else ""
+        if said and self.fabric.ledger.reports:
+            checks += (Check("unit is off", "passed" if said == "disabled" else "failed", said, round(clock(), 3)),)
+        return Seen(checks, self._journal(key))
+
+    def _moved(self, words: Sequence[str | Path]) -> list[str | Path]:
+        """Words of ssh, to the port where the guest's sshd is reached."""
+        moved = [
+            str(self.wiring.port) if before == "-p" else word for before, word in zip(["", *words], words, strict=False)
+        ]
+        return [*self.wiring.prefix, *moved]
+
+    def ssh(self, words: Sequence[str | Path]) -> Sequence[str | Path]:
+        there = self.wiring.address or self.turn.machine.address
+        return self._moved([str(word).replace(f"@{self.turn.machine.address}", f"@{there}") for word in words])
+
+    def doors(self) -> Mapping[str, Sequence[str | Path]]:
+        return {}
+
+    def _ask(self, key: Key, *words: str) -> Completed | None:
+        user, address = self.turn.machine.admin_username, self.wiring.address or self.turn.machine.address
+        argv = ssh_words(key.private, user, address, self.wiring.port, ("-T", shlex.join(words)))
+        try:
+            return run([*self.wiring.prefix, *argv], check=False, timeout=60)
+        except Failure:
+            return None
+
+    def _journal(self, key: Key) -> tuple[JournalLine, ...]:
+        """The guest's own journal, on our clock: the kernel's first moment in it is the one seen on the console."""
+        fields = "--output-fields=MESSAGE,SYSLOG_IDENTIFIER,PRIORITY,_SYSTEMD_UNIT,UNIT,_COMM"
+        done = self._ask(key, "sudo", "-n", "journalctl", "-b", "-o", "json", fields, "--no-pager")
+        return journal.parse_journal(done.stdout if done else "", -(self._seen("kernel") or 0.0))
+
+    def power_off(self) -> None:
+        """Press the power button and wait, so that the next boot finds what this one wrote; at the last, switch off."""
+        alive = self._seen("init") is not None and serial.over(self.watch.console) is None
+        if alive and not self.turn.last and not self.ended() and self.trouble() is None:
+            self.monitor.tell("system_powerdown")
+            self.ended(_SHUTDOWN)
+        self.monitor.tell("quit")
+        self.ended(5)
+        stop(self.process)
+
+    def told(self, seen: Seen, ledger: Ledger) -> tuple[tuple[Milestone, ...], tuple[JournalLine, ...]]:
+        console = self.watch.console
+        later = (ConsoleLine(line.at, line.text) for line in seen.journal)
+        stones = serial.milestones(sorted((*console, *later), key=lambda line: line.at))
+        units = {stone.name: stone.at for stone in stones if stone.name in ("basic.target", "sshd")}
+        shown = {stone.name for stone in stones}
+        both = [*stones, *(each for each in journal.milestones(ledger, units, None) if each.name not in shown)]
+        return tuple(sorted(both, key=lambda stone: stone.at)), seen.journal or tuple(serial.spoken(console))
+
+
+@contextlib.contextmanager
+def _started(
+    folder: Path,
+    guest: Guest,
+    pflash: Pflash | None,
+    acceleration: Acceleration,
+    wiring: Wiring,
+    turn: Turn,
+    fabric: Fabric,
+) -> Iterator[RunningDisk]:
+    """QEMU running, its console, packets and events watched."""
+    disc = _disc(folder, turn)
+    late = sum(fault.delay for fault in turn.faults if fault.service == "media")
+    errors, pipe = folder / "errors", _fifo(folder / "packets")
+    accelerated = acceleration.kind == "kvm"
+    with contextlib.ExitStack() as stack:
+        fabric.restart(turn.machine, turn.faults)
+        began = fabric.ledger.epoch = time.monotonic()
+        listener = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        ours, theirs = socket.socketpair()
+        stack.callback(theirs.close)
+        words = command.command(
+            guest,
+            turn.machine,
+            wiring.net,
+            medium=None if late else disc,
+            pflash=pflash,
+            control=theirs.fileno(),
+            packets=None if wiring.dhcp else pipe,
+            accelerated=accelerated,
+            clock=_clock(turn),
+            entropy=_entropy(folder),
+        )
+        qemu = stack.enter_context(process.running([*wiring.prefix, *words], errors, theirs.fileno()))
+        theirs.close()
+        assert qemu.stdout is not None
+        watch = Watch(began)
+        watch.follow_console(os.dup(qemu.stdout.fileno()))
+        stack.enter_context(_heard(listener, fabric, turn.machine))
+        stack.enter_context(watch)
+
+        def happened(name: str, data: dict[str, Any]) -> None:
+            health.take(name, data)
+            if name == "DEVICE_TRAY_MOVED" and not data.get("tray-open"):
+                running.loaded.set()
+            elif name == "DEVICE_TRAY_MOVED" and running.loaded.is_set():
+                fabric.record(Exchange(round(fabric.ledger.now(), 4), "media", "EJECT", "/dev/sr0", 200))
+
+        monitor = Monitor(ours, happened)
+        health = Health(qemu, monitor, errors, folder, accelerated)
+        running = RunningDisk(fabric, turn, watch, qemu, monitor, wiring, health)
+        stack.enter_context(monitor)
+        if disc is not None and late:
+            stack.enter_context(_inserted_later(running, disc, late))
+        elif disc is not None:
+            running.loaded.set()
+        yield running
+
+
+def _fifo(path: Path) -> Path:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path, 0o600)
+    return path
+
+
+def _entropy(folder: Path) -> Path:
+    path = folder / "entropy"
+    path.write_bytes(os.urandom(64))
+    return path
+
+
+def _clock(turn: Turn) -> datetime | None:
+    ahead = sum(fault.jump for fault in turn.faults if fault.service == "clock")
+    return datetime.now(UTC) + timedelta(seconds=ahead) if ahead else None
+
+
+def _disc(folder: Path, turn: Turn) -> Path | None:
+    """The medium of this boot: Azure takes it away once a VM is provisioned."""
+    if turn.expected != "ready" or any(fault.service == "media" and fault.silent for fault in turn.faults):
+        return None
+    disc = folder / "medium.iso"
+    disc.write_bytes(medium(turn.machine))
+    return disc
+
+
+@contextlib.contextmanager
+def _inserted_later(running: RunningDisk, disc: Path, seconds: float) -> Iterator[None]:
+    """Put the medium into the empty drive so many seconds after the guest is first heard of."""
+    gone = threading.Event()
+
+    def insert() -> None:
+        ledger = running.fabric.ledger
+        while not ledger.wait_for(lambda one: bool(one.exchanges), 0.5):
+            if gone.is_set():
+                return
+        if not gone.wait(seconds):
+            running.fabric.record(Exchange(round(ledger.now(), 4), "media", "INSERT", "/dev/sr0", 200))
+            running.monitor.tell("blockdev-change-medium", id="cdrom", filename=str(disc), format="raw")
+
+    thread = threading.Thread(target=insert, name="azready-medium", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        gone.set()
+        thread.join(2)
+
+
+@contextlib.contextmanager
+def _heard(listener: int, fabric: Fabric, machine: Machine) -> Iterator[None]:
+    """Take DHCP from the guest's packets into the ledger while the block lasts."""
+    frames, done = packets.Frames(), threading.Event()
+
+    def listen() -> None:
+        while not done.is_set():
+            if not select.select([listener], [], [], 0.2)[0]:
+                continue
+            data = os.read(listener, 65536)
+            if not data:  # QEMU has not opened it yet, or has gone
+                done.wait(0.05)
+            at = round(fabric.ledger.now(), 4)
+            for frame in frames.feed(data):
+                fabric.record(*packets.entries(frame, at, machine))
+
+    thread = threading.Thread(target=listen, name="azready-packets", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(2)
+        os.close(listener)

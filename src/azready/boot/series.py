@@ -1,0 +1,278 @@
+"""A series of boots of one image: the first, the second, and the first of a copy, each against the fabric, each judged.
+
+The story is told once, over a `Host` that runs guests: a container of a root tree, or QEMU with a disk.
+"""
+
+import contextlib
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from socket import socket
+from typing import Literal, Protocol, Self
+
+from azready.boot import identity, waiting
+from azready.boot.diagnosis import diagnose
+from azready.boot.network.links import Network
+from azready.boot.record import BootRecord, Cause, Check, Expectation, HostFacts, JournalLine, Milestone
+from azready.boot.waiting import Pace
+from azready.boot.watching.login import Key, in_style, ssh_words, throwaway_key
+from azready.boot.watching.schedule import CpuTime
+from azready.boot.watching.watch import Watch
+from azready.console import SILENT, Console
+from azready.fabric import Fabric, Fault, Machine
+from azready.fabric.ledger import Ledger, Service
+from azready.fabric.protocol import kvp
+from azready.fabric.verdict import Verdict
+
+OURS = ("azready", "azure-provisioning")
+"""How a provisioner of ours names itself to the platform."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to boot and how often. `heal`: the faults hold in the first boot only.
+
+    `deadline` None: as long as this machine needs, and longer for a guest that makes progress; given up early where
+    nothing is to be expected any more. A number of seconds is kept to the letter.
+    """
+
+    deadline: float | None = None
+    boots: int = 2
+    recapture: bool = False
+    faults: tuple[Fault, ...] = ()
+    heal: bool = False
+    strict: bool = True
+    seed: int = 0
+    keep: bool = False
+    network: Network = field(default_factory=Network)
+    init: str = ""
+    login: bool = True
+
+    def holds(self, turn: "Turn", passed: bool) -> bool:
+        """Whether the guest stays up after this boot: no other follows it."""
+        return self.keep and (turn.last or not (passed or self.heal))
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One boot of the plan."""
+
+    number: int
+    title: str
+    machine: Machine
+    expected: Expectation
+    faults: tuple[Fault, ...]
+    last: bool = False
+    copy: bool = False
+    """The image was used before, by another VM."""
+
+
+def turns(plan: Plan, machine: Machine, records: Sequence[BootRecord], agent: str) -> Iterator[Turn]:
+    """The boots of a plan, each decided when the ones before are in `records`."""
+    last: Expectation = "silence" if agent == "azready" else "any"
+    for number in range(1, plan.boots + 1):
+        ready_before = any(record.verdict.provisioned for record in records)
+        title = {1: "first boot", 2: "second boot"}.get(number, f"boot {number}")
+        faults = plan.faults if number == 1 or not plan.heal else ()
+        is_last = number == plan.boots and not plan.recapture
+        yield Turn(number, title, machine, last if ready_before else "ready", faults, is_last)
+        if records[-1].undecided or not (records[-1].passed or plan.heal):
+            return
+    if plan.recapture:
+        faults = () if plan.heal else plan.faults
+        title = "first boot of a copy, as a new VM"
+        yield Turn(plan.boots + 1, title, machine.recaptured(), "ready", faults, last=True, copy=True)
+
+
+# --- what runs guests ---
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was learned of a guest from outside and by asking it, while it was up. `units`: when each became active."""
+
+    checks: tuple[Check, ...] = ()
+    journal: tuple[JournalLine, ...] = ()
+    units: Mapping[str, float] = field(default_factory=dict)
+    kvp: bytes = b""
+
+
+class Running(Protocol):
+    """A guest that runs."""
+
+    @property
+    def watch(self) -> Watch:
+        """What its console and its init say."""
+
+    def ended(self, timeout: float = 0.0) -> bool:
+        """Whether it has ended, after at most so many seconds."""
+
+    def trouble(self) -> Cause | None:
+        """What of this machine keeps the guest from running; asked again and again."""
+
+    def cpu(self) -> CpuTime:
+        """What the guest got of the processor so far."""
+
+    def complete(self) -> float | None:
+        """When everything was started that is to be started; None until then."""
+
+    def look(self, key: Key, plan: Plan, verdict: Verdict) -> Seen:
+        """Log in, and ask the guest what it knows."""
+
+    def doors(self) -> Mapping[str, Sequence[str | Path]]:
+        """How to get in besides ssh, by name."""
+
+    def ssh(self, words: Sequence[str | Path]) -> Sequence[str | Path]:
+        """Words that reach the guest's sshd, from those that would on the guest's own network."""
+
+    def power_off(self) -> None:
+        """End it: in order, where another boot of the same image follows."""
+
+    def told(self, seen: Seen, ledger: Ledger) -> tuple[tuple[Milestone, ...], tuple[JournalLine, ...]]:
+        """After its end: the points by which boots are compared, and what its programs said."""
+
+
+class Host(Protocol):
+    """What runs guests, one after another, of one image; open while the series lasts."""
+
+    @property
+    def target(self) -> str: ...
+
+    @property
+    def kind(self) -> Literal["container", "qemu"]: ...
+
+    @property
+    def agent(self) -> str:
+        """Who provisions this image, as far as can be seen beforehand: `azready`, or another word."""
+
+    @property
+    def sockets(self) -> Mapping[Service, socket] | None:
+        """Where the fabric serves; None: on ports of loopback."""
+
+    @property
+    def owner(self) -> tuple[int, int] | None:
+        """Uid and gid that must be able to read the key of the login; None: our own."""
+
+    @property
+    def how(self) -> str:
+        """In a word: `container`, `qemu/tcg/uefi`."""
+
+    @property
+    def facts(self) -> HostFacts: ...
+
+    @property
+    def pace(self) -> Pace: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *about: object) -> None: ...
+
+    def start(self, turn: Turn, fabric: Fabric) -> contextlib.AbstractContextManager[Running]:
+        """Boot. Raises Failure where this machine cannot."""
+
+    def otherwise(self, cause: Cause) -> bool:
+        """Whether the same turn can be run again in another way, after this fault of the host; it is prepared then."""
+
+
+# --- the story ---
+
+
+def boot(
+    host: Host,
+    machine: Machine,
+    plan: Plan,
+    console: Console = SILENT,
+    keep: Callable[[Sequence[BootRecord]], None] = lambda records: None,
+) -> tuple[BootRecord, ...]:
+    """Boot as planned; the image is never changed. Stops after a boot that failed, unless the plan heals.
+
+    `keep` gets the records after every boot. Raises Failure where guests cannot be run here.
+    """
+    records: list[BootRecord] = []
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(host)
+        key = stack.enter_context(throwaway_key(host.owner))
+        machine = replace(machine, public_keys=(*machine.public_keys, in_style(key.public, machine.public_keys)))
+        fabric = stack.enter_context(Fabric(machine, strict=plan.strict, seed=plan.seed, sockets=host.sockets))
+        for turn in turns(plan, machine, records, host.agent):
+            records.append(_boot(host, fabric, _sharper(turn, records), plan, key, console))
+            keep(records)
+    return tuple(records)
+
+
+def _sharper(turn: Turn, records: Sequence[BootRecord]) -> Turn:
+    """Later boots of a provisioner that named itself as ours must stay silent; of others nothing is asked."""
+    agents = {report.agent.lower() for record in records for report in record.reports}
+    ours = any(agent.startswith(OURS) for agent in agents)
+    return replace(turn, expected="silence") if turn.expected == "any" and ours else turn
+
+
+def _boot(host: Host, fabric: Fabric, turn: Turn, plan: Plan, key: Key, console: Console) -> BootRecord:
+    """Boot once; again in another way, where the host has one and the first failed by its fault."""
+    while True:
+        with console.step(f"{turn.title[0].upper()}{turn.title[1:]}: {host.target}, {host.how}"):
+            record = _attempt(host, fabric, turn, plan, key, console)
+        if record.cause is None or not record.undecided or not host.otherwise(record.cause):
+            return record
+        console.warn(f"{record.cause.says}: booted again as {host.how}")
+
+
+def _attempt(host: Host, fabric: Fabric, turn: Turn, plan: Plan, key: Key, console: Console) -> BootRecord:
+    """Boot, watch, judge, look from outside; when the plan holds it, stay up until interrupted."""
+    started, ledger = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"), fabric.ledger
+    with host.start(turn, fabric) as running:
+        waited = waiting.wait(running, ledger, turn.expected, plan.deadline, host.pace)
+        seen = Seen() if waited.trouble else running.look(key, plan, waited.verdict)
+        trouble = waited.trouble or running.trouble()
+        fabric.record(*kvp.entries(seen.kvp, turn.machine, round(ledger.now(), 4)))
+        record = BootRecord(
+            number=turn.number,
+            title=turn.title,
+            target=host.target,
+            how=host.how,
+            kind=host.kind,
+            copy=turn.copy,
+            started=started,
+            seconds=round(ledger.now(), 3),
+            deadline=waited.deadline,
+            verdict=waited.verdict,
+            host=replace(host.facts, cpu_share=round(running.cpu().share, 3)),
+            expected=turn.expected,
+            machine=identity.described(turn.machine),
+            faults=turn.faults,
+            checks=seen.checks,
+            cause=trouble,
+        )
+        if trouble is None and plan.holds(turn, record.passed):
+            _hold(running, turn, key, console, record)
+        running.power_off()
+        milestones, journal = running.told(seen, ledger)
+        console_lines = tuple(running.watch.console)
+    record = replace(
+        record,
+        milestones=milestones,
+        exchanges=ledger.exchanges,
+        findings=ledger.findings,
+        reports=ledger.reports,
+        journal=journal,
+        console=console_lines,
+    )
+    return replace(record, cause=record.cause or diagnose(record))
+
+
+def _hold(running: Running, turn: Turn, key: Key, console: Console, record: BootRecord) -> None:
+    """Keep the guest up until it powers off or Ctrl-C comes; say how to get in."""
+    if running.ended():
+        console.say(f"{record.headline}. The guest has ended by itself: nothing stays up")
+        return
+    ssh = ssh_words(key.private, turn.machine.admin_username, turn.machine.address, command=())
+    doors = {"log in": running.ssh(ssh), **running.doors()}
+    width = max(map(len, doors)) + 1
+    console.say(f"{record.headline}. The guest stays up; Ctrl-C ends it. From another terminal:")
+    for name, words in doors.items():
+        console.say(f"  {name + ':':<{width}} {shlex.join(map(str, words))}")
+    with contextlib.suppress(KeyboardInterrupt):
+        while not running.ended(3600.0):
+            continue

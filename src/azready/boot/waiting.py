@@ -1,0 +1,203 @@
+"""Waiting for the outcome of one boot: until the platform knows it, or until none is to be expected any more."""
+
+import re
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from azready.boot.record import Cause, ConsoleLine, Expectation
+from azready.boot.watching import serial
+from azready.boot.watching.schedule import CpuTime
+from azready.fabric.ledger import Ledger
+from azready.fabric.verdict import Verdict, decided, judge
+
+if TYPE_CHECKING:
+    from azready.boot.series import Running
+
+_TICK = 0.25
+_STARVED, _BUSY = 0.5, 0.3
+"""A guest is starved that wants at least so much of one processor, and gets less than such a share of it."""
+_HARDLY_RAN = 0.15
+"""Below this share of the processor a guest's own time-outs say nothing of the image."""
+_WINDOW, _TELLING = 30.0, 10.0
+"""Seconds of the past that count, and the fewest that say anything."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long things take on one kind of host, in seconds."""
+
+    deadline: float
+    """Of a boot, unless told otherwise."""
+    longest: float
+    """Of a boot that makes progress all the time, unless told otherwise."""
+    silence: float
+    """After which nothing new is to be expected of a guest; and a guest that came up and never spoke is given up."""
+    settle: float
+    """For the rest of the boot to come up, when the outcome is known."""
+    last_words: float
+    """After the console has shown that the boot is over."""
+    after_complete: float
+    """For a report of a VM that is provisioned already, after its boot is complete."""
+    standstill: float | None = None
+    """For the first sign of life of a guest's init, where something else than the image may keep it: KVM."""
+
+
+@dataclass(frozen=True)
+class Waited:
+    """How the waiting ended. `deadline` is how long it would have lasted at most."""
+
+    verdict: Verdict
+    deadline: float
+    trouble: Cause | None = None
+
+
+@dataclass
+class _Progress:
+    """When something was seen last that had not been seen before: a guest that repeats itself stands still."""
+
+    at: float = 0.0
+    _shapes: set[str] = field(default_factory=set)
+    _lines: int = 0
+    _requests: int = 0
+
+    def look(self, console: list[ConsoleLine], ledger: Ledger) -> None:
+        requests = sum(each.service != "dhcp" for each in ledger.exchanges)
+        if requests > self._requests:
+            self.at, self._requests = ledger.now(), requests
+        fresh = console[self._lines :]
+        self._lines += len(fresh)
+        for line in fresh:
+            shape = re.sub(r"[\W\d_]+", " ", line.text)
+            if shape not in self._shapes:
+                self._shapes.add(shape)
+                self.at = max(self.at, line.at)
+
+
+@dataclass
+class _Supply:
+    """What the guest got of the processor in the last half minute."""
+
+    samples: list[tuple[float, CpuTime]] = field(default_factory=list)
+
+    def take(self, now: float, cpu: CpuTime) -> None:
+        if not self.samples or now - self.samples[-1][0] >= 1.0:
+            self.samples.append((now, cpu))
+        while len(self.samples) > 2 and now - self.samples[1][0] > _WINDOW:
+            self.samples.pop(0)
+
+    def starved(self) -> str:
+        """How little it got, where it wanted more; empty where it got enough or wanted nothing."""
+        (since, first), (until, last) = self.samples[0], self.samples[-1]
+        ran, waited = last.ran - first.ran, last.waited - first.waited
+        if until - since < _TELLING or (ran + waited) < _BUSY * (until - since) or ran >= _STARVED * (ran + waited):
+            return ""
+        return (
+            f"{100 * ran / (ran + waited):.0f} % of the time in which it could run, in the last {until - since:.0f} s"
+        )
+
+
+def wait(running: "Running", ledger: Ledger, expected: Expectation, deadline: float | None, pace: Pace) -> Waited:
+    """Wait. `deadline` None: as long as the pace says, and longer while the guest makes progress."""
+    limit = pace.deadline if deadline is None else deadline
+    progress, supply = _Progress(), _Supply()
+    trouble, because = None, ""
+    while not decided(ledger) and not because:
+        now = ledger.now()
+        progress.look(running.watch.console, ledger)
+        supply.take(now, running.cpu())
+        if deadline is None and limit <= now < pace.longest and now - progress.at < pace.silence:
+            limit = min(pace.longest, now + _TICK)
+        if now >= limit:
+            break
+        ledger.wait_for(decided, min(_TICK, max(0.0, limit - now)))
+        if (trouble := running.trouble()) is not None:
+            break
+        if _is_done(running, ledger, expected, pace):
+            break
+        because = _why_over(running, ledger, pace) or ("" if deadline else _why_silent(running, ledger, pace))
+        if (trouble := _standstill(running, ledger, pace, limit)) is not None:
+            break
+    verdict = judge(ledger, limit)
+    if because and trouble is None and not decided(ledger):
+        time.sleep(_TICK)  # where the guest went with what held it, that is seen a moment later
+        trouble = running.trouble()
+    if trouble is None and not decided(ledger):
+        if expected == "ready":
+            trouble = _starved(running, supply, because)
+        if because:
+            verdict = replace(verdict, because=f"{because}; nothing was reported")
+    if trouble is None and not because:
+        _settle(running, min(pace.settle, max(1.0, limit - ledger.now())))
+    return Waited(verdict, limit, trouble)
+
+
+def _settle(running: "Running", seconds: float) -> None:
+    """Let the boot come to its end."""
+    until = time.monotonic() + seconds
+    while running.complete() is None and time.monotonic() < until and not running.ended(0.1):
+        continue
+
+
+def _is_done(running: "Running", ledger: Ledger, expected: Expectation, pace: Pace) -> bool:
+    """Of a VM that is provisioned already: nothing is started any more, so what would report has begun by now."""
+    if expected == "ready" or running.complete() is None:
+        return False
+    ledger.wait_for(decided, pace.after_complete)
+    return True
+
+
+def _why_over(running: "Running", ledger: Ledger, pace: Pace) -> str:
+    """That the guest has ended, or that its console shows that nothing more will come."""
+    if running.ended():
+        return f"the guest ended after {ledger.now():.1f} s"
+    if (end := serial.over(running.watch.console)) is not None:
+        ledger.wait_for(decided, pace.last_words)
+        where = serial.ENDED_IN.get(end[0], f"the {end[0]}")
+        return f"the boot ended in {where} after {end[1].at:.1f} s"
+    return ""
+
+
+def _why_silent(running: "Running", ledger: Ledger, pace: Pace) -> str:
+    """That it is up, has never spoken to the platform, and is silent: a provisioner that is at work may take long."""
+    if any(each.service in ("imds", "wireserver") for each in ledger.exchanges):
+        return ""
+    silent = serial.idle(running.watch.console, ledger.now(), pace.silence)
+    return (
+        "the boot was complete after {:.1f} s, and the guest is silent since {:.1f} s".format(*silent) if silent else ""
+    )
+
+
+def _standstill(running: "Running", ledger: Ledger, pace: Pace, limit: float) -> Cause | None:
+    """That no init ever started and nothing moves: where KVM runs the guest, it may be KVM that stands still."""
+    if pace.standstill is None or ledger.exchanges:
+        return None
+    console = running.watch.console
+    if any(stone.name not in ("kernel",) for stone in serial.milestones(console)):
+        return None
+    since = console[-1].at if console else 0.0
+    patience = min(pace.standstill, limit / 2)
+    if ledger.now() - since < patience:
+        return None
+    return Cause(
+        "kvm-stands-still",
+        f"the guest stands still under KVM since {since:.1f} s, before its init",
+        (console[-1].text,) if console else (),
+        "boot it emulated: --accel tcg",
+        blames="host",
+    )
+
+
+def _starved(running: "Running", supply: _Supply, because: str) -> Cause | None:
+    """That the guest had no chance: it was at work to the end, and got too little of the processor."""
+    share = running.cpu().share
+    little = "" if because else supply.starved()
+    if not little and share >= _HARDLY_RAN:
+        return None
+    return Cause(
+        "starved",
+        "the guest got too little of this machine's processor to come up",
+        (little or f"{100 * share:.0f} % of the time in which it could run",),
+        "boot it when the machine has less to do, without a CPU quota, or where KVM works",
+        blames="host",
+    )

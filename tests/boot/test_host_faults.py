@@ -1,0 +1,239 @@
+"""What this machine does to a boot is told as such: a cause of its own, and no verdict. Each is done for real."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from azready.boot.container.tree import boot_tree
+from azready.boot.network.links import Network
+from azready.boot.qemu import trial
+from azready.boot.qemu.command import Guest, Hardware
+from azready.boot.qemu.disk import boot_disk
+from azready.boot.record import BootRecord
+from azready.boot.series import Plan
+from azready.fabric import Machine
+from tests.boot import lying_kvm, machines
+
+TOOLS = ("root", "tool:mmdebstrap", "tool:zstd", "tool:busybox", "tool:qemu-system-x86_64", "tool:qemu-img")
+WAITS = "echo here I am\nwhile true; do sleep 1; done\n"
+WORKS = "echo here I am\nwhile true; do :; done\n"
+ONCE = Plan(boots=1, login=False)
+PATIENT = Plan(boots=1, login=False, deadline=3600.0)
+"""Ended by the fault alone."""
+
+
+@pytest.fixture
+def qemu(need: Callable[..., None]) -> Callable[..., BootRecord]:
+    """`qemu(script, plan, disturb)`: boot a guest that does `script`; `disturb(pid of QEMU)` once that runs."""
+    need(*TOOLS)
+
+    def boot(
+        script: str, plan: Plan, disturb: Callable[[int], object] = lambda pid: None, **hardware: object
+    ) -> BootRecord:
+        disk = hardware.pop("disk", None)
+        chosen = Hardware(**{"memory": 192, "accel": "tcg", **hardware})  # type: ignore[arg-type]
+        guest = Guest(kernel=machines.mini(script), hardware=chosen, disk=disk, format="raw")  # type: ignore[arg-type]
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(boot_disk, guest, Machine(), plan, target="mini")
+            if pid := _child("qemu-system", running, "-name"):
+                disturb(pid)
+            return running.result()[0]
+
+    return boot
+
+
+def _child(name: str, running: "Future[tuple[BootRecord, ...]]", word: str = "") -> int:
+    """A process that this one started, when it is there: its program is `name`, and one of its words is `word`."""
+    while not running.done():
+        for path in Path("/proc/self/task").glob("*/children"):
+            for pid in map(int, path.read_text().split()):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+                if name in words[0] and (not word or word in words):
+                    return pid
+        time.sleep(0.05)
+    return 0
+
+
+def _is(record: BootRecord, code: str, evidence: str = "") -> None:
+    assert record.cause is not None, record.headline
+    assert record.cause.code == code and record.undecided and not record.passed, record.cause
+    assert evidence in " ".join(record.cause.evidence), record.cause
+    assert record.headline.startswith("No verdict: ")
+
+
+# --- QEMU ---
+
+
+@pytest.mark.parametrize("bus", ["virtio", "nvme"])
+def test_a_full_scratch_disk(
+    need: Callable[..., None], bus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need(*TOOLS)
+    cache, disk = tmp_path / "cache", tmp_path / "disk.raw"
+    cache.mkdir()
+    with disk.open("wb") as file:
+        file.truncate(64 << 20)
+    load = "for m in $(cat /modules/order); do insmod /modules/$m 2>/dev/null; done\n"
+    script = f"{load}disk=$(ls /dev/vda /dev/nvme0n1 2>/dev/null)\ndd if=/dev/urandom of=$disk bs=1M; sync\n{WAITS}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", cache], check=True)
+    try:
+        real = machines.mini(script)  # made in the cache that has room
+        assert real.initrd
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+        guest = Guest(
+            kernel=real,
+            disk=disk,
+            format="raw",
+            hardware=Hardware(memory=192, accel="tcg", bus=bus),  # type: ignore[arg-type]
+        )
+        (record,) = boot_disk(guest, Machine(), PATIENT, target="mini")
+    finally:
+        subprocess.run(["umount", "--lazy", cache], check=True)
+    _is(record, "no-space")
+
+
+def test_no_memory_for_the_guest(qemu: Callable[..., BootRecord]) -> None:
+    _is(qemu(WAITS, ONCE, memory=16_000_000), "no-memory", "llocate memory")
+
+
+def test_a_machine_whose_memory_runs_out(qemu: Callable[..., BootRecord]) -> None:
+    with _control_group("memory") as group:
+        group.set({"memory.limit_in_bytes": 120 << 20}, {"memory.max": 120 << 20, "memory.swap.max": 0})
+        record = qemu("dd if=/dev/zero of=/tmp/fill bs=1M count=150\n" + WAITS, PATIENT, group.take)
+    _is(record, "no-memory", "killed by the kernel")
+
+
+def test_a_guest_that_gets_no_processor(qemu: Callable[..., BootRecord]) -> None:
+    with _control_group("cpu") as group:
+        group.set({"cpu.cfs_period_us": 100_000, "cpu.cfs_quota_us": 5_000}, {"cpu.max": "5000 100000"})
+        record = qemu(WORKS, Plan(boots=1, login=False, deadline=25.0), group.take)
+    _is(record, "starved", "% of the time in which it could run")
+    assert record.host.cpu_share < 0.5
+
+
+def test_a_qemu_that_somebody_stops(qemu: Callable[..., BootRecord]) -> None:
+    _is(qemu(WAITS, PATIENT, lambda pid: os.kill(pid, signal.SIGSTOP)), "qemu-stopped")
+
+
+def test_a_qemu_that_somebody_kills(qemu: Callable[..., BootRecord]) -> None:
+    _is(qemu(WAITS, PATIENT, lambda pid: os.kill(pid, signal.SIGKILL)), "qemu-died", "SIGKILL")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_dhcp_server_that_dies(
+    qemu: Callable[..., BootRecord], need: Callable[..., None], how: signal.Signals
+) -> None:
+    need("tool:dnsmasq", "tool:nsenter")
+    guest = Guest(kernel=machines.mini(WAITS), hardware=Hardware(memory=192, accel="tcg", network="tap"))
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(boot_disk, guest, Machine(), PATIENT, target="mini")
+        os.kill(_child("dnsmasq", running), how)
+        _is(running.result()[0], "dhcp-server-died")
+
+
+# --- KVM ---
+
+
+@pytest.fixture
+def kvm(need: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """`kvm("later: crash")`: this machine's KVM, which passes its trial."""
+    need(*TOOLS)
+    if os.uname().machine != "x86_64":
+        pytest.skip("needs an x86-64 machine")
+    device = tmp_path / "kvm"
+    device.touch()
+    monkeypatch.setattr(trial, "DEVICE", device)
+    monkeypatch.setenv("PATH", f"{lying_kvm.install(tmp_path / 'bin')}:{os.environ['PATH']}")
+    trial._why_not_kvm.cache_clear()
+    yield lambda lie: monkeypatch.setenv("AZREADY_TEST_KVM", lie)
+    trial._why_not_kvm.cache_clear()
+
+
+@pytest.mark.parametrize("lie", ["later: crash", "later: stands still"])
+def test_a_kvm_that_dies_later_is_left_for_emulation(kvm: Callable[[str], None], lie: str) -> None:
+    kvm(lie)
+    script = f"{machines.NETWORK}{machines.REPORT}echo ready login:\nsleep 1\npoweroff -f\n"
+    guest = Guest(kernel=machines.mini(script), hardware=Hardware(memory=192))
+    (record,) = boot_disk(guest, Machine(), ONCE, target="mini")
+    assert record.passed and record.how == "qemu/tcg/kernel", record.cause
+    assert "KVM ran a trial guest and its firmware, but" in record.host.why and "emulated" in record.host.why
+
+
+def test_a_kvm_that_dies_later_and_is_insisted_on_is_no_verdict(kvm: Callable[[str], None]) -> None:
+    kvm("later: crash")
+    guest = Guest(kernel=machines.mini(WAITS), hardware=Hardware(memory=192, accel="kvm"))
+    (record,) = boot_disk(guest, Machine(), PATIENT, target="mini")
+    _is(record, "kvm-failed", "kvm run failed")
+
+
+# --- containers ---
+
+
+@pytest.mark.parametrize("name", ["supervisor", "dnsmasq"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_container_whose_helper_dies(debian_base: Callable[..., Path], name: str, how: signal.Signals) -> None:
+    silent = "/bin/sh -c 'while :; do sleep 1; done'"
+    plan = Plan(boots=1, login=False, deadline=3600.0, init=silent, network=Network())
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(boot_tree, debian_base("bookworm", "python3-minimal"), Machine(), plan)
+        server = _child("dnsmasq", running)
+        os.kill(server if name == "dnsmasq" else _supervisor(), how)
+        record = running.result()[0]
+    _is(record, "dhcp-server-died" if name == "dnsmasq" else "supervisor-died")
+
+
+def _supervisor() -> int:
+    """PID 1 of the fabric's process namespace, among those that this process started."""
+    below = [pid for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()]
+    for pid in below:
+        status = Path(f"/proc/{pid}/status").read_text()
+        numbers = status.partition("NSpid:")[2].splitlines()[0].split()
+        if len(numbers) > 1 and numbers[-1] == "1":
+            return int(pid)
+        below += Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    raise AssertionError("no supervisor")
+
+
+# --- control groups ---
+
+
+class _control_group:
+    """A control group of one controller, of either version, for the time of a block."""
+
+    def __init__(self, controller: str) -> None:
+        first = Path("/sys/fs/cgroup", controller)
+        second = Path("/sys/fs/cgroup/cgroup.controllers")
+        self._second = second.exists() and controller in second.read_text().split()
+        if os.geteuid() != 0 or not (self._second or first.is_dir()):
+            pytest.skip(f"needs root, and a control group with {controller}")
+        root = Path("/sys/fs/cgroup") if self._second else first
+        self.path = root / f"azready-test-{os.getpid()}-{threading.get_ident()}"
+        if self._second:
+            (root / "cgroup.subtree_control").write_text(f"+{controller}")
+
+    def __enter__(self) -> "_control_group":
+        self.path.mkdir()
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        for _ in range(100):
+            try:
+                self.path.rmdir()
+                return
+            except OSError:
+                time.sleep(0.05)
+
+    def set(self, first: dict[str, object], second: dict[str, object]) -> None:
+        for name, value in (second if self._second else first).items():
+            if (self.path / name).exists():
+                (self.path / name).write_text(str(value))
+
+    def take(self, pid: int) -> None:
+        (self.path / "cgroup.procs").write_text(str(pid))
