@@ -7,7 +7,8 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,6 +118,26 @@ def run_bytes(argv: Sequence[str | Path], stdin: bytes) -> bytes:
     if done.returncode != 0:
         raise CommandFailed(Completed(words, done.returncode, "", done.stderr.decode(errors="replace")))
     return done.stdout
+
+
+def stream(argv: Sequence[str | Path], stdin: bytes, chunk: int) -> Iterator[bytes]:
+    """The same in pieces of at most `chunk` bytes, however much it is; an iterator that is dropped ends the program."""
+    words = [str(word) for word in argv]
+    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as errors:
+        source.write(stdin)
+        source.seek(0)
+        process = spawn(words, stdin=source.fileno(), stderr=errors.fileno())
+        try:
+            assert process.stdout is not None
+            while piece := process.stdout.read(chunk):
+                yield piece
+            if process.wait() != 0:
+                errors.seek(0)
+                raise CommandFailed(
+                    Completed(tuple(words), process.returncode, "", errors.read(4096).decode(errors="replace"))
+                )
+        finally:
+            stop(process)
 
 
 def spawn(

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "azready"
-SHARED = {"errors", "proc", "console", "userns", "devices", "kernel", "__init__"}  # of `display` only `console` knows
+SHARED = {
+    "errors",
+    "proc",
+    "console",
+    "userns",
+    "devices",
+    "kernel",
+    "durable",
+    "__init__",
+}  # of `display` only `console` knows
 MAY_IMPORT = {
     "cli": {"cli", "pipelines", "image", "fabric", "boot", "azure"},
     "pipelines": {"pipelines", "image", "fabric", "boot", "azure"},
@@ -22,6 +31,7 @@ MAY_IMPORT = {
     "userns": set(),
     "devices": set(),
     "kernel": set(),
+    "durable": set(),
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from azready import durable
 from azready.azure import keys, known
 from azready.azure.known import Known
 from azready.azure.requests.model import removal
@@ -66,7 +67,7 @@ class StateFile:
             json.dump(asdict(run), file, indent=2)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(self.path)
+        durable.rename(beside, self.path)
 
     def forget(self) -> None:
         """The run ended well and left nothing to do."""

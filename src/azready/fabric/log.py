@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,7 +40,10 @@ class Log:
 def create(path: Path, settings: Settings) -> IO[str]:
     """Start a log, readable by its owner only: it holds what the guest was told. Raises UsageFailure."""
     try:
-        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8")
+        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8")
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a file that others could read until now, too
+            os.fchmod(file.fileno(), 0o600)
+            os.ftruncate(file.fileno(), 0)
     except OSError as error:
         raise UsageFailure(f"{path}: {error.strerror}", "give --log a file that can be written") from error
     head = {
@@ -65,11 +69,16 @@ def _write(file: IO[str], line: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> Log:
-    """A log that was written before. Raises UsageFailure that names the line."""
+    """A log that was written before. Raises UsageFailure that names the line.
+
+    A last line that a power cut or a kill left in half is no entry; what came before it counts.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageFailure(f"{path}: {error}", "give a log that `azready fabric --log` wrote") from error
+    if lines and not _is_whole(lines[-1]):
+        lines.pop()
     tables = list(_tables(lines, path))
     if not tables or tables[0].get("kind") != "Run":
         raise UsageFailure(f"{path} does not begin with a run", "give a log that `azready fabric --log` wrote")
@@ -80,6 +89,14 @@ def read(path: Path) -> Log:
     except (KeyError, TypeError) as error:
         raise UsageFailure(f"{path}: not an entry of this version: {error}", "log the run again") from error
     return Log(machine_from_table(head["machine"], str(path)), bool(head["strict"]), plan, entries)
+
+
+def _is_whole(line: str) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _tables(lines: list[str], path: Path) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """From a disk file to the fixed VHD that Azure takes: whole MiB, a footer, the backup GPT at the new end.
 
-The source is only read. The target appears under its name when it is complete, and not at all otherwise.
+The source is only read. The target appears under its name when it is complete and on the disk, else not at all.
 Facts: Microsoft, "Create and upload a generic Linux VHD" (fixed, whole MiB), "Upload a VHD to a managed disk" (limits).
 """
 
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from azready import durable
 from azready.errors import Failure, UsageFailure
 from azready.image.disk import diskfile, qemu, sparse
 from azready.image.disk.diskfile import DiskFile
@@ -175,7 +176,7 @@ def _appearing(target: Path) -> Iterator[Path]:
         raise UsageFailure(f"cannot write {target}: {error.strerror}", "choose a folder you may write to") from error
     try:
         yield part
-        part.replace(target)
+        durable.rename(part, target)
     except OSError as error:
         raise Failure(f"cannot write {target}: {error.strerror}", _ROOM) from error
     finally:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from azready import __version__
+from azready import __version__, durable
 from azready.boot.qemu.command import Hardware, Wanted
 from azready.boot.record import as_json
 from azready.boot.series import Plan as BootPlan
@@ -95,8 +95,9 @@ class Work:
         self.done[step] = {**said, "seconds": round(seconds, 2)}
         state = {step: {"key": self.keys[step], "said": said} for step, said in self.done.items()}
         partial = self.folder / ".state.json"
+        durable.settle_all(self.folder)  # what the step made, before anything says that it is made
         partial.write_text(json.dumps(state, indent=1))
-        partial.replace(self.folder / "state.json")
+        durable.rename(partial, self.folder / "state.json")
 
 
 def plan_lines(source: Path, out: Path, options: Options) -> tuple[str, ...]:
@@ -351,8 +352,9 @@ def _publish(work: Work, source: Path, out: Path, options: Options, console: Con
     text = json.dumps(table, indent=2, ensure_ascii=False)
     (work.folder / "manifest.json").write_text(text + "\n")  # all is written before anything gets its name
     shutil.copyfile(work.folder / "sbom.json", bill)
-    image.replace(out)
-    (work.folder / "manifest.json").replace(manifest)
+    durable.settle(bill)
+    durable.rename(image, out)
+    durable.rename(work.folder / "manifest.json", manifest)
     return Built(out, manifest, bill, table)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from azready import userns
+from azready import durable, userns
 from azready.errors import Failure, UsageFailure
 from azready.image.disk import diskfile, qemu
 from azready.image.disk.formats.identify import QEMU_NAMES
@@ -93,7 +93,7 @@ def to_change(spec: str, copy_to: Path | None, in_place: bool) -> Iterator[str]:
         run(_copying(disk, partial), hint="is there room for a copy?")
         partial.chmod(0o644)
         yield str(partial)
-        partial.rename(copy_to)
+        durable.rename(partial, copy_to)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -21,9 +21,16 @@ from azready.errors import Failure
 HEADER = 110
 TRAILER = "TRAILER!!!"
 CHUNK = 1 << 20
+_PIECE = 1 << 20
+"""The most unpacked bytes that are held at once: a megabyte may unpack to gigabytes."""
 LONGEST_NAME = 4096
 LARGEST = 8 << 30
 """More unpacked bytes than this is no initramfs but a mistake or an attack."""
+_DICTIONARY = 256 << 20
+"""Bytes of memory for xz: what its highest level needs, and some."""
+LARGEST_WANTED = 64 << 20
+"""More bytes of files that are kept than this, likewise."""
+MOST_NAMES = 1 << 20
 
 
 class BrokenInitramfs(Failure):
@@ -46,8 +53,6 @@ class Initramfs:
 
 
 class _Decompressor(Protocol):
-    def decompress(self, data: bytes, /) -> bytes: ...
-
     @property
     def unused_data(self) -> bytes: ...
 
@@ -55,19 +60,66 @@ class _Decompressor(Protocol):
     def eof(self) -> bool: ...
 
 
+class _Bounded:
+    """lzma's and bz2's decompressors: they hold back what was not asked for yet."""
+
+    def __init__(self, decompressor: lzma.LZMADecompressor | bz2.BZ2Decompressor) -> None:
+        self.stream: _Decompressor = decompressor
+        self._inner = decompressor
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        yield self._inner.decompress(data, _PIECE)
+        while not self._inner.eof and not self._inner.needs_input:
+            yield self._inner.decompress(b"", _PIECE)
+
+
+class _Gzip:
+    """zlib's gives back the input that it had no room for."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(wbits=31)
+        self.stream: _Decompressor = self._inner
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            yield self._inner.decompress(data, _PIECE)
+            data = self._inner.unconsumed_tail
+
+
+class _Zstd:
+    """zstandard's cannot be stopped: it gets so little that even blocks of one repeated byte (128 KiB in 4) stay small.
+
+    The window of a frame is at most 128 MiB, by the library's own limit.
+    """
+
+    _SIP = 512
+
+    def __init__(self) -> None:
+        self._inner = zstandard.ZstdDecompressor().decompressobj()
+        self.stream: _Decompressor = self._inner
+        self.left = b""
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        for at in range(0, len(data), self._SIP):
+            yield self._inner.decompress(data[at : at + self._SIP])
+            if self._inner.eof:
+                self.left = data[at + self._SIP :]
+                return
+
+
 @dataclass(frozen=True)
 class _Format:
     name: str
     magic: bytes
-    open: Callable[[], _Decompressor]
+    open: Callable[[], "_Bounded | _Gzip | _Zstd"]
 
 
 _STREAMED = (
-    _Format("gzip", b"\x1f\x8b", lambda: zlib.decompressobj(wbits=31)),
-    _Format("zstd", b"\x28\xb5\x2f\xfd", lambda: zstandard.ZstdDecompressor().decompressobj()),
-    _Format("xz", b"\xfd7zXZ\x00", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ)),
-    _Format("lzma", b"\x5d\x00\x00", lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE)),
-    _Format("bzip2", b"BZh", lambda: bz2.BZ2Decompressor()),
+    _Format("gzip", b"\x1f\x8b", _Gzip),
+    _Format("zstd", b"\x28\xb5\x2f\xfd", _Zstd),
+    _Format("xz", b"\xfd7zXZ\x00", lambda: _Bounded(lzma.LZMADecompressor(lzma.FORMAT_XZ, _DICTIONARY))),
+    _Format("lzma", b"\x5d\x00\x00", lambda: _Bounded(lzma.LZMADecompressor(lzma.FORMAT_ALONE, _DICTIONARY))),
+    _Format("bzip2", b"BZh", lambda: _Bounded(bz2.BZ2Decompressor())),
 )
 _BY_COMMAND = ((b"\x02\x21\x4c\x18", "lz4", "lz4"), (b"\x89LZO\x00", "lzop", "lzop"))
 _CPIO = (b"070701", b"070702")
@@ -117,8 +169,7 @@ def _open_compressed(data: memoryview) -> tuple[str, Iterator[bytes], Callable[[
             return format.name, stream.chunks(), stream.remainder
     for magic, tool, package in _BY_COMMAND:
         if bytes(data[: len(magic)]) == magic:
-            unpacked = proc.run_bytes([proc.find_tool(tool, package), "-dc"], stdin=bytes(data))
-            return tool, iter((unpacked,)), lambda: b""
+            return tool, proc.stream([proc.find_tool(tool, package), "-dc"], bytes(data), CHUNK), lambda: b""
     raise BrokenInitramfs(f"unknown compression of the initramfs (it begins with {bytes(data[:6]).hex()})")
 
 
@@ -134,11 +185,12 @@ class _Stream:
         try:
             for at in range(0, len(data), CHUNK):
                 piece = bytes(data[at : at + CHUNK])
-                yield decompressor.decompress(piece)
-                if decompressor.eof:
-                    self._rest = decompressor.unused_data + bytes(data[at + len(piece) :])
+                yield from decompressor.pieces(piece)
+                if decompressor.stream.eof:
+                    left = getattr(decompressor, "left", b"")
+                    self._rest = decompressor.stream.unused_data + left + bytes(data[at + len(piece) :])
                     return
-        except (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError) as error:
+        except (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError, MemoryError) as error:
             raise BrokenInitramfs(f"the {self._format.name} part of the initramfs is broken: {error}") from error
 
     def remainder(self) -> bytes:
@@ -186,6 +238,9 @@ class _Source:
             step = min(length, len(self._block) - self._at)
             self._at += step
             length -= step
+        self._limit()
+
+    def _limit(self) -> None:
         if self.taken > LARGEST:
             raise BrokenInitramfs("the initramfs unpacks to more than 8 GiB")
 
@@ -197,6 +252,7 @@ class _Source:
             rest = self._block[self._at :]
             stripped = rest.lstrip(b"\0")
             self.taken += len(rest) - len(stripped)
+            self._limit()
             self._at += len(rest) - len(stripped)
             if stripped:
                 return True
@@ -219,7 +275,11 @@ def _read_archive(source: _Source, names: set[str], contents: dict[str, bytes], 
             return
         if name and name != ".":
             names.add(name)
+        if len(names) > MOST_NAMES:
+            raise BrokenInitramfs(f"the initramfs holds more than {MOST_NAMES} files")
         if size and mode & 0o170000 == 0o100000 and want(name):
+            if size + sum(map(len, contents.values())) > LARGEST_WANTED:
+                raise BrokenInitramfs(f"{name} in the initramfs has {size} bytes, more than any of its kind")
             contents[name] = source.read(size)
         else:
             source.skip(size)

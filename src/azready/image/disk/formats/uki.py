@@ -60,11 +60,16 @@ def _parse(data: bytes) -> Program:
         at, size = struct.unpack_from("<II", data, directories + 8 * _CERTIFICATE_TABLE)
         signature = data[at : at + size] if at and size else b""
     sections: dict[str, bytes] = {}
+    held = 0
     for index in range(count):
         entry = optional + optional_size + 40 * index
         name = data[entry : entry + 8].rstrip(b"\0").decode("ascii")
         virtual, _, raw, start = struct.unpack_from("<IIII", data, entry + 8)
-        sections.setdefault(name, data[start : start + min(raw, virtual or raw)])
+        section = data[start : start + min(raw, virtual or raw)]
+        held += len(section)
+        if held > len(data):
+            raise NotAProgram("the sections of the EFI program overlap: they hold more than the file")
+        sections.setdefault(name, section)
     return Program(MACHINES.get(machine, f"0x{machine:x}"), sections, signature)
 
 

@@ -1,0 +1,45 @@
+"""A power cut after `convert`: what is on the disk under the VHD's name is the whole VHD. On a real file system."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+set -e
+mount -o loop,noatime "$1/disk.img" "$1/mnt"
+cp "$1/in.raw" "$1/mnt/in.raw"; sync -f "$1/mnt"
+"$2" -m azready convert --blank "$1/mnt/in.raw" "$1/mnt/out.vhd"
+echo x >"$1/mnt/other"; sync "$1/mnt/other"     # anybody else on that disk: the journal goes to it
+cp --sparse=always "$1/disk.img" "$1/cut.img"   # what a power cut leaves
+sha256sum <"$1/mnt/out.vhd"
+umount "$1/mnt"
+mount -o loop "$1/cut.img" "$1/mnt"
+sha256sum <"$1/mnt/out.vhd"
+umount "$1/mnt"
+"""
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
+def test_the_final_name_is_given_to_bytes_that_are_there(kind: str, tmp_path: Path, need: Callable[..., None]) -> None:
+    need("root", f"tool:mkfs.{kind}", "tool:unshare", "tool:losetup")
+    (tmp_path / "mnt").mkdir()
+    with (tmp_path / "in.raw").open("wb") as disk:
+        disk.truncate(24 << 20)
+        disk.seek(1 << 20)
+        disk.write(os.urandom(4 << 20))
+    with (tmp_path / "disk.img").open("wb") as image:
+        image.truncate(400 << 20)
+    subprocess.run([f"mkfs.{kind}", "-q", tmp_path / "disk.img"], check=True)
+    words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh", tmp_path, sys.executable]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if "unknown filesystem" in done.stderr or "failed to setup loop" in done.stderr:
+        pytest.skip(f"no {kind} on a loop device here: {done.stderr.strip()[-200:]}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    whole, kept = (line.split()[0] for line in done.stdout.splitlines() if line.endswith("-"))
+    assert kept == whole
+    assert kept != hashlib.sha256(b"").hexdigest()
