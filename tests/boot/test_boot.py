@@ -230,3 +230,11 @@ def test_an_image_that_does_not_name_itself_is_not_named_by_the_platform(
     assert record.verdict.provisioned
     assert {check.name: check.outcome for check in record.checks}["host name"] != "passed"
     assert not record.passed
+
+
+def test_our_program_reaches_imds_where_systemd_keeps_it_for_itself(prepared: Prepared) -> None:
+    locked = Fault(service="guest", imds_locked=True)
+    (record,) = boot_tree(prepared(), MACHINE, Plan(boots=1, faults=(locked,)))
+    assert record.passed, said(record)
+    asked = [each.status for each in record.exchanges if each.service == "imds"]
+    assert asked and set(asked) == {200}
