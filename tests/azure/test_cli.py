@@ -21,6 +21,8 @@ from tests.azure.samples import kinds
 
 pytestmark = pytest.mark.timeout(120)
 MIB = 1024 * 1024
+EXT4 = b"\x53\xef"
+"""The magic number in a superblock: as much of a file system as a disk must have to be taken for one."""
 IMAGE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Compute/images/x"
 LOGIN = {
     "AZURE_CLIENT_ID": "00000000-0000-4000-8000-000000000001",
@@ -56,6 +58,8 @@ def disk(tmp_path: Path) -> Path:
     path = tmp_path / "disk.vhd"
     with path.open("wb") as file:
         file.truncate(24 * MIB)
+        file.seek(1024 + 56)
+        file.write(EXT4)
         file.seek(MIB)
         file.write(b"data" * 1000)
         file.seek(24 * MIB)
@@ -230,6 +234,75 @@ def test_ctrl_c_lists_what_exists(user: SimpleNamespace) -> None:
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130, said
     assert "the same command goes on where it stopped" in said and "az network nsg delete --ids" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--security-type", "ConfidentialVM"), 2, "--security-type is 'ConfidentialVM'"),
+        (("--security-type", "TrustedLaunchSupported"), 2, "TrustedLaunchSupported is of a gallery definition"),
+        (
+            ("--security-type", "TrustedLaunch", "--vm", "mine", "--gallery-name", "gal"),
+            2,
+            "a VM that exists is what it is",
+        ),
+        (("--seal-original",), 2, "are of a VM of yours"),
+        (("--specialized", "--vm", "mine"), 2, "a specialized image is made of a VM of yours, in a gallery"),
+        (("--disk-controller-types", "NVMe"), 2, "is of a gallery definition"),
+        (("--disk-controller-types", "IDE", "--gallery-name", "gal"), 2, "--disk-controller-types is 'IDE'"),
+        (("--no-public-ip",), 2, "nobody reaches a VM in azready's own network"),
+        (("--gallery-name", "/subscriptions/1/galleries/x"), 2, "is not a gallery"),
+        (("--plan", "a:b"), 2, "'a:b' is not a purchase plan"),
+    ],
+)
+def test_options_of_capture_that_cannot_be(user: SimpleNamespace, words: tuple[str, ...], code: int, said: str) -> None:
+    done = user.run("capture", "-n", "web", "-g", "rg", "-l", "westeurope", *words, "--dry-run")
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert user.server.exchanges == []
+
+
+def test_a_role_is_printed_as_az_takes_it(user: SimpleNamespace, disk: Path) -> None:
+    for words in (
+        ("capture", "-n", "web", "-g", "rg", "-l", "westeurope", "--print-role"),
+        publish(disk, "--print-role"),
+        ("verify", IMAGE, "-l", "westeurope", "--print-role"),
+    ):
+        done = user.run(*words)
+        assert done.returncode == 0, done.stderr
+        role = json.loads(done.stdout)
+        assert role["IsCustom"] and role["AssignableScopes"] == [f"/subscriptions/{SUBSCRIPTION}"]
+        assert "Microsoft.Compute/skus/read" in role["Actions"] or words[0] == "publish"
+        assert "az role definition create --role-definition" in done.stderr
+    assert user.server.exchanges == []
+
+
+def test_another_definition_is_not_made_in_silence(user: SimpleNamespace, disk: Path, blob: Blob) -> None:
+    user.server.faults.append(Fault("PUT", "/versions/", 400, "InvalidParameter", "something new"))
+    first = user.run(*publish(disk, "--gallery-name", "gal", "--security-type", "TrustedLaunch"))
+    assert first.returncode == 3, first.stderr
+    second = user.run(*publish(disk, "--gallery-name", "gal"))
+    assert (second.returncode, "security type was 'TrustedLaunchSupported'" in second.stderr) == (2, True), (
+        second.stderr
+    )
+    again = user.run(*publish(disk, "--gallery-name", "gal", "--security-type", "TrustedLaunch"))
+    assert again.returncode == 0, again.stderr
+    assert kinds(user.arm) == ["galleries", "galleries/images", "galleries/images/versions", "resourceGroups"]
+
+
+def test_a_verification_without_room_and_with_a_lock_ends_with_three(
+    user: SimpleNamespace, disk: Path, blob: Blob
+) -> None:
+    image = user.run(*publish(disk)).stdout.splitlines()[0]
+    user.arm.capacity = 2
+    done = user.run("verify", image, "-l", "westeurope", "--yes", "--instances", "3", "--output", "json")
+    assert done.returncode == 3, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["outcome"], told["asked"], len(told["instances"]), told["allReady"]) == ("untried", 3, 2, False)
+    user.arm.capacity = None
+    user.server.faults.append(Fault("DELETE", "/resourcegroups/azready-verify", 409, "ScopeLocked", "locked", times=9))
+    done = user.run("verify", image, "-l", "westeurope", "--yes")
+    assert (done.returncode, "1 of 1 Ready" in done.stdout) == (3, True), done.stdout + done.stderr
+    assert "ScopeLocked" in done.stderr and "az group delete -n azready-verify" in done.stderr
 
 
 def test_two_at_once_do_not_work_on_the_same_run(user: SimpleNamespace, disk: Path) -> None:

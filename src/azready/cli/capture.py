@@ -201,8 +201,9 @@ def _security_type(given: Options) -> str:
         )
     if (given.seal_original or given.specialized) and not given.vm:
         raise UsageFailure("--seal-original and --specialized are of a VM of yours", "name it with --vm")
-    if kind == "TrustedLaunchSupported" and not given.gallery_name:
-        raise UsageFailure("TrustedLaunchSupported is of a gallery definition", "give --gallery-name")
+    if (kind == "TrustedLaunchSupported" or given.controllers) and not given.gallery_name:
+        what = "--disk-controller-types" if given.controllers else kind
+        raise UsageFailure(f"{what} is of a gallery definition", "give --gallery-name")
     return kind
 
 

@@ -158,10 +158,15 @@ def _definition(given: Options, facts: "DiskFacts") -> "Definition":
 
     kind = options.one_of("--security-type", given.security_type, SECURITY_TYPES)
     state = options.one_of("--os-state", given.os_state, ("Generalized", "Specialized"))
-    if (kind not in ("", "Standard") or state == "Specialized" or given.plan) and not given.gallery_name:
-        raise UsageFailure(
-            "--security-type, --os-state Specialized and --plan are of a gallery definition", "give --gallery-name"
-        )
+    of_gallery = {
+        "--security-type": kind not in ("", "Standard"),
+        "--os-state Specialized": state == "Specialized",
+        "--plan": bool(given.plan),
+        "--disk-controller-types": bool(given.controllers),
+    }
+    wrong = [option for option, was_given in of_gallery.items() if was_given]
+    if wrong and not given.gallery_name:
+        raise UsageFailure(f"{', '.join(wrong)}: of a gallery definition only", "give --gallery-name")
     subscription, group, gallery = options.gallery_of(given.gallery_name, given.gallery_group)
     return Definition(
         gallery,
