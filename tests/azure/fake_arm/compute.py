@@ -171,7 +171,7 @@ def put_vm(arm: Arm, ask: Ask) -> Reply:
 def _check_vm(source: Source, ask: Ask, properties: Json) -> None:
     reference = properties["storageProfile"].get("imageReference", {})
     rules.check_plan(source, ask.body.get("plan"))
-    asked = properties.get("securityProfile", {}).get("securityType", "")
+    asked = properties.get("securityProfile", {}).get("securityType", "").replace("Standard", "")
     if reference:
         rules.check_vm_security(source, reference, asked)
     elif asked != source.security:
@@ -235,8 +235,9 @@ def _make_vm(arm: Arm, ask: Ask, identity: str, properties: Json, source: Source
     state = {"diskState": "Attached", "provisioningState": "Succeeded", "osType": "Linux"}
     state |= {"creationData": {"createOption": "FromImage"}, "hyperVGeneration": generation, "diskSizeGB": 30}
     state["supportedCapabilities"] = {"architecture": architecture, "diskControllerTypes": source.controllers}
-    if "securityProfile" in properties:
-        state["securityProfile"] = {"securityType": properties["securityProfile"]["securityType"]}
+    security = properties.get("securityProfile", {}).get("securityType", "Standard")
+    if security != "Standard":
+        state["securityProfile"] = {"securityType": security}
     disk, _ = arm.store(made, "Microsoft.Compute/disks", state)
     disk["_plan"] = source.plan
     disk["managedBy"] = identity
