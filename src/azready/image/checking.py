@@ -113,8 +113,16 @@ def _ask(rule: Rule, severity: Severity, facts: Facts, skip: Iterable[str], waiv
     return Result(rule, severity, answer, perf_counter() - started, waiver)
 
 
+_OF_THE_DISK = frozenset(
+    {"D01", "D02", "D03", "D04", "D05", "D06", "D07", "D08", "D10", "D12", "B13", "B14", "B15", "B16", "B18"}
+)
+"""What a disk answers without its root file system."""
+
+
 def ask(rule: Rule, facts: Facts) -> Answer:
     """Ask one rule. What it cannot read is an answer of its own."""
+    if facts.unseen and rule.id not in _OF_THE_DISK and not (rule.id[0] == "B" and facts.boot_entries):
+        return Unseen(facts.unseen)
     return _guarded(lambda: tuple(rule.find(facts)))
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 from xml.sax.saxutils import escape, quoteattr
 
 from azready.image.checking import (
@@ -11,7 +12,7 @@ from azready.image.checking import (
     Skipped,
     Unseen,
 )
-from azready.image.rules.model import Finding, Severity
+from azready.image.rules.model import Finding, Rule, Severity
 
 _SHOWN = 5
 """Findings of one rule that are shown one by one."""
@@ -51,10 +52,24 @@ def _found(results: Sequence[Result]) -> Iterator[str]:
             group = result.worst
             yield from ("", group.word.upper())
         yield from _finding_lines(result, result.answer.findings)
-    unseen = [result for result in results if isinstance(result.answer, Unseen)]
+    unseen: dict[str, list[Rule]] = {}
+    for result in results:
+        if isinstance(result.answer, Unseen):
+            unseen.setdefault(result.answer.reason, []).append(result.rule)
     if unseen:
         yield from ("", "COULD NOT LOOK")
-        yield from (f"  {r.rule.id}  {r.rule.title}: {r.answer.reason}" for r in unseen if isinstance(r.answer, Unseen))
+    for reason, rules in unseen.items():
+        if len(rules) <= _NAMED_ALONE:
+            yield from (f"  {rule.id}  {rule.title}: {reason}" for rule in rules)
+        else:
+            yield from (
+                f"  {reason}",
+                *wrap(" ".join(rule.id for rule in rules), 100, initial_indent=_DEEP, subsequent_indent=_DEEP),
+            )
+
+
+_NAMED_ALONE = 3
+_DEEP = " " * 7
 
 
 def _what_fixes(results: Sequence[Result]) -> Iterator[str]:

@@ -42,11 +42,15 @@ _ELF_MACHINES = {62: "x86_64", 183: "aarch64", 3: "i686", 40: "arm", 243: "riscv
 
 @dataclass(eq=False)
 class Facts:
-    """The facts of one image. `live`: its services are running now; `disk` is None unless it is a disk file."""
+    """The facts of one image. `live`: its services are running now; `disk` is None unless it is a disk file.
+
+    `unseen` says why nothing of its root is known: only its disk and its EFI partition are; else it is empty.
+    """
 
     files: Files
     live: bool = False
     disk: Disk | None = None
+    unseen: str = ""
 
     def text(self, path: str) -> str | None:
         """A file's text, None when there is none; each file is read once."""

@@ -7,8 +7,10 @@ by qemu-storage-daemon's FUSE export, so that nothing is converted (measured: 0.
 Without `write` everything is opened read-only and no journal is replayed: not one byte of the disk changes.
 """
 
+import contextlib
 import json
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -45,11 +47,16 @@ _BTRFS_ROOTS = ("", "@", "root", "@rootfs")
 _PATIENCE = 20.0
 
 
+class NoRoot(Failure):
+    """The disk has no root file system that can be read here; its other parts may be."""
+
+
 @contextmanager
-def open_disk(path: Path, write: bool, shown: Path | None = None) -> Iterator[Tree]:
+def open_disk(path: Path, write: bool, shown: Path | None = None, without_root: bool = False) -> Iterator[Tree]:
     """Mount a disk file for the length of a `with`; `shown` is its name for people.
 
-    Raises Failure when no root file system can be mounted.
+    `without_root` mounts only the EFI partition, in a folder that is else empty. Raises NoRoot when no root file system
+    can be mounted.
     """
     disk = diskfile.inspect(path)
     with ExitStack() as stack:
@@ -66,7 +73,9 @@ def open_disk(path: Path, write: bool, shown: Path | None = None) -> Iterator[Tr
                 "give the disk of an installed system",
             )
         mounter = _Mounter(stack, raw, scratch, write)
-        root = _mount_root(mounter, shown or path, volumes)
+        root = mounter.folder() if without_root else _mount_root(mounter, shown or path, volumes)
+        if without_root:
+            (root / "boot/efi").mkdir(parents=True)
         tree = stack.enter_context(Tree(root, described=f"the disk {shown or path}"))
         for mounting in _rest(tree, volumes):
             mounter.mount(mounting, root / tree.resolve(mounting.path))
@@ -80,7 +89,7 @@ def _reader(number: int, size: int) -> Read:
 def _mount_root(mounter: "_Mounter", path: Path, volumes: tuple[Volume, ...]) -> Path:
     problems = [f"{next(iter(each.names))} is in pieces" for each in volumes if each.kind == "scattered"]
     for volume in root_candidates(volumes):
-        for subvolume in _BTRFS_ROOTS if volume.kind == "btrfs" else ("",):
+        for subvolume in _subvolumes(mounter, volume):
             place = mounter.folder()
             try:
                 mounter.mount(Mounting("", volume, subvolume), place)
@@ -90,11 +99,13 @@ def _mount_root(mounter: "_Mounter", path: Path, volumes: tuple[Volume, ...]) ->
             with Tree(place) as tree:
                 if _is_root(tree, volumes):
                     return place
+                if deployment := _deployment(tree):
+                    return mounter.deployed(place, deployment)
     kinds = ", ".join(f"{each.kind} of {each.size >> 20} MiB" for each in volumes if each.size)
     if any(each.kind == "luks" for each in volumes):
         raise Failure(f"{path} is encrypted", "open it with cryptsetup, mount it, and give the folder")
     detail = f"; {problems[-1]}" if problems else ""
-    raise Failure(
+    raise NoRoot(
         f"no root file system that can be read in {path} (found: {kinds or 'nothing known'}){detail}",
         "is it whole, and a Linux system? "
         + ("" if _may_use_loop_devices() else "As root more kinds can be mounted. ")
@@ -102,9 +113,31 @@ def _mount_root(mounter: "_Mounter", path: Path, volumes: tuple[Volume, ...]) ->
     )
 
 
+def _subvolumes(mounter: "_Mounter", volume: Volume) -> Iterator[str]:
+    """Of btrfs, where the root may be: the default subvolume, the usual names, then whatever looks like a system."""
+    if volume.kind != "btrfs":
+        yield ""
+        return
+    yield from _BTRFS_ROOTS
+    place = mounter.folder()
+    with contextlib.suppress(Failure):
+        mounter.mount(Mounting("", volume, "/"), place)
+        with Tree(place) as tree:
+            found = tree.glob("{*,*/*}/{etc,usr/lib}/os-release")
+        yield from dict.fromkeys(re.sub(r"/(etc|usr/lib)/os-release$", "", path) for path in found)
+
+
+def _deployment(tree: Tree) -> str:
+    """The newest system that ostree deployed into this file system, if any: bootc's, CoreOS', Silverblue's."""
+    found = [path.rpartition("/")[0] for path in tree.glob("ostree/deploy/*/deploy/*/usr")]
+    return max(found, key=lambda path: (tree.stat(path).mtime, path), default="")
+
+
 def _is_root(tree: Tree, volumes: tuple[Volume, ...]) -> bool:
     """It says what system it is, or has a link to where a /usr of its own partition will say it."""
     if tree.exists("etc/os-release") or tree.exists("usr/lib/os-release"):
+        return True
+    if tree.exists("etc/NIXOS"):
         return True
     separate = any(each.place == "usr" for each in volumes)
     return separate and tree.exists("etc") and "os-release" in tree.listdir("etc")
@@ -117,7 +150,8 @@ def _rest(tree: Tree, volumes: tuple[Volume, ...]) -> list[Mounting]:
     folders = [path for path in ("boot/efi", "efi", "boot") if tree.exists(path)]
     esp = esp_place(folders, mountings, volumes)
     mountings += [esp] if esp else []
-    return [each for each in mountings if tree.exists(each.path) or each.path.startswith("boot/")]
+    made = [each.path for each in mountings if tree.exists(each.path)]
+    return [each for each in mountings if each.path in made or each.path.rpartition("/")[0] in made]
 
 
 class _Mounter:
@@ -135,6 +169,24 @@ class _Mounter:
         folder = self._scratch / f"mount{self._made}"
         folder.mkdir()
         return folder
+
+    def deployed(self, place: Path, deployment: str) -> Path:
+        """The root of a deployment, with /boot and /var where its own first boot puts them. Never to be changed."""
+        if self._write:
+            raise Failure("ostree deploys it as an image: it is not changed in place", "change it where it is built")
+        root, system = self.folder(), place / deployment
+        shown = {each.name: each for each in system.iterdir() if each.name not in ("boot", "var")}
+        shown |= {"boot": place / "boot", "var": system.parents[1] / "var"}
+        for name, source in shown.items():
+            if source.is_symlink():
+                (root / name).symlink_to(source.readlink())
+            elif source.is_dir():
+                (root / name).mkdir()
+                run([find_tool("mount", "mount"), "-o", "bind,ro", source, root / name])
+                self._stack.callback(_unmount, root / name)
+        if not (root / "boot").exists():
+            (root / "boot/efi").mkdir(parents=True)
+        return root
 
     def mount(self, mounting: Mounting, place: Path) -> None:
         """Mount a volume on a folder. Raises Failure that says what is missing."""
