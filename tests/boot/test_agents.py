@@ -27,6 +27,7 @@ AGENTS = (
     pytest.param("trixie", "waagent", "ifupdown", "WALinuxAgent/2.12", id="waagent-trixie-ifupdown"),
     pytest.param("bookworm", "cloud-init", "networkd", "Cloud-Init/22.4", id="cloud-init-bookworm-networkd"),
     pytest.param("trixie", "cloud-init", "ifupdown", "Cloud-Init/25.1", id="cloud-init-trixie-ifupdown"),
+    pytest.param("bookworm", "cloud-init and netplan", "networkd", "Cloud-Init/22.4", id="cloud-init-bookworm-netplan"),
 )
 
 
@@ -41,10 +42,15 @@ def agent_tree(
     def make(suite: str, agent: str, network: trees.Network) -> Path:
         if agent == "cloud-init":
             return trees.unpacked(suite, ("cloud-init",), network)
-        root = shared / f"agent-{suite}-{network}"
+        root = shared / f"{agent.replace(' ', '-')}-{suite}-{network}"
         with (shared / f"{root.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not root.exists():
+            if not root.exists() and "netplan" in agent:
+                # As Ubuntu's images: no profile but what cloud-init writes, which names the card by its MAC address.
+                trees.unpack(trees.tree(suite, ("cloud-init", "netplan.io"), network), root)
+                for profile in root.glob("etc/systemd/network/*"):
+                    profile.unlink()
+            elif not root.exists():
                 trees.unpack(trees.tree(suite, ("waagent", "eject"), network), root)
                 config = root / "etc/waagent.conf"
                 text = config.read_text()

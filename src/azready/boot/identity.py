@@ -3,7 +3,7 @@
 Values are those that Hyper-V shows on Azure: Generation 2 has Microsoft's own firmware, Generation 1 an AMI BIOS.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from azready.boot.container.root import NOTIFY
@@ -135,6 +135,19 @@ class Disguise:
 
 
 NO_DISGUISE = Disguise({}, {}, (), ENVIRONMENT)
+
+
+def netplan_matches(macs: Sequence[str]) -> dict[str, str]:
+    """Files of /run that let cloud-init's netplan find its cards in a container.
+
+    It names them by MAC address, netplan makes `PermanentMACAddress=` of that, and a veth has no permanent address, as
+    hv_netvsc and virtio have. cloud-init calls Azure's cards eth0, eth1 …, so netplan's files have these names.
+    """
+    return {
+        f"/run/systemd/network/10-netplan-eth{index}.network.d/azready.conf": "[Match]\nPermanentMACAddress=\n"
+        f"MACAddress={mac}\n"
+        for index, mac in enumerate(macs)
+    }
 
 
 def disguise() -> Disguise:

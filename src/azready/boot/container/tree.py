@@ -192,14 +192,15 @@ def _order(tree: Path, turn: Turn, init: str, agents: bool) -> Order:
     media = [] if no_medium or turn.expected == "silence" else [identity.provisioning_medium(turn.machine, agents)]
     disguise = identity.disguise() if agents else identity.NO_DISGUISE
     units = identity.runtime_files() if uses_systemd(tree) else {}
+    macs = [turn.machine.mac, *(mac for mac, _ in turn.machine.secondary_nics)]
     return Order(
         number=turn.number,
         init=[*(shlex.split(init) or find_init(tree)), *disguise.arguments],
         dmi=identity.dmi(turn.machine),
-        macs=[turn.machine.mac, *(mac for mac, _ in turn.machine.secondary_nics)],
+        macs=macs,
         efi=turn.machine.generation == 2,
         environment=disguise.environment,
-        files={**units, **disguise.files},
+        files={**units, **disguise.files, **(identity.netplan_matches(macs) if agents else {})},
         covers=disguise.covers,
         media=media,
         rules=guest_rules(turn.faults),
