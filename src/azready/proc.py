@@ -128,7 +128,8 @@ def stream(argv: Sequence[str | Path], stdin: bytes, chunk: int) -> Iterator[byt
         source.seek(0)
         process = spawn(words, stdin=source.fileno(), stderr=errors.fileno())
         try:
-            assert process.stdout is not None
+            if process.stdout is None:
+                raise RuntimeError("it is not open")
             while piece := process.stdout.read(chunk):
                 yield piece
             if process.wait() != 0:

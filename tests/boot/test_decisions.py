@@ -19,7 +19,6 @@ from azready.boot.network.links import (
     guest_links,
     guest_rules,
 )
-from azready.boot.network.sealed import routes_out
 from azready.boot.record import BootRecord, MachineFacts
 from azready.boot.series import Plan, turns
 from azready.boot.watching.journal import milestones, parse_journal, parse_units
@@ -27,6 +26,7 @@ from azready.boot.watching.login import judge_login
 from azready.boot.watching.watch import clean
 from azready.fabric import Fault, Machine
 from azready.fabric.ledger import Exchange, HealthReport, Ledger
+from azready.fabric.serve.sealed import routes_out
 from azready.fabric.verdict import Verdict
 from azready.proc import Completed
 

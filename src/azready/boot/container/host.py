@@ -93,7 +93,8 @@ class Container:
     @property
     def scratch(self) -> Path:
         """The folder of the writable layer; its content is visible inside the namespaces only."""
-        assert self._scratch is not None, "the container is not open"
+        if self._scratch is None:
+            raise RuntimeError("the container is not open")
         return self._scratch
 
     # --- life ---
@@ -181,13 +182,15 @@ class Container:
             "guest_rules": order.rules,
             "guest_links": guest_links(order.macs, "@NETNS@", order.number),
         }
-        assert self._control is not None, "the container is not open"
+        if self._control is None:
+            raise RuntimeError("the container is not open")
         messages.send(self._control, message)
         told, descriptors, pid = self._expect("guest")
         return Guest(pid, descriptors[0], descriptors[1], descriptors[2], told["guest"])
 
     def _expect(self, kind: str, seconds: float = _START_SECONDS) -> tuple[dict[str, Any], list[int], int]:
-        assert self._control is not None, "the container is not open"
+        if self._control is None:
+            raise RuntimeError("the container is not open")
         self._control.settimeout(seconds)
         while True:
             try:

@@ -28,7 +28,8 @@ from typing import Any
 from azready.boot.container import lower, root
 from azready.boot.container.cgroups import give, join, make_cgroup, remove_cgroup
 from azready.boot.network import messages
-from azready.boot.network.sealed import routes_out
+from azready.boot.network.links import BRIDGE
+from azready.fabric.serve.sealed import NotSealed, require_sealed
 from azready.fabric.serve.sockets import open_socket
 from azready.kernel import seccomp
 from azready.kernel.syscalls import (
@@ -164,7 +165,7 @@ def _supervise(control: socket.socket, spec: dict[str, Any], cgroup: Path | None
         for each in sockets:
             each.close()
         _serve(control, {**spec, "cgroup": cgroup and str(cgroup)}, scratch)
-    except (OSError, subprocess.CalledProcessError, AssertionError) as error:
+    except (OSError, subprocess.CalledProcessError, NotSealed) as error:
         _complain(control, error)
     finally:
         _end(scratch)
@@ -178,19 +179,9 @@ def _prepare(spec: dict[str, Any], scratch: Path, tree: lower.Lower) -> list[soc
         unmount(str(scratch))  # Linux before 6.6: the writable layer goes to disk instead
     root.make_overlay(lower.placed(tree, scratch), scratch)
     subprocess.run([spec["ip"], "-batch", "-"], input=spec["links"].encode(), check=True, capture_output=True)
-    _assert_sealed(spec)
+    own = [address for _, address, _ in spec["listeners"]]
+    require_sealed(links=("lo", BRIDGE), subnets=[spec["subnet"]], addresses=own, host_network=spec["host_network"])
     return [open_socket(service, address, port, spec["bridge"]) for service, address, port in spec["listeners"]]
-
-
-def _assert_sealed(spec: dict[str, Any]) -> None:
-    """No packet may leave: before anything can be sent, the namespace is ours, both addresses are, and no route is."""
-    assert str(Path("/proc/self/ns/net").readlink()) != spec["host_network"], "still in the host's network namespace"
-    out = routes_out(Path("/proc/net/route").read_text(), [spec["subnet"]])
-    assert not out, f"a route leads out of the fabric's namespace: {out}"
-    for _, address, port in spec["listeners"]:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((address, port))
-            assert probe.getsockname()[0] == address, f"{address} is not an address of the fabric's namespace"
 
 
 def _serve(control: socket.socket, spec: dict[str, Any], scratch: Path) -> None:
@@ -296,7 +287,7 @@ def _guest(control: socket.socket, order: dict[str, Any], scratch: Path, supervi
 
 def _become_init(control: socket.socket, order: dict[str, Any], scratch: Path, master: int, console: int) -> None:
     mount("", "/", flags=MS_REC | MS_PRIVATE)
-    assert not routes_out(Path("/proc/net/route").read_text(), []), "the guest's namespace has routes already"
+    require_sealed(links=("*",))  # it has its cards by now, and no route yet
     ctypes.CDLL(None).sethostname(b"localhost", 9)
     os.umask(0o022)
     os.setsid()

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from azready import userns
 from azready.boot.network import messages
@@ -24,9 +23,9 @@ from azready.boot.network.links import (
     Network,
     fabric_links,
 )
-from azready.boot.network.sealed import routes_out
 from azready.errors import Failure
 from azready.fabric.ledger import Service
+from azready.fabric.serve.sealed import NotSealed, require_sealed
 from azready.fabric.serve.sockets import open_socket
 from azready.kernel.syscalls import die_with_parent
 from azready.proc import find_tool, spawn, stop
@@ -104,9 +103,10 @@ def main() -> None:
     spec, _, _ = messages.receive(control)
     try:
         subprocess.run([spec["ip"], "-batch", "-"], input=spec["links"].encode(), check=True, capture_output=True)
-        _assert_sealed(spec)
+        own = [address for _, address, _ in spec["listeners"]]
+        require_sealed(links=("lo", BRIDGE, "tap*"), subnets=[spec["subnet"]], addresses=own)
         sockets = [open_socket(service, address, port, BRIDGE) for service, address, port in spec["listeners"]]
-    except (OSError, AssertionError) as error:
+    except (OSError, NotSealed) as error:
         messages.send(control, {"error": str(error)})
         return
     except subprocess.CalledProcessError as error:
@@ -114,18 +114,6 @@ def main() -> None:
         return
     messages.send(control, {"ready": True}, [each.fileno() for each in sockets])
     control.recv(1)
-
-
-def _assert_sealed(spec: Mapping[str, Any]) -> None:
-    """Nothing leads out: every link is ours, no route leaves our subnet, and both addresses are local."""
-    strange = [name for _, name in socket.if_nameindex() if name not in ("lo", BRIDGE) and not name.startswith("tap")]
-    assert not strange, f"links that are not ours: {strange}"
-    out = routes_out(Path("/proc/net/route").read_text(), [spec["subnet"]])
-    assert not out, f"a route leads out: {out}"
-    for _, address, port in spec["listeners"]:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((address, port))
-            assert probe.getsockname()[0] == address, f"{address} is not an address of this namespace"
 
 
 if __name__ == "__main__":

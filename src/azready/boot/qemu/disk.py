@@ -303,7 +303,8 @@ def _started(
         )
         qemu = stack.enter_context(process.running([*wiring.prefix, *words], errors, theirs.fileno()))
         theirs.close()
-        assert qemu.stdout is not None
+        if qemu.stdout is None:
+            raise RuntimeError("it is not open")
         watch = Watch(began)
         watch.follow_console(os.dup(qemu.stdout.fileno()))
         stack.enter_context(_heard(listener, fabric, turn.machine))

@@ -63,7 +63,8 @@ class Scratch:
 
 
 def _below(guest: Guest) -> str:
-    assert guest.disk is not None
+    if guest.disk is None:
+        raise RuntimeError("it is not open")
     path = str(guest.disk.resolve())
     file = {"driver": "file", "filename": path}
     if guest.format == "raw" and guest.size:

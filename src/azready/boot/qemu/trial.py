@@ -147,7 +147,8 @@ def _attempt(words: Callable[..., list[str]], folder: Path, says: Sequence[bytes
 def _listened(
     process: "subprocess.Popen[bytes]", events: Set[str], errors: Path, says: list[bytes], patience: float
 ) -> _Outcome:
-    assert process.stdout is not None
+    if process.stdout is None:
+        raise RuntimeError("it is not open")
     launched, resumed, first = time.monotonic(), 0.0, 0.0
     while True:
         now, waited = time.monotonic(), cpu_time(process.pid).longest

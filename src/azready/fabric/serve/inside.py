@@ -11,11 +11,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from azready import userns
 from azready.errors import Failure
 from azready.fabric.ledger import Service
+from azready.fabric.serve.sealed import require_sealed
 from azready.fabric.serve.sockets import open_socket
 from azready.proc import find_tool, spawn, stop
 
@@ -60,16 +60,11 @@ def enclosed(command: Sequence[str]) -> Iterator[tuple[dict[Service, socket.sock
 
 
 def _take_addresses() -> list[socket.socket]:
-    if [name for _, name in socket.if_nameindex()] != ["lo"] or _routes():
-        raise Failure("this is not a network namespace of our own: it has interfaces or routes")
+    require_sealed(links=("lo",))
     subprocess.run([find_tool("ip", "iproute2"), "link", "set", "lo", "up"], check=True)
     for address in {place[1] for place in PLACES}:
         subprocess.run([find_tool("ip", "iproute2"), "address", "add", f"{address}/32", "dev", "lo"], check=True)
     return [open_socket(*place) for place in PLACES]
-
-
-def _routes() -> list[str]:
-    return Path("/proc/self/net/route").read_text(encoding="ascii").splitlines()[1:]
 
 
 def main(words: list[str]) -> None:

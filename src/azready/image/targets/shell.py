@@ -94,8 +94,10 @@ class Shell:
 
     def call(self, script: str, stdin: bytes = b"") -> Answer:
         """Run a script in its own subshell and wait for its end. Raises Failure when the connection breaks."""
-        assert self._shell is not None
-        assert self._shell.stdin is not None
+        if self._shell is None:
+            raise RuntimeError("it is not open")
+        if self._shell.stdin is None:
+            raise RuntimeError("it is not open")
         data = base64.encodebytes(stdin).decode()
         request = (
             f"base64 -d >\"$AZ/in\" <<'{_MARK}'\n{data}{_MARK}\n"
@@ -151,7 +153,8 @@ class Shell:
             stdin=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        assert self._shell.stdin is not None
+        if self._shell.stdin is None:
+            raise RuntimeError("it is not open")
         self._shell.stdin.write(password.encode() + _PROLOGUE.encode())
         self._shell.stdin.flush()
         self._until("ready")
@@ -175,8 +178,10 @@ class Shell:
 
     def _until(self, name: str | None) -> tuple[bytes, str]:
         """Read to the mark `name` (None: to the one that holds a status); return what came before, and the mark."""
-        assert self._shell is not None
-        assert self._shell.stdout is not None
+        if self._shell is None:
+            raise RuntimeError("it is not open")
+        if self._shell.stdout is None:
+            raise RuntimeError("it is not open")
         lines: list[bytes] = []
         for line in self._shell.stdout:
             if line.startswith(_MARK.encode()):

@@ -281,7 +281,8 @@ class Ssh:
         return self._contents
 
     def _unpack(self, data: bytes) -> None:
-        assert self._contents is not None
+        if self._contents is None:
+            raise RuntimeError("it is not open")
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz", errors="surrogateescape") as archive:
             for member in archive:
                 if member.isreg() and (file := archive.extractfile(member)) is not None:
