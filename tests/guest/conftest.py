@@ -65,6 +65,7 @@ class Scratch:
         return self.calls.read_text().splitlines() if self.calls.exists() else []
 
 
+HOST_KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nbody\n-----END OPENSSH PRIVATE KEY-----\n"
 TREE = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/bash\n",
     "etc/group": "root:x:0:\nadm:x:4:\nsudo:x:27:\n",
@@ -72,9 +73,9 @@ TREE = {
     "etc/nsswitch.conf": "passwd: files\nhosts: files dns\n",
     "etc/hosts": "127.0.0.1 localhost\n",
     "etc/ssh/sshd_config": "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n",
-    "etc/ssh/ssh_host_rsa_key": "",
-    "etc/ssh/ssh_host_ecdsa_key": "",
-    "etc/ssh/ssh_host_ed25519_key": "",
+    "etc/ssh/ssh_host_rsa_key": HOST_KEY,
+    "etc/ssh/ssh_host_ecdsa_key": HOST_KEY,
+    "etc/ssh/ssh_host_ed25519_key": HOST_KEY,
     "bin/bash": "",
     "usr/bin/sudo": "",
 }

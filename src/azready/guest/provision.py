@@ -3002,7 +3002,9 @@ def _is_listener(tree, pid):
     if not parent or tree.text("/proc/%s/comm" % parent[0]).strip() == "sshd":
         return False
     words = tree.text("/proc/%s/cmdline" % pid).replace("\0", " ").strip()
-    return "[listener]" in words if words.startswith("sshd: ") else " -i" not in words
+    if words.startswith("sshd: "):
+        return "[listener]" in words
+    return bool(words) and " -i" not in words  # one that has ended shows none
 
 
 def step_password(tree, wishes, settings):

@@ -2880,7 +2880,7 @@ is_listener() {
     words=$(tr '\000' ' ' 2>/dev/null <"/proc/$1/cmdline") || return 1
     case $words in
         'sshd: '*'[listener]'*) return 0 ;;
-        'sshd: '* | *' -i'*) return 1 ;;
+        '' | 'sshd: '* | *' -i'*) return 1 ;; # one that has ended shows none
     esac
 }
 

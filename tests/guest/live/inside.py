@@ -96,6 +96,15 @@ def start_sshd(root: Path, options: str) -> None:
         time.sleep(0.02)
 
 
+def await_reload(root: Path) -> None:
+    """A running sshd that was told to reload listens again a moment later, and says so."""
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        if "listening on" in (root / "run/sshd.log").read_text().partition("restarting.")[2]:
+            return
+        time.sleep(0.02)
+
+
 def stop_sshd() -> None:
     """The sshd of this namespace: nobody else lives here."""
     for entry in Path("/proc").iterdir():
@@ -113,7 +122,9 @@ def stop_sshd() -> None:
 
 def login(form: Form, root: Path) -> dict[str, Any]:
     """The owner comes, with the key or with the password, and wants to become root."""
-    if not form.running:
+    if form.running:
+        await_reload(root)
+    else:
         start_sshd(root, f"-p {PORT}")
     ask = root / "srv/ask"
     ask.write_text(f"#!/bin/sh\nprintf '%s\\n' '{form.password}'\n")
