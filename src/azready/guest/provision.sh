@@ -2290,6 +2290,7 @@ function applies(   i, attribute, value, sure) {
 BEGIN {
     depth = 0
     active[0] = begins[0] = 1
+    inside[0] = 0 # gawk 5.2 fails where an element that was never set is handed to a function
     plain = "yes"
     n = split("acceptenv addressfamily allowagentforwarding allowstreamlocalforwarding allowtcpforwarding banner " \
         "channeltimeout ciphers clientalivecountmax clientaliveinterval compression debianbanner exposeauthinfo " \
@@ -2337,7 +2338,7 @@ $0 == "#azp)" { depth--; next }
     if (!active[depth]) next
     value = n_words ? w[1] : ""
     for (i = 2; i <= n_words; i++) value = value "\t" w[i]
-    take(inside[depth], name, value)
+    take(inside[depth] + 0, name, value)
     if (name == "authorizedkeysfile") { if (value !~ /^(%h\/)?\.ssh\/authorized_keys(\t|$)/) plain = "no" }
     else if (!(name in quiet) && !((name " " value) in quiet)) plain = "no"
 }
