@@ -197,3 +197,12 @@ def test_consoles_are_fetched_of_a_sample_only(arm: Arm, azure: Server, verifyin
     report = verifying(replace(WISHES, instances=60))
     assert sum(instance.guest_seconds is not None for instance in report.instances) == 16
     assert sum(bool(instance.console) for instance in report.instances) == 20
+
+
+def test_a_fleet_costs_a_call_for_each_page_of_it_not_for_each_vm(
+    arm: Arm, azure: Server, verifying: Verifying
+) -> None:
+    arm.vcpu_limit = 1000
+    report = verifying(replace(WISHES, instances=300))
+    assert (report.ready, report.asked) == (300, 300)
+    assert len(azure.exchanges) < 75, "six pages, sixteen consoles, and what is made and removed"
