@@ -17,7 +17,7 @@ def _run(program: str, *words: str, **environment: str) -> subprocess.CompletedP
 def _raising(error: str) -> subprocess.CompletedProcess[str]:
     """`azready convert` where the conversion raises this."""
     raising = f"def plan(*_): raise {error}"
-    program = f"import azready.image.convert as it\n{raising}\nit.plan = plan\nfrom azready.cli import main\nmain()"
+    program = f"import azready.image.conversion as it\n{raising}\nit.plan = plan\nfrom azready.cli import main\nmain()"
     return _run(program, "convert", "disk.raw")
 
 
