@@ -143,7 +143,7 @@ class Scratch:
         return self.verdict.provisioned
 
 
-_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHVzZWQtYnktdGhlLWRlbW8tb25seS1ub3QtYS1rZXk= demo"
+_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG9ubHkgZm9yIHRoZSBkZW1vOiBubyByZWFsIGtleSEh demo"
 
 
 def tell_scratch(console: Console, deadline: int = 20) -> Scratch:
