@@ -78,7 +78,7 @@ def _run_on(program: str, words: list[str], how: str) -> NoReturn:
     seen = b""
     while data := os.read(process.stdout.fileno(), 4096):
         os.write(1, data)
-        seen = (seen + data)[-200:]
+        seen = seen[-200:] + data
         if b"Linux version" in seen:
             _die(process.pid, how)
             seen = b""

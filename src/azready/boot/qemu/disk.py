@@ -149,6 +149,7 @@ class DiskHost:
         seen = f" ({cause.evidence[0]})" if cause.evidence else ""
         why = f"KVM ran a trial guest and its firmware, but {cause.says}: emulated{seen}"
         self._acceleration = trial.emulated(self._guest.architecture, why)
+        self._wiring = None  # another port for the login: what was given up may hold the old one
         return True
 
     @contextlib.contextmanager

@@ -57,6 +57,7 @@ class Scratch:
             return None
         found = command.find_firmware(self.guest.architecture)
         before, now = (self.folder / f"variables{each}.fd" for each in (number - 1, number))
+        now.unlink(missing_ok=True)  # a QEMU that was given up may hold the old one
         shutil.copyfile(found.variables if new_vm or not before.exists() else before, now)
         now.chmod(0o600)
         return Pflash(found.code, now)
