@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from azready.errors import Failure
-from azready.image.actions import Action, Run
+from azready.image.actions import Action, Run, Write
 from azready.image.apply import AGAIN, ApplyFailed, Outcome, apply
 from azready.image.facts import Facts
 from azready.image.facts.agents import Leftover, agent_of_package
@@ -79,11 +79,13 @@ def plan(facts: Facts, options: Options) -> Preparation:
             *removing.actions,
             *residue,
             *guest_program.plan_links(files, selection),
+            *_relabel(facts),
             *_reload(facts.live, selection.init),
         ),
         (
             *removing.notes,
             *said,
+            *(_RELABEL_NOTE for _ in _relabel(facts)),
             *replacements.notes(found, selection.options),
             *guest_program.notes(files, selection),
         ),
@@ -192,6 +194,16 @@ def _stop_daemons(found: Sequence[Leftover], live: bool, init: str) -> tuple[Act
     units = sorted({name for each in found if (name := each.path.rpartition("/")[2]) in _DAEMONS})
     argv = ("systemctl", "--quiet", "stop", *units)
     return (Run(argv, title="stop the agents", hint=AGAIN, needed=False),) if units else ()
+
+
+_RELABEL_NOTE = "SELinux is on: the first boot labels all files anew (/.autorelabel), and starts once more after that"
+
+
+def _relabel(facts: Facts) -> tuple[Action, ...]:
+    """What is written from outside carries no label; in enforcing mode nobody could log in (rule P19)."""
+    if facts.live or facts.selinux == "disabled" or facts.files.exists(".autorelabel"):
+        return ()
+    return (Write(".autorelabel", b"", 0o644, 0, 0, "SELinux is on, and files were written from outside"),)
 
 
 def _reload(live: bool, init: str) -> tuple[Action, ...]:

@@ -22,6 +22,7 @@ from azready.image.facts.mounts import Mount, parse_fstab
 from azready.image.facts.network import Network, gather_network
 from azready.image.facts.packages import Packages, read_packages
 from azready.image.facts.reading import first_there, layered, text_of
+from azready.image.facts.selinux import Mode, selinux_mode
 from azready.image.facts.sshd import Sshd, gather_sshd
 from azready.image.facts.units import Units, gather_units
 from azready.image.facts.users import Users, gather_users
@@ -150,6 +151,11 @@ class Facts:
     def mounts(self) -> tuple[Mount, ...]:
         """The lines of fstab."""
         return tuple(parse_fstab(self.text("etc/fstab") or ""))
+
+    @cached_property
+    def selinux(self) -> Mode:
+        """Whether SELinux is on, and how."""
+        return selinux_mode(self.text("etc/selinux/config") or "", self.boot_entries)
 
     @cached_property
     def architecture(self) -> str:

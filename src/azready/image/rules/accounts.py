@@ -15,7 +15,9 @@ from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, r
 OUR_SUDO_RULE = "etc/sudoers.d/90-azure-provisioning"
 _SUDOERS = ("etc/sudoers", "usr/etc/sudoers")
 _HISTORY = (
-    "*_history", ".history", ".lesshst", ".viminfo", ".wget-hsts", ".python_history", ".node_repl_history",
+    "*_history", ".history", ".histfile", ".zhistory", ".local/share/powershell/PSReadLine/*_history.txt",
+    ".config/nushell/history.{txt,sqlite3}", ".local/share/nano/search_history",
+    ".lesshst", ".viminfo", ".wget-hsts", ".python_history", ".node_repl_history",
     ".local/share/fish/fish_history", ".local/state/{lesshst,viminfo}",
 )  # fmt: skip
 _PLEASE = re.compile(rb'command="echo \'?Please login as')

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from azready.image.actions import Write
 from azready.image.facts import Facts
 from azready.image.facts.distro import Family
-from azready.image.facts.reading import shell_values
 from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
@@ -94,7 +93,7 @@ def no_known_holes(facts: Facts) -> Iterator[Finding]:
     repair=lambda facts, findings: [Write(".autorelabel", b"", 0o644)],
 )
 def labels(facts: Facts) -> Iterator[Finding]:
-    mode = shell_values(facts.text("etc/selinux/config") or "").get("SELINUX", "disabled")
+    mode = facts.selinux
     if mode == "disabled" or facts.live:
         raise Skip("SELinux is off" if mode == "disabled" else "the running system labels what it writes")
     if facts.files.exists(".autorelabel"):

@@ -43,6 +43,23 @@ _ENROLMENTS = {
     "Chef": ("etc/chef/client.pem",),
     "Insights": ("etc/insights-client/{machine-id,.registered}",),
     "Docker": ("etc/docker/key.json", "var/lib/docker/engine-id"),
+    "Tailscale": ("var/lib/tailscale/tailscaled.state",),
+    "ZeroTier": ("var/lib/zerotier-one/identity.{secret,public}",),
+    "CrowdStrike Falcon": ("opt/CrowdStrike/falconstore*",),
+    "snapd": ("var/lib/snapd/device/private-keys-v1/*",),
+    "k3s, RKE2": ("etc/rancher/node/password", "var/lib/rancher/{k3s,rke2}/server/{token,node-token,cred/passwd}"),
+    "kubelet": ("var/lib/kubelet/pki/*", "etc/kubernetes/{kubelet,bootstrap-kubelet,admin}.conf"),
+    "Netdata": ("var/lib/netdata/registry/netdata.public.unique.id", "var/lib/netdata/cloud.d/*"),
+    "Ubuntu Pro's apt token": ("etc/apt/auth.conf.d/90ubuntu-{advantage,pro}*",),
+    "tokens in a home": tuple(
+        f"{home}/{name}"
+        for home in ("root", "home/*")
+        for name in (
+            *(".netrc", ".git-credentials", ".config/git/credentials", ".vault-token", ".kube/config", ".pypirc"),
+            *(".npmrc", ".config/gh/hosts.yml", ".config/containers/auth.json", ".pgpass", ".my.cnf"),
+            *(".gnupg/private-keys-v1.d/*", ".terraform.d/credentials.tfrc.json", ".config/rclone/rclone.conf"),
+        )
+    ),
     "containers of root": ("root/.docker/config.json",),
     "cloud accounts": ("root/{.azure,.aws,.config/gcloud}", "home/*/{.azure,.aws,.config/gcloud,.docker/config.json}"),
     "iSCSI": ("etc/iscsi/initiatorname.iscsi",),
@@ -80,6 +97,10 @@ def no_machine_id(facts: Facts) -> Iterator[Finding]:
         found = lstat_of(facts.files, path)
         if found and found.kind == "file" and _is_id(facts.files.read_text(path)):
             yield Finding("this machine's id", path)
+    for entry in facts.boot_entries[:1]:
+        if any(_is_id(value.replace("-", "")) for value in entry.values("systemd.machine_id")):
+            fix = "take systemd.machine_id= off the kernel's command line: it goes before /etc/machine-id"
+            yield Finding("every VM takes the id on the kernel's command line", entry.where, fix)
     kernels = [kernel for kernel in facts.kernels if kernel.default]
     for name, data in (kernels[0].initramfs.contents if kernels and kernels[0].initramfs else {}).items():
         if name.endswith("etc/machine-id") and _is_id(data.decode(errors="replace")):

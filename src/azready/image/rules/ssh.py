@@ -12,7 +12,12 @@ from azready.image.rules.guards import the_sshd, there
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, Vital, rule
 
 UNITS = ("ssh.service", "ssh.socket", "sshd.service", "sshd.socket", "sshd", "dropbear.service", "dropbear")
-HOST_KEYS = ("etc/ssh/ssh_host_*key*", "etc/dropbear/*_host_key", "usr/etc/ssh/ssh_host_*key*")
+HOST_KEYS = (
+    "{,usr/}etc/ssh/ssh_host_*key*",
+    "etc/dropbear/{,initramfs/}*_host_key",
+    "etc/dropbear-initramfs/*_host_key",
+    "etc/tinyssh/sshkeydir/{.*.sk,*.pk}",
+)
 _KEY_MAKERS = (
     "azure-provisioning-hostkeys.service",
     "sshd-keygen.service",
@@ -73,7 +78,21 @@ def server_starts(facts: Facts) -> Iterator[Finding]:
     stage=Stage.WIPE,
 )
 def no_host_keys(facts: Facts) -> Iterator[Finding]:
-    yield from there(facts, *HOST_KEYS)
+    found = {each.path: each for each in there(facts, *HOST_KEYS)}
+    for path in [*found, *_named_keys(facts)]:
+        for each in dict.fromkeys((path, facts.files.resolve(path))):
+            if facts.files.exists(each):
+                found.setdefault(each, Finding(f"/{each} is there", each))
+    yield from found.values()
+
+
+def _named_keys(facts: Facts) -> Iterator[str]:
+    """Keys in other places, by sshd's own HostKey lines."""
+    for setting in facts.sshd.values.get("hostkey", ()) if facts.sshd else ():
+        path = setting.value.strip('"').strip("/")
+        found = stat_of(facts.files, path)
+        if found and found.kind == "file" and b"PRIVATE KEY" in facts.files.read_head(path, 100):
+            yield from (each for each in (path, f"{path}.pub") if facts.files.exists(each))
 
 
 @rule(

@@ -1,0 +1,26 @@
+"""Whether SELinux is on, and how. Sources: selinux(8), the kernel's parameters `selinux=` and `enforcing=`."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from azready.image.facts.cmdline import BootEntry
+from azready.image.facts.reading import shell_values
+
+Mode = Literal["enforcing", "permissive", "disabled"]
+
+
+def selinux_mode(config: str, entries: Sequence[BootEntry]) -> Mode:
+    """From /etc/selinux/config (empty: there is none) and the default boot entry, which goes first."""
+    said = shell_values(config).get("SELINUX", "disabled").lower()
+    if said not in ("enforcing", "permissive"):
+        return "disabled"
+    arguments = {name: entries[0].values(name)[-1:] for name in ("selinux", "enforcing")} if entries else {}
+    if arguments.get("selinux") == ["0"]:
+        return "disabled"
+    match arguments.get("enforcing"):
+        case ["1"]:
+            return "enforcing"
+        case ["0"]:
+            return "permissive"
+        case _:
+            return "enforcing" if said == "enforcing" else "permissive"
