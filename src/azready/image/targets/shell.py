@@ -183,13 +183,25 @@ class Shell:
         if self._shell.stdout is None:
             raise RuntimeError("it is not open")
         lines: list[bytes] = []
-        for line in self._shell.stdout:
+        said = 0
+        while line := self._shell.stdout.readline(_LONGEST_LINE):
             if line.startswith(_MARK.encode()):
-                mark = line.decode().split()[1]
-                if mark == name or (name is None and mark.isdigit()):
-                    return base64.b64decode(b"".join(lines)) if name != "ready" else b"", mark
+                mark = "".join(line.decode("ascii", "replace").split()[1:2])
+                if mark == name or (name is None and mark.isascii() and mark.isdigit()):
+                    return self._decoded(lines) if name != "ready" else b"", mark
+            said += len(line)
+            if said > _LONGEST_ANSWER:
+                raise Failure(f"{self._address} answers without end", "azready takes at most 1 GiB at once")
             lines.append(line)
         raise self._lost()
+
+    def _decoded(self, lines: list[bytes]) -> bytes:
+        try:
+            return base64.b64decode(b"".join(lines))
+        except ValueError as error:
+            raise Failure(
+                f"{self._address} answers what is no answer: {error}", "is it the machine you mean?"
+            ) from error
 
     def _lost(self) -> Failure:
         if self.root:
@@ -202,6 +214,9 @@ class Shell:
             "check that `sudo true` works there",
         )
 
+
+_LONGEST_LINE, _LONGEST_ANSWER = 1 << 16, 1 << 30
+"""Bytes. What an ssh target says is data from outside."""
 
 _PROLOGUE = f"""
 AZ=$(mktemp -d /run/azready.XXXXXX 2>/dev/null || mktemp -d) && export AZ && umask 077 || exit 1

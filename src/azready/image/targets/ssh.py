@@ -4,11 +4,11 @@ Each script is one round trip. `run` may change anything, so the listing is take
 """
 
 import errno
-import gzip
 import io
 import os
 import shlex
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 
 from azready.errors import Failure
@@ -39,6 +39,21 @@ _WARM = (
 """Where the rules read most of their small files: these come in one round trip with the first file that is read."""
 
 _NOT_LISTED = ("proc", "sys", "dev")
+
+
+_LONGEST_LISTING = 512 << 20
+
+
+def _unpacked(data: bytes) -> bytes:
+    """A gzip file's content. Raises ValueError where that is longer than any listing."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        content = unpacker.decompress(data, _LONGEST_LISTING)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if not unpacker.eof:
+        raise ValueError("the listing is cut short" if len(content) < _LONGEST_LISTING else "the listing has no end")
+    return content
 
 
 class Ssh:
@@ -252,7 +267,7 @@ class Ssh:
         if self._index is None:
             answer = self._shell.call(LISTING)
             try:
-                self._index = parse_listing(gzip.decompress(answer.stdout))
+                self._index = parse_listing(_unpacked(answer.stdout))
             except (ValueError, OSError, EOFError) as error:
                 raise Failure(
                     f"the files of {self._name} could not be listed: {answer.stderr.strip() or error}",
