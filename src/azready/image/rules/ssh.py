@@ -111,6 +111,11 @@ def _named_keys(facts: Facts) -> Iterator[str]:
     ),
 )
 def host_keys_are_made(facts: Facts) -> Iterator[Finding]:
+    named = facts.sshd.values.get("hostkey", ()) if facts.sshd else ()
+    if named and not any(re.match(r'"?/etc/ssh/ssh_host_\w+_key"?$', each.value) for each in named):
+        fix = "let HostKey name /etc/ssh/ssh_host_…_key, or remove the line: ssh-keygen -A makes no others"
+        yield Finding(f"HostKey names {named[0].value}, which nobody makes at the first boot", named[0].where, fix)
+        return
     if not _installed(facts) or not facts.program("sshd"):
         raise Skip("OpenSSH's server is not installed")
     if _an_agent_makes_keys(facts):
