@@ -191,14 +191,18 @@ def test_addons_add_to_a_unified_kernels_arguments(tmp_path: Path) -> None:
 # --- what the firmware starts ---
 
 
-def test_grubs_own_program_says_where_it_looks(tmp_path: Path, need: Callable[..., None]) -> None:
-    need("tool:grub-mkimage", "file:/usr/lib/grub/x86_64-efi/moddep.lst")
-    sample = good_image(tmp_path / "tree")
-    config, program = tmp_path / "load.cfg", tmp_path / "grub.efi"
+def _grub(folder: Path) -> bytes:
+    """GRUB's own program, as grub-install makes it."""
+    config, program = folder / "load.cfg", folder / "grub.efi"
     config.write_text(f"search.fs_uuid {UUID} root hd0,gpt2\nset prefix=($root)'/boot/grub'\n")
     modules = ["search_fs_uuid", "ext2", "part_gpt", "normal", "configfile"]
     run(["grub-mkimage", "-O", "x86_64-efi", "-p", "/boot/grub", "-c", config, "-o", program, *modules])
-    sample.write("boot/efi/EFI/BOOT/BOOTX64.EFI", program.read_bytes())
+    return program.read_bytes()
+
+
+def test_grubs_own_program_says_where_it_looks(tmp_path: Path, need: Callable[..., None]) -> None:
+    need("tool:grub-mkimage", "file:/usr/lib/grub/x86_64-efi/moddep.lst")
+    sample = good_image(tmp_path / "tree").write("boot/efi/EFI/BOOT/BOOTX64.EFI", _grub(tmp_path))
     firmware = Facts(Tree(sample.root)).firmware
     assert firmware and firmware.loader and firmware.loader.role == "grub"
     assert [search.name for search in firmware.searches] == [UUID]
@@ -245,14 +249,14 @@ def test_a_disks_names_are_blkids(tmp_path: Path, need: Callable[..., None]) -> 
 
 
 def test_a_shim_of_debian_names_what_it_loads(need: Callable[..., None], tmp_path: Path) -> None:
-    """Where shim-signed is installed: its real program, alone and with GRUB beside it."""
-    shim, grub = Path("/usr/lib/shim/shimx64.efi.signed"), Path("/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed")
-    need(f"file:{shim}", f"file:{grub}")
-    sample = good_image(tmp_path).write("boot/efi/EFI/BOOT/BOOTX64.EFI", shim.read_bytes())
-    firmware = Facts(Tree(tmp_path)).firmware
+    """Debian's real program, alone and with GRUB beside it."""
+    shim = Path("/usr/lib/shim/shimx64.efi")
+    need(f"file:{shim}", "tool:grub-mkimage", "file:/usr/lib/grub/x86_64-efi/moddep.lst")
+    sample = good_image(tmp_path / "tree").write("boot/efi/EFI/BOOT/BOOTX64.EFI", shim.read_bytes())
+    firmware = Facts(Tree(sample.root)).firmware
     assert firmware and firmware.problem == "shim finds nothing to load: no \\EFI\\BOOT\\grubx64.efi"
-    sample.write("boot/efi/EFI/BOOT/grubx64.efi", grub.read_bytes())
-    firmware = Facts(Tree(tmp_path)).firmware
+    sample.write("boot/efi/EFI/BOOT/grubx64.efi", _grub(tmp_path))
+    firmware = Facts(Tree(sample.root)).firmware
     assert firmware and [stage.role for stage in firmware.stages] == ["shim", "grub"]
 
 
