@@ -73,7 +73,8 @@ def _run_on(program: str, words: list[str], how: str) -> NoReturn:
     """Run it for real, and let it die when the guest's console shows the word KVM_DIES or the kernel."""
     import subprocess
 
-    process = subprocess.Popen([program, *words], stdout=subprocess.PIPE, pass_fds=_open_files())
+    bound = ("setpriv", "--pdeathsig", "KILL", "--")  # it ends with us, who are ended from outside
+    process = subprocess.Popen([*bound, program, *words], stdout=subprocess.PIPE, pass_fds=_open_files())
     assert process.stdout is not None
     seen = b""
     while data := os.read(process.stdout.fileno(), 4096):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from azready.boot import console_log
 from azready.boot.container.tree import boot_tree
 from azready.boot.diagnosis import diagnose
 from azready.boot.record import BootRecord
@@ -84,7 +85,7 @@ def test_it_is_seen_in_its_files_where_they_show_it_and_named_when_it_boots(
 
 def _console_accuses_no_other(record: BootRecord, image: failing.Failing) -> None:
     """`azready diagnose` sees the console alone: it names the cause, or says that it knows none."""
-    found = diagnose("\r\n".join(line.text for line in record.console).encode())
+    found = console_log.diagnose("\r\n".join(line.text for line in record.console).encode())
     assert found.cause is None or (not image.reports and found.cause.code in (image.code, image.on_console)), found
     assert found.cause is not None or not image.on_console
 

@@ -51,6 +51,7 @@ _NOT_PROVISIONED: tuple[Rule, ...] = (
 )
 
 _NOT_AS_WANTED: tuple[Rule, ...] = (
+    causes.starved,
     causes.reported_again,
     causes.reported_failure,
     causes.not_made_for_this_vm,

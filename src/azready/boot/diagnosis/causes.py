@@ -134,6 +134,7 @@ def starved(record: BootRecord) -> Cause | None:
             "this machine was too busy to emulate another: that is no fault of the image",
             seen,
             "boot it again when the machine has less to do, or where KVM works",
+            "host",
         )
         if seen
         else None

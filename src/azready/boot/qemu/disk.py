@@ -21,7 +21,7 @@ from azready.boot.qemu.acceleration import Acceleration
 from azready.boot.qemu.command import Guest, Net, Pflash
 from azready.boot.qemu.health import Health
 from azready.boot.qemu.monitor import Monitor
-from azready.boot.qemu.scratch import Scratch, scratch
+from azready.boot.qemu.scratch import Scratch, room, scratch
 from azready.boot.record import BootRecord, Cause, Check, ConsoleLine, HostFacts, JournalLine, Milestone
 from azready.boot.series import Plan, Running, Seen, Turn
 from azready.boot.waiting import Pace
@@ -280,9 +280,11 @@ def _started(
     fabric: Fabric,
 ) -> Iterator[RunningDisk]:
     """QEMU running, its console, packets and events watched."""
-    disc = _disc(folder, turn)
+    errors = folder / "errors"
+    with room(folder.parent):
+        disc, pipe, entropy = _disc(folder, turn), _fifo(folder / "packets"), _entropy(folder)
+        errors.touch()
     late = sum(fault.delay for fault in turn.faults if fault.service == "media")
-    errors, pipe = folder / "errors", _fifo(folder / "packets")
     accelerated = acceleration.kind == "kvm"
     with contextlib.ExitStack() as stack:
         fabric.restart(turn.machine, turn.faults)
@@ -300,7 +302,7 @@ def _started(
             packets=None if wiring.dhcp else pipe,
             accelerated=accelerated,
             clock=_clock(turn),
-            entropy=_entropy(folder),
+            entropy=entropy,
         )
         qemu = stack.enter_context(process.running([*wiring.prefix, *words], errors, theirs.fileno()))
         theirs.close()

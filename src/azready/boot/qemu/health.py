@@ -14,6 +14,7 @@ from typing import Any
 
 from azready.boot.qemu import process
 from azready.boot.qemu.monitor import Monitor
+from azready.boot.qemu.scratch import make_room
 from azready.boot.record import Cause
 from azready.boot.watching.schedule import CpuTime, Stopped
 
@@ -110,7 +111,7 @@ class Health:
         return Cause("qemu-stopped", "QEMU stopped the guest", (seen,), "boot it again", "host")
 
     def _no_space(self, reason: str) -> Cause:
-        fix = f"make room in {self._folder.parent}, or let XDG_CACHE_HOME name a folder with room"
+        fix = make_room(self._folder.parent)
         return Cause("no-space", "there was no room for what the guest writes", (reason,), fix, "host")
 
     def _full(self) -> bool:

@@ -5,6 +5,7 @@ killed are removed by the next one.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -16,7 +17,8 @@ from pathlib import Path
 
 from azready.boot.qemu import command
 from azready.boot.qemu.command import Guest, Pflash
-from azready.proc import find_tool, run
+from azready.errors import Failure
+from azready.proc import CommandFailed, find_tool, run
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Scratch:
     def prepare(self, number: int, new_vm: bool) -> tuple[Guest, Pflash | None]:
         """What QEMU runs in this boot: the disk as the boot before left it, under a new layer; and the firmware, which
         for a new VM remembers nothing. Called again for the same number, it begins again."""
-        return self._layered(number), self._firmware(number, new_vm)
+        with room(self.folder.parent):
+            return self._layered(number), self._firmware(number, new_vm)
 
     def _layered(self, number: int) -> Guest:
         """A layer names what is below it only where that can name nothing itself; else QEMU is told so when it starts
@@ -76,15 +79,36 @@ def _below(guest: Guest) -> str:
 
 
 @contextlib.contextmanager
+def room(folder: Path) -> Iterator[None]:
+    """Raises Failure where the block finds no room for its files, all of which lie in `folder`."""
+    try:
+        yield
+    except (OSError, CommandFailed) as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT) if isinstance(error, OSError) else _FULL in error.done.stderr
+        if not full:
+            raise
+        raise Failure(f"there is no room for the boot's files in {folder} [no-space]", make_room(folder)) from error
+
+
+_FULL = "No space left on device"
+
+
+def make_room(folder: Path) -> str:
+    """What to do about a full file system of scratch files."""
+    return f"make room in {folder}, or let XDG_CACHE_HOME name a folder with room"
+
+
+@contextlib.contextmanager
 def scratch(guest: Guest) -> Iterator[Scratch]:
     """The scratch folder while the block lasts. Raises Failure where QEMU or firmware is missing."""
     find_tool(*command.program(guest.architecture))
     if guest.firmware == "uefi" and guest.kernel is None:
         command.find_firmware(guest.architecture)
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "azready" / "machines"
-    home.mkdir(parents=True, exist_ok=True)
-    _sweep(home)
-    folder = Path(tempfile.mkdtemp(prefix="boot-", dir=home))
+    with room(home):
+        home.mkdir(parents=True, exist_ok=True)
+        _sweep(home)
+        folder = Path(tempfile.mkdtemp(prefix="boot-", dir=home))
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
