@@ -19,13 +19,14 @@ from azready.azure.requests.model import RUN_TAG
 from azready.azure.state import open_run
 from azready.azure.steps import Runner
 from azready.console import SILENT, Console
+from azready.pipelines.console_log import diagnose
 from tests.azure import netns
 from tests.azure.certificates import make_authority
 from tests.azure.contract import Checker
 from tests.azure.fake_arm.entra import make_token
 from tests.azure.fake_arm.model import Arm
 from tests.azure.fake_arm.server import Server, serving
-from tests.azure.samples import Guests
+from tests.azure.samples import NO_ROOT, Guests
 
 HURRIED = Patience(poll=0.02, backoff=0.01, throttled=5, busy=0.05, busy_tries=10, tell=0.2)
 
@@ -106,6 +107,7 @@ def capturing(connect: Callable[..., Client], tmp_path: Path) -> Callable[..., C
         place = replace(wishes.place, tags=((RUN_TAG, state.run.id), *wishes.place.tags[1:]))
         client = connect(console=console)
         runner = Runner(client, state, console)
-        return capture.run(replace(wishes, place=place), guests.work(), runner, client, lambda _: b"kernel panic\n")
+        wanted = replace(wishes, place=place)
+        return capture.run(wanted, guests.work(), runner, client, lambda _: NO_ROOT, diagnose)
 
     return run

@@ -8,6 +8,13 @@ from azready.azure.requests.model import Place, parse_urn
 from azready.errors import Failure
 from tests.azure.fake_arm.model import SUBSCRIPTION, Arm, Guest
 
+NO_ROOT = (
+    b"[    0.000000] Linux version 6.1.0-21-cloud-amd64 (debian-kernel@lists.debian.org)\r\n"
+    b"[    0.000000] Command line: BOOT_IMAGE=/vmlinuz root=UUID=11f2 ro console=ttyS0\r\n"
+    b'[    1.481223] VFS: Cannot open root device "UUID=11f2" or unknown-block(0,0): error -6\r\n'
+    b"[    1.492001] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\r\n"
+)
+"""The console of a kernel without its root."""
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJq test"
 WISHES = Wishes(
     place=Place(SUBSCRIPTION, "rg", "westeurope"),

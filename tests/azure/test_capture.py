@@ -125,7 +125,9 @@ def test_a_guest_that_never_reports_is_our_failure_with_its_console(
     with pytest.raises(AzureFailure) as caught:
         capturing(WISHES, Guests())
     assert caught.value.code == "OSProvisioningTimedOut"
-    assert "kernel panic" in caught.value.message
+    cause, end = caught.value.message.split("the end of its console:")
+    assert "cause: " in cause and "fix: " in cause
+    assert "Kernel panic - not syncing" in end
     assert "azready boot" in caught.value.hint
     with pytest.raises(Failure, match="was created by this run, and failed"):
         capturing(WISHES, Guests())

@@ -15,9 +15,9 @@ from azready.azure.state import alone
 from azready.image.disk.formats import vhd
 from tests.azure import netns, real_az
 from tests.azure.blobs import Blob, FileStore, serving_blob
-from tests.azure.fake_arm.model import SUBSCRIPTION, TENANT, Arm
+from tests.azure.fake_arm.model import SUBSCRIPTION, TENANT, Arm, Guest
 from tests.azure.fake_arm.server import Fault, serving
-from tests.azure.samples import kinds
+from tests.azure.samples import NO_ROOT, kinds
 
 pytestmark = pytest.mark.timeout(120)
 MIB = 1024 * 1024
@@ -298,11 +298,30 @@ def test_a_verification_without_room_and_with_a_lock_ends_with_three(
     assert done.returncode == 3, done.stderr
     told = json.loads(done.stdout)
     assert (told["outcome"], told["asked"], len(told["instances"]), told["allReady"]) == ("untried", 3, 2, False)
+    assert all(item["diagnosis"] is None for item in told["instances"]), "nothing is wrong with these guests"
     user.arm.capacity = None
     user.server.faults.append(Fault("DELETE", "/resourcegroups/azready-verify", 409, "ScopeLocked", "locked", times=9))
     done = user.run("verify", image, "-l", "westeurope", "--yes")
     assert (done.returncode, "1 of 1 Ready" in done.stdout) == (3, True), done.stdout + done.stderr
     assert "ScopeLocked" in done.stderr and "az group delete -n azready-verify" in done.stderr
+
+
+def test_verify_says_why_a_guest_failed_as_diagnose_does(user: SimpleNamespace, disk: Path, blob: Blob) -> None:
+    image = user.run(*publish(disk)).stdout.splitlines()[0]
+    log = user.home / "console.log"
+    log.write_bytes(NO_ROOT)
+    by_itself = user.run("diagnose", str(log), "-o", "json")
+    user.arm.boot = lambda vm: Guest(lambda: ("OSProvisioningTimedOut", ""), lambda: NO_ROOT)
+    text = user.run("verify", image, "-l", "westeurope", "--yes")
+    assert text.returncode == 1, text.stderr
+    told = [line.strip() for line in text.stdout.splitlines()]
+    for line in user.run("diagnose", str(log)).stdout.splitlines():
+        assert line.strip() in told, text.stdout
+    assert any(line.startswith("| ") and "Kernel panic - not syncing" in line for line in told)
+    data = user.run("verify", image, "-l", "westeurope", "--yes", "-o", "json")
+    failed = json.loads(data.stdout)["instances"][0]
+    assert failed["diagnosis"] == json.loads(by_itself.stdout)
+    assert failed["diagnosis"]["outcome"] == "cause" and "Kernel panic" in failed["console"]
 
 
 def test_two_at_once_do_not_work_on_the_same_run(user: SimpleNamespace, disk: Path) -> None:

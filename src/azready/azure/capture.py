@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from azready.azure import beforehand, gallery, preflight, rights, sources
 from azready.azure.client import Client
-from azready.azure.console_log import Fetch, read_console, tail
+from azready.azure.console_log import Diagnose, Fetch, read_console, tail
 from azready.azure.instances import Instance, from_view
 from azready.azure.known import Known, planned
 from azready.azure.problems import AzureFailure
@@ -349,13 +349,22 @@ def _clean_up(wishes: Wishes) -> list[Step]:
     return [remove(identity, version) for identity, version in gone]
 
 
-def run(wishes: Wishes, guest: GuestWork, runner: Runner, client: Client, fetch: Fetch) -> Captured:
-    """Carry out the plan. When the trial VM never becomes Ready, its console is in the failure's text."""
+def run(
+    wishes: Wishes,
+    guest: GuestWork,
+    runner: Runner,
+    client: Client,
+    fetch: Fetch,
+    diagnose: Diagnose | None = None,
+) -> Captured:
+    """Carry out the plan. A trial VM that never becomes Ready: cause and console are in the failure's text."""
     try:
         known = runner.run(plan(wishes, guest), runner.state.run.known)
     except AzureFailure as failure:
         if failure.code.startswith("OSProvisioning"):
-            text = tail(read_console(client, wishes.place, wishes.trial, fetch), 40)
-            failure.message += f"\n  the end of its console:\n{text}"
+            heard = read_console(client, wishes.place, wishes.trial, fetch)
+            found = heard.diagnosis(diagnose)
+            failure.message += "".join(f"\n  {line}" for line in (found.lines if found else ()))
+            failure.message += f"\n  the end of its console:\n{tail(heard.text, 40)}"
         raise
     return Captured(wishes.image(known), known.generation, known.trial, known.journal)

@@ -6,11 +6,12 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from azready.azure.client import Client
 from azready.azure.problems import AzureFailure
 from azready.azure.requests.machines import console_log
-from azready.azure.requests.model import Place
+from azready.azure.requests.model import Json, Place
 from azready.errors import Failure
 
 LARGEST = 4 * 1024 * 1024
@@ -18,6 +19,18 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 Fetch = Callable[[str], bytes]
 """Gets what a SAS URL points to; raises OSError."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a log says of a VM that failed: `lines` to print, `facts` as `azready diagnose -o json` has them."""
+
+    lines: tuple[str, ...]
+    facts: Json
+
+
+Diagnose = Callable[[bytes], Diagnosis]
+"""Finds the cause that a serial console log shows; never raises. The command line passes it in."""
 
 
 def fetcher(ca: str | None = None) -> Fetch:
@@ -34,17 +47,30 @@ def fetcher(ca: str | None = None) -> Fetch:
     return fetch
 
 
-def read_console(client: Client, place: Place, vm: str, fetch: Fetch) -> str:
-    """The console's text without control sequences; a sentence in its place when it cannot be had."""
+@dataclass(frozen=True)
+class Heard:
+    """A VM's console. `raw` is None when it cannot be had, and `text` says so."""
+
+    text: str
+    """Without control sequences."""
+    raw: bytes | None = None
+
+    def diagnosis(self, diagnose: Diagnose | None) -> Diagnosis | None:
+        """What it says of a VM whose guest failed; None when nothing can be said."""
+        return diagnose(self.raw) if diagnose and self.raw is not None else None
+
+
+def read_console(client: Client, place: Place, vm: str, fetch: Fetch) -> Heard:
+    """The console; a sentence in its place when it cannot be had. Raises nothing of Azure's."""
     try:
         raw = _fetched(client, place, vm, fetch)
     except AzureFailure as failure:
-        return f"(the console cannot be read: {failure.code})"
+        return Heard(f"(the console cannot be read: {failure.code})")
     except Failure as failure:
-        return f"(the console cannot be read: {failure.message})"
+        return Heard(f"(the console cannot be read: {failure.message})")
     except (OSError, ValueError) as error:
-        return f"(the console cannot be read: {error})"
-    return _CONTROL.sub("", raw.decode(errors="replace"))
+        return Heard(f"(the console cannot be read: {error})")
+    return Heard(_CONTROL.sub("", raw.decode(errors="replace")), raw)
 
 
 def fetch_log(client: Client, place: Place, vm: str, fetch: Fetch) -> bytes:

@@ -7,6 +7,7 @@ looked at. What counts is the `ProvisioningState/…` status of the VM itself.
 from dataclasses import dataclass
 from datetime import datetime
 
+from azready.azure.console_log import Diagnosis
 from azready.azure.problems import Problem
 from azready.azure.requests.model import Json
 
@@ -24,6 +25,8 @@ class Instance:
     guest_seconds: float | None = None
     """What the guest program says on the console that its own work took."""
     console: str = ""
+    diagnosis: Diagnosis | None = None
+    """What its console shows of why the guest failed; None for a guest that did not, or whose console was not read."""
 
     @property
     def blames_guest(self) -> bool:

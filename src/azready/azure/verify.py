@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from azready.azure import beforehand, preflight, rights
 from azready.azure.client import Client
-from azready.azure.console_log import Fetch, guest_seconds, read_console, tail
+from azready.azure.console_log import Diagnose, Fetch, guest_seconds, read_console, tail
 from azready.azure.image_facts import facts_of_image, parse_image
 from azready.azure.instances import Instance, from_view
 from azready.azure.known import Known, planned
@@ -213,14 +213,21 @@ def clean_up(wishes: Wishes) -> list[Step]:
     return [remove(identity, version) for identity, version in gone]
 
 
-def run(wishes: Wishes, runner: Runner, client: Client, console: Console, fetch: Fetch) -> Report:
+def run(
+    wishes: Wishes,
+    runner: Runner,
+    client: Client,
+    console: Console,
+    fetch: Fetch,
+    diagnose: Diagnose | None = None,
+) -> Report:
     """Create, look, remove. Raises Failure only when no VM came to be; a VM that failed is an answer.
 
-    What was found out is never lost to a removal that fails: NotRemoved holds the report, and another failure tells
-    of the removal behind its own words.
+    `diagnose` explains the consoles of guests that failed. What was found out is never lost to a removal that fails:
+    NotRemoved holds the report, and another failure tells of the removal behind its own words.
     """
     try:
-        report = _tried(wishes, runner, client, console, fetch)
+        report = _tried(wishes, runner, client, console, _Ears(fetch, diagnose))
     except BaseException as failure:
         failures = _removed(wishes, runner)
         if failures and isinstance(failure, Failure):
@@ -232,7 +239,24 @@ def run(wishes: Wishes, runner: Runner, client: Client, console: Console, fetch:
     return report
 
 
-def _tried(wishes: Wishes, runner: Runner, client: Client, console: Console, fetch: Fetch) -> Report:
+@dataclass(frozen=True)
+class _Ears:
+    """How consoles are read and understood."""
+
+    fetch: Fetch
+    diagnose: Diagnose | None
+
+    def hear(self, client: Client, place: Place, instance: Instance) -> Instance:
+        """The instance with what its console says."""
+        heard = read_console(client, place, instance.name, self.fetch)
+        seconds = guest_seconds(heard.text)
+        if instance.ready:
+            return replace(instance, guest_seconds=seconds)
+        found = heard.diagnosis(self.diagnose) if instance.blames_guest else None
+        return replace(instance, guest_seconds=seconds, console=tail(heard.text, 30), diagnosis=found)
+
+
+def _tried(wishes: Wishes, runner: Runner, client: Client, console: Console, ears: _Ears) -> Report:
     error = ""
     try:
         known = runner.run(plan(wishes), runner.state.run.known)
@@ -241,7 +265,7 @@ def _tried(wishes: Wishes, runner: Runner, client: Client, console: Console, fet
             raise
         known, error = runner.state.run.known, failure.message
         console.say(error)
-    instances = _look(wishes, known, client, console, fetch)
+    instances = _look(wishes, known, client, console, ears)
     if not instances:
         raise Failure(error or "Azure made no VM", "run the same command again")
     if any(instance.blames_guest for instance in instances) and len(instances) >= wishes.instances:
@@ -267,7 +291,7 @@ def _removed(wishes: Wishes, runner: Runner) -> list[Failure]:
     return failures
 
 
-def _look(wishes: Wishes, known: Known, client: Client, console: Console, fetch: Fetch) -> tuple[Instance, ...]:
+def _look(wishes: Wishes, known: Known, client: Client, console: Console, ears: _Ears) -> tuple[Instance, ...]:
     """Every VM's outcome; with the end of the console of those that failed."""
     place = wishes.place
     if wishes.is_set:
@@ -282,10 +306,7 @@ def _look(wishes: Wishes, known: Known, client: Client, console: Console, fetch:
     listened |= {each.name for each in [one for one in instances if not one.ready][:FAILED_CONSOLES]}
 
     def listen(instance: Instance) -> Instance:
-        if instance.name not in listened:
-            return instance
-        text = read_console(client, place, instance.name, fetch)
-        return replace(instance, guest_seconds=guest_seconds(text), console="" if instance.ready else tail(text, 30))
+        return ears.hear(client, place, instance) if instance.name in listened else instance
 
     with (
         console.step(f"consoles of {len(listened)} of {len(instances)} VMs"),

@@ -267,6 +267,7 @@ def _run(
     from azready.azure.steps import Runner
     from azready.cli import azure_options as options
     from azready.pipelines.capture import guest_work
+    from azready.pipelines.console_log import diagnose
 
     inputs = {
         "subscription": asked.subscription,
@@ -300,7 +301,7 @@ def _run(
     with telling_leftovers(file, console):
         runner = Runner(session.client, file, console)
         work = guest_work(file.path.with_suffix(".hosts"), console, skip)
-        done = capturing.run(ready, work, runner, session.client, fetcher(session.ca))
+        done = capturing.run(ready, work, runner, session.client, fetcher(session.ca), diagnose)
     if not ready.keep:
         file.forget()
         file.path.with_suffix(".hosts").unlink(missing_ok=True)

@@ -176,6 +176,7 @@ def _run(
     from azready.azure.state import telling_leftovers
     from azready.azure.steps import Runner
     from azready.cli import azure_options as options
+    from azready.pipelines.console_log import diagnose
 
     inputs = {
         "image": wishes.image,
@@ -205,7 +206,7 @@ def _run(
     )
     with telling_leftovers(file, console):
         runner = Runner(session.client, file, console)
-        report = verifying.run(ready, runner, session.client, console, fetcher(session.ca))
+        report = verifying.run(ready, runner, session.client, console, fetcher(session.ca), diagnose)
     if ready.keep:
         console.say(f"Kept in {ready.place.group}, with the key {key}; listed in {file.path}")
         return report
@@ -226,10 +227,15 @@ def _render(report: "Report", output: str) -> None:
             "asked": report.asked,
             "error": report.error,
         }
-        print(json.dumps(facts | {"instances": [asdict(item) for item in report.instances]}, indent=2))
+        instances = [
+            asdict(item) | {"diagnosis": item.diagnosis.facts if item.diagnosis else None} for item in report.instances
+        ]
+        print(json.dumps(facts | {"instances": instances}, indent=2))
         return
     for instance in report.instances:
         print(_line(instance))
+        for line in instance.diagnosis.lines if instance.diagnosis else ():
+            print(f"    {line}")
         for line in instance.console.splitlines():
             print(f"    | {line}")
     print(report)
