@@ -95,6 +95,17 @@ def waits_for_a_second_card(tree: Path) -> None:
     drop_in.write_text(f"[Service]\nExecStart=\nExecStart=/lib/systemd/{name} --interface=eth1\n")
 
 
+def ssh_behind_a_card_that_is_not_there(tree: Path) -> None:
+    """Our program needs no network-online.target; the ssh server was ordered behind it, which waits without limit."""
+    waits = tree / SYSTEM / "systemd-networkd-wait-online.service.d/card.conf"
+    waits.parent.mkdir()
+    program = "/lib/systemd/systemd-networkd-wait-online --interface=eth1 --timeout=0"
+    waits.write_text(f"[Service]\nExecStart=\nExecStart={program}\n")
+    behind = tree / SYSTEM / "ssh.service.d/online.conf"
+    behind.parent.mkdir(exist_ok=True)
+    behind.write_text("[Unit]\nWants=network-online.target\nAfter=network-online.target\n")
+
+
 def firewall(tree: Path) -> None:
     """A hardened image whose ruleset forgets the WireServer."""
     rules = "type filter hook output priority 0; policy accept; ip daddr 168.63.129.16 tcp dport 80 drop;"
@@ -329,6 +340,16 @@ FAILING = (
         "P01",
         base="waagent",
         deadline=60.0,
+        login=True,
+        reports=True,
+    ),
+    Failing(
+        ssh_behind_a_card_that_is_not_there,
+        "slow-boot",
+        "wait-online.service",
+        "time limit",
+        "N04",
+        _TOOLS,
         login=True,
         reports=True,
     ),

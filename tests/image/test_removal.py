@@ -1,7 +1,7 @@
-"""Each package manager's way of removing: dpkg's in test_prepare, rpm and pacman for real here, the others as plans.
+"""How each package manager removes: dpkg in test_prepare, apk in tests/boot/test_alpine.py, rpm and pacman here.
 
-The trees are Debian's with the real rpm and pacman in them and packages made by the real tools; apk and emerge are not
-to be had here, so of those only the plan is looked at.
+The trees are Debian's with the real rpm and pacman in them and packages made by the real tools; emerge is not to be had
+here, so of that only the plan is looked at.
 """
 
 import subprocess

@@ -55,6 +55,7 @@ _NOT_AS_WANTED: tuple[Rule, ...] = (
     causes.reported_again,
     causes.reported_failure,
     causes.not_made_for_this_vm,
+    causes.login_waits,
     causes.no_login,
     causes.wrong_name,
     causes.no_sudo,

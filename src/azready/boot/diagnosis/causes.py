@@ -6,6 +6,7 @@ Linux kernel, systemd, initramfs-tools, dracut, Python, walinuxagent, cloud-init
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from azready.boot.diagnosis import questions
 from azready.boot.diagnosis.questions import matching
@@ -471,6 +472,10 @@ def stopped_short(record: BootRecord) -> Cause | None:
 # --- Azure would be content, the owner is not ---
 
 
+_REACHED = re.compile(f"Permission denied|{re.escape(SESSION_ENDS)}")
+"""What ssh's failure says where a server answered."""
+
+
 def _checked(record: BootRecord, name: str) -> tuple[str, ...]:
     return tuple(
         f"{each.name}: {each.detail}" for each in record.checks if each.name == name and each.outcome == "failed"
@@ -488,6 +493,20 @@ def not_made_for_this_vm(record: BootRecord) -> Cause | None:
         (*seen, *_checked(record, "ssh login")),
         _SEAL,
     )
+
+
+def login_waits(record: BootRecord) -> Cause | None:
+    """No ssh server answers yet: it is ordered behind a unit that does not come to its end."""
+    told = _checked(record, "ssh login")
+    found = stuck(record) if told and not _REACHED.search(told[0]) else None
+    if found is None:
+        return None
+    says = f"Ready was reported, but no ssh server answers: {found.says}"
+    fix = (
+        "give that unit a time limit (systemd-networkd-wait-online: --timeout=30), or let ssh not start after it; "
+        "where it waits for a network card, name none that Azure does not give (`azready check`: N04, N08)"
+    )
+    return replace(found, says=says, evidence=(*told, *found.evidence), fix=fix)
 
 
 def no_login(record: BootRecord) -> Cause | None:
