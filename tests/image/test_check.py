@@ -107,6 +107,13 @@ def test_the_text_is_grouped_worst_first_and_says_how_to_fix(sample: Sample) -> 
     assert text.splitlines()[-1] == "`azready generalize` fixes P14"
 
 
+def test_what_is_done_by_hand_is_not_said_to_be_fixed_by_a_command(sample: Sample) -> None:
+    sample.arguments(f"systemd.machine_id={'a' * 32}")
+    assert "fixes P12" not in render.as_text(list(_ask(sample).values()), "x")
+    sample.write("etc/machine-id", "b" * 32)
+    assert "fixes P12 in part" in render.as_text(list(_ask(sample).values()), "x")
+
+
 def test_a_hostile_name_cannot_move_the_cursor(sample: Sample) -> None:
     sample.write("root/.ssh/id_\x1b[2J", "x")
     results = list(_ask(sample).values())

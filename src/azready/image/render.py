@@ -81,8 +81,10 @@ def _what_fixes(results: Sequence[Result]) -> Iterator[str]:
         rule = result.rule
         if any((finding.fix or rule.fix).startswith("azready prepare") for finding in result.answer.findings):
             by.setdefault("azready prepare", []).append(rule.id)
-        elif rule.repair:
-            by.setdefault("azready generalize" if rule.seals else "azready generalize --fix", []).append(rule.id)
+        elif rule.repair and not all(finding.by_hand for finding in result.answer.findings):
+            in_part = " in part" if any(finding.by_hand for finding in result.answer.findings) else ""
+            command = "azready generalize" if rule.seals else "azready generalize --fix"
+            by.setdefault(command, []).append(rule.id + in_part)
     for command, ids in sorted(by.items(), reverse=True):
         yield f"`{command}` fixes {', '.join(sorted(ids))}"
 

@@ -38,6 +38,8 @@ class Case:
     good_disks: tuple[Disk, ...] = ()
 
 
+DEBCONF = "var/cache/debconf/config.dat"
+GRUB_DISK = "Name: grub-pc/install_devices\nTemplate: grub-pc/install_devices\nValue: /dev/disk/by-id/ata-VBOX_1\nOwners: grub-pc\nFlags: seen"
 ESP = Partition(number=1, type=TYPE_ESP, start=MIB, size=100 * MIB, uuid="11111111-0000-4000-8000-000000000001")
 ROOT = Partition(
     number=2, type=TYPE_LINUX, start=101 * MIB, size=3800 * MIB, uuid="11111111-0000-4000-8000-000000000002"
@@ -155,6 +157,11 @@ def carries(name: str, text: str) -> Change:
 
 def root(value: str) -> Change:
     return lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", f"root={value}")
+
+
+def in_initramfs(name: str) -> Change:
+    """A file of the builder that went along when the initramfs was made."""
+    return lambda s: s.write(f"boot/initrd.img-{KERNEL}", initramfs(extra={name: b"x"}))
 
 
 def shim(*beside: str, second: str = "grubx64.efi") -> Change:
@@ -461,7 +468,8 @@ CASES: dict[str, Case] = {
                  lambda s: s.write("etc/rc2.d/S01ssh", "").link("etc/systemd/system/ssh.service", "/dev/null")),
                 (both(lambda s: s.disable("ssh").remove("usr/lib/systemd/system/ssh.service"),
                       lambda s: s.write("etc/rc2.d/S01ssh", "")),)),
-    "S02": Case((lambda s: s.write("etc/tinyssh/sshkeydir/.ed25519.sk", "x"),
+    "S02": Case((in_initramfs("etc/ssh/ssh_host_rsa_key"), in_initramfs("etc/dropbear/dropbear_ed25519_host_key"),
+                 lambda s: s.write("etc/tinyssh/sshkeydir/.ed25519.sk", "x"),
                  lambda s: s.write("etc/dropbear/initramfs/dropbear_ed25519_host_key", "x"),
                  lambda s: s.write("persist/key", "x").link("etc/ssh/ssh_host_ed25519_key", "/persist/key"),
                  lambda s: s.append(SSHD, "HostKey /var/lib/sshd/key\n").write("var/lib/sshd/key", "-----BEGIN OPENSSH PRIVATE KEY-----\n"),
@@ -489,7 +497,8 @@ CASES: dict[str, Case] = {
     "A01": Case((lambda s: s.append("etc/shadow", "bob:$6$abc$def:19000::::::\n"),),
                 (lambda s: s.append("etc/shadow", "bob:!$6$abc$def:19000::::::\n"),)),
     "A02": Case((lambda s: s.edit("etc/shadow", "root:*", "root:"),)),
-    "A03": Case((lambda s: s.write("root/.ssh/authorized_keys", "ssh-ed25519 AAAA builder\n"),
+    "A03": Case((in_initramfs("root-Ab3/.ssh/authorized_keys"),
+                 lambda s: s.write("root/.ssh/authorized_keys", "ssh-ed25519 AAAA builder\n"),
                  lambda s: s.write("root/.ssh/id_ed25519", "x"), lambda s: s.write("root/.ssh/known_hosts", "x")),
                 (lambda s: s.write("root/.ssh/authorized_keys", "# nobody\n").write("root/.ssh/config", "Host *\n"),
                  lambda s: s.write("root/.ssh/authorized_keys",
@@ -546,10 +555,15 @@ CASES: dict[str, Case] = {
     "P09": Case((lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "disk/azure", "disk"),)),
     "P10": Case((lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "Msft", "x"),)),
     "P11": Case((lambda s: s.disable("azure-ephemeral-disk-setup"),)),
-    "P12": Case((lambda s: s.write("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
+    "P12": Case((lambda s: s.write("persist/id", f"{'a' * 32}\n").remove("etc/machine-id").link("etc/machine-id", "/persist/id"),
+                 lambda s: s.remove("etc/machine-id").write("var/lib/dbus/machine-id", f"{'a' * 32}\n").link("etc/machine-id", "../var/lib/dbus/machine-id"),
+                 lambda s: s.arguments(f"systemd.machine_id={'a' * 32}"),
+                 lambda s: s.write("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
                  lambda s: s.write("var/lib/dbus/machine-id", "0123456789abcdef0123456789abcdef\n")),
                 (lambda s: s.write("etc/machine-id", ""), lambda s: s.remove("etc/machine-id"),
                  lambda s: s.link("var/lib/dbus/machine-id", "/etc/machine-id"))),
+    "P24": Case((lambda s: s.write(DEBCONF, GRUB_DISK), lambda s: s.write(DEBCONF, f"Name: a/b\nValue: x\n\n{GRUB_DISK}\n\nName: c/d\n")),
+                (lambda s: s.write(DEBCONF, GRUB_DISK.replace("/dev/disk/by-id/ata-VBOX_1", "")),)),
     "P13": Case((lambda s: s.write("boot/loader/entries/0123456789abcdef0123456789abcdef-6.1.conf", "linux /x\n"),),
                 (lambda s: s.write("boot/loader/entries/debian-6.1.conf", "linux /x\n"),)),
     "P14": Case((lambda s: s.write("etc/hostname", "builder\n"), lambda s: s.write("etc/sysconfig/network", "HOSTNAME=b\n"))),
@@ -588,9 +602,12 @@ CASES: dict[str, Case] = {
                 (lambda s: s.write("var/cache/apt/archives/lock", ""),)),
     "G21": Case((lambda s: s.write("etc/shadow-", "x"),)),
     "G23": Case((lambda s: s.write("var/crash/a", "x"),)),
-    "G24": Case((lambda s: s.write("var/mail/root", "x"), lambda s: s.write("var/spool/cron/crontabs/bob", "* * * * * x\n")),
-                (lambda s: s.write("var/spool/cron/crontabs/root", "* * * * * x\n"),)),
-    "G25": Case((lambda s: s.write("etc/krb5.keytab", "x"), lambda s: s.write("root/.azure/tokens", "x"),
+    "G24": Case((lambda s: s.append("etc/passwd", "bob:x:1000:1000::/home/bob:/bin/sh\n").write("var/spool/cron/bob", "x\n"),
+                 lambda s: s.write("var/mail/root", "x"), lambda s: s.write("var/spool/cron/crontabs/bob", "* * * * * x\n")),
+                (lambda s: s.write("var/spool/cron/crontabs/root", "* * * * * x\n"),
+                 lambda s: s.append("etc/passwd", "www-data:x:33:33::/var/www:/usr/sbin/nologin\n").write("var/spool/cron/crontabs/www-data", "x\n"))),
+    "G25": Case((lambda s: s.write("etc/apt/auth.conf.d/vendor.conf", "machine x login y password z\n"),
+                 lambda s: s.write("etc/krb5.keytab", "x"), lambda s: s.write("root/.azure/tokens", "x"),
                  lambda s: s.write("root/.netrc", "x"), lambda s: s.write("var/lib/tailscale/tailscaled.state", "x"),
                  lambda s: s.write("etc/iscsi/initiatorname.iscsi", "InitiatorName=iqn.1993-08.org.debian:01:abc\n")),
                 (lambda s: s.write("etc/iscsi/initiatorname.iscsi", "GenerateName=yes\n"),)),

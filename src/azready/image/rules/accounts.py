@@ -9,7 +9,7 @@ from azready.image.facts.agents import SUDO_RULES
 from azready.image.facts.reading import names_in, stat_of
 from azready.image.facts.users import usable
 from azready.image.rules import repairs
-from azready.image.rules.guards import lines_with, there
+from azready.image.rules.guards import carried, lines_with, there
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
 
 OUR_SUDO_RULE = "etc/sudoers.d/90-azure-provisioning"
@@ -20,6 +20,7 @@ _HISTORY = (
     ".lesshst", ".viminfo", ".wget-hsts", ".python_history", ".node_repl_history",
     ".local/share/fish/fish_history", ".local/state/{lesshst,viminfo}",
 )  # fmt: skip
+_CARRIED_KEYS = r"(^|/)(\.ssh|dropbear|tinyssh)/authorized_keys2?$"
 _PLEASE = re.compile(rb'command="echo \'?Please login as')
 _TOOLS = (
     (("useradd", "adduser"), "make the admin user"),
@@ -110,6 +111,7 @@ def no_keys(facts: Facts) -> Iterator[Finding]:
                 yield Finding("hosts that the builder visited", path, severity=Severity.WARNING)
             elif name.startswith("id_") or b"PRIVATE KEY" in facts.files.read_head(path, 64):
                 yield Finding("a private key" if not name.endswith(".pub") else "a public key", path)
+    yield from carried(facts, _CARRIED_KEYS, "keys that let somebody in")
 
 
 @rule(

@@ -1,6 +1,7 @@
 """What several rules need of the facts, or a Skip that says why they have nothing to say."""
 
 import re
+from collections.abc import Iterator
 
 from azready.image.facts import Facts
 from azready.image.facts.cmdline import BootEntry
@@ -75,6 +76,19 @@ def lines_with(facts: Facts, path: str, pattern: str) -> list[tuple[int, str]]:
         for number, line in enumerate(text.splitlines(), 1)
         if not line.lstrip().startswith(("#", ";")) and expression.search(line)
     ]
+
+
+def carried(facts: Facts, pattern: str, what: str) -> Iterator[Finding]:
+    """A finding for every file of the default kernel's initramfs whose name matches: a copy that stays in there."""
+    expression = re.compile(pattern)
+    for kernel in facts.kernels:
+        if not kernel.default or (archive := kernel.initramfs) is None:
+            continue
+        place = kernel.initramfs_path or (kernel.uki.path if kernel.uki else "")
+        fix = f"remove what it is made of, then by hand: {facts.distro.names.rebuild_initramfs}"
+        for name in sorted(archive.names):
+            if expression.search(name):
+                yield Finding(f"the initramfs carries {what} ({name})", place, fix, by_hand=True)
 
 
 def there(facts: Facts, *patterns: str) -> list[Finding]:

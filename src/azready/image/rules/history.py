@@ -166,10 +166,11 @@ def no_crashes(facts: Facts) -> Iterator[Finding]:
     stage=Stage.WIPE,
 )
 def no_spools(facts: Facts) -> Iterator[Finding]:
+    services = {account.name for account in facts.users.accounts} - {each.name for each in facts.users.people()}
     for pattern in _SPOOLS:
         for path in facts.files.glob(pattern):
             found = lstat_of(facts.files, path)
-            image_s_own = "/cron/" in path and _name(path) == "root"
+            image_s_own = "/cron/" in path and _name(path) in services
             if found and found.kind == "file" and found.size and not image_s_own:
                 yield Finding("of a user of the builder", path)
 

@@ -1,14 +1,14 @@
 """P15–P17, P19, P21: repositories, versions, SELinux, and what the marketplace asks beyond."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from azready.image.actions import Write
+from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.facts.distro import Family
 from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with
-from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
+from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
 
 _APT = "etc/apt/{sources.list,sources.list.d/*.list,sources.list.d/*.sources}"
 _RPM = "etc/{yum.repos.d,zypp/repos.d,dnf/repos.d}/*.repo"
@@ -61,6 +61,44 @@ def no_build_repositories(facts: Facts) -> Iterator[Finding]:
     for path in ("etc/dnf/dnf.conf", "etc/yum.conf"):
         for number, line in lines_with(facts, path, r"^\s*proxy\s*=\s*\w"):
             yield Finding(re.sub(r"//[^/@\s]+@", "//…@", line), f"{path}:{number}")
+
+
+_DEBCONF = "var/cache/debconf/config.dat"
+_QUESTION = re.compile(r"^Name: grub-(pc|efi-\w+|cloud-\w+)/install_devices$", re.MULTILINE)
+
+
+def _ask_again(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    """No disk chosen, and that on purpose: so answers cloud-init, too, where it finds none."""
+    answered = re.compile(r"^Name: grub-\S+/install_devices_empty$", re.MULTILINE)
+    stanzas = [each.strip("\n") for each in (facts.text(_DEBCONF) or "").split("\n\n") if not answered.search(each)]
+    edited = [_no_disk(stanza) if _QUESTION.search(stanza) else stanza for stanza in stanzas if stanza]
+    yield repairs.write(_DEBCONF, "".join(f"{stanza}\n\n" for stanza in edited))
+
+
+def _no_disk(stanza: str) -> str:
+    package = stanza.partition("Name: ")[2].partition("/")[0]
+    empty = f"{package}/install_devices_empty"
+    bare = re.sub(r"(?m)^Value:.*$", "Value: ", stanza)
+    return f"{bare}\n\nName: {empty}\nTemplate: {empty}\nValue: true\nOwners: {package}\nFlags: seen"
+
+
+@rule(
+    "P24",
+    "GRUB's package installs to no disk of the builder",
+    fault="GRUB's package would install to a disk of the builder",
+    why="debconf remembers the disk by its name. In another VM there is none of that name: the next update of GRUB "
+    "stops with an error, and unattended upgrades with it.",
+    fix="azready generalize forgets the disk: GRUB is then updated without touching a boot sector",
+    sources="CI",
+    severity=Severity.WARNING,
+    repair=_ask_again,
+    stage=Stage.WIPE,
+)
+def no_remembered_disk(facts: Facts) -> Iterator[Finding]:
+    for stanza in (facts.text(_DEBCONF) or "").split("\n\n"):
+        value = re.search(r"(?m)^Value: *(\S.*)$", stanza)
+        if _QUESTION.search(stanza) and value:
+            yield Finding(f"it remembers {value[1]}", _DEBCONF)
 
 
 @rule(

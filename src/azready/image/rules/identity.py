@@ -50,7 +50,7 @@ _ENROLMENTS = {
     "k3s, RKE2": ("etc/rancher/node/password", "var/lib/rancher/{k3s,rke2}/server/{token,node-token,cred/passwd}"),
     "kubelet": ("var/lib/kubelet/pki/*", "etc/kubernetes/{kubelet,bootstrap-kubelet,admin}.conf"),
     "Netdata": ("var/lib/netdata/registry/netdata.public.unique.id", "var/lib/netdata/cloud.d/*"),
-    "Ubuntu Pro's apt token": ("etc/apt/auth.conf.d/90ubuntu-{advantage,pro}*",),
+    "passwords of apt's repositories": ("etc/apt/auth.conf", "etc/apt/auth.conf.d/*"),
     "tokens in a home": tuple(
         f"{home}/{name}"
         for home in ("root", "home/*")
@@ -73,10 +73,11 @@ _NAMES = ("localhost", "localhost.localdomain", "localhost6", "debian", "ubuntu"
 
 
 def _reset_machine_id(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    own = facts.files.resolve("etc/machine-id") if facts.files.exists("etc/machine-id") else ""
     for finding in findings:
-        if finding.path == "etc/machine-id" and facts.systemd:
-            yield Write("etc/machine-id", UNINITIALIZED.encode(), 0o444)
-        elif finding.path in ("etc/machine-id", "var/lib/dbus/machine-id"):
+        if finding.path == own and facts.systemd:
+            yield Write(own, UNINITIALIZED.encode(), 0o444)
+        elif not finding.by_hand:
             yield Remove(finding.path)
 
 
@@ -93,19 +94,21 @@ def _reset_machine_id(facts: Facts, findings: Sequence[Finding]) -> Iterator[Act
     stage=Stage.IDENTITY,
 )
 def no_machine_id(facts: Facts) -> Iterator[Finding]:
-    for path in ("etc/machine-id", "var/lib/dbus/machine-id"):
+    paths = [path for path in ("etc/machine-id", "var/lib/dbus/machine-id") if facts.files.exists(path)]
+    for path in dict.fromkeys(facts.files.resolve(path) for path in paths):
         found = lstat_of(facts.files, path)
         if found and found.kind == "file" and _is_id(facts.files.read_text(path)):
             yield Finding("this machine's id", path)
     for entry in facts.boot_entries[:1]:
         if any(_is_id(value.replace("-", "")) for value in entry.values("systemd.machine_id")):
             fix = "take systemd.machine_id= off the kernel's command line: it goes before /etc/machine-id"
-            yield Finding("every VM takes the id on the kernel's command line", entry.where, fix)
+            yield Finding("every VM takes the id on the kernel's command line", entry.where, fix, by_hand=True)
     kernels = [kernel for kernel in facts.kernels if kernel.default]
     for name, data in (kernels[0].initramfs.contents if kernels and kernels[0].initramfs else {}).items():
         if name.endswith("etc/machine-id") and _is_id(data.decode(errors="replace")):
             fix = f"remove /etc/machine-id's content first, then run {facts.distro.names.rebuild_initramfs}"
-            yield Finding(f"the initramfs carries a copy ({name})", kernels[0].initramfs_path, fix, Severity.WARNING)
+            what, place = f"the initramfs carries a copy ({name})", kernels[0].initramfs_path
+            yield Finding(what, place, fix, Severity.WARNING, by_hand=True)
 
 
 def _is_id(text: str) -> bool:

@@ -192,7 +192,8 @@ def no_bans(facts: Facts) -> Iterator[Finding]:
         grave = _GUARDED[ban.module]
         if ban.how == "blacklist" and ban.module in ("udf", "isofs", "vfat"):
             grave = Severity.INFO  # mount(8) asks for the file system by name, which a blacklist does not stop
-        yield Finding(f"{ban.module} is kept out by `{ban.how}`", ban.where, severity=grave)
+        said = f"{ban.module} is kept out by `{ban.how}`"
+        yield Finding(said, ban.where, severity=grave, by_hand="modprobe.d/" not in ban.where)
 
 
 @rule(

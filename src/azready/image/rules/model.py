@@ -69,6 +69,8 @@ class Finding:
     """Empty: as the rule says."""
     severity: Severity | None = None
     """None: as the rule says."""
+    by_hand: bool = False
+    """Whether it is left alone by the rule's repair: `fix` says what a person does."""
 
     @property
     def path(self) -> str:

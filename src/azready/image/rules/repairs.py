@@ -9,8 +9,8 @@ from azready.image.rules.model import Finding
 
 
 def remove(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
-    """Remove what was found."""
-    for path in dict.fromkeys(finding.path for finding in findings):
+    """Remove what was found, but for what is done by hand."""
+    for path in dict.fromkeys(finding.path for finding in findings if not finding.by_hand):
         yield Remove(path)
 
 

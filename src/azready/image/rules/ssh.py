@@ -8,7 +8,7 @@ from azready.image.facts import Facts
 from azready.image.facts.reading import stat_of
 from azready.image.facts.sshd import seconds
 from azready.image.rules import repairs
-from azready.image.rules.guards import the_sshd, there
+from azready.image.rules.guards import carried, the_sshd, there
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, Vital, rule
 
 UNITS = ("ssh.service", "ssh.socket", "sshd.service", "sshd.socket", "sshd", "dropbear.service", "dropbear")
@@ -18,6 +18,7 @@ HOST_KEYS = (
     "etc/dropbear-initramfs/*_host_key",
     "etc/tinyssh/sshkeydir/{.*.sk,*.pk}",
 )
+_CARRIED_KEYS = r"(^|/)(ssh_host_\w+_key|\w+_host_key|tinyssh/sshkeydir/\.[^/]+\.sk)$"
 _KEY_MAKERS = (
     "azure-provisioning-hostkeys.service",
     "sshd-keygen.service",
@@ -84,6 +85,7 @@ def no_host_keys(facts: Facts) -> Iterator[Finding]:
             if facts.files.exists(each):
                 found.setdefault(each, Finding(f"/{each} is there", each))
     yield from found.values()
+    yield from carried(facts, _CARRIED_KEYS, "a host key")
 
 
 def _named_keys(facts: Facts) -> Iterator[str]:
