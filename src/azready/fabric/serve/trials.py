@@ -146,7 +146,8 @@ def _medium(machine: Machine, faults: Iterable[Fault], folder: Path) -> str:
 def scratch_tree(root: Path, lone_user: str = "") -> Path:
     """The few files of a root tree that a first boot changes.
 
-    `lone_user` exists in it already, with user id 0: where no other id can own a file, all is his.
+    `lone_user` exists in it already, with user id 0, which this tree does not call a system account: where no other id
+    can own a file, all is his.
     """
     lone = f"{lone_user}:x:0:0::/home/{lone_user}:/bin/sh\n" if lone_user else ""
     for folder in ("etc/ssh", "etc/sudoers.d", "home", "var/lib", "run", "tmp", "root", "bin", "usr/bin"):
@@ -156,7 +157,7 @@ def scratch_tree(root: Path, lone_user: str = "") -> Path:
         "etc/group": "root:x:0:\nsudo:x:27:\nadm:x:4:\n",
         "etc/shadow": "root:*:19000:0:99999:7:::\n",
         "etc/gshadow": "root:*::\nsudo:*::\nadm:*::\n",
-        "etc/login.defs": "UID_MIN 1000\nUID_MAX 60000\nGID_MIN 1000\nGID_MAX 60000\n",
+        "etc/login.defs": f"UID_MIN {0 if lone_user else 1000}\nUID_MAX 60000\nGID_MIN 1000\nGID_MAX 60000\n",
         "etc/hostname": f"{IMAGE_NAME}\n",
         "etc/hosts": "127.0.0.1 localhost\n",
         "etc/os-release": 'ID=debian\nNAME="Debian"\n',
