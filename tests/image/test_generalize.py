@@ -44,7 +44,8 @@ def used_machine(root: Path) -> Sample:
     s.write("root/.ssh/authorized_keys", "ssh-ed25519 AAAAC3Nza root\n").write(
         "root/.bash_history", "mysql -phunter2\n"
     )
-    s.write("etc/sudoers.d/90-azure-provisioning", "bob ALL=(ALL) NOPASSWD:ALL\n", 0o440)
+    for name in ("90-azure-provisioning", "zz-90-azure-provisioning", "zzz-90-azure-provisioning"):
+        s.write(f"etc/sudoers.d/{name}", "bob ALL=(ALL) NOPASSWD:ALL\n", 0o440)
     s.write("etc/sudoers.d/mine", "bob ALL=(ALL) ALL\n%wheel ALL=(ALL) ALL\n", 0o440)
     s.write("etc/ssh/ssh_host_ed25519_key", "PRIVATE KEY").write("etc/hostname", "builder\n")
     s.write("etc/machine-id", f"{ID}\n").write("var/lib/dbus/machine-id", f"{ID}\n")

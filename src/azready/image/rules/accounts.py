@@ -12,7 +12,7 @@ from azready.image.rules import repairs
 from azready.image.rules.guards import carried, lines_with, there
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
 
-OUR_SUDO_RULE = "etc/sudoers.d/90-azure-provisioning"
+OUR_SUDO_RULE = "etc/sudoers.d/{,zz*-}90-azure-provisioning"
 _SUDOERS = ("etc/sudoers", "usr/etc/sudoers")
 _HISTORY = (
     "*_history", ".history", ".histfile", ".zhistory", ".local/share/powershell/PSReadLine/*_history.txt",
