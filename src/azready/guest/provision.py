@@ -1335,7 +1335,7 @@ def decide(imds, medium, vm_id):
     wishes.password_wanted = bool(medium.password) or wishes.password_login is True
     if wishes.password_login is None and medium.password:
         wishes.password_login = True  # as waagent and cloud-init take it: who gives a password wants to use it
-    if "\n" in medium.password or "\r" in medium.password or "\0" in medium.password or len(medium.password) > 512:
+    if len(medium.password) > 72 or [letter for letter in "\n\r\0" if letter in medium.password]:
         raise Failed("unexpected metadata parsing ovf-env.xml: UserPassword")
     wishes.password = medium.password
     wishes.custom_data = _decoded("custom data", medium.custom_data, wishes.remarks)

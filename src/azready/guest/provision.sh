@@ -1617,6 +1617,9 @@ make_wishes() {
     wish_user
     wish_policy
     wish_keys
+    # as many characters as Azure allows; in UTF-8 all of a character's bytes but the first are from this range
+    # shellcheck disable=SC2046 # some pad what wc says
+    [ "${ovf_password-}" != yes ] || [ $(tr -d '\200-\277\n' <"$work/password" | wc -c) -le 72 ] || ovf_password=bad
     [ "${ovf_password-}" != bad ] || fail 'unexpected metadata parsing ovf-env.xml: UserPassword'
     wish_data custom-data 'custom data'
     wish_data user-data 'user data'

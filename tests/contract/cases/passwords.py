@@ -91,6 +91,19 @@ CASES = [
     with_password("a password with blanks at its ends and a colon", " p:w "),
     with_password("a password in UTF-8", "pässwörd€"),
     with_password("a password of 72 characters", "x" * 72),
+    with_password("a password of 72 characters and more bytes", "ä€" * 36),
+    *(
+        Case(
+            f"a password of {len(password)} characters is refused",
+            medium=ovf_env(machine(admin_password=password, disable_password_authentication=False)),
+            exit=1,
+            commands=(),
+            changes=begun(),
+            secret=password,
+            report=failed("unexpected metadata parsing ovf-env.xml: UserPassword"),
+        )
+        for password in ("ä" * 73, "x" * 600)
+    ),
     Case(
         "a password with a line end is refused",
         machine=machine(disable_password_authentication=False),
