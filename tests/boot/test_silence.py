@@ -56,7 +56,9 @@ def booted(tree: Path) -> BootRecord:
     ],
     ids=lambda value: getattr(value, "__name__", "why"),
 )
-def test_the_platform_hears_that_the_unit_did_not_run(broken: Trees, break_it: Callable[[Path], None], why: str) -> None:
+def test_the_platform_hears_that_the_unit_did_not_run(
+    broken: Trees, break_it: Callable[[Path], None], why: str
+) -> None:
     tree = broken()
     break_it(tree)
     record = booted(tree)

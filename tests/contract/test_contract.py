@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from azready.fabric import Fabric
+from azready.fabric.protocol.media import ovf_env
 from azready.fabric.protocol.messages import Rules
-from tests.contract.case import READY, Case, File, Folder, Report
+from tests.contract.case import READY, Case, File, Folder, Report, machine, provisioned
 from tests.contract.cases import CASES
+from tests.contract.cases.data import copy
 from tests.contract.lab import ACCOUNT_FILES, Outcome, carry_out
 from tests.contract.limits import LIMITS, table
 from tests.contract.programs import (
@@ -24,6 +26,7 @@ from tests.contract.programs import (
     reference_shell,
     shells,
 )
+from tests.fabric import guest_proxy
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +111,27 @@ def test_shell(case: Case, fabric: Fabric, tmp_path: Path, need: Callable[..., N
     if any(limit.applies(case.name, reference_shell().name) for limit in LIMITS):
         pytest.skip("elsewhere: a limit of the shell, see limits.py")
     check(case, reference_shell(), fabric, tmp_path)
+
+
+@pytest.mark.parametrize("program", [reference_python(), reference_shell()], ids=lambda program: program.name)
+def test_a_vm_that_answers_signed_requests_only(program: Program, fabric: Fabric, tmp_path: Path) -> None:
+    """The Metadata Security Protocol enforced on both services, with a stand-in for Microsoft's agent."""
+    vm = machine(msp="enforce")
+    fabric.restart(vm)
+    channel = guest_proxy.latch(fabric.wireserver_url)
+    with (
+        guest_proxy.standing_in(fabric.imds_url, channel) as imds,
+        guest_proxy.standing_in(fabric.wireserver_url, channel) as wireserver,
+    ):
+        case = Case(
+            "msp",
+            machine=vm,
+            medium=ovf_env(vm),
+            tree={"usr/sbin/azure-proxy-agent": File("#!/bin/sh\n", 0o755)},
+            options=("--imds", imds, "--wireserver", wireserver),
+            changes={**provisioned(vm), **copy(vm)},
+        )
+        check(case, program, fabric, tmp_path)
 
 
 EVERYWHERE = [case for case in CASES if case.everywhere]

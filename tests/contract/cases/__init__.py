@@ -1,7 +1,7 @@
 """The cases of the contract, by subject."""
 
 from tests.contract.case import Case
-from tests.contract.cases import access, accounts, data, keys, media, names, passwords, platform, state, usage
+from tests.contract.cases import access, accounts, data, keys, media, names, passwords, platform, security, state, usage
 
 CASES: list[Case] = [
     *names.CASES,
@@ -12,6 +12,7 @@ CASES: list[Case] = [
     *data.CASES,
     *media.CASES,
     *platform.CASES,
+    *security.CASES,
     *state.CASES,
     *usage.CASES,
 ]

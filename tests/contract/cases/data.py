@@ -23,7 +23,7 @@ def copy(vm: Machine) -> dict[str, File]:
     files = _redacted(vm)
     encoded = base64.b64encode(vm.custom_data.encode()).decode()
     text = files[f"{STATE}/ovf-env.xml"].text
-    return {f"{STATE}/ovf-env.xml": File(text.replace(f">{encoded}<", ">REDACTED<"), 0o600)}
+    return {f"{STATE}/ovf-env.xml": File(text.replace(f">{encoded}<", ">REDACTED<") if encoded else text, 0o600)}
 
 
 def custom(name: str, text: str, **more: object) -> Case:
