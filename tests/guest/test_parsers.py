@@ -173,6 +173,72 @@ def test_no_lease_breaks_the_reader(guest: ModuleType, data: bytes, kind: bytes)
     assert address == "" or guest.parse_ipv4(address) == address
 
 
+LEASE_LINES = r"""
+lease {
+}
+OPTION_245=a83f8110
+  option unknown-245 a8:3f:81:10;
+  interface "eth0";
+interface
+expire 4 2030/04/01 10:00:00;
+expire 4 2030/13/99 99:99:99;
+expire 4 //// ::::
+expire never;
+expire epoch 99999999999999999999;
+expire epoch
+EXPIRY=
+EXPIRY=٣
+opt245="\
+option-245
+"""
+LINES = st.lists(st.sampled_from(LEASE_LINES.splitlines()) | st.text(max_size=20))
+
+
+@settings(max_examples=200, deadline=None)
+@given(lines=LINES, written=st.none() | st.floats(0, 2e9), interfaces=st.sampled_from([[], ["lo"], ["lo", "eth0"]]))
+def test_no_lines_of_a_lease_break_the_reader(
+    guest: ModuleType, lines: list[str], written: float | None, interfaces: list[str]
+) -> None:
+    data = "\n".join(lines).encode("utf-8", "surrogatepass")
+    address = guest.lease_option_245(data, written, interfaces)
+    assert address == "" or guest.parse_ipv4(address) == address
+
+
+NETWORKCTL = (
+    '{"Interfaces":[{"Index":1,"Name":"lo","Type":"loopback"},{"Index":2,"Name":"eth0","Type":"ether","Driver":"hv_netvsc",'
+    '"DHCPv4Client":{"Lease":{"LeaseTimestampUSec":8414021,"Timeout1USec":1,"Timeout2USec":2},"PrivateOptions":'
+    '[{"Option":242,"PrivateOptionData":"0101"},{"Option":245,"PrivateOptionData":"%s"}]}}]}\n'
+)
+"""What `networkctl --json=short status` of systemd 262 prints, shortened."""
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (NETWORKCTL % "a83f8110", "168.63.129.16"),
+        (NETWORKCTL % "0a01004d", "10.1.0.77"),
+        (NETWORKCTL % "00000000", ""),
+        (NETWORKCTL % "a83f81", ""),
+        (NETWORKCTL % "rm -rf /", ""),
+        (NETWORKCTL.replace("245", "246") % "a83f8110", ""),
+        ('{"Interfaces":[]}', ""),
+        ("[]", ""),
+    ],
+)
+def test_option_245_is_found_in_what_networkd_tells(guest: ModuleType, text: str, address: str) -> None:
+    assert guest.networkctl_option_245(text) == address
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.text(max_size=40) | st.text(max_size=12).map(lambda inner: NETWORKCTL % inner))
+def test_nothing_that_networkd_tells_breaks_the_reader(guest: ModuleType, text: str) -> None:
+    try:
+        address = guest.networkctl_option_245(text)
+    except ValueError:
+        return
+    assert address == "" or guest.parse_ipv4(address) == address
+
+
 @settings(max_examples=100, deadline=None)
 @given(number=st.uuids())
 def test_vm_ids_are_equal_in_both_byte_orders_and_any_case(guest: ModuleType, number: uuid.UUID) -> None:

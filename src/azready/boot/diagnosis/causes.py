@@ -40,6 +40,8 @@ _REASONS = (
     ),
 )
 """Reasons that guests report: what they say, and what that means."""
+_DID_NOT_RUN = "the provisioning unit did not run"
+"""What is told in the place of our program: why it did not run is in the log."""
 
 
 def reported_failure(record: BootRecord) -> Cause | None:
@@ -51,6 +53,8 @@ def reported_failure(record: BootRecord) -> Cause | None:
     for pattern, code, says, fix in _REASONS:
         if re.search(pattern, told, re.I):
             return Cause(code, says, (told,), fix)
+    if told.startswith(_DID_NOT_RUN) and (crash := provisioner_crashed(record)):
+        return crash
     return Cause(
         "reported-failure",
         "the guest itself reported that provisioning failed",
