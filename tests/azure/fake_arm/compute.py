@@ -27,7 +27,7 @@ TIMED_OUT = (
 def _source(arm: Arm, ask: Ask, storage: Json) -> Source:
     """What a VM is to be made from, when it may be used here. Raises Refused."""
     attached = storage.get("osDisk", {})
-    if attached.get("createOption") == "Attach":
+    if attached.get("createOption", "").lower() == "attach":  # az writes it small
         disk = arm.referenced(attached["managedDisk"]["id"], ask.path)
         facts = disk["properties"]
         security = facts.get("securityProfile", {}).get("securityType", "")
@@ -210,7 +210,7 @@ def _make_vm(arm: Arm, ask: Ask, identity: str, properties: Json, source: Source
     os_disk.update({"osType": "Linux", "name": os_disk.get("name") or disk_name})
     os_disk.setdefault("caching", "ReadWrite")
     os_disk.setdefault("deleteOption", "Detach")
-    attached = os_disk.get("createOption") == "Attach"
+    attached = os_disk.get("createOption", "").lower() == "attach"
     disk_id = os_disk["managedDisk"]["id"] if attached else disk_id
     os_disk.setdefault("managedDisk", {"storageAccountType": "Premium_LRS"})["id"] = disk_id
     properties["storageProfile"].setdefault("dataDisks", [])
@@ -400,7 +400,7 @@ def remove_vm(arm: Arm, vm: Json) -> None:
         if interface is None:
             continue
         interface["properties"].pop("virtualMachine", None)
-        if item.get("properties", {}).get("deleteOption") == "Delete":
+        if item.get("properties", {}).get("deleteOption") == "Delete" and not interface.get("_reserved"):
             for configuration in interface["properties"]["ipConfigurations"]:
                 address = arm.get(configuration["properties"].get("publicIPAddress", {}).get("id", ""))
                 if address:
