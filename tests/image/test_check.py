@@ -20,7 +20,7 @@ from azready.image.checking import (
     exit_code,
 )
 from azready.image.facts import Facts
-from azready.image.rules import RULES
+from azready.image.rules import RULES, specialized
 from azready.image.rules.model import Profile, Severity
 from azready.image.rules.waivers import Waiver, parse_waivers
 from azready.image.targets.tree import Tree
@@ -151,3 +151,39 @@ def test_secrets_of_proxies_are_not_shown(sample: Sample) -> None:
     sample.write("etc/environment", "http_proxy=http://user:hunter2@proxy:3128\n")
     sample.write("etc/apt/apt.conf.d/p", 'Acquire::http::Proxy "http://user:hunter2@proxy";\n')
     assert "hunter2" not in render.as_json(list(_ask(sample).values()), "t")
+
+
+def test_a_specialized_image_needs_no_provisioner_and_is_told_what_its_copies_share(sample: Sample) -> None:
+    """A machine as it ran: with its name, keys, id and user, and with no agent nor guest program."""
+    sample.write("etc/ssh/ssh_host_rsa_key", "x").write("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
+    sample.write("etc/hostname", "db-7\n").write("root/.ssh/authorized_keys", "ssh-ed25519 AAAA me\n")
+    sample.write("root/.ssh/known_hosts", "h ssh-ed25519 AAAA\n").remove(
+        "usr/lib/systemd/system/azure-provisioning.service"
+    )
+    plain = _ask(sample)
+    copies = _ask(sample, profiles=frozenset({Profile.SPECIALIZED}))
+    assert exit_code(plain.values(), Severity.ERROR) == Exit.NEGATIVE
+    assert exit_code(copies.values(), Severity.ERROR) == Exit.OK, render.as_text(tuple(copies.values()), "tree")
+    assert "P01" in plain and "P01" not in copies
+    shared = {name for name, each in copies.items() if each.worst is Severity.INFO}
+    assert {"S02", "A03", "P12", "P14"} <= shared
+
+
+def test_what_keeps_a_copy_from_booting_stays_fatal(sample: Sample) -> None:
+    sample.remove("etc/systemd/network/10-eth0.network")
+    sample.write("etc/systemd/network/10-x.network", "[Match]\nMACAddress=00:0d:3a:11:22:33\n[Network]\nDHCP=yes\n")
+    copies = _ask(sample, profiles=frozenset({Profile.SPECIALIZED}), only=frozenset({"N"}))
+    assert exit_code(copies.values(), Severity.FATAL) == Exit.NEGATIVE
+
+
+def test_the_lists_of_the_specialized_profile_name_rules_that_exist() -> None:
+    known = {rule.id for rule in RULES}
+    assert known >= specialized.OF_PROVISIONING | specialized.SHARED
+    assert not specialized.OF_PROVISIONING & specialized.SHARED
+
+
+def test_nobody_is_told_to_seal_a_specialized_image(sample: Sample) -> None:
+    sample.write("etc/ssh/ssh_host_rsa_key", "x")
+    told = _ask(sample, profiles=frozenset({Profile.SPECIALIZED}))
+    text = render.as_text(tuple(told.values()), "tree", verbose=True)
+    assert "S02" in text and "`azready generalize" not in text

@@ -37,6 +37,7 @@ class ProfileName(StrEnum):
     TRUSTED_LAUNCH = "trusted-launch"
     MARKETPLACE = "marketplace"
     MSP = "msp"
+    SPECIALIZED = "specialized"
 
 
 _TARGET = "/ (this machine), a root tree, a disk file, or ssh://[user@]host[:port]."

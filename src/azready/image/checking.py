@@ -1,11 +1,12 @@
 """Asking every rule about an image: (facts, rules, choice) → answers. Nothing is changed, nothing is run."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from azready.errors import Exit, Failure, UsageFailure
 from azready.image.facts import Facts
+from azready.image.rules import specialized
 from azready.image.rules.model import Finding, Profile, Rule, Severity, Skip
 from azready.image.rules.waivers import Waiver
 
@@ -75,9 +76,9 @@ def check(facts: Facts, rules: Sequence[Rule], choice: Choice) -> tuple[Result, 
     require_known(rules, (*choice.only, *choice.skip, *(waiver.id for waiver in choice.waivers)))
     waived = {waiver.id: waiver for waiver in choice.waivers}
     return tuple(
-        _ask(rule, severity, facts, choice.skip, waived.get(rule.id))
+        _told(_ask(rule, severity, facts, choice.skip, waived.get(rule.id)), choice)
         for rule in rules
-        if (severity := rule.severity(choice.profiles | {Profile.AZURE})) is not None and _wanted(rule, choice)
+        if (severity := specialized.severity_of(rule, choice.profiles)) is not None and _wanted(rule, choice)
     )
 
 
@@ -103,6 +104,16 @@ def _wanted(rule: Rule, choice: Choice) -> bool:
     if choice.only and not {rule.id, rule.id[0]} & choice.only:
         return False
     return choice.sealing or not rule.seals
+
+
+def _told(result: Result, choice: Choice) -> Result:
+    """Of a specialized image: no command that seals mends it, and what copies share is information, however grave."""
+    if Profile.SPECIALIZED not in choice.profiles or not isinstance(result.answer, Found):
+        return result
+    if result.rule.id not in specialized.SHARED:
+        return replace(result, rule=replace(result.rule, repair=None))
+    findings = tuple(replace(each, severity=None, fix="") for each in result.answer.findings)
+    return replace(result, rule=specialized.told(result.rule), answer=Found(findings))
 
 
 def _ask(rule: Rule, severity: Severity, facts: Facts, skip: Iterable[str], waiver: Waiver | None) -> Result:

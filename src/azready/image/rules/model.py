@@ -32,13 +32,17 @@ class Severity(IntEnum):
 
 
 class Profile(StrEnum):
-    """What the image is meant for. `azure` always counts; the others add rules, or make them graver."""
+    """What the image is meant for. `azure` always counts; the others add rules, or make them graver.
+
+    `specialized` takes rules away: see `rules/specialized.py`.
+    """
 
     AZURE = "azure"
     NVME = "nvme"
     TRUSTED_LAUNCH = "trusted-launch"
     MARKETPLACE = "marketplace"
     MSP = "msp"
+    SPECIALIZED = "specialized"
 
 
 class Stage(IntEnum):
