@@ -29,7 +29,7 @@ def test_text_on_stdout_progress_on_stderr(prepared: Prepared) -> None:
     assert done.returncode == 0, done.stderr
     assert "✔ Provisioned: Ready after" in done.stdout
     assert "✓ ssh login: as azureuser · ✓ host name: vm9 · ✓ sudo: asks no password · ✓ unit is off" in done.stdout
-    assert "✓ First boot (" in done.stderr
+    assert "✓ First boot: " in done.stderr
 
 
 def test_json_holds_the_whole_record(prepared: Prepared) -> None:

@@ -116,7 +116,7 @@ def test_waagent_and_cloud_init_as_debian_joins_them_are_fine_and_without_dhcp_n
     (healthy,) = boot_tree(tree, Machine(), _plan(100.0))
     assert healthy.passed and diagnose(healthy) is None and healthy.cause is None
     record = _last(tree, _plan(10.0, faults=(Fault(service="dhcp", silent=True),)))
-    _is(record, "no-lease", "DHCPDISCOVER", "ask for long enough")
+    _is(record, "no-lease", "service=dhcp", "boot without that fault")
 
 
 # --- markers ---
@@ -125,7 +125,7 @@ def test_waagent_and_cloud_init_as_debian_joins_them_are_fine_and_without_dhcp_n
 @pytest.mark.slow
 def test_waagent_marks_before_its_report_and_never_reports_again(waagent: Callable[..., Path]) -> None:
     refused = Fault(service="wireserver", path="*comp=health*", attempts="2-", status=503)
-    plan = _plan(15.0, boots=2, heal=True, faults=(refused,))
+    plan = _plan(40.0, boots=2, heal=True, faults=(refused,))
     first, second = boot_tree(waagent(), Machine(), plan)
     _is(first, "platform-refused", "503", "asks again")
     if second.passed:  # some versions of waagent do report

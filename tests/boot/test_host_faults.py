@@ -1,7 +1,9 @@
 """What this machine does to a boot is told as such: a cause of its own, and no verdict. Each is done for real."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -12,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from azready.boot.container.tree import boot_tree
-from azready.boot.qemu import trial
+from azready.boot.qemu import health, trial
 from azready.boot.qemu.command import Guest, Hardware
 from azready.boot.qemu.disk import boot_disk
+from azready.boot.qemu.monitor import Monitor
 from azready.boot.record import BootRecord
 from azready.boot.series import Plan
 from azready.errors import Failure
@@ -99,6 +102,29 @@ def test_a_full_scratch_disk(
     _is(record, "no-space")
 
 
+def test_no_room_for_the_files_that_a_boot_begins_with(
+    need: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need(*TOOLS, "file:/usr/share/OVMF/OVMF_VARS_4M.fd")
+    cache, disk = tmp_path / "cache", tmp_path / "disk.raw"
+    cache.mkdir()
+    disk.write_bytes(bytes(1 << 20))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80k", "tmpfs", cache], check=True)
+    try:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+        for size in (40, 0):  # the layer finds no room; nor does the folder itself
+            guest = Guest(firmware="bios", disk=disk, format="raw", size=1 << 20, hardware=Hardware(accel="tcg"))
+            with (cache / f"fill{size}").open("wb") as file, contextlib.suppress(OSError):
+                while os.statvfs(cache).f_bfree * 4 > size:
+                    file.write(bytes(4096))
+                    file.flush()
+            with pytest.raises(Failure, match=r"\[no-space\]") as told:
+                boot_disk(guest, Machine(), ONCE, target="empty")
+            assert told.value.exit_code == 3 and "XDG_CACHE_HOME" in told.value.hint
+    finally:
+        subprocess.run(["umount", "--lazy", cache], check=True)
+
+
 def test_no_memory_for_the_guest(qemu: Callable[..., BootRecord]) -> None:
     _is(qemu(WAITS, ONCE, memory=16_000_000), "no-memory", "llocate memory")
 
@@ -124,6 +150,44 @@ def test_a_qemu_that_somebody_stops(qemu: Callable[..., BootRecord]) -> None:
 
 def test_a_qemu_that_somebody_kills(qemu: Callable[..., BootRecord]) -> None:
     _is(qemu(WAITS, PATIENT, lambda pid: os.kill(pid, signal.SIGKILL)), "qemu-died", "SIGKILL")
+
+
+class _Speaker:
+    """The other end of a monitor: answers every command, or says nothing at all."""
+
+    def __init__(self, answers: bool) -> None:
+        self.ours, self._theirs = socket.socketpair()
+        if answers:
+            threading.Thread(target=self._answer, daemon=True).start()
+
+    def _answer(self) -> None:
+        with self._theirs.makefile("rwb") as stream:
+            for _ in stream:
+                stream.write(b'{"return": {}}\n')
+                stream.flush()
+
+
+@pytest.mark.parametrize("accelerated", [False, True])
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_qemu_that_does_not_answer_hangs(
+    accelerated: bool, answers: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_ASK_EVERY", 0.0)
+    with subprocess.Popen(["sleep", "1000"]) as process, Monitor(_Speaker(answers).ours, lambda *_: None) as monitor:
+        looked = health.Health(process, monitor, tmp_path / "errors", tmp_path, accelerated)
+        try:
+            assert looked.trouble() is None
+            since = monitor.heard
+            if answers:
+                while monitor.heard == since:  # asked again and again, it goes on answering
+                    assert looked.trouble() is None
+                return
+            monitor.heard -= 2 * health._SPEECHLESS
+            found = looked.trouble()
+            assert found and found.blames == "host"
+            assert found.code == ("kvm-failed" if accelerated else "qemu-hangs")
+        finally:
+            process.kill()
 
 
 # --- KVM ---
@@ -179,20 +243,24 @@ def test_a_container_whose_supervisor_dies(debian_base: Callable[..., Path], how
         except Failure as failure:  # it died before the guest was there
             assert "namespaces" in failure.message
             return
+        finally:
+            assert not Path(f"/proc/{pid}").exists() and not _supervisor(), "it is left behind"
     _is(record, "supervisor-died")
 
 
 def _supervisor() -> int:
-    """PID 1 of the fabric's process namespace, among those that this process started."""
+    """PID 1 of the fabric's process namespace, among those that this process started, when its guest is there."""
     below = [pid for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()]
+    found = 0
     for pid in below:
-        if not Path(f"/proc/{pid}/status").exists():
-            continue
-        status = Path(f"/proc/{pid}/status").read_text()
-        numbers = status.partition("NSpid:")[2].splitlines()[0].split()
-        if len(numbers) > 1 and numbers[-1] == "1":
-            return int(pid)
-        below += Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{pid}/status").read_text()
+            below += Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            numbers = status.partition("NSpid:")[2].splitlines()[0].split()
+            if len(numbers) == 2 and numbers[-1] == "1":
+                found = int(pid)
+            elif len(numbers) == 3 and found:
+                return found
     return 0
 
 

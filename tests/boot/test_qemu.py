@@ -208,7 +208,7 @@ def test_an_interrupted_boot_leaves_nothing_behind(need: Callable[..., None], tm
         left = list(folder.iterdir())
         assert len(left) == (ending == signal.SIGKILL), "a killed azready's folder is removed by the next"
     again = subprocess.run([*words, "--deadline", "1"], env=environment, capture_output=True, check=False)
-    assert again.returncode == 1 and list(folder.iterdir()) == []
+    assert again.returncode in (1, 3) and list(folder.iterdir()) == []  # 3: in a second a busy machine ran nothing
 
 
 def _qemus(folder: Path) -> int:

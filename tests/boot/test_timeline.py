@@ -1,6 +1,9 @@
 """A boot's record is a value: it survives JSON, and what is drawn from it is in order."""
 
 import json
+from pathlib import Path
+
+import pytest
 
 from azready.boot.record import (
     BootRecord,
@@ -14,6 +17,8 @@ from azready.boot.record import (
     events,
     from_json,
 )
+from azready.cli.timeline import timeline
+from azready.errors import UsageFailure
 from azready.fabric.faults import Fault
 from azready.fabric.ledger import Exchange, Finding, HealthReport
 from azready.fabric.verdict import Verdict
@@ -126,3 +131,11 @@ def test_a_check_that_fails_after_ready_is_in_the_headline_and_an_error_reported
     assert refused.headline == "Provisioned: Ready after 0.42 s, but ssh login failed"
     error = Verdict("OSProvisioningClientError", 0.4, "cannot continue")
     assert not replace(RECORD, expected="any", verdict=error).passed
+
+
+def test_a_record_of_the_release_before_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps({"passed": True, "boots": [{"number": 1, "diagnosis": [], "machine": [["name", "a"]]}]}))
+    with pytest.raises(UsageFailure, match="kept by an older azready") as told:
+        timeline(old)
+    assert "boot that image again" in told.value.hint

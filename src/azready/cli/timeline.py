@@ -67,6 +67,11 @@ def _read(path: Path) -> "tuple[BootRecord, ...]":
     try:
         table: Any = json.loads(path.read_text(encoding="utf-8"))
         rows = table["boots"] if isinstance(table, dict) else table
+        if any("diagnosis" in row for row in rows):
+            raise UsageFailure(
+                f"{path} was kept by an older azready, whose records had another form",
+                "boot that image again: azready boot … --output json >FILE",
+            )
         return tuple(from_json(row) for row in rows)
     except OSError as error:
         raise UsageFailure(f"{path}: {error.strerror}", "keep one with: azready boot … --output json >FILE") from error

@@ -1,0 +1,187 @@
+"""How long a boot is waited for: an explicit deadline to the letter, else as long as the guest makes progress."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from azready.boot import waiting
+from azready.boot.record import Cause, ConsoleLine, Expectation
+from azready.boot.waiting import Pace, Waited
+from azready.boot.watching.schedule import CpuTime
+from azready.fabric.ledger import Exchange, HealthReport, Ledger
+
+PACE = Pace(deadline=600.0, longest=1800.0, silence=150.0, settle=0.0, last_words=0.0, after_complete=0.0)
+KVM = Pace(600.0, 1800.0, 150.0, 0.0, 0.0, 0.0, standstill=60.0)
+
+
+@dataclass
+class Console:
+    """What of a guest's `Watch` the waiting looks at."""
+
+    console: list[ConsoleLine] = field(default_factory=list)
+
+
+@dataclass
+class Scripted:
+    """A guest that says what a test wants when it wants it; its clock goes ten seconds at every look."""
+
+    ledger: Ledger
+    says: Callable[[float], str] = lambda now: ""
+    asks: Callable[[float], bool] = lambda now: False
+    gets: Callable[[float], CpuTime] = lambda now: CpuTime(ran=now)
+    reports_at: float = float("inf")
+    ends_at: float = float("inf")
+    fails_at: float = float("inf")
+    watch: Console = field(default_factory=Console)
+
+    def trouble(self) -> Cause | None:
+        self.ledger.epoch -= 10.0
+        now = self.ledger.now()
+        if line := self.says(now):
+            self.watch.console.append(ConsoleLine(now, line))
+        if self.asks(now):
+            self.ledger.record(Exchange(now, "wireserver", "GET", "/machine?comp=goalstate", 503))
+        if now >= self.reports_at:
+            self.ledger.record(HealthReport(now, "xml", "Ready"))
+        return Cause("qemu-died", "QEMU ended", blames="host") if now >= self.fails_at else None
+
+    def ended(self, timeout: float = 0.0) -> bool:
+        return self.ledger.now() >= self.ends_at
+
+    def cpu(self) -> CpuTime:
+        return self.gets(self.ledger.now())
+
+    def complete(self) -> float | None:
+        return None
+
+
+Wait = Callable[..., tuple[Waited, float]]
+
+
+@pytest.fixture
+def wait(monkeypatch: pytest.MonkeyPatch) -> Wait:
+    """`wait(deadline, says=…)`: the outcome, and when on the guest's clock the waiting ended."""
+    monkeypatch.setattr(waiting, "_TICK", 0.001)
+
+    def run(
+        deadline: float | None, pace: Pace = PACE, expected: Expectation = "ready", **script: object
+    ) -> tuple[Waited, float]:
+        ledger = Ledger(clock=lambda: 0.0)  # it goes by the epoch alone: see Scripted
+        guest = Scripted(ledger, **script)  # type: ignore[arg-type]
+        waited = waiting.wait(guest, ledger, expected, deadline, pace)  # type: ignore[arg-type]
+        return waited, ledger.now()
+
+    return run
+
+
+def _new_words(now: float) -> str:
+    """A line that was not there before: digits do not count as news, letters do."""
+    return "unit " + "".join(chr(ord("a") + int(digit)) for digit in str(int(now)))
+
+
+@pytest.mark.parametrize("deadline", [20.0, 700.0])
+def test_an_explicit_deadline_is_kept_to_the_letter(wait: Wait, deadline: float) -> None:
+    waited, ended = wait(deadline, says=_new_words)
+    assert waited.deadline == deadline and deadline <= ended < deadline + 20.0
+    assert waited.trouble is None and waited.verdict.code == "OSProvisioningTimedOut"
+    assert f"within {deadline:g} s" in waited.verdict.because
+
+
+def test_a_guest_that_is_up_and_silent_is_not_given_up_before_an_explicit_deadline(wait: Wait) -> None:
+    def says(now: float) -> str:
+        return "web login:" if now < 15 else ""
+
+    assert wait(900.0, says=says)[1] >= 900.0
+    waited, ended = wait(None, says=says)
+    assert ended < 300.0 and "the guest is silent since" in waited.verdict.because
+
+
+def test_a_guest_that_stands_still_gets_the_deadline_of_the_pace(wait: Wait) -> None:
+    waited, ended = wait(None)
+    assert 600.0 <= ended < 620.0 and waited.deadline == 600.0
+    slow = Pace(1200.0, 3600.0, 300.0, 0.0, 0.0, 0.0)
+    assert 1200.0 <= wait(None, slow)[1] < 1220.0
+
+
+def test_a_guest_that_makes_progress_is_waited_for(wait: Wait) -> None:
+    waited, ended = wait(None, says=_new_words, reports_at=1000.0)
+    assert waited.verdict.provisioned and 1000.0 <= ended < 1020.0
+
+
+def test_but_not_for_ever(wait: Wait) -> None:
+    waited, ended = wait(None, says=_new_words)
+    assert 1800.0 <= ended < 1820.0 and waited.verdict.code == "OSProvisioningTimedOut"
+
+
+def test_requests_are_progress(wait: Wait) -> None:
+    assert wait(None, asks=lambda now: now < 700)[1] == 690.0 + 150.0
+
+
+def test_a_guest_that_repeats_itself_makes_none(wait: Wait) -> None:
+    assert 600.0 <= wait(None, says=lambda now: f"[{now:.3f}] retrying in 5 s (attempt {now:.0f})")[1] < 620.0
+
+
+def test_progress_that_stops_is_waited_for_as_long_as_silence_lasts(wait: Wait) -> None:
+    assert 740.0 <= wait(None, says=lambda now: _new_words(now) if now < 600 else "")[1] < 780.0
+
+
+def test_a_guest_that_ends_ends_the_waiting(wait: Wait) -> None:
+    waited, ended = wait(3600.0, ends_at=50.0)
+    assert ended < 80.0 and waited.trouble is None and "the guest ended after" in waited.verdict.because
+
+
+def test_a_fault_of_this_machine_ends_it_at_once(wait: Wait) -> None:
+    waited, ended = wait(3600.0, says=_new_words, fails_at=100.0)
+    assert ended < 120.0 and waited.trouble and waited.trouble.code == "qemu-died"
+
+
+# --- a guest that got no processor ---
+
+
+def test_a_guest_that_hardly_ran_is_starved(wait: Wait) -> None:
+    waited, _ = wait(60.0, gets=lambda now: CpuTime(ran=0.05 * now, waited=0.95 * now))
+    assert waited.trouble and waited.trouble.code == "starved" and "5 % of the time" in waited.trouble.evidence[0]
+
+
+def test_one_that_got_half_of_it_or_wanted_none_is_not(wait: Wait) -> None:
+    assert wait(60.0, gets=lambda now: CpuTime(ran=0.6 * now, waited=0.4 * now))[0].trouble is None
+    assert wait(60.0, gets=lambda now: CpuTime(ran=5.0, waited=1.0))[0].trouble is None
+
+
+def test_one_that_ended_by_itself_had_its_chance(wait: Wait) -> None:
+    waited, _ = wait(60.0, ends_at=30.0, gets=lambda now: CpuTime(ran=0.3 * now, waited=0.7 * now))
+    assert waited.trouble is None
+
+
+def test_a_starved_guest_that_reported_is_judged_by_its_report(wait: Wait) -> None:
+    waited, _ = wait(60.0, reports_at=20.0, gets=lambda now: CpuTime(ran=0.05 * now, waited=0.95 * now))
+    assert waited.trouble is None and waited.verdict.provisioned
+
+
+# --- a guest that stands still under KVM ---
+
+
+def _kernel_alone(now: float) -> str:
+    return "[    0.000000] Linux version 6.1.0" if now < 15 else ""
+
+
+@pytest.mark.parametrize("says", [lambda now: "", _kernel_alone])
+def test_a_guest_without_a_sign_of_its_init_stands_still_under_kvm(wait: Wait, says: Callable[[float], str]) -> None:
+    waited, ended = wait(None, KVM, says=says)
+    assert waited.trouble and waited.trouble.code == "kvm-stands-still" and waited.trouble.blames == "host"
+    assert 60.0 <= ended < 100.0
+    assert "Linux version" in "".join(waited.trouble.evidence) or says(0) == ""
+
+
+def test_not_where_it_is_emulated_or_moves_or_its_init_has_started(wait: Wait) -> None:
+    assert wait(100.0, says=_kernel_alone)[0].trouble is None
+    assert wait(100.0, KVM, says=_new_words)[0].trouble is None
+    init = "systemd[1]: systemd 252 running in system mode"
+    assert wait(100.0, KVM, says=lambda now: init if now < 15 else "")[0].trouble is None
+    assert wait(100.0, KVM, asks=lambda now: now < 15)[0].trouble is None
+
+
+def test_a_short_deadline_leaves_the_standstill_half_of_it(wait: Wait) -> None:
+    waited, ended = wait(60.0, KVM)
+    assert waited.trouble and waited.trouble.code == "kvm-stands-still" and ended < 60.0
