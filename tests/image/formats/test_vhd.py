@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azready.image.disk.formats import vhd
-from azready.image.disk.formats.identify import identify
+from azready.image.disk.formats.identify import Stranger, identify
 from azready.proc import run
 from tests.image.formats.conftest import MIB, reader
 
@@ -109,4 +109,5 @@ def test_wrappers_are_told_by_their_bytes(tmp_path: Path, need: Callable[..., No
     packed.write_bytes(bytes(4096))
     run([tool, "-k", packed])
     (out,) = set(tmp_path.iterdir()) - {packed}
-    assert identify(reader(out), out.stat().st_size) == tool
+    found = identify(reader(out), out.stat().st_size)
+    assert isinstance(found, Stranger) and found.what == f"packed ({tool})"
