@@ -2,16 +2,22 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from azready.image.checking import Found, Passed, ask
+from azready.image.disk.formats.superblocks import Superblock, probe
 from azready.image.facts import Facts
 from azready.image.facts.disk import gather_disk, plain_name
 from azready.image.facts.grub import read_menu
+from azready.image.facts.grub_features import refused
 from azready.image.facts.versions import compare_names, compare_rpm, compare_uapi
+from azready.image.rules import RULES
 from azready.image.targets.tree import Tree
 from azready.proc import find_tool, run
+from tests.image.rules.cases import DISK
 from tests.image.sample import KERNEL, MODULES, UUID, Sample, good_image, initramfs, pe
 
 PARTS = ("1", "2", "10", "0", "07", "a", "b", "rc", "A", ".", "~", "^", "_", "el9", "-")
@@ -206,6 +212,49 @@ def test_grubs_own_program_says_where_it_looks(tmp_path: Path, need: Callable[..
     firmware = Facts(Tree(sample.root)).firmware
     assert firmware and firmware.loader and firmware.loader.role == "grub"
     assert [search.name for search in firmware.searches] == [UUID]
+
+
+@pytest.mark.parametrize("feature", ["metadata_csum_seed", "orphan_file", "inline_data", "casefold"])
+def test_what_grubs_driver_refuses_is_read_from_its_code(
+    feature: str, tmp_path: Path, need: Callable[..., None]
+) -> None:
+    """GRUB itself is asked by grub-fstest, which reads the file system with the same driver."""
+    need("tool:mke2fs", "tool:grub-mkimage", "tool:grub-fstest", "file:/usr/lib/grub/x86_64-efi/moddep.lst")
+    image = tmp_path / "e.img"
+    with image.open("wb") as file:
+        file.truncate(20 << 20)
+    run([find_tool("mke2fs", "e2fsprogs"), "-q", "-F", "-t", "ext4", "-O", feature, image])
+    data = image.read_bytes()
+    block = probe(lambda position, length: data[position : position + length])
+    assert block is not None
+    reads = "lost+found" in run(["grub-fstest", image, "ls", "(loop0)/"], check=False).stdout
+    assert (refused(_grub(tmp_path), block) == ()) == reads
+
+
+def test_features_that_an_older_grub_refuses() -> None:
+    """The constants of GRUB 2.06 as released: neither metadata_csum_seed nor nrext64 is in them."""
+    old = b"..\xa9\x29\xfc\xfe\xff..\xa9\xff\xff\xff\xe0.."
+    assert refused(old, Superblock("ext4", incompatible=0x22C2)) == ("metadata_csum_seed",)
+    assert refused(old, Superblock("xfs", incompatible=0x2B)) == ("nrext64",)
+    assert refused(old, Superblock("ext4", incompatible=0x2C6)) == refused(b"no GRUB", Superblock("xfs")) == ()
+
+
+@pytest.mark.parametrize(("incompatible", "passes"), [(0x2C2, True), (0x22C2, False)])
+def test_a_disk_that_its_own_grub_does_not_read_is_found(incompatible: int, passes: bool, tmp_path: Path) -> None:
+    code = b"search.fs_uuid %s root hd0,gpt2\0..\xa9\x29\xfc\xfe\xff" % UUID.encode()
+    program = pe(sections={".sbat": b"sbat,1\ngrub,5,x\n", ".mods": code})
+    good_image(tmp_path).write("boot/efi/EFI/BOOT/BOOTX64.EFI", program)
+    esp, root, *others = DISK.contents
+    there = replace(root, superblock=Superblock("ext4", uuid=UUID, incompatible=incompatible))
+    facts = Facts(Tree(tmp_path), disk=replace(DISK, contents=(esp, there, *others)))
+    answer = ask(next(rule for rule in RULES if rule.id == "B18"), facts)
+    if passes:
+        assert answer == Passed()
+    else:
+        assert isinstance(answer, Found)
+        assert [each.what for each in answer.findings] == [
+            "GRUB does not read the ext4 it looks for: metadata_csum_seed"
+        ]
 
 
 # --- names of devices ---

@@ -7,6 +7,7 @@ from azready.image.facts import Facts
 from azready.image.facts.disk import plain_name
 from azready.image.facts.firmware import LARGEST_PROGRAM, removable_name
 from azready.image.facts.grub import Search
+from azready.image.facts.grub_features import refused
 from azready.image.rules.guards import the_boot_entries, the_disk
 from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
 
@@ -140,12 +141,28 @@ def loader_finds_its_files(facts: Facts) -> Iterator[Finding]:
         lost = [each for each in firmware.searches if _lost(facts, each)]
         if lost and len(lost) == len(firmware.searches):
             yield from (Finding(_looks_for(each), each.where) for each in lost)
+    yield from _unreadable(facts)
     for entry in [each for each in facts.boot_entries if each.effective][:1]:
         for search in entry.searches:
             if _lost(facts, search):
                 yield Finding(f"{_looks_for(search)}, where the kernel is to be", search.where)
         for name in entry.missing:
             yield Finding(f"{name} is not there", entry.where)
+
+
+def _unreadable(facts: Facts) -> Iterator[Finding]:
+    """File systems that are there, with features that this GRUB does not know."""
+    loader = facts.firmware.loader if facts.firmware else None
+    if facts.disk is None or facts.firmware is None or loader is None or loader.role != "grub":
+        return
+    started = [each for each in facts.boot_entries if each.effective][:1]
+    searches = [*facts.firmware.searches, *(search for entry in started for search in entry.searches)]
+    wanted = {plain_name(f"{search.by}={search.name}") for search in searches}
+    fix = "make that file system without them, or install a GRUB that knows them"
+    for block in (each.superblock for each in facts.disk.contents if each.superblock):
+        found = bool(wanted & {f"uuid={block.uuid}".lower(), f"label={block.label}".lower()})
+        if found and (names := refused(loader.data, block)):
+            yield Finding(f"GRUB does not read the {block.kind} it looks for: {', '.join(names)}", loader.path, fix)
 
 
 def _looks_for(search: Search) -> str:

@@ -32,6 +32,8 @@ class Superblock:
     """Bytes that the file system fills; 0 where its superblock does not say."""
     free: int | None = None
     """Bytes free by the superblock; None where it does not say."""
+    incompatible: int = 0
+    """Of ext and xfs: the bits of features without which a reader must leave it alone."""
 
 
 def probe(read: Read, offset: int = 0) -> Superblock | None:
@@ -75,7 +77,7 @@ def _ext(at: Read) -> Superblock | None:
         reasons.append("errors were found in it")
     unit = 1024 << min(log_size, 10)
     return Superblock(
-        kind, _guid(block[104:120]), _text(block[120:136]), "; ".join(reasons), blocks * unit, free * unit
+        kind, _guid(block[104:120]), _text(block[120:136]), "; ".join(reasons), blocks * unit, free * unit, incompatible
     )
 
 
@@ -88,8 +90,9 @@ def _xfs(at: Read) -> Superblock | None:
     (logical,) = struct.unpack_from(">H", block, 100)
     if not logical & 0xF:
         return None
+    (incompatible,) = struct.unpack_from(">I", block, 216) if block[101] & 0xF == 5 else (0,)
     return Superblock(
-        "xfs", _guid(block[32:48]), _text(block[108:120]), _xfs_log(at, block), blocks * unit, free * unit
+        "xfs", _guid(block[32:48]), _text(block[108:120]), _xfs_log(at, block), blocks * unit, free * unit, incompatible
     )
 
 
