@@ -18,6 +18,7 @@ HOST_KEYS = (
     "etc/dropbear-initramfs/*_host_key",
     "etc/tinyssh/sshkeydir/{.*.sk,*.pk}",
 )
+_NAME_THE_USUAL = "let HostKey name /etc/ssh/ssh_host_…_key, or remove the line: ssh-keygen -A makes no others"
 _CARRIED_KEYS = r"(^|/)(ssh_host_\w+_key|\w+_host_key|tinyssh/sshkeydir/\.[^/]+\.sk)$"
 _KEY_MAKERS = (
     "azure-provisioning-hostkeys.service",
@@ -80,10 +81,12 @@ def server_starts(facts: Facts) -> Iterator[Finding]:
 )
 def no_host_keys(facts: Facts) -> Iterator[Finding]:
     found = {each.path: each for each in there(facts, *HOST_KEYS)}
-    for path in [*found, *_named_keys(facts)]:
+    named = [path for path in _named_keys(facts) if path not in found]
+    for path in [*found, *named]:
+        fix = f"{_NAME_THE_USUAL}; then azready generalize" if path in named else ""
         for each in dict.fromkeys((path, facts.files.resolve(path))):
             if facts.files.exists(each):
-                found.setdefault(each, Finding(f"/{each} is there", each))
+                found.setdefault(each, Finding(f"/{each} is there", each, fix))
     yield from found.values()
     yield from carried(facts, _CARRIED_KEYS, "a host key")
 
@@ -115,8 +118,8 @@ def _named_keys(facts: Facts) -> Iterator[str]:
 def host_keys_are_made(facts: Facts) -> Iterator[Finding]:
     named = facts.sshd.values.get("hostkey", ()) if facts.sshd else ()
     if named and not any(re.match(r'"?/etc/ssh/ssh_host_\w+_key"?$', each.value) for each in named):
-        fix = "let HostKey name /etc/ssh/ssh_host_…_key, or remove the line: ssh-keygen -A makes no others"
-        yield Finding(f"HostKey names {named[0].value}, which nobody makes at the first boot", named[0].where, fix)
+        what = f"HostKey names {named[0].value}, which nobody makes at the first boot"
+        yield Finding(what, named[0].where, _NAME_THE_USUAL)
         return
     if not _installed(facts) or not facts.program("sshd"):
         raise Skip("OpenSSH's server is not installed")

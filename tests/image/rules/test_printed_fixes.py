@@ -1,0 +1,62 @@
+"""A fix that is a command is run as it is printed, on an image with the fault: the finding is gone."""
+
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from azready.cli import generalize
+from azready.image.checking import Found, ask
+from azready.image.facts import Facts
+from azready.image.rules import RULES
+from azready.image.targets.tree import Tree
+from tests.image.rules.cases import CASES
+from tests.image.sample import good_image
+
+_COMMAND = re.compile(r"azready generalize( --fix| --user \w+)?(?! --)|touch /\S+|chmod \d+ /\S+")
+_BY_ID = {rule.id: rule for rule in RULES}
+_OF_FINDINGS = ("A05", "S07", "P19")
+"""Rules that print a command for what they find, and not for every image."""
+
+
+def _printed(root: Path, id: str) -> list[str]:
+    answer = ask(_BY_ID[id], Facts(Tree(root)))
+    if not isinstance(answer, Found):
+        return []
+    texts = [each.fix or _BY_ID[id].fix for each in answer.findings if not each.by_hand]
+    return [found[0] for text in dict.fromkeys(texts) if (found := _COMMAND.match(text))]
+
+
+def _run(command: str, root: Path) -> None:
+    """As printed, but for the target: the tree's path stands where the command names none, and before its paths."""
+    if command.startswith("azready"):
+        app = typer.Typer()
+        generalize.register(app)
+        done = CliRunner().invoke(app, [*shlex.split(command)[2:], str(root), "--yes"])
+        assert done.exit_code in (0, 1), (done.output, done.exception)
+        return
+    words = [f"{root}{word}" if word.startswith("/") else word for word in shlex.split(command)]
+    subprocess.run(words, check=True)
+
+
+@pytest.mark.parametrize("id", sorted({rule.id for rule in RULES if _COMMAND.match(rule.fix)} | set(_OF_FINDINGS)))
+def test_a_fix_does_what_it_says(id: str, tmp_path: Path, need: Callable[..., None]) -> None:
+    need("root")
+    ran = 0
+    for number, bad in enumerate(dict.fromkeys((*CASES[id].bad[:1], *CASES[id].bad[-2:]))):
+        root = tmp_path / str(number)
+        root.mkdir()
+        sample = good_image(root)
+        CASES[id].base(sample)
+        bad(sample)
+        commands = _printed(root, id)
+        for command in commands:
+            _run(command, root)
+        assert not set(_printed(root, id)) & set(commands), (number, commands)
+        ran += len(commands)
+    assert ran, "no image of the cases asks for the command"
