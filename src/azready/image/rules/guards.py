@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from azready.errors import Failure
+from azready.image.disk.formats.initramfs import Initramfs
 from azready.image.facts import Facts
 from azready.image.facts.cmdline import BootEntry
 from azready.image.facts.disk import Disk
@@ -79,16 +81,27 @@ def lines_with(facts: Facts, path: str, pattern: str) -> list[tuple[int, str]]:
 
 
 def carried(facts: Facts, pattern: str, what: str) -> Iterator[Finding]:
-    """A finding for every file of the default kernel's initramfs whose name matches: a copy that stays in there."""
+    """A finding for every file of the default kernel's initramfs whose name matches: a copy that stays in there.
+
+    An initramfs that cannot be read is told of once, by the rules about its drivers (K01).
+    """
     expression = re.compile(pattern)
     for kernel in facts.kernels:
-        if not kernel.default or (archive := kernel.initramfs) is None:
+        archive = _readable(kernel) if kernel.default else None
+        if archive is None:
             continue
         place = kernel.initramfs_path or (kernel.uki.path if kernel.uki else "")
         fix = f"remove what it is made of, then by hand: {facts.distro.names.rebuild_initramfs}"
         for name in sorted(archive.names):
             if expression.search(name):
                 yield Finding(f"the initramfs carries {what} ({name})", place, fix, by_hand=True)
+
+
+def _readable(kernel: Kernel) -> Initramfs | None:
+    try:
+        return kernel.initramfs
+    except (Failure, OSError):
+        return None
 
 
 def there(facts: Facts, *patterns: str) -> list[Finding]:
