@@ -122,7 +122,8 @@ def _az_create(place: Place, wishes: VmWishes) -> tuple[tuple[str, ...], ...]:
         create += ("--image", str(wishes.image), "--os-disk-delete-option", "Delete", "--storage-sku", wishes.disk_sku)
         create += ("--os-disk-encryption-set", wishes.encryption_set) if wishes.encryption_set else ()
     if wishes.specialized:
-        create += () if wishes.disk else ("--specialized",)
+        # az wants a key here, and leaves it out of the request
+        create += () if wishes.disk else ("--specialized", "--ssh-key-values", wishes.key_file)
     else:
         create += ("--admin-username", wishes.admin, "--ssh-key-values", wishes.key_file)
         create += ("--computer-name", wishes.host_name)
@@ -219,7 +220,7 @@ def _az_scale_set(
         words += ("--plan-publisher", wishes.plan.publisher, "--plan-product", wishes.plan.product)
         words += ("--plan-name", wishes.plan.name)
     if wishes.specialized:
-        return ((*words, "--specialized"),)
+        return ((*words, "--specialized", "--ssh-key-values", wishes.key_file),)
     words += ("--admin-username", wishes.admin, "--ssh-key-values", wishes.key_file, "--enable-agent", "false")
     return (words,)
 
