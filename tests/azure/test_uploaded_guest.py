@@ -69,7 +69,7 @@ def runner(connect: Callable[..., Client], tmp_path: Path) -> Callable[[str], tu
         console = Console(io.StringIO())
         client = connect(console=console, patience=replace(HURRIED, poll=0.3))
         state = open_run(tmp_path / f"{verb}.json", verb, {}, restart=False)
-        return Runner(client, state, console, pause=0.1), client, console
+        return Runner(client, state, console), client, console
 
     return make
 

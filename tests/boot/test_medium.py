@@ -1,6 +1,7 @@
 """The provisioning medium as a real disc in a real kernel: mounted, read, unmounted, ejected, by both programs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def test_a_disc_is_enough(need: Callable[..., None], tmp_path: Path, program: st
     """IMDS is dead. sr0 is empty, sr1 a UDF disc without prefixes, sr2 has ISO 9660, sr3 is the fabric's own."""
     need(*workbench.NEEDS)
     plain, old = tmp_path / "plain.iso", tmp_path / "old.iso"
-    plain.write_bytes(medium(MACHINE, prefix=""))
+    plain.write_bytes(medium(replace(MACHINE, medium_form="default")))
     old.write_bytes(medium(MACHINE, iso9660=True))
     script = f"""{STATUS}{PROBE}
 run="{workbench.PROGRAMS[program].replace("PATH=", "PATH=/run/work/probe:")}"

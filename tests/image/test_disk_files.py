@@ -112,7 +112,7 @@ def test_an_extent_elsewhere_is_refused_however_the_disk_is_named(images: Path, 
 def test_a_stream_is_said_and_a_copy_to_change_is_none(images: Path, tmp_path: Path) -> None:
     stream = images / "streamOptimized.vmdk"
     assert "vmdk (streamOptimized)" in conversion.plan(stream, blank=True).lines()[0]
-    with pytest.raises(UsageFailure, match="only read"), to_change(str(stream), None, in_place=True):
+    with pytest.raises(UsageFailure, match="only be read"), to_change(str(stream), None, in_place=True):
         pass
     copy = tmp_path / "copy.vmdk"
     with to_change(str(stream), copy, in_place=False):
