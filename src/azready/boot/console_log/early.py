@@ -112,7 +112,7 @@ def _no_root(boot: Boot) -> Cause | None:
             f"the disk is there, and the logical volume {wanted or 'of the root'} is not found on it",
             (*disk[:1], *lvm, *seen)[:4],
             "root= and rd.lvm.lv= must name volumes of this image (also swap), and LVM's devices file and filter must "
-            "not name the builder's disk: rebuild the initramfs after mending them (`azready check`: D08, B07)",
+            "not name the builder's disk: rebuild the initramfs after fixing them (`azready check`: D08, B07)",
         )
     return Cause(
         "no-root-device",
