@@ -12,6 +12,7 @@ import pytest
 
 from bench.lab import command
 from tests.guest.live.forms import FORMS, Form
+from tests.guest.live.inside import who_got_in
 
 ROOT = Path(__file__).parents[3]
 BATCHES = 8
@@ -78,3 +79,9 @@ def test_every_form(need: Callable[..., None], program: str, batch: int) -> None
 def test_there_are_enough_forms_and_their_names_differ() -> None:
     assert len(FORMS) >= 40
     assert len({form.name for form in FORMS}) == len(FORMS)
+
+
+def test_what_a_shell_says_when_it_lets_nobody_in_is_no_login() -> None:
+    assert who_got_in("This account is currently not available.\n") == []
+    assert who_got_in("welcome\nlogged-in-as azureuser 0\n") == ["azureuser", "0"]
+    assert who_got_in("logged-in-as azureuser\n") == ["azureuser"]
