@@ -35,6 +35,7 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -m 1777 /run/lock
 umount -l /mnt
 mount -t proc proc /proc
+ip link set lo up
 exec "$@"
 """
 

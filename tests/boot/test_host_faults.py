@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -150,6 +151,26 @@ def test_a_qemu_that_somebody_stops(qemu: Callable[..., BootRecord]) -> None:
 
 def test_a_qemu_that_somebody_kills(qemu: Callable[..., BootRecord]) -> None:
     _is(qemu(WAITS, PATIENT, lambda pid: os.kill(pid, signal.SIGKILL)), "qemu-died", "SIGKILL")
+
+
+_BOOTED = """
+import sys
+from azready.boot.qemu.command import Guest, Hardware
+from azready.boot.qemu.disk import boot_disk
+from azready.boot.series import Plan
+from azready.fabric import Machine
+disk = {"disk": sys.argv[1], "format": "raw", "size": 1 << 20}
+boot_disk(Guest(firmware="bios", hardware=Hardware(accel="tcg"), **disk), Machine(), Plan(boots=1), target="empty")
+"""
+
+
+def test_a_machine_whose_loopback_is_down(need: Callable[..., None], tmp_path: Path) -> None:
+    need(*TOOLS)
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(bytes(1 << 20))
+    words = ["unshare", "--net", sys.executable, "-c", _BOOTED, str(disk)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert "Network is unreachable [no-loopback]" in done.stderr, done.stderr
 
 
 class _Speaker:

@@ -121,6 +121,12 @@ _UNREACHED = (
     r"[Cc]onnection (?:failed|error)|ConnectTimeout|ConnectionError|giving up|[Ff]ailed to (?:get|fetch|reach|connect)"
 )
 
+_REACHED = (
+    r"\bResponse: 200\b|\b(?:IMDS|goal state): 200\b|\bIncarnation: \d|Wire protocol version:|"
+    r"Reported failure to|reported (?:as )?failed|Provisioning failed: (?!.*not reported)"
+)
+"""What is said when the platform has answered: what went wrong before that was a beginning, no cause."""
+
 
 def _network_lost(boot: Boot) -> Cause | None:
     return Words(
@@ -134,13 +140,11 @@ def _network_lost(boot: Boot) -> Cause | None:
 
 def _platform_not_reached(boot: Boot) -> Cause | None:
     both = rf"(?:{_PLATFORM}).*(?:{_UNREACHED})|(?:{_UNREACHED}).*(?:{_PLATFORM})"
-    refused = boot.find(
-        rf"(?:{_PLATFORM}).*\b(?:40[0-9]|410|429|50[0-9])\b.*(?:[Ee]rror|failed|Forbidden|Gone|Unavailable)"
-    )
-    seen = boot.find(both) or boot.find(rf"urlopen error .*(?:{_UNREACHED})")
-    if len(seen) + len(refused) == 0:
+    of_python = rf"urlopen error .*(?:{_UNREACHED})"
+    refused = rf"(?:{_PLATFORM}).*\b(?:40[0-9]|410|429|50[0-9])\b.*(?:[Ee]rror|failed|Forbidden|Gone|Unavailable)"
+    lines = boot.find(both) or boot.find(of_python) or boot.find(refused)
+    if not lines or boot.last(_REACHED) > boot.last(f"{both}|{of_python}|{refused}"):
         return None
-    lines = seen or refused
     firewall = boot.find(r"Operation not permitted|Permission denied|REJECT|nft(?:ables)?|iptables|firewalld|\bDROP\b")
     if firewall and boot.has(r"Operation not permitted|Permission denied|DROP|REJECT"):
         return Cause(

@@ -163,6 +163,7 @@ class DiskHost:
         if self._taps is not None:
             return Wiring(command.Taps(self._taps.taps), "", 22, self._taps.prefix, dhcp=True)
         addresses = {service: fabric.address(service) for service in ("wireserver", "hostplugin", "imds")}
+        process.require_reached(*addresses["wireserver"])
         login = process.free_port()
         relay = [shlex.quote(word) for word in process.relay_words()]
         return Wiring(command.UserNetwork(command.forwards(addresses, relay), login), "127.0.0.1", login)

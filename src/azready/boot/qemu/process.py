@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from azready.boot.qemu import relay
+from azready.errors import Failure
 from azready.proc import find_tool, spawn, stop
 
 
@@ -32,6 +33,17 @@ def running(words: Sequence[str | Path], errors: Path, control: int) -> Iterator
 def relay_words() -> list[str]:
     """The command that joins a connection of slirp to a port: our own small program, by this interpreter."""
     return [sys.executable, "-I", "-S", str(Path(relay.__file__).resolve())]
+
+
+def require_reached(host: str, port: int) -> None:
+    """Raise Failure where the relay of a guest would not reach the fabric: the image would be blamed for that."""
+    try:
+        socket.create_connection((host, port), timeout=30).close()
+    except OSError as error:
+        raise Failure(
+            f"this machine does not reach its own {host}: {error.strerror or error} [no-loopback]",
+            "is the loopback up (ip link set lo up), and does no firewall close it? then boot again",
+        ) from error
 
 
 def free_port() -> int:
