@@ -148,11 +148,13 @@ def test_smbios_data_follows_the_generation() -> None:
     assert second["sys_vendor"] == "Microsoft Corporation"
 
 
-def test_the_modalias_is_what_systemd_looks_for() -> None:
-    """Its hwdb (40-imds.hwdb) has dmi:*:cat7783-7084-3265-9085-8269-3286-77:*."""
+def test_the_modalias_is_the_kernels_and_systemd_finds_azure_with_the_asset_tag_behind_it() -> None:
+    """Its hwdb (40-imds.hwdb) has dmi:*:cat7783-7084-3265-9085-8269-3286-77:*, its 60-dmi-id.rules appends the tag."""
     for generation in (1, 2):
         values = dmi(Machine(generation=generation))
-        assert fnmatchcase(values["modalias"], "dmi:*:cat7783-7084-3265-9085-8269-3286-77:*")
+        asked = f"{values['modalias']}cat{values['chassis_asset_tag']}:"
+        assert fnmatchcase(asked, "dmi:*:cat7783-7084-3265-9085-8269-3286-77:*")
+        assert asked.count("cat7783") == 1
         assert " " not in values["modalias"]
         assert values["uevent"] == f"MODALIAS={values['modalias']}"
         assert {"product_sku", "product_family", "chassis_serial", "board_serial", "bios_release"} <= set(values)

@@ -58,10 +58,10 @@ _MODALIAS = {
     "cvn": "chassis_vendor",
     "ct": "chassis_type",
     "cvr": "chassis_version",
-    "cat": "chassis_asset_tag",
     "sku": "product_sku",
 }
-"""Prefix → field of the kernel's DMI alias, in its order (drivers/firmware/dmi-id.c). systemd finds Azure by `cat`."""
+"""Prefix → field of the kernel's DMI alias, in its order (drivers/firmware/dmi-id.c). The chassis asset tag is not in it:
+systemd appends it."""
 
 
 def _modalias(values: Mapping[str, str]) -> str:

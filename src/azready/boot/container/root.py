@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from azready.kernel.syscalls import (
+    MS_BIND,
     MS_NODEV,
     MS_NOEXEC,
     MS_NOSUID,
     MS_RDONLY,
+    MS_REMOUNT,
     bind,
     bind_device,
     mount,
@@ -54,14 +56,21 @@ def make_overlay(lower: Path, scratch: Path) -> None:
 
 
 def set_identity(scratch: Path, dmi: dict[str, str]) -> None:
-    """Write SMBIOS data as sysfs would show it; the layer that `enter` puts over /sys/class."""
-    folder = scratch / "sysclass" / "dmi" / "id"
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write SMBIOS data as sysfs would show it: the device, and its link in the layer that `enter` puts over
+    /sys/class."""
+    folder, link = scratch / "dmi" / "id", scratch / "sysclass" / "dmi" / "id"
+    for parent in (folder, link.parent):
+        parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to("../../devices/virtual/dmi/id")
     for name, value in dmi.items():
         path = folder / name
         path.unlink(missing_ok=True)
         path.write_text(f"{value}\n")
         path.chmod(0o400 if name.endswith(("_uuid", "_serial")) else 0o444)
+    subsystem = folder / "subsystem"
+    subsystem.unlink(missing_ok=True)
+    subsystem.symlink_to("../../../../class/dmi")
 
 
 def enter(scratch: Path, spec: dict[str, Any], console: int) -> socket.socket:
@@ -111,9 +120,24 @@ def _mount_sys(sys: str, scratch: Path, efi: bool, drives: list[str]) -> None:
     mount("tmpfs", f"{sys}/block", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755")
     for drive in drives:
         Path(sys, "block", drive).mkdir()
+    _mount_dmi(f"{sys}/devices/virtual", scratch)
     layers = f"lowerdir={scratch}/sysclass:{sys}/class"
     mount("overlay", f"{sys}/class", "overlay", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, layers)
     mount("cgroup2", f"{sys}/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def _mount_dmi(virtual: str, scratch: Path) -> None:
+    """Put the device of the SMBIOS data among the virtual ones. sysfs takes no folder, and this machine may have no such
+    device: so their own folder is one of ours, and all others are bound into it."""
+    real, names = os.open(virtual, os.O_PATH), os.listdir(virtual)
+    mount("tmpfs", virtual, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755")
+    for name in {*names, "dmi"}:
+        Path(virtual, name).mkdir()
+        if name != "dmi":
+            bind(f"/proc/self/fd/{real}/{name}", f"{virtual}/{name}", read_only=True)
+    bind(f"{scratch}/dmi", f"{virtual}/dmi", read_only=True)
+    mount("", virtual, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    os.close(real)
 
 
 def _mount_dev(dev: str, console: str) -> None:

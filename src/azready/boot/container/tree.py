@@ -11,7 +11,7 @@ from pathlib import Path
 from socket import socket
 from typing import Literal, Self
 
-from azready.boot import identity, series
+from azready.boot import identity, series, systemd_imds
 from azready.boot.container.host import Container, Guest, Order, find_init, uses_systemd
 from azready.boot.network.links import guest_rules
 from azready.boot.record import BootRecord, Cause, Check, HostFacts, JournalLine, Milestone, Outcome
@@ -193,10 +193,11 @@ def _order(tree: Path, turn: Turn, init: str, agents: bool) -> Order:
     disguise = identity.disguise() if agents else identity.NO_DISGUISE
     units = identity.runtime_files() if uses_systemd(tree) else {}
     macs = [turn.machine.mac, *(mac for mac, _ in turn.machine.secondary_nics)]
+    dmi = identity.dmi(turn.machine)
     return Order(
         number=turn.number,
-        init=[*(shlex.split(init) or find_init(tree)), *disguise.arguments],
-        dmi=identity.dmi(turn.machine),
+        init=[*(shlex.split(init) or find_init(tree)), *disguise.arguments, *systemd_imds.arguments(tree, dmi)],
+        dmi=dmi,
         macs=macs,
         efi=turn.machine.generation == 2,
         environment=disguise.environment,
