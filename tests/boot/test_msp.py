@@ -1,6 +1,5 @@
 """Whole boots under the Metadata Security Protocol: with an agent that signs, and without, as images have it or not."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
