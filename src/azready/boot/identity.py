@@ -60,8 +60,8 @@ _MODALIAS = {
     "cvr": "chassis_version",
     "sku": "product_sku",
 }
-"""Prefix → field of the kernel's DMI alias, in its order (drivers/firmware/dmi-id.c). The chassis asset tag is not in it:
-systemd appends it."""
+"""Prefix → field of the kernel's DMI alias, in its order (drivers/firmware/dmi-id.c). The chassis asset tag is not in
+it: systemd appends it."""
 
 
 def _modalias(values: Mapping[str, str]) -> str:

@@ -1,6 +1,7 @@
-"""systemd 261 and newer read IMDS themselves: a generator finds the cloud, systemd-imdsd asks, and what it says is imported
-as credentials. In a container neither works by itself: the generator declines, and no udev tells the daemon what its
-hardware database says of the machine. Both are made up for by what init is told, as the kernel's command line would.
+"""systemd 261 and newer read IMDS themselves: a generator finds the cloud, systemd-imdsd asks, and what it says is
+imported as credentials. In a container neither works by itself: the generator declines, and no udev tells the daemon
+what its hardware database says of the machine. Both are made up for by what init is told, as the kernel's command line
+would.
 
 Facts: systemd's src/imds/imds-generator.c, imdsd.c, hwdb.d/40-imds.hwdb, rules.d/60-dmi-id.rules.
 """

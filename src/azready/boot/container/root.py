@@ -127,9 +127,9 @@ def _mount_sys(sys: str, scratch: Path, efi: bool, drives: list[str]) -> None:
 
 
 def _mount_dmi(virtual: str, scratch: Path) -> None:
-    """Put the device of the SMBIOS data among the virtual ones. sysfs takes no folder, and this machine may have no such
-    device: so their own folder is one of ours, and all others are bound into it."""
-    real, names = os.open(virtual, os.O_PATH), os.listdir(virtual)
+    """Put the device of the SMBIOS data among the virtual ones. sysfs takes no folder, and this machine may have no
+    such device: so their own folder is one of ours, and all others are bound into it."""
+    real, names = os.open(virtual, os.O_PATH), [each.name for each in Path(virtual).iterdir()]
     mount("tmpfs", virtual, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755")
     for name in {*names, "dmi"}:
         Path(virtual, name).mkdir()
