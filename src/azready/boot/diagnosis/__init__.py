@@ -2,11 +2,18 @@
 
 Rules are asked in order, from what stops a boot first; the first that applies is the cause. A wrong cause is worse
 than none: rules that conclude from what was not said come after those that go by words.
+
+The failures are those that users of Azure meet behind OSProvisioningTimedOut; the words looked for are those of the
+Linux kernel, systemd, initramfs-tools, dracut, Python, walinuxagent, cloud-init, and azready's own guest program.
 """
 
-from azready.boot.diagnosis import causes, questions
-from azready.boot.diagnosis.causes import Rule
+from collections.abc import Callable
+
+from azready.boot.diagnosis import early, network, owner, provisioner, questions, report
 from azready.boot.record import BootRecord, Cause
+
+Rule = Callable[[BootRecord], Cause | None]
+"""One cause: the record in, the cause out, or None where it does not apply."""
 
 
 def diagnose(record: BootRecord) -> Cause | None:
@@ -26,39 +33,39 @@ def _unknown(record: BootRecord) -> Cause:
 
 
 _NOT_PROVISIONED: tuple[Rule, ...] = (
-    causes.reported_failure,
-    causes.refused_report,
-    causes.nothing_on_console,
-    causes.starved,
-    causes.no_root_device,
-    causes.panic,
-    causes.no_kernel,
-    causes.medium_wait,
-    causes.emergency,
-    causes.stuck_early,
-    causes.provisioner_crashed,
-    causes.no_dhcp,
-    causes.no_route,
-    causes.lost_network,
-    causes.asked_in_vain,
-    causes.waits_for_another,
-    causes.stale_marker,
-    causes.two_provisioners,
-    causes.anything_crashed,
-    causes.stuck,
-    causes.not_enabled,
-    causes.stopped_short,
+    report.reported_failure,
+    report.refused_report,
+    early.nothing_on_console,
+    early.starved,
+    early.no_root_device,
+    early.panic,
+    early.no_kernel,
+    early.medium_wait,
+    early.emergency,
+    early.stuck_early,
+    provisioner.provisioner_crashed,
+    network.no_dhcp,
+    network.no_route,
+    network.lost_network,
+    report.asked_in_vain,
+    provisioner.waits_for_another,
+    provisioner.stale_marker,
+    provisioner.two_provisioners,
+    provisioner.anything_crashed,
+    early.stuck,
+    provisioner.not_enabled,
+    report.stopped_short,
 )
 
 _NOT_AS_WANTED: tuple[Rule, ...] = (
-    causes.starved,
-    causes.reported_again,
-    causes.reported_failure,
-    causes.not_made_for_this_vm,
-    causes.login_waits,
-    causes.no_login,
-    causes.wrong_name,
-    causes.no_sudo,
-    causes.still_on,
+    early.starved,
+    owner.reported_again,
+    report.reported_failure,
+    owner.not_made_for_this_vm,
+    owner.login_waits,
+    owner.no_login,
+    owner.wrong_name,
+    owner.no_sudo,
+    owner.still_on,
 )
 """The platform is content, or was in an earlier boot: what failed is a check, or that nothing be reported again."""

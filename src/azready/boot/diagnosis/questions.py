@@ -145,3 +145,9 @@ def waiting_units(record: BootRecord) -> dict[str, str]:
             for name in over:
                 del found[name]
     return found
+
+
+def failed(record: BootRecord, check: str) -> tuple[str, ...]:
+    """The check of this name, where it failed, and what was seen."""
+    found = (each for each in record.checks if each.name == check and each.outcome == "failed")
+    return tuple(f"{each.name}: {each.detail}" for each in found)
