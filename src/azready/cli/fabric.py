@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from azready.cli.survey import survey
 from azready.console import Console
 from azready.errors import Exit, UsageFailure
 
@@ -70,6 +71,7 @@ def register(app: typer.Typer) -> None:
     group.command("medium")(medium)
     group.command("matrix")(matrix)
     group.command("replay")(replay)
+    group.command("survey")(survey)
     app.add_typer(group, name="fabric")
 
 

@@ -83,10 +83,18 @@ class TreeSpec:
         return TreeSpec(self.suite)
 
     @property
+    def network_parts(self) -> tuple[tuple[str, ...], str]:
+        """Packages and a shell script that make it get its address; sid has lost ISC's client, and dhcpcd took over."""
+        packages, script = _NETWORKS[self.network]
+        if self.suite == "sid":
+            packages = tuple("dhcpcd-base" if package == "isc-dhcp-client" else package for package in packages)
+        return packages, script
+
+    @property
     def key(self) -> str:
         """A name that people can read, and a hash of all that decides the content, the calendar week included."""
         year, week, _ = date.today().isocalendar()
-        network_packages, network_script = _NETWORKS[self.network]
+        network_packages, network_script = self.network_parts
         content = [_RECIPE, self.suite, BASE_PACKAGES, self.packages, _SLIM, _BASE_SCRIPT, year, week]
         content += [network_packages, network_script]
         digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
@@ -241,7 +249,7 @@ def install(root: Path, packages: Sequence[str], script: str = "", *, hint: str 
 
 
 def _delta(base: Path, spec: TreeSpec, tar: Path) -> None:
-    network_packages, network_script = _NETWORKS[spec.network]
+    network_packages, network_script = spec.network_parts
     packages = (*network_packages, *spec.packages)
     with tempfile.TemporaryDirectory(prefix="azready-tree-", dir=tar.parent) as scratch:
         root = Path(scratch) / "root"

@@ -79,7 +79,7 @@ def _run_one(
     rights: Root,
 ) -> Cell:
     machine = scenario.applied_to(MACHINE)
-    medium = _medium(machine, scenario.faults, folder / "medium")
+    medium = medium_folder(machine, scenario.faults, folder / "medium")
     root = scratch_tree(folder / "root", machine.admin_username if rights.one_user else "")
     with Fabric(machine, faults=scenario.faults, seed=seed) as fabric:
         places = {
@@ -91,7 +91,7 @@ def _run_one(
             "deadline": f"{deadline:g}",
         }
         began = time.monotonic()
-        status, output = _guest([*_enclosed(rights), *one.words(places)], deadline + GRACE)
+        status, output = _guest([*enclosure(rights), *one.words(places)], deadline + GRACE)
         seconds = time.monotonic() - began
         verdict = judge(fabric.ledger, round(seconds, 1))
         believed = fabric.ledger.ready is not None
@@ -128,13 +128,13 @@ _OWN_RUN = 'PATH=$1; shift; mount -t tmpfs -o mode=755 tmpfs /run && exec "$@"'
 """A /run of its own: no leases of this machine in it, and no other guest's temporary files."""
 
 
-def _enclosed(rights: Root) -> list[str]:
+def enclosure(rights: Root) -> list[str]:
     """Words that give a command processes, host name and mounts of its own, all of which end with it."""
     own = ("--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "--ipc")
     return [*rights.words(*own), "sh", "-c", _OWN_RUN, "sh", path_of_root()]
 
 
-def _medium(machine: Machine, faults: Iterable[Fault], folder: Path) -> str:
+def medium_folder(machine: Machine, faults: Iterable[Fault], folder: Path) -> str:
     """A folder that holds ovf-env.xml, or the word for none."""
     if any(fault.service == "media" and fault.silent for fault in faults):
         return "none"
