@@ -76,6 +76,7 @@ def test_cloud_init_goes_and_its_network_stays(copy_tree: CopyTree, azready: Azr
     root = copy_tree(*BOTH)
     (root / "etc/netplan/50-cloud-init.yaml").write_text("network:\n  ethernets:\n    eth0:\n      dhcp4: true\n")
     (root / "etc/sudoers.d/90-cloud-init-users").write_text("root ALL=(ALL) NOPASSWD:ALL\nnobody-here ALL=(ALL) ALL\n")
+    (root / "etc/cloud/cloud.cfg.d/90-own.cfg").write_text("datasource_list: [Azure]\n")
     (root / "var/lib/cloud/instance").mkdir(parents=True)
     done = azready("prepare", root, "--guest", "python", "--no-clone-guard", "--set", "KVP=no")
     assert done.returncode == 0, done.stderr

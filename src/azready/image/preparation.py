@@ -130,9 +130,16 @@ def carry_out(
     except ApplyFailed:
         apply(managers.policy_gone(target), target, report)
         raise
-    late = [action for each in Facts(target).leftovers for action in each.remedy]
-    apply(late, target, report)
-    return Facts(target).leftovers
+    return _swept(target, report)
+
+
+def _swept(target: Target, report: Callable[[Outcome], None] | None) -> tuple[Leftover, ...]:
+    """Remove what is left until nothing more goes: a folder is empty only once the last file in it went."""
+    left, before = Facts(target).leftovers, None
+    while left != before and any(each.remedy for each in left):
+        apply([action for each in left for action in each.remedy], target, report)
+        left, before = Facts(target).leftovers, left
+    return left
 
 
 _BY_PACKAGE_SCRIPTS = ("enabled unit", "unit state", "init script")

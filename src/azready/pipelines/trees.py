@@ -223,6 +223,8 @@ own_dev "$root/dev"
 mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
 mount --bind "$root/proc/sys" "$root/proc/sys"
 mount -o remount,bind,ro,nosuid,nodev,noexec "$root/proc/sys"
+link=$(readlink "$root/etc/resolv.conf" || true)
+rm -f "$root/etc/resolv.conf"
 cat /etc/resolv.conf >"$root/etc/resolv.conf"
 printf '#!/bin/sh\\nexit 101\\n' >"$root/usr/sbin/policy-rc.d"; chmod 755 "$root/usr/sbin/policy-rc.d"
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
@@ -234,7 +236,9 @@ if [ $# -gt 0 ]; then
 fi
 [ -z "$script" ] || chroot "$root" sh -euc "$script"
 rm -rf "$root/usr/sbin/policy-rc.d" "$root"/var/lib/apt/lists/* "$root"/var/log/apt "$root"/var/log/dpkg.log
-: >"$root/etc/resolv.conf"
+# A link (systemd-resolved makes one) stays: to write through it would be to write into the host's /run.
+[ -L "$root/etc/resolv.conf" ] || : >"$root/etc/resolv.conf"
+[ -z "$link" ] || ln -sf "$link" "$root/etc/resolv.conf"
 : >"$root/etc/machine-id"
 umount -l "$root/dev" "$root/proc"
 """

@@ -28,6 +28,10 @@ def _ifupdown(s: Sample) -> Sample:
     return s.remove("etc/systemd/system/multi-user.target.wants/systemd-networkd-wait-online.service")
 
 
+def _ng(s: Sample) -> Sample:
+    return _ifupdown(s).write("usr/libexec/ifupdown-ng/dhcp", "", 0o755)
+
+
 def _nm(s: Sample) -> Sample:
     s.disable("systemd-networkd").remove(NETWORKD).unit("NetworkManager").write("usr/sbin/NetworkManager", "", 0o755)
     return s.remove("etc/systemd/system/multi-user.target.wants/systemd-networkd-wait-online.service")
@@ -93,14 +97,16 @@ TREES: dict[str, tuple[Callable[[Sample], object], bool]] = {
         "[main]\nplugins=ifupdown,keyfile\n[ifupdown]\nmanaged=false\n").write(INTERFACES, "iface eth0 inet manual\n"), False),
     "ifupdown, auto in another file": (lambda s: _ifupdown(s).write(INTERFACES, "auto lo eth0\niface lo inet loopback\nsource interfaces.d/*\n").write(
         "etc/network/interfaces.d/eth0", "iface eth0 inet dhcp\n"), True),
-    "ifupdown-ng": (lambda s: _ifupdown(s).write(INTERFACES, "auto eth0\niface eth0\n\tuse dhcp\n"), True),
+    "ifupdown-ng": (lambda s: _ng(s).write(INTERFACES, "auto eth0\niface eth0\n\tuse dhcp\n"), True),
+    "ifupdown-ng, a pattern it does not know": (lambda s: _ng(s).write(INTERFACES, "source interfaces.d/*\nauto eth0\niface eth0 inet dhcp\n"), False),
+    "ifupdown-ng, inherits": (lambda s: _ng(s).write(INTERFACES, "iface net inet dhcp\nauto eth0\niface eth0 inherits net\n"), True),
     "ifupdown, another folder": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}source /etc/network/more/*.cfg\n").write(
         "etc/network/more/e.cfg", "auto eth0\niface eth0 inet dhcp\n"), True),
     "ifupdown, a name it does not read": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}source-directory interfaces.d\n").write(
         "etc/network/interfaces.d/e.cfg", "auto eth0\niface eth0 inet dhcp\n"), False),
     "ifupdown, nothing starts it": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}iface eth0 inet dhcp\n"), False),
     "ifupdown, pattern": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}auto /eth*\niface eth0 inet dhcp\n"), True),
-    "ifupdown, inherits": (lambda s: _ifupdown(s).write(INTERFACES, "iface net inet dhcp\nauto eth0\niface eth0 inet manual inherits net\n"), True),
+    "ifupdown, inherits": (lambda s: _ifupdown(s).write(INTERFACES, "iface net inet dhcp\nauto eth0\niface eth0 inet manual inherits net\n"), False),
     "ifupdown, static": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}auto eth0\niface eth0 inet static\n  address 10.0.0.4/24\n  gateway 10.0.0.1\n"), False),
     "ifupdown, the cloud's helper": (lambda s: _ifupdown(s).write(INTERFACES, LO).write("etc/network/cloud-ifupdown-helper", "").write(
         "etc/udev/rules.d/75-cloud-ifupdown.rules", 'RUN+="/etc/network/cloud-ifupdown-helper"\n'), True),

@@ -14,7 +14,10 @@ from azready.image.targets import Files
 
 MAIN = "etc/network/interfaces"
 _HELPER = "etc/network/cloud-ifupdown-helper"
+_NG = "usr/{libexec,lib}/ifupdown-ng"
 _DEPTH = 8
+_AT_BOOT = ("auto", "allow-auto", "allow-hotplug")
+"""`allow-` with any other word is for somebody who asks for that class."""
 _CLIENTS = ("dhclient", "dhcpcd", "udhcpc", "busybox")
 _UDEV = ("etc/udev/rules.d", "run/udev/rules.d", "usr/local/lib/udev/rules.d", "usr/lib/udev/rules.d",
          "lib/udev/rules.d")  # fmt: skip
@@ -27,6 +30,7 @@ class _Stanza:
     family: str = ""
     method: str = ""
     options: list[Line] = field(default_factory=list)
+    inherits: tuple[str, ...] = ()
 
     def says(self, *words: str) -> bool:
         return any(line.text.split()[: len(words)] == list(words) for line in self.options)
@@ -38,6 +42,9 @@ class _Text:
 
     stanzas: list[_Stanza] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
+    ng: bool = False
+    refused: str = ""
+    """Why the program takes nothing of it."""
 
 
 def _lines(files: Files, path: str, depth: int = 0) -> Iterator[tuple[str, int, str]]:
@@ -56,10 +63,19 @@ def _lines(files: Files, path: str, depth: int = 0) -> Iterator[tuple[str, int, 
             yield path, number, line
 
 
+def _is_ng(files: Files) -> bool:
+    return bool(files.glob(_NG))
+
+
 def _sourced(files: Files, path: str, how: str, pattern: str) -> list[str]:
+    """ifupdown-ng reads every name of a folder, and knows no patterns: a file that is not there ends its parsing."""
     base = "" if pattern.startswith("/") else f"{path.rpartition('/')[0]}/"
     place = f"{base}{pattern}".strip("/")
     found = lstat_of(files, place)
+    if _is_ng(files) and how == "source-directory":
+        return [f"{place}/{name}" for name in names_in(files, place) if not name.startswith(".")]
+    if _is_ng(files) and found is None:
+        raise ValueError(f"source {pattern}: ifupdown-ng knows no patterns, and there is no such file")
     if how == "source-directory" or (found and found.kind == "dir"):
         return [f"{place}/{name}" for name in names_in(files, place) if re.fullmatch(r"[a-zA-Z0-9_-]+", name)]
     return [each for each in files.glob(place) if (text_of(files, each)) is not None]
@@ -67,13 +83,19 @@ def _sourced(files: Files, path: str, how: str, pattern: str) -> list[str]:
 
 def _parse(files: Files) -> _Text:
     """ifupdown-ng's `iface X` without a method is a stanza too, and adds to one of the same name."""
-    found = _Text()
-    for path, number, line in _lines(files, MAIN):
+    found = _Text(ng=_is_ng(files))
+    try:
+        lines = list(_lines(files, MAIN))
+    except ValueError as error:
+        return _Text(refused=str(error))
+    for path, number, line in lines:
         words = line.split()
-        if words[0] == "auto" or words[0].startswith("allow-"):
+        if words[0] in _AT_BOOT:
             found.started += words[1:]
         elif words[0] == "iface" and len(words) >= 2:
             found.stanzas.append(_stanza(words, path))
+        elif words[0] == "template" and len(words) == 2:
+            found.stanzas.append(_Stanza(words[1], path, "template"))
         elif words[0] in ("mapping", "template", "rename", "no-auto-down", "no-scripts"):
             found.stanzas.append(_Stanza("", path))
         elif found.stanzas:
@@ -85,7 +107,7 @@ def _stanza(words: list[str], path: str) -> _Stanza:
     rest = words[2:]
     stanza = _Stanza(words[1], path)
     if "inherits" in rest:
-        stanza.options.append(Line(" ".join(rest[rest.index("inherits") :]), path))
+        stanza.inherits = tuple(rest[rest.index("inherits") + 1 :])
         rest = rest[: rest.index("inherits")]
     if rest:
         stanza.family, stanza.method = rest[0], rest[1] if len(rest) > 1 else ""
@@ -93,9 +115,9 @@ def _stanza(words: list[str], path: str) -> _Stanza:
 
 
 def _profile(stanza: _Stanza, text: _Text) -> Profile | None:
-    if not stanza.name or stanza.family == "inet6":
+    if not stanza.name or stanza.family in ("inet6", "template"):
         return None
-    dhcp = stanza.method == "dhcp" or stanza.says("use", "dhcp") or _inherits_dhcp(stanza, text)
+    dhcp = stanza.method == "dhcp" or (text.ng and (stanza.says("use", "dhcp") or _inherits_dhcp(stanza, text)))
     fixed = tuple(line for line in stanza.options if line.text.split()[0] in ("address", "gateway"))
     if stanza.method == "static" and not fixed:
         fixed = (Line(f"iface {stanza.name} inet static", stanza.path),)
@@ -113,7 +135,8 @@ def _profile(stanza: _Stanza, text: _Text) -> Profile | None:
 
 
 def _inherits_dhcp(stanza: _Stanza, text: _Text) -> bool:
-    above = {line.text.split()[1] for line in stanza.options if line.text.startswith("inherits ")}
+    """ifupdown-ng inherits what is used, by its head line or `inherit`; Debian's options only, never the method."""
+    above = (*stanza.inherits, *(line.text.split()[-1] for line in stanza.options if line.text.startswith("inherit ")))
     return any(each.name in above and (each.method == "dhcp" or each.says("use", "dhcp")) for each in text.stanzas)
 
 
@@ -150,6 +173,8 @@ def _helper_runs(files: Files) -> bool:
 def read(scene: Scene) -> Reading:
     """What ifupdown makes of the first card; without a DHCP client it cannot ask."""
     mine = profiles(scene.files)
+    if refused := _parse(scene.files).refused:
+        return Reading(mine, why=refused)
     applied = tuple(each for each in mine if each.applies_to(scene.nic))
     if not any(scene.files.glob(f"{{usr/,usr/local/,}}{{bin,sbin}}/{client}") for client in _CLIENTS):
         return Reading(mine, applied, why="no DHCP client is installed: dhclient, dhcpcd or udhcpc")

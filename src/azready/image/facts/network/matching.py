@@ -11,17 +11,27 @@ _KNOWN_KEYS = (
     *("Host", "Virtualization", "KernelCommandLine", "KernelVersion", "Architecture", "Firmware", "Credential"),
     *("SSID", "BSSID", "WLANInterfaceType"),
 )
+_SCALARS = ("DHCP", "Unmanaged", "ActivationPolicy", "Bridge", "Bond")
+"""Settings of one value: an empty one is no value of theirs, and is passed over."""
 _PATH = "acpi-VMBUS:00"
 _VIRTUALIZATION = ("microsoft", "vm", "yes", "true", "1", "on")
 
 
 def gathered(files: Files, path: str, folders: tuple[str, ...]) -> Found:
-    """The values of a unit-like file and its drop-ins, by section and key, in order; an empty one forgets the rest."""
+    """The values of a unit-like file and its drop-ins, by section and key, in order; an empty one forgets the rest.
+
+    An empty file masks those of its name, and no drop-in brings it back.
+    """
+    if not text_of(files, path):
+        return {}
     name = path.rpartition("/")[2]
     found: Found = {}
     for each in (path, *layered(files, [f"{folder}/{name}.d" for folder in folders], ".conf")):
         for section, key, value, _ in sections(text_of(files, each) or ""):
-            found[section, key] = [*found.get((section, key), []), value] if value else []
+            if value:
+                found[section, key] = [*found.get((section, key), []), value]
+            elif section == "Match" or key not in _SCALARS:
+                found[section, key] = []
     return found
 
 

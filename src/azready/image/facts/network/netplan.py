@@ -9,11 +9,24 @@ from typing import Any
 
 import yaml
 
-from azready.image.facts.network.model import FIRST_NIC, TRUE, Line, Nic, Profile, fits
+from azready.image.facts.network.model import FIRST_NIC, Line, Nic, Profile, fits
 from azready.image.facts.reading import layered, text_of
 from azready.image.targets import Files
 
 FOLDERS = ("run/netplan", "etc/netplan", "usr/lib/netplan", "lib/netplan")
+_KINDS = (
+    "ethernets",
+    "bridges",
+    "bonds",
+    "vlans",
+    "wifis",
+    "tunnels",
+    "modems",
+    "vrfs",
+    "dummy-devices",
+    "virtual-ethernets",
+)
+_YES = ("true", "on", "yes", "y")
 GENERATOR = "{usr/lib,lib,usr/libexec}/systemd/system-generators/netplan"
 
 
@@ -40,9 +53,13 @@ def gather_netplan(files: Files) -> Netplan:
         except ValueError as error:
             return Netplan(refused=Line(f"netplan refuses it: {error}", path), installed=installed)
         _merge(merged, document)
+        if why := _undefined(document, merged):
+            return Netplan(refused=Line(f"netplan refuses it: {why}", path), installed=installed)
         places.update(dict.fromkeys(document.get("ethernets", {}), path))
         places.update(dict.fromkeys(document.get("bridges", {}), path))
         places.update(dict.fromkeys(document.get("bonds", {}), path))
+    if why := _unsupported(merged):
+        return Netplan(refused=Line(f"netplan refuses it: {why}", next(iter(places.values()), "")), installed=installed)
     made = list(_profiles(merged, places))
     return Netplan(
         tuple(each for each in made if each.stack == "networkd"),
@@ -74,7 +91,7 @@ def _check_card(name: str, card: object) -> None:
         raise ValueError(f"match of {name} has {', '.join(sorted(unknown))}")
     for key in ("dhcp4", "dhcp6", "optional"):
         value = fields.get(key, "no")
-        if not isinstance(value, str) or value.lower() not in (*TRUE, "false", "no", "off", "n", "f", "0"):
+        if not isinstance(value, str) or value.lower() not in (*_YES, "false", "no", "off", "n"):
             raise ValueError(f"{key} of {name} is no boolean")
 
 
@@ -94,6 +111,34 @@ def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
             into[key] = [*old, *value] if isinstance(old, list) and isinstance(value, list) else value
 
 
+def _undefined(document: dict[str, Any], known: dict[str, Any]) -> str:
+    """A part of a bridge or bond that neither this file nor one before it defines: netplan refuses the file."""
+    names = {str(name) for kind in _KINDS for name in known.get(kind, {})}
+    for kind in ("bridges", "bonds"):
+        for name, above in document.get(kind, {}).items():
+            parts = above.get("interfaces", []) if isinstance(above, dict) else []
+            if missing := [str(part) for part in parts if str(part) not in names]:
+                return f"{name}: interface '{missing[0]}' is not defined"
+    return ""
+
+
+def _unsupported(network: dict[str, Any]) -> str:
+    """Why the generator ends without having written everything; empty when it does not."""
+    for name, card in network.get("ethernets", {}).items():
+        fields = card if isinstance(card, dict) else {}
+        if _renderer(fields, network) == "NetworkManager":
+            if fields.get("activation-mode") == "off":
+                return f"{name}: NetworkManager definitions do not support activation-mode off"
+            by_driver = isinstance(match := fields.get("match"), dict) and match.get("driver")
+            if by_driver and "set-name" not in fields:
+                return f"{name}: NetworkManager definitions do not support matching by driver"
+    return ""
+
+
+def _renderer(card: dict[str, Any], network: dict[str, Any]) -> str:
+    return str(card.get("renderer", network.get("renderer", "networkd")))
+
+
 def _profiles(network: dict[str, Any], places: dict[str, str]) -> Iterator[Profile]:
     masters = {
         str(part): str(name)
@@ -104,8 +149,7 @@ def _profiles(network: dict[str, Any], places: dict[str, str]) -> Iterator[Profi
     for kind in ("ethernets", "bridges", "bonds"):
         for name, card in network.get(kind, {}).items():
             fields = card if isinstance(card, dict) else {}
-            renderer = fields.get("renderer", network.get("renderer", "networkd"))
-            stack = "networkmanager" if renderer == "NetworkManager" else "networkd"
+            stack = "networkmanager" if _renderer(fields, network) == "NetworkManager" else "networkd"
             yield _profile(stack, places.get(name, ""), str(name), fields, masters.get(str(name), ""))
 
 
@@ -120,14 +164,19 @@ def _profile(stack: str, path: str, name: str, card: dict[str, Any], master: str
         path,
         names,
         _strings(match.get("driver")) if isinstance(match, dict) else (),
-        str(card.get("dhcp4", "no")).lower() in TRUE,
+        str(card.get("dhcp4", "no")).lower() in _YES,
         tuple(static),
         tuple(Line(f"macaddress: {mac}", path) for mac in macs if mac),
-        elsewhere="it is bound to a MAC address" if bound else "",
+        elsewhere="it is bound to a MAC address" if bound else _empty_match(stack, match, card),
         master=master,
         down=card.get("activation-mode") in ("off", "manual"),
         file=f"10-netplan-{name}.network",
     )
+
+
+def _empty_match(stack: str, match: object, card: dict[str, Any]) -> str:
+    empty = isinstance(match, dict) and not any(match.values()) and not card.get("set-name")
+    return "its match is empty, and systemd ignores it" if empty and stack == "networkd" else ""
 
 
 def _set_names(network: dict[str, Any]) -> Iterator[tuple[str, str]]:
