@@ -1,7 +1,8 @@
-"""The HostGAPlugin, 168.63.129.16 port 32526: just enough for WALinuxAgent's start-up.
+"""The HostGAPlugin, 168.63.129.16 port 32526: what WALinuxAgent asks of it (common/protocol/hostplugin.py).
 
 `/versions` and `/health` answer; `/vmSettings` says that it is not supported (404), whereupon the agent uses the
-goal state's ExtensionsConfig (WALinuxAgent common/protocol/hostplugin.py).
+goal state's ExtensionsConfig. Its status and its logs are taken and dropped. `/extensionArtifact` fetches for the guest
+from elsewhere, and there is no elsewhere: 404.
 """
 
 from azready.fabric.ledger import Ledger
@@ -13,6 +14,9 @@ ROUTES = (
     ("GET", "/versions", "API versions"),
     ("GET", "/health", "answers 200"),
     ("GET", "/vmSettings", "404: not supported, the goal state's documents are to be used"),
+    ("PUT", "/status", "an agent's status, accepted and dropped"),
+    ("PUT", "/vmAgentLog", "an agent's logs, accepted and dropped"),
+    ("GET", "/extensionArtifact", "404: there is nothing to fetch"),
 )
 
 
@@ -25,7 +29,10 @@ def answer(request: Request, machine: Machine, ledger: Ledger, rules: Rules) -> 
             return Answer(Response(200))
         case "GET", "/vmSettings":
             return Answer(Response(404))
-        case "PUT", "/status":
+        case "PUT", ("/status" | "/vmAgentLog"):
             return Answer(Response(200))
+        case "GET", "/extensionArtifact":
+            if request.header("x-ms-artifact-location"):
+                return Answer(Response(404))
     note = found(request.at, "wire-unknown-path", method=request.method, target=request.target)
     return Answer(Response(404), (note,))
