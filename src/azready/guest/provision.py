@@ -58,6 +58,7 @@ SETTING = {
     "GROUPS": ("", "groups"),
     "SHELL": ("", "path"),
     "REQUIRE_CUSTOM_DATA": ("no", YES_NO),
+    "PROVISIONDATA": ("no", ("no", "auto")),
     "REPORT": ("auto", ("auto", "xml", "json", "none")),
     "DEADLINE": ("1200", (1, 86400)),
     "IMDS_WAIT": ("60", (1, 86400)),
@@ -2069,13 +2070,58 @@ def gather(tree, options, settings, network, until):
             signed = bool(medium) and await_proxy_agent(tree, medium)
     if imds is None and medium is None:
         raise Failed(problem.reason, ("error", problem.text), ("url", options.imds))
+    if imds is not None and medium is None and settings["PROVISIONDATA"] == "auto":
+        medium = ask_provisiondata(tree, options, network, min(until, time.monotonic() + int(settings["IMDS_WAIT"])))
     if imds is not None and medium is None:
         medium = await_medium(tree, options, settings, imds, until, refused)
     if settings["REQUIRE_CUSTOM_DATA"] == "yes" and medium_expected(imds or {})[0]:
         if not (medium and medium.custom_data.strip()):
             raise Failed("failure to read customData while hasCustomData=true")
-    say("medium: " + ("%s, ovf-env.xml of %d bytes" % (medium.device, len(medium.document)) if medium else "none"))
+    there = medium and medium.device
+    say("medium: " + ("%s, ovf-env.xml of %d bytes" % (medium.device, len(medium.document)) if there else "none"))
     return imds, medium
+
+
+def ask_provisiondata(tree, options, network, until):
+    """A proposal of 2026, in three forms: the WireServer has what the medium would hold. None where this host has not,
+    as all hosts of today: then there is the medium."""
+    address = parse_url(options.wireserver) if options.wireserver else (leased_wireserver(tree) or WIRESERVER, 80)
+
+    def got(path):
+        while True:
+            target = "/provisiondata%s?api-version=2026-01-01" % path
+            response, problem = try_fetch(address, "GET", target, [("Metadata", "true")])
+            problem = problem or Problem("", str(response), response=response)
+            say("provisiondata%s: %s" % (path, problem.text))
+            if not response or response.status not in (401, 429, 503) or time.monotonic() >= until:
+                return (response.status, response.body) if response else (0, b"")
+            network.pause(problem, until)
+
+    status, body = got("")
+    if status == 404:
+        custom_data, password = got("/customData"), got("/adminPassword")
+        parts = [answer[1] if answer[0] == 200 else b"null" for answer in (custom_data, password)]
+        body = b'{"customData": %s, "adminPassword": %s}' % tuple(parts)
+    elif status != 200:
+        return None
+    return parse_provisiondata(body)
+
+
+def parse_provisiondata(body):
+    """A document as on the medium, or JSON, of which only what IMDS has not is taken. It is not kept."""
+    if body.lstrip().startswith(b"<"):
+        medium = _parse_medium(body, "")
+        medium.document = b""
+        return medium
+    try:
+        found = read_json(body.decode("utf-8-sig"))
+        if not isinstance(found, dict):
+            raise ValueError("it is no object")
+    except ValueError as error:
+        raise Failed("error parsing provisiondata", ("error", printable(str(error)))) from None
+    medium = Medium()
+    medium.password, medium.custom_data = text_at(found, "adminPassword"), text_at(found, "customData")
+    return medium
 
 
 def final(problem):

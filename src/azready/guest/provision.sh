@@ -912,6 +912,20 @@ END {
 }
 '
 
+FOUND_PROVISIONDATA='
+function found(p, v, kind) {
+    if (kind != "text" || v == "") return
+    if (p == "adminPassword") {
+        if (v ~ /[\r\n]/ || length(v) > 512) { print "password bad"; return }
+        print v >(work "/password")
+        print "password yes"
+    } else if (p == "customData" && trim(v) != "") {
+        printf "%s", v >(work "/custom-data")
+        print "custom_data yes"
+    }
+}
+'
+
 FOUND_GOAL_STATE='
 function found(p, v) {
     sub(/^[ \t\r\n]+/, "", v)
@@ -1138,8 +1152,16 @@ copy_medium() {
 read_medium() {
     medium_size=$(($(wc -c <"$work/ovf-env.xml")))
     [ $medium_size -le $BODY_LIMIT ] || fail 'error parsing ovf-env.xml' "error=it is larger than $BODY_LIMIT bytes"
-    awk -v work="$work" "$SHARED$KEYS$READ_XML$FOUND_OVF" "$work/ovf-env.xml" >"$work/ovf" 2>"$work/trouble" ||
+    read_ovf "$work/ovf-env.xml"
+}
+
+read_ovf() {
+    awk -v work="$work" "$SHARED$KEYS$READ_XML$FOUND_OVF" "$1" >"$work/ovf" 2>"$work/trouble" ||
         fail 'error parsing ovf-env.xml' 'error=it is malformed, or has a DTD'
+    found_ovf
+}
+
+found_ovf() {
     while read -r name value; do
         case $name in
             host) ovf_host=$value ;;
@@ -1286,7 +1308,7 @@ find_inputs() {
     { find_medium && await_proxy_agent; } || :
     find_imds
     [ -n "$medium" ] || [ $imds = yes ] || fail "$reason" "error=$problem" "url=$imds_base"
-    [ -n "$medium" ] || await_medium || :
+    [ -n "$medium" ] || ask_provisiondata || await_medium || :
     lower "${has_custom_data-}"
     [ "$require_custom_data$lowered" != yestrue ] || [ "${ovf_custom_data-}" = yes ] ||
         fail 'failure to read customData while hasCustomData=true'
@@ -1295,6 +1317,53 @@ find_inputs() {
     else
         say 'medium: none'
     fi
+}
+
+# A proposal of 2026, in three forms: the WireServer has what the medium would hold. 1 where this host has not, as all
+# hosts of today: then there is the medium. Only what IMDS has not is taken, and nothing is kept.
+ask_provisiondata() {
+    [ "$provisiondata$imds" = autoyes ] || return 1
+    find_wireserver
+    get_provisiondata ''
+    case $status in
+        200) ;;
+        404)
+            get_provisiondata /customData
+            [ "$status" = 200 ] || line null >"$work/body"
+            { printf '{"customData": '; cat "$work/body"; } >"$work/provisiondata"
+            get_provisiondata /adminPassword
+            [ "$status" = 200 ] || line null >"$work/body"
+            { printf ', "adminPassword": '; cat "$work/body"; line '}'; } >>"$work/provisiondata"
+            mv "$work/provisiondata" "$work/body"
+            ;;
+        *) return 1 ;;
+    esac
+    case $(head -c 1 "$work/body") in
+        '<') read_ovf "$work/body" ;;
+        *)
+            awk -v work="$work" "$SHARED$KEYS$READ_JSON$FOUND_PROVISIONDATA" "$work/body" >"$work/ovf" 2>/dev/null ||
+                fail 'error parsing provisiondata' 'error=it is malformed'
+            found_ovf
+            ;;
+    esac
+}
+
+# get_provisiondata PATH: asked again while the host, or the agent that signs, is not ready.
+get_provisiondata() {
+    clock
+    limit=$inputs_until slow=50
+    earlier $((now + imds_wait * 100))
+    while :; do
+        http GET "$wireserver/provisiondata$1?api-version=2026-01-01" 'Metadata: true'
+        say "provisiondata$1: ${status:-$trouble} $phrase"
+        case $status in
+            401 | 429 | 503) ;;
+            *) return ;;
+        esac
+        clock
+        [ "$now" -lt "$limit" ] || return
+        pause
+    done
 }
 
 # IMDS tells when custom data or a password is on the medium: then a drive that comes late is worth waiting for.
@@ -3896,6 +3965,7 @@ step_list() {
 parse_settings() {
     form=auto deadline=1200 imds_wait=60 medium_wait=10 hook_timeout=300 early=no kvp=yes entropy=yes grow=no
     custom_data=save skip_setting='' warnings='' access=fail groups_setting='' shell_setting='' require_custom_data=no
+    provisiondata=no
     [ ! -r "$root$config" ] || while IFS=" $TAB" read -r text || [ -n "$text" ]; do
         text=${text%"$CR"}
         text=${text%"${text##*[! $TAB]}"}
@@ -3927,6 +3997,7 @@ take_setting() {
                 *) shell_setting=$value ;;
             esac
             ;;
+        PROVISIONDATA) one_of 'no auto' && provisiondata=$value ;;
         REQUIRE_CUSTOM_DATA) one_of 'yes no' && require_custom_data=$value ;;
         REPORT) one_of 'auto xml json none' && form=$value ;;
         DEADLINE) between 1 && deadline=$number ;;

@@ -1,7 +1,20 @@
 """The cases of the contract, by subject."""
 
 from tests.contract.case import Case
-from tests.contract.cases import access, accounts, data, keys, media, names, passwords, platform, security, state, usage
+from tests.contract.cases import (
+    access,
+    accounts,
+    data,
+    keys,
+    media,
+    names,
+    passwords,
+    platform,
+    provisiondata,
+    security,
+    state,
+    usage,
+)
 
 CASES: list[Case] = [
     *names.CASES,
@@ -12,6 +25,7 @@ CASES: list[Case] = [
     *data.CASES,
     *media.CASES,
     *platform.CASES,
+    *provisiondata.CASES,
     *security.CASES,
     *state.CASES,
     *usage.CASES,
