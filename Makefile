@@ -13,7 +13,7 @@ SAMPLES := --agent 'article-python=python3 $(GUESTS)/published.py' --agent 'arti
 	--agent 'article-python-2026=python3 $(GUESTS)/published-2026.py' \
 	--agent 'article-mended=python3 $(GUESTS)/mended.py'
 
-.PHONY: help demo quick test test-all test-hosts lint bench survey setup clean
+.PHONY: help demo quick test test-all test-hosts fuzz lint bench survey setup clean
 
 help:
 	@echo "make demo        a real Debian image loses its agent, gets ours, boots in a local Azure, and is judged"
@@ -21,6 +21,7 @@ help:
 	@echo "make test        all fast tests, in parallel (minutes)"
 	@echo "make test-all    and the slow ones: emulated whole-disk boots"
 	@echo "make test-hosts  demo and tests as on fresh hosts: $(HOSTS) (root; HOSTS=trixie for one)"
+	@echo "make fuzz        long campaigns of random inputs: FUZZ='two_programs --seed 7 --runs 10000'"
 	@echo "make lint        ruff, mypy, shellcheck"
 	@echo "make bench       speed, as ratios in one run"
 	@echo "make survey      agents x scenarios, to docs/survey.md: hours, but it goes on where it was broken off"
@@ -47,6 +48,9 @@ test-hosts:
 		echo "as on a host with Debian $$suite:"; \
 		scripts/as-host $$suite make demo test DEMO=--whole || red="$$red $$suite"; \
 	done; [ -z "$$red" ] || { echo "not green:$$red" >&2; exit 1; }
+
+fuzz: setup
+	$(PYTHON) -m tests.fuzz $(FUZZ)
 
 lint: setup
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m pytest -q tests/style

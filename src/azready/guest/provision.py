@@ -237,7 +237,7 @@ class Failed(Exception):
 
     def __init__(self, reason, *facts):
         Exception.__init__(self, reason)
-        self.reason, self.facts = reason, facts
+        self.reason, self.facts, self.remarks = reason, facts, []
 
 
 class Medium:
@@ -310,6 +310,11 @@ def printable(text, limit=200):
     return "".join(
         [c if c.isprintable() else "\ufffd" if "\udc80" <= c <= "\udcff" else " " for c in text]
     )  # the surrogates are bytes that were no UTF-8
+
+
+def without_controls(text):
+    """`text` with blanks for its control characters."""
+    return "".join([" " if c < " " or "\x7f" <= c <= "\x9f" else c for c in text])
 
 
 def is_number(text, least, most):
@@ -1262,17 +1267,24 @@ def without_ageing(line, today):
 
 
 def rule_name(names, usual, end=""):
-    """The name of our file in a folder whose last file counts: the usual one, or one that sorts after all others."""
-    others = [name for name in names if name != usual and not name.endswith("~") and not is_ours(name)]
-    others = [name for name in others if name.endswith(end) and ("." not in name or end)]
+    """The name of our file in a folder whose last file counts: the usual one, or one that sorts after all others (but
+    those that begin behind z: nothing would, for every such name there is one behind it)."""
     ours = usual
-    while any(name >= ours for name in others):
+    while any(ours <= name < "{" for name in others_of(names, end)):
         ours = "zz-" + usual if ours == usual else "z" + ours
     return ours
 
 
+def others_of(names, end=""):
+    """The files of such a folder that are read, but ours."""
+    return [
+        name for name in names
+        if not is_ours(name) and not name.endswith("~") and name.endswith(end) and ("." not in name or end)
+    ]  # fmt: skip
+
+
 def is_ours(name):
-    return name.lstrip("z").lstrip("-").startswith("90-azure-provisioning")
+    return name.lstrip("z").lstrip("-") in ("90-azure-provisioning", "90-azure-provisioning.conf")
 
 
 def last_word_is_include(text):
@@ -1323,9 +1335,18 @@ def medium_expected(imds):
 def decide(imds, medium, vm_id):
     """What shall be done: IMDS before the medium, each value checked. Either may be None. Raises Failed."""
     wishes = Wishes()
-    imds, medium = imds or {}, medium or Medium()
+    try:
+        _fill(wishes, imds or {}, medium or Medium(), vm_id)
+    except Failed as failure:
+        failure.remarks = wishes.remarks
+        raise
+    return wishes
+
+
+def _fill(wishes, imds, medium, vm_id):
     wishes.vm_id, wishes.device, wishes.document = vm_id, medium.device, medium.document
-    wishes.vm_name, wishes.location = text_at(imds, "compute", "name"), text_at(imds, "compute", "location")
+    wishes.vm_name = without_controls(text_at(imds, "compute", "name"))
+    wishes.location = without_controls(text_at(imds, "compute", "location"))
     wishes.hostname = _decide_hostname(imds, medium, wishes.remarks)
     _refuse_pool(imds, medium)
     wishes.user, wishes.user_from = _decide_user(imds, medium)
@@ -1341,7 +1362,6 @@ def decide(imds, medium, vm_id):
     wishes.password = medium.password
     wishes.custom_data = _decoded("custom data", medium.custom_data, wishes.remarks)
     wishes.user_data = _decoded("user data", text_at(imds, "compute", "userData"), wishes.remarks)
-    return wishes
 
 
 def _decide_hostname(imds, medium, remarks):
@@ -2042,10 +2062,10 @@ def ask_imds(address, old):
 def gather(tree, options, settings, network, until):
     """Read the medium and IMDS, waiting for either until `until`. Returns (imds, medium), one of them may be None."""
     address = parse_url(options.imds)
-    say("IMDS: GET %s/metadata/instance?api-version=2021-08-01&extended=true" % options.imds.rstrip("/"))
     started, teller, refused = time.monotonic(), Teller("IMDS"), set()
     medium = read_medium(tree, options, refused)
     signed = bool(medium) and await_proxy_agent(tree, medium)
+    say("IMDS: GET %s/metadata/instance?api-version=2021-08-01&extended=true" % options.imds.rstrip("/"))
     imds, problem, old = None, None, False
     while imds is None:
         if signed or not final(problem):
@@ -2516,7 +2536,7 @@ def _complete_account(tree, owner, was_cut):
         return False
     texts = {name: tree.text("/etc/" + name) for name in ACCOUNT_FILES if tree.exists("/etc/" + name)}
     lacking = completed(texts, owner, int(time.time() // 86400), was_cut)
-    for name in sorted(lacking):
+    for name in [name for name in ACCOUNT_FILES if name in lacking]:
         tree.rewrite("/etc/" + name, lacking[name])
         say("user: /etc/%s had no entry for %s" % (name, owner.name))
     return bool(lacking)
@@ -2622,7 +2642,8 @@ def _write_sudoers(tree, name):
         if is_ours(other) and file != "/etc/sudoers.d/" + other:
             tree.remove("/etc/sudoers.d/" + other)
     main = tree.text("/etc/sudoers")
-    if main and not last_word_is_include(unmarked(main)):
+    last = all("/etc/sudoers.d/" + other < file for other in others_of(tree.names("/etc/sudoers.d")))
+    if main and not (last and last_word_is_include(unmarked(main))):
         # sudo before 1.9.1 knows it with # only; our file alone, since a second look at all would define aliases twice
         changed = tree.rewrite("/etc/sudoers", _marked(main, "#include %s\n" % file), check) or changed
     return changed
@@ -2991,7 +3012,8 @@ def _drop_in_mode(tree):
 
 def _at_head(text, block):
     """sshd_config with our lines at its head, in place of earlier ones of ours; the first value is what counts."""
-    return MARKS[0] + block + MARKS[1] + unmarked(text)
+    rest = unmarked(text)
+    return MARKS[0] + block + MARKS[1] + rest + ("\n" if rest and rest[-1] != "\n" else "")
 
 
 def _write_checked(tree, path, content, mode=None):
@@ -3088,7 +3110,7 @@ def _stop_ageing(tree, name):
             new = without_ageing(line, int(time.time() // 86400))
             if new != line and not tree.is_fixed("/etc"):
                 lines[index] = new
-                tree.rewrite("/etc/shadow", "\n".join(lines))
+                tree.rewrite("/etc/shadow", "\n".join(lines).rstrip("\n") + "\n")
                 say("password: %s has none, and none gets too old" % name)
 
 
@@ -3497,6 +3519,8 @@ def step_access(tree, wishes, settings):
         warn(doubt)
     why = _no_way_in(tree, wishes, settings, owner, sshd)
     if not why:
+        for bound in _bounds(wishes, sshd):
+            warn(bound)
         return "%s gets in" % wishes.user + (" and becomes root" if not sudo else "")
     if settings["ACCESS"] == "warn" or sshd.unsure:
         warn("no way to log in: " + why)
@@ -3569,8 +3593,12 @@ def _doubts(tree, wishes, sshd):
             yield "pam_access may keep %s out: %s" % (wishes.user, printable(rules[-1]))
     if wishes.password_login is not True and sshd.opens:
         yield "a Match block of sshd_config allows passwords"
+
+
+def _bounds(wishes, sshd):
+    """What sshd lets the owner do no more than."""
     for keyword, name in (("forcecommand", "ForceCommand"), ("chrootdirectory", "ChrootDirectory")):
-        if sshd.says(keyword, "none") != "none":
+        if (wishes.keys or wishes.password) and sshd.says(keyword, "none") != "none":
             yield "sshd's %s %s holds for %s" % (name, " ".join(sshd.words(keyword)), wishes.user)
 
 
@@ -3600,7 +3628,8 @@ def sudo_is_plain(tree, user):
     main = tree.text("/etc/sudoers")
     if "\n%s ALL=" % sudoers_name(user) not in tree.text(ours):
         return False
-    if not last_word_is_include(unmarked(main)) and "#include " + ours not in main:
+    last = all("/etc/sudoers.d/" + other < ours for other in others_of(names))
+    if not (last and last_word_is_include(unmarked(main))) and "#include " + ours not in main:
         return False
     for line in tree.text("/etc/nsswitch.conf").splitlines():
         if line.startswith("sudoers:") and line.split("#")[0].split()[1:] != ["files"]:
@@ -3959,6 +3988,8 @@ def finish(tree, settings, reporter, vm_id, name, began, silent):
 
 def fail(tree, settings, reporter, failure, vm_id, silent):
     """Report that provisioning failed, and why. Returns the exit code."""
+    for remark in failure.remarks:
+        warn(remark)
     for key, value in failure.facts:
         say("%s: %s" % (key, value))
     if silent:

@@ -612,9 +612,13 @@ function number(s, base,   i, n, d) {
 }
 function entity(name) {
     if (name in known) return known[name]
-    if (substr(name, 1, 2) == "#x") return utf8(number(substr(name, 3), 16))
-    if (substr(name, 1, 1) == "#") return utf8(number(substr(name, 2), 10))
+    if (substr(name, 1, 2) == "#x") return utf8(allowed(number(substr(name, 3), 16)))
+    if (substr(name, 1, 1) == "#") return utf8(allowed(number(substr(name, 2), 10)))
     bad()
+}
+function allowed(n) {
+    if (n < 32 && n != 9 && n != 10 && n != 13 || n >= 55296 && n < 57344 || n == 65534 || n == 65535) bad()
+    return n
 }
 function unescape(s,   out, i, j) {
     while ((i = index(s, "&")) > 0) {
@@ -703,9 +707,17 @@ function markup(s) {
     else if (mode == "" && s ~ /^\//) { stop(substr(s, 2)); return }
     else if (mode == "") { start(s); return }
     if (!until(mode, s)) return
+    if (mode == "-->" && held ~ /--|-$/) bad()
     if (mode == "]]>") content[depth] = content[depth] held
     mode = held = ""
     characters(after)
+}
+function declaration(s,   blank, is) {
+    blank = "[ \t\r\n]"
+    is = blank "*=" blank "*"
+    return s ~ "^[?]xml" blank "+version" is "(\"1[.][0-9]+\"|\0471[.][0-9]+\047)" \
+        "(" blank "+encoding" is "(\"[A-Za-z][-A-Za-z0-9._]*\"|\047[A-Za-z][-A-Za-z0-9._]*\047))?" \
+        "(" blank "+standalone" is "(\"yes\"|\"no\"|\047yes\047|\047no\047))?" blank "*[?]>"
 }
 BEGIN {
     RS = "<"
@@ -713,7 +725,8 @@ BEGIN {
     short["http://schemas.dmtf.org/ovf/environment/1"] = "o:"
     short["http://schemas.microsoft.com/windowsazure"] = "w:"
 }
-NR == 1 { sub(/^\357\273\277/, ""); if ($0 !~ /^[ \t\r\n]*$/) bad(); next }
+NR == 1 { sub(/^\357\273\277/, ""); if ($0 !~ /^[ \t\r\n]*$/) bad(); before = $0; next }
+mode == "" && /^\?[xX][mM][lL][ \t\r\n?]/ { if (NR > 2 || before != "" || !declaration($0)) bad() }
 { markup($0) }
 END { if (wrong || depth || !done || mode != "") exit 1 }
 '
@@ -850,10 +863,11 @@ BEGIN {
 FOUND_IMDS='
 function found(p, v, kind) {
     if (p in wanted && (kind == "text" || p in policy)) print wanted[p], clean(trim(v))
-    else if (p ~ /^compute\.publicKeys\.[0-9]+\.keyData$/ && kind == "text") {
+    else if (p ~ /^compute\.publicKeys\.[0-9]+(\.keyData)?$/) {
         number = p
         gsub(/[^0-9]/, "", number)
-        keys(v, number)
+        given[number] = 1
+        keys(kind == "text" && p ~ /D/ ? v : "", number)
     } else if (p == "compute.userData" && kind == "text" && trim(v) != "") {
         printf "%s", v >(work "/user-data")
         print "user_data yes"
@@ -872,6 +886,8 @@ BEGIN {
 }
 END {
     if (opened["compute"] != "{") exit 1
+    for (number = 0; opened["compute.publicKeys"] == "[" && ("compute.publicKeys." number in opened || number in given); number++)
+        if (!(number in given)) keys("", number)
 }
 '
 
@@ -1733,6 +1749,7 @@ put_hosts() {
         {
             words = $0
             sub(/#.*/, "", words)
+            gsub(/\r/, " ", words)
             n = split(words, word)
             for (i = 2; i <= n; i++) if (tolower(word[i]) == tolower(name)) known = 1
             if (n && word[1] == "127.0.1.1" && !done++) $0 = ours
@@ -2137,7 +2154,7 @@ write_sudoers() {
         ! is_ours "${other##*/}" || [ "$other" = "$root$rule_file" ] || [ ! -e "$other" ] || clear_left "${other#"$root"}"
     done
     read_sudoers
-    [ -n "$sudoers_there" ] && [ -z "$included" ] || return 0
+    [ -n "$sudoers_there" ] && [ "$included$rule_last" != yesyes ] || return 0
     # sudo before 1.9.1 knows it with # only; our file alone, since a second look at all would define aliases twice
     { unmarked "$root/etc/sudoers"; marked "#include $rule_file"; } >"$work/text"
     cmp -s "$work/text" "$root/etc/sudoers" || check_sudoers "$work/text"
@@ -2147,14 +2164,15 @@ write_sudoers() {
 check_sudoers() { [ -n "$dry_run" ] || ! have visudo || run visudo -c -q -f "$1"; }
 
 # rule_file FOLDER END: sets rule_file to our file in a folder whose last file counts: the usual one, or one that sorts
-# after all others.
+# after all others (but those that begin behind z: nothing would, for every such name there is one behind it); and
+# rule_last, yes where it is the last.
 rule_file() {
     set +f
     set -- "$1" "$2" "$root$1"/*
     set -f
     place=$1 ending=$2
     shift 2
-    ours=90-azure-provisioning$ending
+    ours=90-azure-provisioning$ending rule_last=yes
     for other in "$@"; do
         other=${other##*/}
         ! is_ours "$other" || continue
@@ -2163,6 +2181,10 @@ rule_file() {
             *.*) [ -n "$ending" ] || continue ;;
         esac
         [ "${other%"$ending"}$ending" = "$other" ] || continue
+        if ! sorts_before "$other" '{'; then
+            rule_last=''
+            continue
+        fi
         while ! sorts_before "$other" "$ours"; do
             case $ours in
                 z*) ours=z$ours ;;
@@ -2175,7 +2197,8 @@ rule_file() {
 
 is_ours() {
     case ${1#"${1%%[!z]*}"} in
-        90-azure-provisioning* | -90-azure-provisioning*) return 0 ;;
+        90-azure-provisioning | -90-azure-provisioning) return 0 ;;
+        90-azure-provisioning.conf | -90-azure-provisioning.conf) return 0 ;;
     esac
     return 1
 }
@@ -3338,7 +3361,7 @@ END {
     n = split("forcecommand ForceCommand chrootdirectory ChrootDirectory", other, " ")
     for (i = 1; i < n; i += 2) if (said[other[i]] != "" && says(other[i]) != "none") {
         gsub(/\t/, " ", said[other[i]])
-        print "doubt sshd\047s " other[i + 1] " " said[other[i]] " holds for " user
+        print "bound sshd\047s " other[i + 1] " " said[other[i]] " holds for " user
     }
 }
 '
@@ -3378,6 +3401,7 @@ judge_access() {
     say_doubts
     no_way_in
     if [ -z "$why" ]; then
+        [ -z "$bounds" ] || line "$bounds" | while IFS= read -r text; do warn "$text"; done
         did="$user gets in"
         [ -n "$sudo_doubt" ] || did="$did and becomes root"
     elif [ "$access" = warn ] || [ "$sshd_unsure" = yes ]; then
@@ -3390,9 +3414,9 @@ judge_access() {
     fi
 }
 
-# Sets why, "" when something is left. What other programs of the image bring is not judged.
+# Sets why, "" when something is left, and bounds, what sshd lets the owner do no more than. What other programs of the image bring is not judged.
 no_way_in() {
-    all_skipped="$skip $skip_setting"
+    all_skipped="$skip $skip_setting" bounds=''
     if [ "$has_key$has_password" = 00 ]; then
         ! has keys "$all_skipped" && ! has password "$all_skipped" || return 0
         why='passwords are wanted, and none came'
@@ -3417,7 +3441,7 @@ no_way_in() {
             keys) key_refused=$text ;;
             passwords) password_refused=$text ;;
             methods) methods_missing=$text ;;
-            doubt) warn "$text" ;;
+            bound) bounds=$bounds${bounds:+$NEWLINE}$text ;;
         esac
     done <"$work/judged"
     [ -z "$why" ] || return 0
@@ -3519,7 +3543,8 @@ doubt_sudo() {
 sudo_is_plain() {
     rule_file /etc/sudoers.d ''
     read_sudoers
-    [ -n "$included$ours_included" ] && [ -n "$sudoers_plain" ] && [ -r "$rule_file" ] || return 1
+    [ "$included$rule_last" = yesyes ] || [ -n "$ours_included" ] || return 1
+    [ -n "$sudoers_plain" ] && [ -r "$rule_file" ] || return 1
     ours=''
     while read -r text; do
         case $text in
@@ -3989,12 +4014,9 @@ take_setting() {
         GROUPS) user_names && groups_setting=$value ;;
         SHELL)
             case $value in
-                '' | /*) ;;
-                *) value="?" ;;
-            esac
-            case $value in
                 *[!a-zA-Z0-9/._+-]*) not_allowed ;;
-                *) shell_setting=$value ;;
+                '' | /*) shell_setting=$value ;;
+                *) not_allowed ;;
             esac
             ;;
         PROVISIONDATA) one_of 'no auto' && provisiondata=$value ;;
