@@ -3,9 +3,12 @@
 import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
+import jsonschema
 import pytest
+from sarif_pydantic import Sarif
 
 from azready.errors import Exit, UsageFailure
 from azready.image import render
@@ -120,6 +123,7 @@ def test_a_hostile_name_cannot_move_the_cursor(sample: Sample) -> None:
     assert "\x1b" not in render.as_text(results, "x")
     assert "\x1b" not in render.as_junit(results, "x", Severity.ERROR)
     assert "\x1b" not in render.as_json(results, "x")
+    assert "\x1b" not in render.as_sarif(results, "x")
 
 
 def test_json_holds_every_rule_and_how_to_fix(sample: Sample) -> None:
@@ -135,6 +139,33 @@ def test_json_holds_every_rule_and_how_to_fix(sample: Sample) -> None:
         "answer": "skipped",
         "reason": "not a disk file",
     }
+
+
+@pytest.mark.parametrize("form", ["json", "sarif"])
+def test_documents_keep_to_their_schema(sample: Sample, form: str) -> None:
+    sample.write("etc/ssh/ssh_host_rsa_key", "x").write(f"boot/initrd.img-{KERNEL}", b"garbage")
+    results = list(_ask(sample, waivers=(Waiver("P14", "known"),)).values())
+    if form == "sarif":
+        assert Sarif.model_validate_json(render.as_sarif(results, "a tree")).runs[0].results
+        return
+    schema = json.loads(resources.files(render).joinpath("check.schema.json").read_text())
+    document = json.loads(render.as_json(results, "t"))
+    jsonschema.validate(document, schema)
+    assert sum(document["counts"].values()) == len(results)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**document, "results": [{**document["results"][0], "findings": []}]}, schema)
+
+
+def test_a_finding_has_its_place_in_sarif_and_keeps_its_fingerprint(sample: Sample) -> None:
+    sample.write("etc/ssh/ssh_host_rsa_key", "x").write("etc/hostname", "db-7\n")
+    run = json.loads(render.as_sarif(list(_ask(sample).values()), "my image"))["runs"][0]
+    found = {each["ruleId"]: each for each in run["results"]}
+    place = found["S02"]["locations"][0]["physicalLocation"]
+    assert place == {"artifactLocation": {"uri": "etc/ssh/ssh_host_rsa_key", "uriBaseId": "IMAGE"}}
+    assert found["S02"]["level"] == "error"
+    assert run["tool"]["driver"]["rules"][found["S02"]["ruleIndex"]]["id"] == "S02"
+    again = json.loads(render.as_sarif(list(_ask(sample, only=frozenset({"S02"})).values()), "other"))["runs"][0]
+    assert again["results"][0]["partialFingerprints"] == found["S02"]["partialFingerprints"]
 
 
 def test_junit_counts_failures_errors_and_skips(sample: Sample) -> None:

@@ -41,6 +41,21 @@ def test_formats_for_programs_are_alone_on_stdout(sample: Sample, azready: Azrea
     assert azready("check", sample.root, "-o", "junit").stdout.startswith("<?xml")
 
 
+def test_several_forms_in_one_run(sample: Sample, azready: Azready, tmp_path: Path) -> None:
+    sample.write("etc/ssh/ssh_host_rsa_key", "x")
+    data, scan = tmp_path / "a.json", tmp_path / "b.sarif"
+    scan.write_text("of the last run")
+    done = azready("check", sample.root, "-o", f"json={data}", "-o", f"sarif={scan}")
+    assert done.returncode == 1 and "S02" in done.stdout, "the text is printed beside"
+    rows = {row["id"]: row for row in json.loads(data.read_text())["results"]}
+    assert rows["S02"]["answer"] == "finding"
+    results = json.loads(scan.read_text())["runs"][0]["results"]
+    assert [each["ruleId"] for each in results] == ["S02"]
+    assert sorted(each.name for each in tmp_path.iterdir() if each.is_file()) == ["a.json", "b.sarif"]
+    only = azready("check", sample.root, "-o", "sarif", "-o", f"text={tmp_path / 'a.txt'}")
+    assert json.loads(only.stdout)["version"] == "2.1.0" and "S02" in (tmp_path / "a.txt").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -48,7 +63,12 @@ def test_formats_for_programs_are_alone_on_stdout(sample: Sample, azready: Azrea
         (("/no/such/place",), "no such file"),
         (("TREE", "--only", "K99"), "there is no rule K99"),
         (("TREE", "--waivers", "/no/such/file"), "No such file"),
-        (("TREE", "--format", "yaml"), "yaml"),
+        (("TREE", "--format", "yaml"), "text, json, junit, sarif"),
+        (("TREE", "-o", "json", "-o", "sarif"), "cannot both be printed"),
+        (("TREE", "-o", "json=a", "-o", "json"), "given twice"),
+        (("TREE", "-o", "json="), "without a name"),
+        (("TREE", "-o", "json=/no/such/folder/a.json"), "cannot write"),
+        (("TREE", "-o", "json=/"), "cannot write"),
         (("TREE", "--profile", "gold"), "gold"),
         (("--explain", "X1"), "there is no rule X1"),
     ],

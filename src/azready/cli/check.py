@@ -1,23 +1,17 @@
 """`azready check TARGET`: every requirement of Azure, offline, in seconds."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from azready.cli import outputs
 from azready.errors import UsageFailure
 
 if TYPE_CHECKING:
     from azready.image.rules.waivers import Waiver
-
-
-class Format(StrEnum):
-    """How answers are printed."""
-
-    TEXT = "text"
-    JSON = "json"
-    JUNIT = "junit"
 
 
 class FailOn(StrEnum):
@@ -40,7 +34,7 @@ class ProfileName(StrEnum):
     SPECIALIZED = "specialized"
 
 
-_TARGET = "/ (this machine), a root tree, a disk file, or ssh://[user@]host[:port]."
+_TARGET = "/ (this machine), a root tree, a disk file, or ssh://\\[user@]host[:port]."
 Profiles = Annotated[
     list[ProfileName], typer.Option("--profile", "-p", help="What the image is meant for; repeatable.")
 ]
@@ -48,6 +42,16 @@ Only = Annotated[
     list[str], typer.Option("--only", help="Ask only these: a rule's id, or an area's letter; repeatable.")
 ]
 SkipIds = Annotated[list[str], typer.Option("--skip", help="Leave these out; repeatable.")]
+Outputs = Annotated[
+    list[str],
+    typer.Option(
+        "--output",
+        "--format",
+        "-o",
+        metavar="FORM[=FILE]",
+        help="text, json, junit or sarif; with =FILE written there, and the text still printed; repeatable.",
+    ),
+]
 Waivers = Annotated[Path | None, typer.Option("--waivers", help="A TOML file of accepted findings, with reasons.")]
 
 
@@ -66,9 +70,7 @@ def check(
         bool, typer.Option("--before-generalize", help="Leave out what `azready generalize` will fix.")
     ] = False,
     fail_on: Annotated[FailOn, typer.Option(help="The least grave finding that makes the exit code 1.")] = FailOn.ERROR,
-    output: Annotated[
-        Format, typer.Option("--format", "--output", "-o", help="How answers are printed.")
-    ] = Format.TEXT,
+    output: Outputs = [],  # noqa: B006
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what passed, and what was skipped.")] = False,
     explain: Annotated[str, typer.Option("--explain", metavar="ID", help="Say what a rule wants and why.")] = "",
     list_rules: Annotated[bool, typer.Option("--list", help="Print every rule, one a line.")] = False,
@@ -98,7 +100,7 @@ def _check(
     waivers: Path | None,
     before_generalize: bool,
     fail_on: FailOn,
-    output: Format,
+    output: list[str],
     verbose: bool,
 ) -> None:
     from azready.image import checking, render
@@ -115,16 +117,17 @@ def _check(
         sealing=not before_generalize,
     )
     threshold = Severity[fail_on.name]
+    wanted = outputs.parse(output, ("text", "json", "junit", "sarif"))
     enter_namespace_for(target)
     with look(target) as facts:
         results = checking.check(facts, RULES, choice)
-    match output:
-        case Format.TEXT:
-            print(render.as_text(results, target, verbose))
-        case Format.JSON:
-            print(render.as_json(results, target))
-        case Format.JUNIT:
-            print(render.as_junit(results, target, threshold))
+    forms: dict[str, Callable[[], str]] = {
+        "text": lambda: render.as_text(results, target, verbose),
+        "json": lambda: render.as_json(results, target),
+        "junit": lambda: render.as_junit(results, target, threshold),
+        "sarif": lambda: render.as_sarif(results, target),
+    }
+    outputs.write(wanted, forms)
     raise typer.Exit(checking.exit_code(results, threshold))
 
 

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def generalize(
-    target: Annotated[str, typer.Argument(help="/, a directory, a disk file, or ssh://[user@]host[:port]")],
+    target: Annotated[str, typer.Argument(help="/, a directory, a disk file, or ssh://\\[user@]host[:port]")],
     user: Annotated[
         list[str], typer.Option("--user", "-u", help="Remove this user, home and all, at the end; repeatable.")
     ] = [],  # noqa: B006 (Typer copies it)

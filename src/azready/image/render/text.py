@@ -1,9 +1,7 @@
-"""The answers of a check, as text for people, JSON for programs, JUnit for build servers. Pure."""
+"""The answers of a check for people. Pure."""
 
-import json
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
-from xml.sax.saxutils import escape, quoteattr
 
 from azready.image.checking import (
     Found,
@@ -18,7 +16,7 @@ _SHOWN = 5
 """Findings of one rule that are shown one by one."""
 
 
-def _ordered(results: Sequence[Result]) -> list[Result]:
+def ordered(results: Sequence[Result]) -> list[Result]:
     """Worst first, then by id."""
     return sorted(results, key=lambda result: (-(result.worst or 0), result.rule.id))
 
@@ -45,13 +43,13 @@ def findings(results: Sequence[Result]) -> str:
 def _found(results: Sequence[Result]) -> Iterator[str]:
     """Findings grouped by severity, worst first; then what could not be looked at."""
     group: Severity | None = None
-    for result in _ordered(results):
+    for result in ordered(results):
         if not isinstance(result.answer, Found) or result.waiver:
             continue
         if result.worst != group and result.worst is not None:
             group = result.worst
             yield from ("", group.word.upper())
-        yield from _finding_lines(result, result.answer.findings)
+        yield from finding_lines(result, result.answer.findings)
     unseen: dict[str, list[Rule]] = {}
     for result in results:
         if isinstance(result.answer, Unseen):
@@ -89,18 +87,18 @@ def _what_fixes(results: Sequence[Result]) -> Iterator[str]:
         yield f"`{command}` fixes {', '.join(sorted(ids))}"
 
 
-def _finding_lines(result: Result, findings: Sequence[Finding]) -> Iterator[str]:
+def finding_lines(result: Result, findings: Sequence[Finding]) -> Iterator[str]:
     yield f"  {result.rule.id}  {result.rule.fault}"
     for finding in findings[:_SHOWN]:
         where = f"/{finding.where}: " if finding.where and f"/{finding.path} " not in f"{finding.what} " else ""
-        yield f"       {_printable(where + finding.what)}"
+        yield f"       {printable(where + finding.what)}"
     if len(findings) > _SHOWN:
         yield f"       and {len(findings) - _SHOWN} more"
     for fix in dict.fromkeys(finding.fix or result.rule.fix for finding in findings[:_SHOWN]):
         yield f"       → {fix}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """What a hostile image puts into names and lines must not move the cursor."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
@@ -126,84 +124,3 @@ def summary(results: Sequence[Result]) -> str:
 
 def _counted(number: int, word: str) -> str:
     return f"{number} {word}" + ("s" if number != 1 and word != "fatal" else "")
-
-
-def as_json(results: Sequence[Result], target: str) -> str:
-    """One object: the target, and a row for every rule that was asked."""
-    return json.dumps({"target": target, "summary": summary(results), "results": rows(results)}, indent=2)
-
-
-def rows(results: Sequence[Result]) -> list[dict[str, object]]:
-    """A row for every rule that was asked, worst first."""
-    return [_row(result) for result in _ordered(results)]
-
-
-def _row(result: Result) -> dict[str, object]:
-    row: dict[str, object] = {
-        "id": result.rule.id,
-        "title": result.rule.title,
-        "severity": result.severity.word,
-        "answer": _word(result),
-    }
-    match result.answer:
-        case Found(findings):
-            row["fault"] = result.rule.fault
-            row["why"] = result.rule.why
-            row["findings"] = [
-                {
-                    "what": finding.what,
-                    "where": f"/{finding.where}" if finding.where else "",
-                    "fix": finding.fix or result.rule.fix,
-                    "severity": (finding.severity or result.severity).word,
-                }
-                for finding in findings
-            ]
-        case Skipped(reason) | Unseen(reason):
-            row["reason"] = reason
-    if result.waiver:
-        row["waiver"] = result.waiver.reason
-    return row
-
-
-def _word(result: Result) -> str:
-    match result.answer:
-        case Found():
-            return "waived" if result.waiver else "finding"
-        case Skipped():
-            return "skipped"
-        case Unseen():
-            return "could-not-look"
-        case Passed():
-            return "pass"
-
-
-def as_junit(results: Sequence[Result], target: str, fail_on: Severity) -> str:
-    """A test case a rule: findings below `fail_on` are output, not failures; what could not be seen is an error."""
-    cases = "\n".join(_case(result, fail_on) for result in results)
-    failures = sum((result.worst or 0) >= fail_on and not result.waiver for result in results)
-    errors = sum(isinstance(result.answer, Unseen) for result in results)
-    skipped = sum(isinstance(result.answer, Skipped) for result in results)
-    seconds = sum(result.seconds for result in results)
-    head = f'tests="{len(results)}" failures="{failures}" errors="{errors}" skipped="{skipped}" time="{seconds:.3f}"'
-    suite = f"<testsuite name={_attribute(f'azready check {target}')} {head}>"
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{suite}\n{cases}\n</testsuite>'
-
-
-def _case(result: Result, fail_on: Severity) -> str:
-    name = _attribute(f"{result.rule.id} {result.rule.title}")
-    inside = ""
-    match result.answer:
-        case Found(findings):
-            text = escape("\n".join(_printable(line.strip()) for line in _finding_lines(result, findings)))
-            failed = (result.worst or 0) >= fail_on and not result.waiver
-            message = _attribute(findings[0].what)
-            inside = f"<failure message={message}>{text}</failure>" if failed else f"<system-out>{text}</system-out>"
-        case Skipped(reason):
-            inside = f"<skipped message={_attribute(reason)}/>"
-        case Unseen(reason):
-            inside = f"<error message={_attribute(reason)}/>"
-    return f'  <testcase classname="azready" name={name} time="{result.seconds:.3f}">{inside}</testcase>'
-
-
-def _attribute(text: str) -> str:
-    return quoteattr(_printable(text))
