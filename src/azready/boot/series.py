@@ -5,6 +5,7 @@ The story is told once, over a `Host` that runs guests: a container of a root tr
 
 import contextlib
 import shlex
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,6 +15,9 @@ from typing import Literal, Protocol, Self
 
 from azready.boot import identity, waiting
 from azready.boot.diagnosis import diagnose
+from azready.boot.judging import judges
+from azready.boot.judging import running as judging
+from azready.boot.judging.access import Access
 from azready.boot.network.links import Network
 from azready.boot.record import BootRecord, Cause, Check, Expectation, HostFacts, JournalLine, Milestone
 from azready.boot.waiting import Pace
@@ -46,6 +50,8 @@ class Plan:
     strict: bool = True
     seed: int = 0
     keep: bool = False
+    judges: tuple[str, ...] = ()
+    """Who looks at the VM after the last boot: `judging.judges.judge` knows the words."""
     network: Network = field(default_factory=Network)
     init: str = ""
     login: bool = True
@@ -53,6 +59,10 @@ class Plan:
     def holds(self, turn: "Turn", passed: bool) -> bool:
         """Whether the guest stays up after this boot: no other follows it."""
         return self.keep and (turn.last or not (passed or self.heal))
+
+    def is_judged(self, turn: "Turn", verdict: Verdict) -> bool:
+        """Whether judges look at the VM after this boot: it is the last, and there is a VM."""
+        return bool(self.judges) and turn.last and (verdict.provisioned or turn.expected != "ready")
 
 
 @dataclass(frozen=True)
@@ -126,6 +136,18 @@ class Running(Protocol):
 
     def ssh(self, words: Sequence[str | Path]) -> Sequence[str | Path]:
         """Words that reach the guest's sshd, from those that would on the guest's own network."""
+
+    def reach(self) -> tuple[str, int]:
+        """Address and port of the guest's sshd, for programs run by the words of `beside`."""
+
+    def beside(self, words: Sequence[str | Path]) -> Sequence[str | Path]:
+        """Words that run a program of this machine where it reaches the guest, as who calls."""
+
+    def survive_reboots(self) -> None:
+        """From now on the guest may reboot."""
+
+    def rebooted(self) -> bool:
+        """Whether a guest that has ended wanted a reboot: it is started again then."""
 
     def power_off(self) -> None:
         """End it: in order, where another boot of the same image follows."""
@@ -227,6 +249,9 @@ def _attempt(host: Host, fabric: Fabric, turn: Turn, plan: Plan, key: Key, conso
         seen = Seen() if waited.trouble else running.look(key, plan, waited.verdict)
         trouble = waited.trouble or running.trouble()
         fabric.record(*kvp.entries(seen.kvp, turn.machine, round(ledger.now(), 4)))
+        checks = seen.checks
+        if trouble is None and plan.is_judged(turn, waited.verdict):
+            checks += _judged(host, running, turn, plan, key, console, ledger)
         record = BootRecord(
             number=turn.number,
             title=turn.title,
@@ -242,7 +267,7 @@ def _attempt(host: Host, fabric: Fabric, turn: Turn, plan: Plan, key: Key, conso
             expected=turn.expected,
             machine=identity.described(turn.machine),
             faults=turn.faults,
-            checks=seen.checks,
+            checks=checks,
             cause=trouble,
         )
         if trouble is None and plan.holds(turn, record.passed):
@@ -273,6 +298,36 @@ def _hold(running: Running, turn: Turn, key: Key, console: Console, record: Boot
     console.say(f"{record.headline}. The guest stays up; Ctrl-C ends it. From another terminal:")
     for name, words in doors.items():
         console.say(f"  {name + ':':<{width}} {shlex.join(map(str, words))}")
+    running.survive_reboots()
     with contextlib.suppress(KeyboardInterrupt):
-        while not running.ended(3600.0):
+        while not running.ended(3600.0) or _again(running, console):
             continue
+
+
+def _again(running: Running, console: Console) -> bool:
+    """Whether a guest that has ended is back, since it wanted to reboot."""
+    back = running.rebooted()
+    if back:
+        console.say("The guest rebooted, and is up again")
+    return back
+
+
+def _judged(
+    host: Host, running: Running, turn: Turn, plan: Plan, key: Key, console: Console, ledger: Ledger
+) -> tuple[Check, ...]:
+    """Let the judges look at the guest, one after another; it may reboot meanwhile."""
+    running.survive_reboots()
+    address, port = running.reach()
+    access = Access(address, port, turn.machine.admin_username, key.private, key.private.parent)
+
+    def meanwhile(seconds: float) -> None:
+        if running.ended(seconds) and not _again(running, console):
+            time.sleep(seconds)  # it powered off: the judge will see
+
+    found: tuple[Check, ...] = ()
+    for word in plan.judges:
+        judge = judges.judge(word, host.kind)
+        with console.step(f"Judge: {judge.name}"), judging.prepared(judge, access) as own:
+            heard = judging.hear(judge, own, running.beside, meanwhile)
+            found += judging.verdict(judge, heard, round(ledger.now(), 3))
+    return found

@@ -33,6 +33,14 @@ Boots = Annotated[int, typer.Option(min=1, max=9, help="Boots of the same VM; fr
 Recapture = Annotated[bool, typer.Option("--recapture", help="Then boot the used image once more, as a new VM.")]
 Heal = Annotated[bool, typer.Option("--heal", help="The platform misbehaves in the first boot only.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Stay up after the last boot, and say how to log in.")]
+Judges = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--judge",
+        metavar="JUDGE",
+        help="Then let others judge the VM: lisa, testinfra:FILE, or a COMMAND that finds it in AZREADY_ADDRESS …",
+    ),
+]
 WireServer = Annotated[str, typer.Option(metavar="ADDRESS", help="The WireServer's address, told by DHCP option 245.")]
 Init = Annotated[str, typer.Option(metavar="COMMAND", help="PID 1 of a tree, instead of its /sbin/init.")]
 SshCheck = Annotated[bool, typer.Option("--ssh-check/--no-ssh-check", help="Log in as the admin user, with a new key.")]
@@ -77,6 +85,7 @@ def boot(
     recapture: Recapture = False,
     heal: Heal = False,
     keep: Keep = False,
+    judge: Judges = None,
     wireserver: WireServer = "168.63.129.16",
     init: Init = "",
     ssh_check: SshCheck = True,
@@ -101,7 +110,7 @@ def boot(
     words = [*(set_ or ()), *([f"size={size}"] if size else [])]
     given = Given(machine, words, fault or (), scenario, seed, strict)
     effective = resolve(given, settings)
-    plan = _plan(target, effective, wireserver, deadline, boots, recapture, heal, keep, init, ssh_check)
+    plan = _plan(target, effective, wireserver, deadline, boots, recapture, heal, keep, judge or [], init, ssh_check)
     for path in (report, console_file):
         _must_be_writable(path)
     console = Console()
@@ -168,16 +177,20 @@ def _plan(
     recapture: bool,
     heal: bool,
     keep: bool,
+    judges: "Sequence[str]",
     init: str,
     ssh_check: bool,
 ) -> "Plan":
     from ipaddress import IPv4Address
 
+    from azready.boot.judging import judges as judging
     from azready.boot.network.links import Network
     from azready.boot.series import Plan
 
     if deadline is not None and deadline <= 0:
         raise UsageFailure(f"--deadline is {deadline:g}", "give a number of seconds above 0")
+    for word in judges:
+        judging.judge(word, "container")
     if heal and boots + recapture < 2:
         raise UsageFailure("--heal needs a boot after the first", "add --boots 2 or --recapture")
     try:
@@ -196,6 +209,7 @@ def _plan(
         init=init,
         login=ssh_check,
         keep=keep,
+        judges=tuple(judges),
     )
 
 

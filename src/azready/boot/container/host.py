@@ -12,6 +12,7 @@ killed, the supervisor inside (`inside.py`) notices and ends everything itself.
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -39,6 +40,7 @@ from azready.fabric.ledger import Service
 from azready.proc import Completed, find_tool, run, stop
 
 _START_SECONDS = 30.0
+_REBOOT = -signal.SIGHUP & 255
 _COPY_SECONDS = 900.0
 """A tree may have to be copied first (`lower.py`)."""
 
@@ -88,6 +90,8 @@ class Container:
         self._holder: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._supervisor = 0
+        self._parent = 0
+        """Of the guest, in the supervisor's eyes."""
         self._held: Stopped | None = None
 
     @property
@@ -197,10 +201,20 @@ class Container:
                 told, descriptors, pid = messages.receive(self._control)
             except (EOFError, TimeoutError, ConnectionError) as error:
                 raise Failure("the container's namespaces could not be made", _NAMESPACE_HINT) from error
+            self._parent = told.get("started", self._parent)
             if "error" in told:
                 raise Failure(f"the container could not be made: {told['error']}", _NAMESPACE_HINT)
             if kind in told:
                 return told, descriptors, pid
+
+    def wants_reboot(self) -> bool:
+        """Whether the guest that has ended asked for a reboot: the kernel ends its init by SIGHUP then."""
+        while self._parent:
+            told, _, _ = self._expect("ended")
+            if told["ended"] == self._parent:
+                self._parent = 0  # told once
+                return bool(told["status"] == _REBOOT)
+        return False
 
     def trouble(self) -> Cause | None:
         """That the processes which hold the namespaces have ended or are held, and the guest with them."""
@@ -224,6 +238,13 @@ class Container:
         """
         last_will: list[str | Path] = [find_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
         return [*_nsenter(self._supervisor), "--net", "--mount", "--", *last_will, *argv]
+
+    def in_network(self, argv: Sequence[str | Path]) -> list[str | Path]:
+        """Words that run a program of the host on the guest's network, with the caller's own files and rights."""
+        last_will: list[str | Path] = [find_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
+        user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+        enter = [find_tool("nsenter", "util-linux"), f"--target={self._supervisor}", *user, "--net"]
+        return [*enter, "--", *last_will, *argv]
 
     def in_guest(self, guest: Guest, argv: Sequence[str]) -> list[str | Path]:
         """Words that run a program of the guest in the guest."""

@@ -6,7 +6,7 @@ import select
 import shlex
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import socket
 from typing import Literal, Self
@@ -31,6 +31,8 @@ POWER_OFF = signal.SIGRTMIN + 4
 _LOGIN, _LOGIN_WHEN_COMPLETE = 15.0, 4.0
 """Seconds in which sshd may still come up: few, where init says that all is started."""
 _PACE = Pace(deadline=120.0, longest=360.0, silence=60.0, settle=10.0, last_words=1.0, after_complete=0.5)
+_REBOOTS = 20
+"""Reboots of a guest that stays up are numbered above the boots of every plan."""
 _AGENTS_SPEAK = 10.0
 """Seconds in which an agent that was left beside azready's program reports, if it does."""
 
@@ -98,7 +100,8 @@ class TreeHost:
             watch.follow_console(guest.console)
             watch.follow_notify(guest.notify)
             stack.enter_context(watch)
-            yield RunningTree(self._container, guest, turn, fabric.ledger, watch, self._agents)
+            again = _order(self._container.tree, replace(turn, expected="silence"), self._init, self._agents)
+            yield RunningTree(self._container, guest, turn, fabric.ledger, watch, self._agents, again, stack)
 
     @property
     def owner(self) -> tuple[int, int]:
@@ -108,9 +111,9 @@ class TreeHost:
         return False
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunningTree:
-    """A guest in a container."""
+    """A guest in a container; `guest` is another after each of its reboots."""
 
     container: Container
     guest: Guest
@@ -118,6 +121,9 @@ class RunningTree:
     ledger: Ledger
     watch: Watch
     agents: bool
+    again: Order
+    """How it comes up after a reboot."""
+    closing: contextlib.ExitStack
 
     def ended(self, timeout: float = 0.0) -> bool:
         return bool(select.select([self.guest.alive], [], [], timeout)[0])
@@ -170,6 +176,25 @@ class RunningTree:
 
     def ssh(self, words: Sequence[str | Path]) -> Sequence[str | Path]:
         return self.container.in_fabric(words)
+
+    def reach(self) -> tuple[str, int]:
+        return self.turn.machine.address, 22
+
+    def beside(self, words: Sequence[str | Path]) -> Sequence[str | Path]:
+        return self.container.in_network(words)
+
+    def survive_reboots(self) -> None:
+        """Nothing to be done: a container ends, and `rebooted` starts the next."""
+
+    def rebooted(self) -> bool:
+        if not self.container.wants_reboot():
+            return False
+        self.again = replace(self.again, number=max(_REBOOTS, self.again.number) + 1)
+        self.guest = self.container.start(self.again)
+        self.closing.callback(os.close, self.guest.alive)
+        self.watch.follow_console(self.guest.console)
+        self.watch.follow(self.guest.notify, lambda at, line: None)
+        return True
 
     def power_off(self) -> None:
         """Shut the guest down in order where its init knows the signal, else at once."""

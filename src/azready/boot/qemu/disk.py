@@ -236,6 +236,19 @@ class RunningDisk:
     def doors(self) -> Mapping[str, Sequence[str | Path]]:
         return {}
 
+    def reach(self) -> tuple[str, int]:
+        return self.wiring.address or self.turn.machine.address, self.wiring.port
+
+    def beside(self, words: Sequence[str | Path]) -> Sequence[str | Path]:
+        return [*self.wiring.prefix, *words]
+
+    def survive_reboots(self) -> None:
+        """QEMU was started to end with a reboot, which in a judged boot is one too many."""
+        self.monitor.tell("set-action", reboot="reset")
+
+    def rebooted(self) -> bool:
+        return False  # it does so without an end
+
     def _ask(self, key: Key, *words: str) -> Completed | None:
         user, address = self.turn.machine.admin_username, self.wiring.address or self.turn.machine.address
         argv = ssh_words(key.private, user, address, self.wiring.port, ("-T", shlex.join(words)))

@@ -95,7 +95,14 @@ def _boot(agent: Agent, tree: Path, scenario: Scenario, conditions: Conditions) 
         login=agent.expects == "provision",
     )
     (record,) = boot_tree(tree, scenario.applied_to(MACHINE), plan)
-    return None if record.undecided else boot_as_run(record, _version(tree, agent.package))
+    return boot_as_run(record, _version(tree, agent.package)) if counts(record) else None
+
+
+def counts(record: BootRecord) -> bool:
+    """Whether a boot says something of the agent. One that had too little of the processor does, when it came as far
+    as the goal state: what was left to it needs next to none."""
+    starved = record.cause is not None and record.cause.code == "starved"
+    return not record.undecided or (starved and any("comp=goalstate" in one.target for one in record.exchanges))
 
 
 def boot_as_run(record: BootRecord, version: str) -> Run:
