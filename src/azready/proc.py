@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from azready import packages
 from azready.errors import Failure
 
 
@@ -41,8 +42,10 @@ class MissingTool(Failure):
     """A program is not installed; `package` is Debian's name of what holds it."""
 
     def __init__(self, tool: str, package: str) -> None:
-        super().__init__(f"{tool} is not installed", f"install it: apt-get install {package}")
+        line = packages.install_line([package], packages.manager())
+        super().__init__(f"{tool} is not installed", f"{line} (`azready doctor` names all that is missing)")
         self.tool = tool
+        self.package = package
 
 
 def find_tool(tool: str, package: str) -> str:

@@ -15,6 +15,7 @@ SHARED = {
     "devices",
     "kernel",
     "durable",
+    "packages",
     "__init__",
 }  # of `display` only `console` knows
 MAY_IMPORT = {
@@ -32,6 +33,7 @@ MAY_IMPORT = {
     "devices": set(),
     "kernel": set(),
     "durable": set(),
+    "packages": set(),
     "__main__": {"cli"},
     "__init__": set(),
 }

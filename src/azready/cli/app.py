@@ -24,6 +24,7 @@ VERBS = (
     "fabric",
     "timeline",
     "diagnose",
+    "doctor",
 )
 
 

@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from azready import packages
 from azready.boot import identity
 from azready.errors import Failure
 from azready.fabric.machine import Machine
@@ -116,15 +117,16 @@ _FIRMWARE: Mapping[Architecture, tuple[tuple[str, str], ...]] = {
         ("/usr/share/qemu/aavmf-aarch64-code.bin", "/usr/share/qemu/aavmf-aarch64-vars.bin"),
     ),
 }
-_PACKAGES: Mapping[Architecture, tuple[str, str]] = {
+PACKAGES: Mapping[Architecture, tuple[str, str]] = {
     "x86_64": ("qemu-system-x86", "ovmf"),
     "aarch64": ("qemu-system-arm", "qemu-efi-aarch64"),
 }
+"""Debian's packages of QEMU and of its firmware."""
 
 
 def program(architecture: Architecture) -> tuple[str, str]:
     """QEMU's program for an architecture, and Debian's package of it."""
-    return f"qemu-system-{architecture}", _PACKAGES[architecture][0]
+    return f"qemu-system-{architecture}", PACKAGES[architecture][0]
 
 
 def find_firmware(architecture: Architecture, root: Path = Path("/")) -> Pflash:
@@ -133,9 +135,8 @@ def find_firmware(architecture: Architecture, root: Path = Path("/")) -> Pflash:
         pair = Pflash(root / code.lstrip("/"), root / variables.lstrip("/"))
         if pair.code.exists() and pair.variables.exists():
             return pair
-    raise Failure(
-        f"no UEFI firmware for {architecture} was found", f"install it: apt-get install {_PACKAGES[architecture][1]}"
-    )
+    line = packages.install_line([PACKAGES[architecture][1]], packages.manager())
+    raise Failure(f"no UEFI firmware for {architecture} was found", line)
 
 
 def trial(
