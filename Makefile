@@ -13,7 +13,7 @@ SAMPLES := --agent 'article-python=python3 $(GUESTS)/published.py' --agent 'arti
 	--agent 'article-python-2026=python3 $(GUESTS)/published-2026.py' \
 	--agent 'article-mended=python3 $(GUESTS)/mended.py'
 
-.PHONY: help demo quick test test-all test-hosts fuzz lint bench survey setup clean
+.PHONY: help demo quick test test-all test-hosts fuzz crash lint bench survey setup clean
 
 help:
 	@echo "make demo        a real Debian image loses its agent, gets ours, boots in a local Azure, and is judged"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-all    and the slow ones: emulated whole-disk boots"
 	@echo "make test-hosts  demo and tests as on fresh hosts: $(HOSTS) (root; HOSTS=trixie for one)"
 	@echo "make fuzz        long campaigns of random inputs: FUZZ='two_programs --seed 7 --runs 10000'"
+	@echo "make crash       power cuts of a first boot at each change, on ext4, xfs and btrfs (root; an hour; ROW='xfs py plain lost')"
 	@echo "make lint        ruff, mypy, shellcheck"
 	@echo "make bench       speed, as ratios in one run"
 	@echo "make survey      agents x scenarios, to docs/survey.md: hours, but it goes on where it was broken off"
@@ -51,6 +52,9 @@ test-hosts:
 
 fuzz: setup
 	$(PYTHON) -m tests.fuzz $(FUZZ)
+
+crash: setup
+	$(PYTHON) -m tests.crash $(ROW)
 
 lint: setup
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m pytest -q tests/style

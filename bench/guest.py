@@ -98,7 +98,7 @@ def _judge(
         Row("R5", "--version: CPU / py", ms["--version"] / py, 1.7, 2.2),
         Row("R6", "CPU without bytecode / with", ms["agent, no bytecode"] / agent, 1.5, 2.0),
         Row("R7", "programs started", execs, 2, 3, "useradd, visudo", 0),
-        Row("R7", "fsyncs, useradd's among them", fsyncs, 20, 24, "", 0),
+        Row("R7", "fsyncs, useradd's among them", fsyncs, 20, 28, "", 0),
         Row("", "a run with nothing to do: CPU / py", ms["again"] / py, note="the unit's condition starts none"),
         Row("", "provision.sh: CPU / py", ms["sh"] / py, note=note("sh", "with curl")),
         Row("", "the same job in everyday style: CPU / py", ms["naive"] / py, note=note("naive", "bench/naive.py")),

@@ -263,3 +263,15 @@ def test_our_hash_is_the_one_of_openssl(guest: ModuleType, password: str) -> Non
     except FileNotFoundError:
         pytest.skip("needs openssl: make setup, as root")
     assert guest.sha512_crypt(password.encode(), "saltsaltsaltsalt") == done.stdout.decode().strip()
+
+
+def test_a_home_has_the_mode_that_useradd_would_give_it(guest: ModuleType) -> None:
+    for text, mode in (
+        ("", 0o755),
+        ("UMASK 077\n", 0o700),
+        ("UMASK 022\nHOME_MODE 0750\n", 0o750),
+        ("#HOME_MODE 0700\nUMASK\t027", 0o750),
+        ("HOME_MODE 0777\n", 0o755),
+        ("HOME_MODE what\nUMASK 9\n", 0o755),
+    ):
+        assert guest.home_mode(text) == mode, text

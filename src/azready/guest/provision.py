@@ -1212,6 +1212,19 @@ def uid_min(login_defs):
     return 1000
 
 
+def home_mode(login_defs):
+    """The mode that useradd gives to a new home, by login.defs."""
+    mode, mask = None, 0o022
+    for line in login_defs.splitlines():
+        words = line.split()
+        if len(words) > 1 and words[0] in ("HOME_MODE", "UMASK") and not words[1].strip("01234567"):
+            if words[0] == "UMASK":
+                mask = int(words[1], 8)
+            else:
+                mode = int(words[1], 8)
+    return (0o777 & ~mask if mode is None else mode) & 0o755
+
+
 def own_home(home):
     """Whether a path can be the home of one person: nothing of the system's, and no folder that holds homes."""
     home = home.rstrip("/")
@@ -1225,6 +1238,18 @@ def own_home(home):
 def with_line(text, line):
     """A text file with one more line."""
     return text + ("\n" if text and not text.endswith("\n") else "") + line + "\n"
+
+
+def joined_as(gshadow, groups, name):
+    """The text of gshadow with a user in each group that has them by /etc/group: useradd writes that file first."""
+    theirs = [fields[0] for fields in groups if len(fields) == 4 and name in fields[3].split(",")]
+    text = []
+    for line in gshadow.splitlines():
+        fields = line.split(":")
+        if len(fields) == 4 and fields[0] in theirs and name not in fields[3].split(","):
+            line += ("," if fields[3] else "") + name
+        text.append(line + "\n")
+    return "".join(text)
 
 
 def completed(texts, owner, today, was_cut):
@@ -1246,6 +1271,10 @@ def completed(texts, owner, today, was_cut):
     if "gshadow" in texts and (new or was_cut) and name not in [fields[0] for fields in lines("gshadow")]:
         if [f for f in lines("group") if f[0] == name]:
             add("gshadow", "%s:!::" % name)
+    if "gshadow" in texts and "group" in texts and (new or was_cut):
+        joined = joined_as(new.get("gshadow", texts["gshadow"]), lines("group"), name)
+        if joined != new.get("gshadow", texts["gshadow"]):
+            new["gshadow"] = joined
     for file in ("subuid", "subgid"):
         if file in texts and (new or was_cut) and name not in [fields[0] for fields in lines(file)]:
             ends = [int(f[1]) + int(f[2]) for f in lines(file) if len(f) == 3 and f[1].isdigit() and f[2].isdigit()]
@@ -2372,6 +2401,7 @@ def step_user(tree, wishes, settings):
     if not name:
         return "no user name: users and keys are skipped"
     was_cut = _clear_locks(tree)
+    was_cut = tree.exists(BEGUN) or was_cut
     present = account(tree, name)
     if present:
         _refuse_system_account(tree, wishes, present)
@@ -2380,7 +2410,12 @@ def step_user(tree, wishes, settings):
     known = groups_of(tree)
     if present is None:
         _make_room_for_homes(tree)
-        _add_user(tree, name, wanted, name in known, _shell(tree, settings["SHELL"]))
+        _begin(tree)
+        try:
+            _add_user(tree, name, wanted, name in known, _shell(tree, settings["SHELL"]))
+        except Exception:
+            tree.remove(BEGUN)  # it has ended, and cleaned up after itself
+            raise
         present = account(tree, name)
         if present is None and not tree.dry_run:
             raise Failed("failure in step user", ("error", "the account is not there after useradd"))
@@ -2394,7 +2429,25 @@ def step_user(tree, wishes, settings):
         created = "exists"
     if present:
         created += _settle_home(tree, present, was_cut)
+        if created.startswith("created"):
+            _sync_home(tree, present)
+    tree.remove(BEGUN)
     return "%s %s, uid %s, groups %s" % (name, created, present.uid if present else "?", ",".join(wanted) or "none")
+
+
+BEGUN = "/etc/.azure-provisioning-begun"
+
+
+def _begin(tree):
+    """Mark that an account is being made: after a power cut, the next boot completes what belongs to it.
+
+    On the disk before useradd begins: btrfs keeps what useradd syncs without keeping what was made before.
+    """
+    if not tree.dry_run:
+        descriptor = posix.open(tree.at(BEGUN), posix.O_WRONLY | posix.O_CREAT | posix.O_NOFOLLOW, 0o600)
+        posix.fsync(descriptor)
+        posix.close(descriptor)
+        tree.touched("/etc")
 
 
 def _shell(tree, wish):
@@ -2572,6 +2625,9 @@ def _settle_home(tree, owner, was_cut):
         status, was_cut, done = posix.stat(tree.at(owner.home)), True, ", home made anew"
     if tree.dry_run:
         return done
+    if was_cut:  # useradd makes it with no mode at all, and gives it one at the end
+        posix.chmod(tree.at(owner.home), home_mode(tree.text("/etc/login.defs") or tree.text("/usr/etc/login.defs")))
+        status = posix.stat(tree.at(owner.home))
     if posix.geteuid() == 0 and status.st_uid != owner.uid:
         if not done:
             warn("%s belonged to uid %d: it is %s's from now on" % (owner.home, status.st_uid, owner.name))
@@ -2586,23 +2642,63 @@ def _settle_home(tree, owner, was_cut):
 
 
 def _copy_skeleton(tree, owner):
-    """The files of /etc/skel that are not in the home, or are empty there."""
+    """What of /etc/skel is not in the home, or is empty there."""
     home = posix.open(tree.at(owner.home), posix.O_RDONLY | posix.O_DIRECTORY)
     try:
-        for name in tree.names("/etc/skel"):
-            source = tree.at("/etc/skel/" + name)
-            if posix.lstat(source).st_mode & 0o170000 != 0o100000:
-                continue
-            try:
-                if posix.lstat(tree.at(owner.home + "/" + name)).st_size:
-                    continue
-            except OSError:
-                pass
-            mode = posix.stat(source).st_mode & 0o777
-            write_in(home, name, tree.read("/etc/skel/" + name) or b"", mode, (owner.uid, owner.gid))
-        posix.fsync(home)
+        _copy_below(tree, "/etc/skel", home, owner)
     finally:
         posix.close(home)
+
+
+def _copy_below(tree, source, folder, owner):
+    """The same for one folder below it, into an open folder; no link in the home is followed."""
+    for name in tree.names(source):
+        path = source + "/" + name
+        status, there = posix.lstat(tree.at(path)), _lstat_in(folder, name)
+        if status.st_mode & 0o170000 == 0o040000:
+            if there is None:
+                posix.mkdir(name, 0o700, dir_fd=folder)
+            elif there.st_mode & 0o170000 != 0o040000:
+                continue
+            inner = posix.open(name, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW, dir_fd=folder)
+            try:
+                _give(inner, status.st_mode & 0o7777, owner)
+                _copy_below(tree, path, inner, owner)
+            finally:
+                posix.close(inner)
+        elif status.st_mode & 0o170000 == 0o100000 and (there is None or not there.st_size):
+            write_in(folder, name, tree.read(path) or b"", status.st_mode & 0o777, (owner.uid, owner.gid))
+        elif status.st_mode & 0o170000 == 0o120000 and there is None:
+            posix.symlink(posix.readlink(tree.at(path)), name, dir_fd=folder)
+            if posix.geteuid() == 0:
+                posix.chown(name, owner.uid, owner.gid, dir_fd=folder, follow_symlinks=False)
+    posix.fsync(folder)
+
+
+def _lstat_in(folder, name):
+    try:
+        return posix.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _give(descriptor, mode, owner):
+    """Give an open file or folder its mode and its owner."""
+    if posix.geteuid() == 0:
+        posix.fchown(descriptor, owner.uid, owner.gid)
+    posix.fchmod(descriptor, mode)
+
+
+def _sync_home(tree, owner):
+    """What useradd has put into the home reaches the disk; useradd syncs the account files only."""
+    home = tree.at(owner.home)
+    for name in tree.names(owner.home):
+        status = posix.lstat(home + "/" + name)
+        if status.st_mode & 0o170000 == 0o100000 and status.st_size:
+            descriptor = posix.open(home + "/" + name, posix.O_RDONLY | posix.O_NOFOLLOW)
+            posix.fsync(descriptor)
+            posix.close(descriptor)
+    tree.touched(owner.home)
 
 
 def step_sudo(tree, wishes, settings):
@@ -3181,8 +3277,9 @@ def step_host_keys(tree, wishes, settings):
     if not tree.exists("/etc/ssh") or not (tree.has_tool("sshd") or tree.tool("ssh-keygen")):
         return "no sshd: skipped"
     missing = _missing_host_keys(tree)
+    mended = _mend_public_halves(tree, [kind for kind in HOST_KEYS if kind not in missing])
     if not missing:
-        return "all there"
+        return "all there" + (", public halves made: " + ", ".join(mended) if mended else "")
     damaged = [kind for kind in missing if tree.read("/etc/ssh/ssh_host_%s_key" % kind, 64)]
     if _own_unit_makes_keys(tree) and not damaged:
         return "left to " + HOST_KEYS_UNIT
@@ -3198,6 +3295,20 @@ def step_host_keys(tree, wishes, settings):
     tree.run(["ssh-keygen", "-A"] + ([] if tree.live else ["-f", tree.root]))
     _sync_host_keys(tree)
     return "made: " + ", ".join(missing)
+
+
+def _mend_public_halves(tree, kinds):
+    """Make public halves that are empty: of two files that ssh-keygen made, a power cut may leave one."""
+    mended = []
+    for kind in kinds:
+        path = "/etc/ssh/ssh_host_%s_key" % kind
+        if tree.read(path + ".pub", 64) == b"" and tree.tool("ssh-keygen"):
+            try:
+                tree.write(path + ".pub", tree.run(["ssh-keygen", "-y", "-f", tree.at(path)]))
+                mended.append(kind)
+            except CommandFailed as error:  # sshd needs no public half
+                warn("%s.pub cannot be made: %s" % (path, error))
+    return mended
 
 
 HOST_KEYS_UNIT = "azure-provisioning-hostkeys.service"
@@ -3226,10 +3337,13 @@ def _await_host_keys(tree):
 
 
 def _sync_host_keys(tree):
-    """Ready promises them: what was written since this boot reaches the disk first, ssh-keygen syncs nothing."""
+    """Ready promises them: what was written since this boot reaches the disk first, ssh-keygen syncs nothing.
+
+    Public halves before private ones: a kind whose private half is there is not made again.
+    """
     boot, written = boot_time() - 60, False
-    for kind in HOST_KEYS:
-        path = tree.at("/etc/ssh/ssh_host_%s_key" % kind)
+    for name in [kind + half for half in ("_key.pub", "_key") for kind in HOST_KEYS]:
+        path = tree.at("/etc/ssh/ssh_host_" + name)
         try:
             if posix.stat(path).st_mtime > boot:
                 written = True

@@ -1848,6 +1848,7 @@ step_user() {
     [ -r "$root/etc/group" ] || step_failed '/etc/group is not there'
     was_cut='' home_was=''
     clear_locks
+    [ ! -e "$root$BEGUN" ] || was_cut=yes
     if account "$user"; then
         refuse_system_account
         complete_account
@@ -1862,12 +1863,32 @@ step_user() {
         find_groups
         make_room_for_homes
         [ ! -e "$root/home/$user" ] || home_was=yes
+        begin
         add_user
         did=created
         account "$user" || [ -n "$dry_run" ] || step_failed 'the account is not there after useradd'
     fi
     [ -z "$uid" ] || settle_home
+    [ -n "$dry_run" ] || {
+        [ "${did#created}" = "$did" ] || sync_home
+        if [ -e "$root$BEGUN" ]; then
+            rm -f "$root$BEGUN"
+            touched "$root/etc"
+        fi
+    }
     did="$user $did, uid ${uid:-?}, groups ${groups:-none}"
+}
+
+BEGUN=/etc/.azure-provisioning-begun
+
+# Marks that an account is being made: after a power cut, the next boot completes what belongs to it. On the disk before
+# useradd begins: btrfs keeps what useradd syncs without keeping what was made before. Only a power cut leaves it.
+begin() {
+    [ -z "$dry_run" ] || return 0
+    : >"$root$BEGUN"
+    touched "$root$BEGUN"
+    settle
+    trap 'rm -rf "$work" "$root$BEGUN"' EXIT
 }
 
 # An account of the image's own is nobody's to log in with: its home, and the keys in it, are another's.
@@ -1922,6 +1943,7 @@ complete_account() {
     if [ -e "$root/etc/gshadow" ] && entry "$user" group && ! entry "$user" gshadow; then
         write_lacking gshadow "$user:!::"
     fi
+    join_gshadow
     for file in subuid subgid; do
         [ -e "$root/etc/$file" ] && ! entry "$user" $file || continue
         write_lacking $file "$user:$(awk -F: '
@@ -1930,6 +1952,22 @@ complete_account() {
             END { print most }' "$root/etc/$file"):65536"
     done
     was_cut=yes
+}
+
+# The user is in each group of gshadow that has them by /etc/group: useradd writes that file first.
+join_gshadow() {
+    [ -e "$root/etc/gshadow" ] || return 0
+    AZ_USER=$user awk -F: '
+        function is_in(list, n, i, names) {
+            n = split(list, names, ",")
+            for (i = 1; i <= n; i++) if (names[i] == ENVIRON["AZ_USER"]) return 1
+            return 0
+        }
+        FNR == NR { if (NF == 4 && is_in($4)) theirs[$1] = 1; next }
+        NF == 4 && ($1 in theirs) && !is_in($4) { $0 = $0 ($4 == "" ? "" : ",") ENVIRON["AZ_USER"] }
+        { print }' "$root/etc/group" "$root/etc/gshadow" >"$work/text"
+    cmp -s "$work/text" "$root/etc/gshadow" || lacked=yes
+    rewrite /etc/gshadow
 }
 
 # write_lacking FILE LINE
@@ -1981,22 +2019,89 @@ settle_home() {
                 ;;
         esac
     fi
-    [ -z "$was_cut" ] || [ -n "$dry_run" ] || copy_skeleton
+    [ -z "$was_cut" ] || [ -n "$dry_run" ] || {
+        # useradd makes it with no mode at all, and gives it one at the end
+        find_home_mode
+        chmod "$mode" "$root$home"
+        copy_skeleton
+    }
 }
 
-# The files of /etc/skel that are not in the home, or are empty there.
+# Sets mode to the one that useradd gives to a new home, by login.defs; never writable for others.
+find_home_mode() {
+    mode='' mask=022
+    for defs in "$root/etc/login.defs" "$root/usr/etc/login.defs"; do
+        [ -r "$defs" ] || continue
+        while read -r key value _; do
+            case $key:$value in
+                *:*[!0-7]* | *:) ;;
+                HOME_MODE:*) mode=$value ;;
+                UMASK:*) mask=$value ;;
+            esac
+        done <"$defs"
+        break
+    done
+    # digit by digit: shells differ in what they take for octal
+    if [ -n "$mode" ]; then
+        three_digits "$mode"
+    else
+        three_digits "$mask"
+        user_digit=$((7 - user_digit)) group_digit=$((7 - group_digit)) other_digit=$((7 - other_digit))
+    fi
+    mode=0$user_digit$((group_digit & 5))$((other_digit & 5))
+}
+
+# three_digits NUMBER: its last three.
+three_digits() {
+    rest=00$1
+    other_digit=${rest#"${rest%?}"} rest=${rest%?}
+    group_digit=${rest#"${rest%?}"} rest=${rest%?}
+    user_digit=${rest#"${rest%?}"}
+}
+
+# What of /etc/skel is not in the home, or is empty there.
 copy_skeleton() {
-    set +f
-    set -- "$root"/etc/skel/.[!.]* "$root"/etc/skel/*
-    set -f
     owner=''
     [ "$me" != 0 ] || owner=$uid:$gid
+    copy_below ''
+}
+
+# copy_below FOLDER: the same for one folder below it; no link in the home is followed.
+copy_below() {
+    set +f
+    set -- "$root/etc/skel$1"/.[!.]* "$root/etc/skel$1"/*
+    set -f
     for skeleton in "$@"; do
-        [ -f "$skeleton" ] && [ ! -h "$skeleton" ] && [ ! -s "$root$home/${skeleton##*/}" ] || continue
-        [ ! -h "$root$home/${skeleton##*/}" ] || continue
-        # shellcheck disable=SC2094 # its mode, not its content
-        store "$root$home/${skeleton##*/}" "0$(stat -c %a "$skeleton")" "$owner" <"$skeleton" || :
+        copy=$root$home${skeleton#"$root/etc/skel"}
+        if [ -h "$copy" ]; then
+            :
+        elif [ -h "$skeleton" ]; then
+            [ -e "$copy" ] || ln -s "$(readlink "$skeleton")" "$copy"
+            [ -z "$owner" ] || chown -h "$owner" "$copy"
+        elif [ -d "$skeleton" ]; then
+            [ -d "$copy" ] || mkdir "$copy" || continue
+            chmod "$(stat -c 0%a "$skeleton")" "$copy"
+            [ -z "$owner" ] || chown "$owner" "$copy"
+            touched "$copy"
+            copy_below "${skeleton#"$root/etc/skel"}"
+        elif [ -f "$skeleton" ] && [ ! -s "$copy" ]; then
+            # shellcheck disable=SC2094 # its mode, not its content
+            store "$copy" "0$(stat -c %a "$skeleton")" "$owner" <"$skeleton" || :
+        fi
     done
+}
+
+# What useradd has put into the home reaches the disk; useradd syncs the account files only.
+sync_home() {
+    set +f
+    set -- "$root$home"/.[!.]* "$root$home"/*
+    set -f
+    for copy in "$@"; do
+        [ ! -f "$copy" ] || [ -h "$copy" ] || [ ! -s "$copy" ] || touched "$copy"
+    done
+    touched "$root$home"
+    touched "$root/etc"
+    settle
 }
 
 add_user() {
@@ -2986,8 +3091,9 @@ step_host_keys() {
         return
     fi
     find_missing_host_keys
+    mend_public_halves
     if [ -z "$missing" ]; then
-        did='all there'
+        did="all there${mended:+, public halves made:$mended}"
     elif [ -z "$damaged" ] && own_unit_makes_keys; then
         did="left to $HOST_KEYS_UNIT"
     elif ! have ssh-keygen; then
@@ -3005,6 +3111,19 @@ step_host_keys() {
         sync_host_keys
         did="made: $missing"
     fi
+}
+
+# Public halves that are empty: of two files that ssh-keygen made, a power cut may leave one.
+mend_public_halves() {
+    mended=''
+    for kind in rsa ecdsa ed25519; do
+        half=$root/etc/ssh/ssh_host_${kind}_key.pub
+        [ -e "$half" ] && [ ! -s "$half" ] && have ssh-keygen || continue
+        ! has "$kind" "$(line "$missing" | tr -d ,)" || continue
+        ssh-keygen -y -f "${half%.pub}" </dev/null >"$work/half" 2>/dev/null || continue
+        put "/etc/ssh/ssh_host_${kind}_key.pub" 0644 <"$work/half"
+        mended="$mended $kind"
+    done
 }
 
 HOST_KEYS_UNIT=azure-provisioning-hostkeys.service
@@ -3048,11 +3167,14 @@ await_host_keys() {
     done
 }
 
-# Ready promises them, and ssh-keygen syncs nothing: they go to the disk with everything else that was touched.
+# Ready promises them, and ssh-keygen syncs nothing: they go to the disk with everything else that was touched, public
+# halves before private ones: a kind whose private half is there is not made again.
 sync_host_keys() {
     [ -z "$dry_run" ] || return 0
-    for kind in rsa ecdsa ed25519; do
-        [ ! -e "$root/etc/ssh/ssh_host_${kind}_key" ] || touched "$root/etc/ssh/ssh_host_${kind}_key"
+    for half in _key.pub _key; do
+        for kind in rsa ecdsa ed25519; do
+            [ ! -e "$root/etc/ssh/ssh_host_$kind$half" ] || touched "$root/etc/ssh/ssh_host_$kind$half"
+        done
     done
     touched "$root/etc/ssh"
 }
