@@ -78,29 +78,78 @@ def test_a_cut_anywhere_is_completed_by_the_next_boot(
     assert points > 1, f"the program makes no {calls}"
 
 
-def test_all_is_on_the_disk_before_it_is_called_done(
-    need: Callable[..., None], scratch: Callable[[Machine], Scratch], tmp_path: Path
-) -> None:
-    need("tool:strace")
-    machine = Machine(name="vm1", public_keys=(KEY,), user_data="hello")
-    tree, log = scratch(machine), tmp_path / "log"
-    with Fabric(machine) as fabric:
-        trace = _strace(tree, "-s", "200", "-o", str(log), "-e", "trace=fsync,rename,renameat,renameat2,linkat,sendto")
-        done = subprocess.run([*trace, *_at(fabric)], env=_env(tree), capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+SH = PROGRAM.with_suffix(".sh")
+MUTANTS = {
+    "py": {
+        "no sync before `applied`": ("    tree.sync()\n    if not options.only", "    if not options.only"),
+        "`reported` before the accepted Ready": (
+            '    refused = reporter.send("Ready")\n',
+            '    stamp_reported(tree)\n    refused = reporter.send("Ready")\n',
+        ),
+        "`reported` not synced": ('"/reported")\n    tree.sync()\n', '"/reported")\n'),
+        "a file not synced": ("        posix.fsync(descriptor)\n        if check:", "        if check:"),
+    },
+    "sh": {
+        "no sync before `applied`": ('    settle\n    [ -n "$only', "    dirty=''\n    [ -n \"$only"),
+        "`reported` before the accepted Ready": ("    send Ready\n", "    stamp reported\n    send Ready\n"),
+        "`reported` not synced": (' <"$work/text" && settle', ' <"$work/text"'),
+        "a file not synced": ("dd bs=65536 conv=fsync", "dd bs=65536"),
+    },
+}
+"""Mistakes that a person could make, in each program: what stands there, and the mistake."""
+
+
+def _out_of_order(log: str) -> list[str]:
+    """What a trace of one run did too early: before it was synced, or before the platform had accepted."""
     synced: set[str] = set()
     renamed: dict[str, str] = {}
-    for line in log.read_text().splitlines():
-        paths = re.findall(r"<([^>]*)>", line)
-        if line.startswith("fsync("):
-            synced.add(paths[0])
+    wrong: list[str] = []
+    accepted = False
+    for line in log.splitlines():
+        call = re.search(r"\b(fsync|rename|renameat2?|link|linkat|sendto)\(", line)
+        paths = re.findall(r"<([^<>]*)>", line)
+        if not call or " = -1 " in line:
+            continue
+        if call[1] == "fsync":
+            synced.add(paths[0].removesuffix(" (deleted)"))
             renamed = {name: folder for name, folder in renamed.items() if folder != paths[0]}
-        elif line.startswith("rename"):
-            old, new = re.findall(r'"([^"]*)"', line)
-            assert f"{paths[0]}/{old}" in synced, f"{new} was not synced before it was renamed"
-            if new == "applied":
-                assert not renamed, f"not durable before `applied`: {renamed}"
-            renamed[new] = paths[1]
-        elif "comp=health" in line:
-            assert not renamed, f"not durable before the report: {renamed}"
-    assert not renamed
+        elif call[1] == "sendto":
+            if "comp=health" in line:
+                wrong += [f"not durable before the report: {name}" for name in renamed]
+                accepted = True
+        elif not re.search(r'/(group|passwd|shadow)"', line):  # the account tools are fakes here
+            old, new = (Path(name) for name in re.findall(r'"([^"]*)"', line)[:2])
+            folder = str(new.parent) if new.is_absolute() else paths[0]
+            if call[1].startswith("rename") and not {str(old), f"{folder}/{old.name}"} & synced:
+                wrong.append(f"renamed before it was synced: {new.name}")
+            if new.name == "applied":
+                wrong += [f"not durable before `applied`: {name}" for name in renamed]
+            if new.name == "reported" and not accepted:
+                wrong.append("`reported` before the platform had accepted")
+            renamed[new.name] = folder
+    return wrong + [f"never durable: {name}" for name in renamed]
+
+
+@pytest.mark.parametrize("mutant", ["", *MUTANTS["py"]])
+@pytest.mark.parametrize("program", ["py", "sh"])
+def test_all_is_on_the_disk_before_it_is_called_done(
+    need: Callable[..., None], scratch: Callable[[Machine], Scratch], tmp_path: Path, program: str, mutant: str
+) -> None:
+    """And a program with a known mistake is found to have one."""
+    need("tool:strace", "tool:curl")
+    machine = Machine(name="vm1", public_keys=(KEY,), user_data="hello")
+    tree, log, copy = scratch(machine), tmp_path / "log", tmp_path / f"provision.{program}"
+    text = (PROGRAM if program == "py" else SH).read_text()
+    if mutant:
+        old, new = MUTANTS[program][mutant]
+        assert text.count(old) == 1, f"the program has changed: {old}"
+        text = text.replace(old, new)
+    copy.write_text(text)
+    run = [*tree.python, "-I", "-S", "-B"] if program == "py" else ["/bin/sh"]
+    trace = ["strace", "-f", "-qq", "-y", "-s", "200", "-o", str(log)]
+    trace += ["-e", "trace=fsync,rename,renameat,renameat2,link,linkat,sendto"]
+    with Fabric(machine, strict=False) as fabric:
+        words = [*trace, *run, str(copy), f"--root={tree.root}", *_at(fabric)]
+        done = subprocess.run(words, env=_env(tree), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert bool(_out_of_order(log.read_text())) == bool(mutant), _out_of_order(log.read_text())
