@@ -75,6 +75,7 @@ def test_a_dry_run_changes_nothing(copy_tree: CopyTree, azready: Azready) -> Non
 def test_cloud_init_goes_and_its_network_stays(copy_tree: CopyTree, azready: Azready) -> None:
     root = copy_tree(*BOTH)
     (root / "etc/netplan/50-cloud-init.yaml").write_text("network:\n  ethernets:\n    eth0:\n      dhcp4: true\n")
+    (root / "etc/sudoers.d/wheel").write_text("%wheel ALL=(ALL) ALL\n")  # the last rule counts: ours must sort after it
     (root / "etc/sudoers.d/90-cloud-init-users").write_text("root ALL=(ALL) NOPASSWD:ALL\nnobody-here ALL=(ALL) ALL\n")
     (root / "etc/cloud/cloud.cfg.d/90-own.cfg").write_text("datasource_list: [Azure]\n")
     (root / "var/lib/cloud/instance").mkdir(parents=True)
@@ -82,7 +83,7 @@ def test_cloud_init_goes_and_its_network_stays(copy_tree: CopyTree, azready: Azr
     assert done.returncode == 0, done.stderr
     assert_prepared(root)
     assert [path.name for path in (root / "etc/netplan").iterdir()] == ["50-azure-dhcp.yaml"]
-    assert (root / "etc/sudoers.d/90-azure-provisioning").read_text() == "root ALL=(ALL) NOPASSWD:ALL\n"
+    assert (root / "etc/sudoers.d/zz-90-azure-provisioning").read_text() == "root ALL=(ALL) NOPASSWD:ALL\n"
     assert not list(root.glob("**/azure-provisioning-clone.service"))
     settings = (root / "etc/azure-provisioning.conf").read_text().splitlines()
     assert {line for line in settings if line and not line.startswith("#")} == {"KVP=no", "GROW=yes"}

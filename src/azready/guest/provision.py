@@ -540,7 +540,7 @@ def _expat(handle_start, handle_end, handle_text):
 
 
 def _xml_texts(document):
-    """Every leaf element of a document: ("namespace name" path, text) pairs, in document order."""
+    """Every element of a document as it ends: ("namespace name" path, text) pairs; no text where it holds others."""
     if len(document) > SIZE_LIMIT:
         raise ValueError("it is larger than %d bytes" % SIZE_LIMIT)
     path, texts, found = [], [], []
@@ -554,8 +554,7 @@ def _xml_texts(document):
             raise ValueError("it is nested too deep")
 
     def end(_):
-        if leaf[0]:
-            found.append((tuple(path), "".join(texts)))
+        found.append((tuple(path), "".join(texts) if leaf[0] else ""))
         leaf[0] = False
         path.pop()
 
@@ -598,7 +597,11 @@ def parse_medium(document):
             platform.setdefault(path[3][len(WINDOWS_AZURE) + 1 :], text.strip(_XML_BLANKS))
         if path[:3] != _LINUX:
             continue
-        found = True
+        if len(path) == 3:
+            if found:
+                raise ValueError("it has two elements LinuxProvisioningConfigurationSet")
+            found = True
+            continue
         names = tuple([part[len(WINDOWS_AZURE) + 1 :] for part in path[3:] if part.startswith(WINDOWS_AZURE + " ")])
         if len(names) < len(path) - 3:
             continue
@@ -2408,6 +2411,8 @@ def step_user(tree, wishes, settings):
         was_cut = _complete_account(tree, present, was_cut) or was_cut
     wanted = _wanted_groups(tree, settings["GROUPS"])
     known = groups_of(tree)
+    if present is None and tree.is_fixed("/etc"):
+        raise Failed("failure in step user", ("error", "/etc is read-only, and %s is not in the image" % name))
     if present is None:
         _make_room_for_homes(tree)
         _begin(tree)
@@ -4004,7 +4009,7 @@ def provision(tree, options, settings, reporter, network, until, announce):
         try:
             stamp_applied(tree, vm_id)
         except OSError as error:
-            warn("%s: this VM is provisioned again at each boot" % _told(error))
+            warn("%s: %s: this VM is provisioned again at each boot" % (STATE, error.strerror))
     return wishes, True
 
 
@@ -4019,6 +4024,8 @@ def run(tree, options, settings, vm_id, began):
     reporter = Reporter(tree, options, form, network, until)
     reporter.vm_id = vm_id
     silent = _why_silent(options, form)
+    if not silent:
+        untold(tree)
 
     def announce():
         if settings["EARLY_REPORT"] == "yes" and not silent:
@@ -4078,6 +4085,14 @@ def told(tree):
         warn("%s/told: %s" % (RUN, error.strerror))
 
 
+def untold(tree):
+    """What an earlier run of this boot told is no word on this one."""
+    try:
+        posix.unlink(tree.at(RUN + "/told"))
+    except OSError:
+        pass
+
+
 def finish(tree, settings, reporter, vm_id, name, began, silent):
     """Report Ready, then switch the unit off. Returns the exit code."""
     if silent:
@@ -4094,7 +4109,8 @@ def finish(tree, settings, reporter, vm_id, name, began, silent):
     try:
         stamp_reported(tree)
     except OSError as error:
-        warn("%s: the next boot reports again" % _told(error))
+        if tree.exists(STATE + "/applied"):
+            warn("%s: %s: the next boot reports again" % (STATE, error.strerror))
     disable(tree)
     say("Provisioned %s in %.2f s: reported Ready" % (name, took))
     return 0

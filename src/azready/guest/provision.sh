@@ -899,6 +899,7 @@ function found(p, v,   name) {
         else if (name == "w:PreprovisionedVMType" || name == "w:PreprovisionedVmType") print "pool", clean(trim(v))
         else if (name == "w:ProvisionGuestProxyAgent") print "proxy_agent", clean(trim(v))
     }
+    if (p "/" == set && sets++) bad()
     if (substr(p, 1, length(set)) != set) return
     name = substr(p, length(set) + 1)
     if (name == "w:SSH/w:PublicKeys/w:PublicKey/w:Value") { keys(v, key_number++); return }
@@ -921,11 +922,7 @@ BEGIN {
     platform = "o:Environment/w:PlatformSettingsSection/w:PlatformSettings/"
     key_number = 0
 }
-END {
-    some = key_number
-    for (name in seen) some = 1
-    if (!some) exit 1
-}
+END { if (!sets) exit 1 }
 '
 
 FOUND_PROVISIONDATA='
@@ -1860,6 +1857,7 @@ step_user() {
             join_groups "$lacking"
         fi
     else
+        ! fixed /etc || fail "failure in step user" "error=/etc is read-only, and $user is not in the image"
         find_groups
         make_room_for_homes
         [ ! -e "$root/home/$user" ] || home_was=yes
@@ -4242,6 +4240,8 @@ run_verb() {
     [ "$form" != none ] || silent=REPORT=none
     [ -z "$dry_run" ] || silent=--dry-run
     [ -z "$only" ] || silent=--only
+    # what an earlier run of this boot told is no word on this one
+    [ -n "$silent" ] || [ ! -e "$root/run/azure-provisioning/told" ] || rm -f "$root/run/azure-provisioning/told"
     one_line "$root/etc/hostname"
     image_name=$value host=''
     if [ -n "$applied" ]; then

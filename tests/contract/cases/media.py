@@ -53,6 +53,11 @@ def malformed(name: str, text: str, **more: object) -> Case:
 PLAIN = ovf_env(machine())
 SECTION = "<wa:ProvisioningSection"
 WHOLE = PLAIN[PLAIN.index(SECTION) : PLAIN.index("</wa:ProvisioningSection>") + len("</wa:ProvisioningSection>")]
+_AT = PLAIN.index("<UserName>")
+HALVES = (
+    f"{PLAIN[:_AT]}</LinuxProvisioningConfigurationSet></wa:ProvisioningSection>"
+    f"{WHOLE[: WHOLE.index('<ConfigurationSetType>')]}{PLAIN[_AT:]}"
+)
 
 CASES = [
     alone("the medium alone", PLAIN, everywhere=True),
@@ -131,6 +136,7 @@ CASES = [
     malformed("a medium that is cut", PLAIN[:-30]),
     malformed("a medium that is empty", ""),
     malformed("a medium with two sections", PLAIN[: PLAIN.index(SECTION)] + 2 * WHOLE + PLAIN.partition(WHOLE)[2]),
+    malformed("a medium whose two sections hold a half each", HALVES),
     malformed("a medium of another kind", "<html><body>busy</body></html>"),
     malformed("a medium with an unknown entity", PLAIN.replace("web1", "&evil;")),
     malformed("a medium with two user names", PLAIN.replace("<UserName>", "<UserName>x</UserName><UserName>")),

@@ -48,6 +48,7 @@ ACCOUNT = "useradd -m -s /bin/bash azureuser"
 LOCKS = "for f in passwd shadow group gshadow subuid subgid; do printf '{}' >/etc/$f.lock; done"
 NO_LOCKS = "ls /etc/*.lock /etc/*+ /etc/passwd.[0-9]* 2>/dev/null"
 WHOLE = "for f in shadow group gshadow subuid subgid; do grep -q ^azureuser: /etc/$f || echo $f lacks it; done"
+FIXED = "mount --bind {0} {0}; mount -o remount,bind,ro {0}"
 WANTS_PASSWORD = {"disable_password_authentication": False}
 
 FORMS = (
@@ -304,6 +305,9 @@ FORMS = (
     # sudo
     Form("a file of sudo's that sorts later", "groupadd wheel; echo '%wheel ALL=(ALL:ALL) ALL' >/etc/sudoers.d/wheel"),
     Form("a file of sudo's that sorts last of all", "echo '%sudo ALL=(ALL) ALL' >/etc/sudoers.d/zzz-last"),
+    Form(
+        "a file of sudo's that sorts behind z", "echo '%sudo ALL=(ALL) ALL' | tee /etc/sudoers.d/{x >/etc/sudoers.d/é"
+    ),
     Form("sudoers includes no folder", "sed -i /includedir/d /etc/sudoers"),
     Form("a rule behind the include", "echo '%sudo ALL=(ALL:ALL) ALL' >>/etc/sudoers"),
     Form(
@@ -317,6 +321,24 @@ FORMS = (
         "sed -i 's/^hosts:.*/hosts: files dns # not myhostname/' /etc/nsswitch.conf",
         after="getent hosts web1 >/dev/null || echo web1 is not known",
     ),
+    Form(
+        "/etc is read-only, and the owner is in the image",
+        f"{ACCOUNT}; echo 'azureuser ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/owner; {FIXED.format('/etc')}",
+        says="/etc is read-only",
+    ),
+    Form(
+        "/etc and /var are read-only, and a group's rule makes the owner root",
+        f"{ACCOUNT} -G sudo; sed -i 's/^%sudo.*/%sudo ALL=(ALL) NOPASSWD: ALL/' /etc/sudoers; "
+        f"{FIXED.format('/etc')}; {FIXED.format('/var')}",
+        says="provisioned again at each boot",
+    ),
+    Form(
+        "/etc is read-only, and the owner is nobody there",
+        FIXED.format("/etc"),
+        end="refused",
+        says="/etc is read-only, and azureuser is not in the image",
+    ),
+    Form("/var is read-only", FIXED.format("/var"), says="provisioned again at each boot"),
     Form(
         "custom data for cloud-init", machine={"user_data": "#cloud-config\n"}, end="warned", says="nobody follows it"
     ),

@@ -15,7 +15,8 @@ from azready.image.facts.agents import SUDO_RULES, Leftover
 from azready.image.targets import Files
 
 _RULES_FOLDER = "etc/udev/rules.d"
-SUDOERS = "etc/sudoers.d/90-azure-provisioning"
+_NAME = "90-azure-provisioning"
+SUDOERS = f"etc/sudoers.d/{_NAME}"
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,29 @@ def plan_sudo(files: Files) -> tuple[Action, ...]:
         for line in files.read_text(path).splitlines()
         if line.split(maxsplit=1)[:1] and line.split(maxsplit=1)[0] in names
     ]
-    old = files.read_text(SUDOERS) if files.exists(SUDOERS) else ""
+    file = _last_of(files)
+    old = files.read_text(file) if files.exists(file) else ""
     new = [line for line in dict.fromkeys(carried) if line not in old.splitlines()]
     if not new:
         return ()
     text = f"{old.rstrip()}\n" if old.strip() else ""
     data = text + "\n".join(new) + "\n"
-    return (Write(SUDOERS, data.encode(errors="surrogateescape"), 0o440, 0, 0, "sudo stays until sealing"),)
+    return (Write(file, data.encode(errors="surrogateescape"), 0o440, 0, 0, "sudo stays until sealing"),)
+
+
+def _last_of(files: Files) -> str:
+    """Our file in sudoers.d, where the last file counts: its name sorts after all others, as the guest chooses it."""
+    going = {path for pattern in SUDO_RULES for path in files.glob(pattern)}
+    names = [path.rpartition("/")[2] for path in files.glob("etc/sudoers.d/*") if path not in going]
+    others = [name for name in names if "." not in name and not name.endswith("~")]
+    return SUDOERS if all(name <= _NAME for name in others) else f"etc/sudoers.d/{_behind(others)}"
+
+
+def _behind(others: Iterable[str]) -> str:
+    name = f"zz-{_NAME}"
+    while any(name < other < "{" for other in others):
+        name = f"z{name}"
+    return name
 
 
 def notes(found: Iterable[Leftover], options: Iterable[str]) -> tuple[str, ...]:
