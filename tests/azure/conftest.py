@@ -1,7 +1,9 @@
 """Every test here runs where only `lo` exists; Azure is the fake in `fake_arm`, held to Microsoft's schemas."""
 
 import io
+import json
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,13 +22,13 @@ from azready.azure.state import open_run
 from azready.azure.steps import Runner
 from azready.console import SILENT, Console
 from azready.pipelines.console_log import diagnose
-from tests.azure import netns
+from tests.azure import netns, real_az
 from tests.azure.certificates import make_authority
 from tests.azure.contract import Checker
 from tests.azure.fake_arm.entra import make_token
 from tests.azure.fake_arm.model import Arm
 from tests.azure.fake_arm.server import Server, serving
-from tests.azure.samples import NO_ROOT, Guests
+from tests.azure.samples import KEY, NO_ROOT, Guests
 
 HURRIED = Patience(poll=0.02, backoff=0.01, throttled=5, busy=0.05, busy_tries=10, tell=0.2)
 
@@ -111,3 +113,33 @@ def capturing(connect: Callable[..., Client], tmp_path: Path) -> Callable[..., C
         return capture.run(wanted, guests.work(), runner, client, lambda _: NO_ROOT, diagnose)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def az() -> Path:
+    """The real az; installed before any namespace is entered."""
+    return real_az.install()
+
+
+@pytest.fixture
+def azs(az: Path, authority: SimpleNamespace, tmp_path: Path) -> Iterator[SimpleNamespace]:
+    """`.run(line)` one az command; `.many(lines)` several in one process; `.arm`, `.server` the fake it talks to."""
+    assert netns.only_loopback()
+    arm = Arm(retry_after=1, on_disk=lambda identity, body: "https://md-fake.blob.storage.azure.net/x/y?sig=SECRET")
+    env = real_az.environment(tmp_path, authority.ca)
+    hosts = tmp_path / "hosts"
+
+    def start(argv: list[str]) -> str:
+        done = subprocess.run(real_az.in_namespace(argv, hosts), env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{argv[-6:]}\n{done.stderr}\n{real_az.refusals(server)}"
+        return done.stdout
+
+    def many(lines: list[list[str]]) -> None:
+        (tmp_path / "many.py").write_text(real_az.MANY)
+        (tmp_path / "lines").write_text(json.dumps(lines))
+        start([str(az.with_name("python")), str(tmp_path / "many.py"), str(tmp_path / "lines")])
+
+    # Port 443 of this test's own namespace: az is given no address, it asks the public one.
+    with serving(arm, authority.cert, port=443, name="management.azure.com") as server:
+        (tmp_path / "key.pub").write_text(KEY + "\n")
+        yield SimpleNamespace(run=lambda line: start([str(az), *line.split()[1:]]), many=many, arm=arm, server=server)

@@ -40,8 +40,10 @@ def put(arm: Arm, identity: str, kind: str, **properties: Any) -> dict[str, Any]
 RG = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg"
 
 
-def own_vm(arm: Arm, security: str = "", size: str = "Standard_D2s_v5", architecture: str = "x64") -> dict[str, Any]:
-    """A VM of the user's called `mine`, with its group, disk, interface and address."""
+def own_vm(
+    arm: Arm, security: str = "", size: str = "Standard_D2s_v5", architecture: str = "x64", name: str = "mine"
+) -> dict[str, Any]:
+    """A VM of the user's, with its group, disk, interface and address."""
     put(arm, RG, "Microsoft.Resources/resourceGroups")
     address = put(arm, f"{RG}/providers/Microsoft.Network/publicIPAddresses/ip", "Microsoft.Network/publicIPAddresses")
     address["properties"] |= {"ipAddress": "192.0.2.9", "publicIPAllocationMethod": "Static"}
@@ -49,7 +51,7 @@ def own_vm(arm: Arm, security: str = "", size: str = "Standard_D2s_v5", architec
     inner = {"publicIPAddress": {"id": address["id"]}, "privateIPAddress": "10.0.0.4"}
     inner["subnet"] = {"id": f"{RG}/providers/Microsoft.Network/virtualNetworks/own/subnets/s"}
     put(arm, nic, "Microsoft.Network/networkInterfaces", ipConfigurations=[{"name": "x", "properties": inner}])
-    disk = put(arm, f"{RG}/providers/Microsoft.Compute/disks/mine-disk", "Microsoft.Compute/disks")
+    disk = put(arm, f"{RG}/providers/Microsoft.Compute/disks/{name}-disk", "Microsoft.Compute/disks")
     able = {"architecture": architecture}
     disk["properties"] |= {"osType": "Linux", "hyperVGeneration": "V2", "diskState": "Attached"}
     disk["properties"] |= {"creationData": {"createOption": "FromImage"}, "supportedCapabilities": able}
@@ -58,7 +60,7 @@ def own_vm(arm: Arm, security: str = "", size: str = "Standard_D2s_v5", architec
     profile = {"securityType": security, "uefiSettings": {"secureBootEnabled": True, "vTpmEnabled": True}}
     vm = put(
         arm,
-        f"{RG}/providers/Microsoft.Compute/virtualMachines/mine",
+        f"{RG}/providers/Microsoft.Compute/virtualMachines/{name}",
         "Microsoft.Compute/virtualMachines",
         hardwareProfile={"vmSize": size},
         storageProfile={"osDisk": {"createOption": "FromImage", "managedDisk": {"id": disk["id"]}}},

@@ -129,6 +129,9 @@ def test_one_lost_answer_does_not_make_a_good_image_bad(arm: Arm, azure: Server,
         ),
         ({"size": "Standard_D2s_v6"}, "has its disks on NVMe, the image boots from SCSI only"),
         ({"image": VERSION, "size": "Standard_D2s_v6"}, "has its disks on NVMe"),
+        ({"size": "Standard_DC2as_v5"}, "is a Confidential VM"),
+        ({"size": "Standard_D2ps_v5"}, "is Arm64, the image is x64"),
+        ({"size": "Standard_A1_v2"}, "boots generation V1 only"),
         ({"image": VERSION.replace("/gal/", "/absent/")}, "no such thing"),
     ],
 )
@@ -138,6 +141,20 @@ def test_what_azure_would_refuse_is_seen_before_anything_is_made(
     with pytest.raises(Failure, match=said):
         verifying(replace(WISHES, **change))
     assert azure.sent("PUT", "POST", "DELETE") == []
+
+
+def test_an_sgx_size_takes_other_vms_too(arm: Arm, azure: Server, verifying: Verifying) -> None:
+    assert verifying(replace(WISHES, size="Standard_DC2s_v3")).all_ready
+
+
+def test_an_image_of_confidential_vms_is_refused_at_once(arm: Arm, azure: Server, verifying: Verifying) -> None:
+    features = arm.resources[VERSION.rsplit("/versions/", 1)[0].lower()]["properties"]["features"]
+    features[0]["value"] = "ConfidentialVM"
+    with pytest.raises(Failure, match="makes Confidential VMs only"):
+        verifying(replace(WISHES, image=VERSION))
+    features[0]["value"] = "TrustedLaunchAndConfidentialVmSupported"
+    assert verifying(replace(WISHES, image=VERSION)).all_ready
+    assert azure.sent("PUT")
 
 
 def test_an_nvme_size_with_an_image_that_has_the_driver(arm: Arm, azure: Server, verifying: Verifying) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from azready.azure import beforehand
 from azready.azure.known import Known
-from azready.azure.preflight import check_definition, features_of
+from azready.azure.preflight import check_definition, features_of, shut_out
 from azready.azure.removing import remove
 from azready.azure.requests import images
 from azready.azure.requests.images import Definition, TargetRegion
@@ -159,6 +159,7 @@ def make_definition(target: Target) -> list[Step]:
             lambda known: images.create_definition(target.home, target.complete(known)),
             shared=True,
             accept=fits,
+            tell=lambda known: shut_out(target.complete(known)),
         ),
     ]
 

@@ -60,6 +60,12 @@ def _names_version(identity: str) -> bool:
 def _learned(body: Json, known: Known, security_type: str, plan: PurchasePlan | None) -> Known:
     properties = body["properties"]
     features = preflight.features_of(body)
+    if features.get("SecurityType", "").lower() == "confidentialvm":
+        raise Failure(
+            "the image makes Confidential VMs only, which azready does not try",
+            "az vm create … --security-type ConfidentialVM --os-disk-security-encryption-type VMGuestStateOnly "
+            "--enable-agent false",
+        )
     terms = properties.get("purchasePlan") or {}
     trusted = "trustedlaunch" in features.get("SecurityType", "").lower()
     return replace(

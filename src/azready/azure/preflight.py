@@ -116,6 +116,10 @@ NVME_ONLY = "v6 and v7 families (Dsv6, Ddsv6, Dlsv6, Esv6, Edsv6, Dasv6, Easv6, 
 """Source: Microsoft's "Enable NVMe interface" and the pages of these families; `az vm list-skus` has each size."""
 
 
+CONFIDENTIAL_ONLY = "DC and EC families with AMD or Intel TDX (DCasv5, ECasv5, DCesv6, ECesv6 and those after them)"
+"""Source: Microsoft's "Azure confidential computing products"."""
+
+
 def shut_out(wanted: Definition) -> tuple[str, ...]:
     """Which current VM sizes a new definition shuts out, one sentence each; it can never be changed."""
     controllers = parse_controllers(wanted.controllers or "SCSI")
@@ -133,6 +137,10 @@ def shut_out(wanted: Definition) -> tuple[str, ...]:
         found.append("SecurityType TrustedLaunch shuts out sizes without Trusted Launch, and VMs without security type")
     if not wanted.security_type:
         found.append("no SecurityType shuts out Trusted Launch VMs")
+    if "confidential" not in wanted.security_type.lower():
+        found.append(
+            f"SecurityType {wanted.security_type or 'none'} shuts out Confidential VMs: the {CONFIDENTIAL_ONLY}"
+        )
     return tuple(found)
 
 
@@ -150,6 +158,13 @@ class Size:
     """What its disks hang on: SCSI, NVMe or both. Sizes from v6 on have NVMe alone."""
     trusted: bool = True
     """Whether it can be a Trusted Launch VM."""
+    confidential: bool = False
+    """Whether its VMs are Confidential VMs (AMD SEV-SNP, Intel TDX), and nothing else."""
+
+
+CONFIDENTIAL = ("SNP", "TDX")
+"""Values of the capability ConfidentialComputingType whose sizes take Confidential VMs alone (skyplane-project/skyplane
+issue 755: "not supported for creation of VMs … with '<NULL>' security type"). SGX sizes take others."""
 
 
 def find_size(body: Json, name: str, location: str) -> Size:
@@ -175,6 +190,7 @@ def find_size(body: Json, name: str, location: str) -> Size:
             tuple(zones),
             parse_controllers(can.get("DiskControllerTypes") or "SCSI"),
             can.get("TrustedLaunchDisabled", "False").lower() != "true",
+            can.get("ConfidentialComputingType", "").upper() in CONFIDENTIAL,
         )
     if not sizes:
         raise Failure(f"there is no region {location!r} (for this subscription)", "az account list-locations -o table")
@@ -210,6 +226,11 @@ def check_size(
             f"{controllers} only",
             "choose a --size of the v5 families; or make the image anew in a definition with --disk-controller-types "
             "'SCSI, NVMe', if `azready check` finds its NVMe drivers",
+        )
+    if size.confidential:
+        raise Failure(
+            f"a VM of size {size.name} is a Confidential VM, and azready makes images and VMs of the other kinds",
+            "choose another --size: one without C in its family's name (Dasv5 rather than DCasv5)",
         )
     if security_type == "TrustedLaunch" and not size.trusted:
         raise Failure(

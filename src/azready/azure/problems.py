@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from azready.azure.advice import Advice, advice_for, advice_for_status
+from azready.azure.advice import advice_for, advice_for_status
+from azready.azure.refusals.row import Advice
 from azready.errors import Exit, Failure
 
 WRAPPERS = {"", "DeploymentFailed", "ResourceDeploymentFailure", "Conflict", "BadRequest", "InvalidTemplateDeployment"}

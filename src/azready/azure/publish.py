@@ -105,6 +105,7 @@ def _making(wishes: Wishes, upload: Callable[[], None]) -> list[Step]:
 
     steps: list[Step] = [
         Ensure("group", "resource group", lambda _: groups.create_group(place), shared=True),
+        *(gallery.make_definition(wishes.target) if wishes.target else []),
         Ensure("disk", f"managed disk {wishes.disk}", lambda _: _disk(wishes)),
         Work(
             "upload",
@@ -127,7 +128,7 @@ def _making(wishes: Wishes, upload: Callable[[], None]) -> list[Step]:
             )
         )
     else:
-        steps += [*gallery.make_definition(target), *gallery.make_version(target, disk=disk)]
+        steps += gallery.make_version(target, disk=disk)
     if not wishes.keep_disk:
         steps.append(Remove("remove disk", f"remove disks/{wishes.disk}", lambda _: delete(disk, DISKS, disks.QUICK)))
     return steps

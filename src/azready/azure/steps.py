@@ -68,6 +68,8 @@ class Ensure:
     progress: Callable[[Json], str] | None = None
     """What to tell, while it is being made, of the answer to `watch`."""
     watch: Callable[[Known], Request] | None = None
+    tell: Callable[[Known], Iterable[str]] | None = None
+    """What to tell before it is made: of what cannot be changed afterwards."""
     why: Callable[[Known], Request] | None = None
     """Where a VM that failed says why (its instance view)."""
     when: Callable[[Known], bool] = _always
@@ -202,6 +204,8 @@ class Runner:
                     step.accept(settled.body, known)
                 self.console.say(f"✓ {step.title} (exists)")
                 return step.learn(settled.body, known)
+        for line in step.tell(known) if step.tell else ():
+            self.console.say(f"  {line}")
         self.state.expect(request.path)
         try:
             with self._telling(step.title, request.usual):

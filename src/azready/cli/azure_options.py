@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from azready.azure.clouds import Cloud
     from azready.azure.known import Known
     from azready.azure.requests.images import Definition, TargetRegion
+    from azready.azure.requests.model import Place
     from azready.azure.rights import Right
     from azready.azure.state import StateFile
     from azready.azure.steps import Step
@@ -38,54 +39,108 @@ Auth = Annotated[
         help="How to log in: auto, environment, workload-identity, github, az, azd, device-code or managed-identity.",
     ),
 ]
-Tags = Annotated[list[str], typer.Option("--tags", metavar="KEY=VALUE", help="A tag for what is created; repeatable.")]
+Name = Annotated[str, typer.Option("--name", "-n", help="Name of the image.")]
 Size = Annotated[str, typer.Option("--size", help="VM size.")]
 Admin = Annotated[str, typer.Option("--admin-username", help="User of the VMs.")]
 SshKey = Annotated[Path, typer.Option("--ssh-key", help="Private key, with its .pub beside it; by default a new pair.")]
-Output = Annotated[str, typer.Option("--output", "-o", metavar="text|json", help="Form of the result on stdout.")]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print the exact requests and the equal az lines; send nothing.")
-]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-State = Annotated[Path, typer.Option("--state", help="State file; by default under ~/.local/state/azready.")]
-Restart = Annotated[bool, typer.Option("--restart", help="Forget an unfinished run instead of going on with it.")]
-Regions = Annotated[
-    list[str],
-    typer.Option("--target-regions", metavar="REGION[=REPLICAS[=STORAGE]]", help="Where to copy; repeatable."),
-]
-GalleryName = Annotated[str, typer.Option("--gallery-name", "-r", help="Compute gallery; created when absent.")]
-DefinitionName = Annotated[
-    str, typer.Option("--gallery-image-definition", "-i", help="Definition in it; by default the name.")
-]
-Version = Annotated[
-    str, typer.Option("--gallery-image-version", "-e", help="MAJOR.MINOR.PATCH; by default the next patch.")
-]
-Publisher = Annotated[str, typer.Option("--publisher", help="Publisher of a new definition.")]
-Offer = Annotated[str, typer.Option("--offer", help="Offer of a new definition.")]
-Sku = Annotated[str, typer.Option("--sku", help="SKU of a new definition; by default its name.")]
-Controllers = Annotated[
-    str,
-    typer.Option(
-        "--disk-controller-types", help="`SCSI` or `SCSI, NVMe`: what a new definition says that the image boots from."
-    ),
-]
-GalleryGroup = Annotated[
-    str, typer.Option("--gallery-resource-group", help="Where the gallery lies; by default the resource group.")
-]
+Subnet = Annotated[str, typer.Option("--subnet", metavar="ID", help="Use this subnet; by default a network is made.")]
 Plan = Annotated[
     str,
     typer.Option("--plan", metavar="PUBLISHER:PRODUCT:NAME", help="Purchase plan of the marketplace image behind it."),
 ]
-Subnet = Annotated[str, typer.Option("--subnet", metavar="ID", help="Use this subnet; by default a network is made.")]
 EncryptionSet = Annotated[
     str, typer.Option("--disk-encryption-set", metavar="ID", help="Encrypt the disks with the key of this set.")
 ]
-PrintRole = Annotated[
-    bool, typer.Option("--print-role", help="Print a custom role with just the rights that this needs; send nothing.")
-]
+Keep = Annotated[bool, typer.Option("--keep", help="Remove nothing afterwards.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Forget an unfinished run instead of going on with it.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What every verb takes: who we are, and how a run is carried out and told."""
+
+    tags: Annotated[
+        list[str], typer.Option("--tags", metavar="KEY=VALUE", help="A tag for what is created; repeatable.")
+    ] = field(default_factory=list)
+    subscription: Subscription = ""
+    cloud: CloudName = ""
+    auth: Auth = "auto"
+    state: Annotated[Path, typer.Option("--state", help="State file; by default under ~/.local/state/azready.")] = None  # type: ignore[assignment]
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the exact requests and the equal az lines; send nothing.")
+    ] = False
+    role: Annotated[
+        bool,
+        typer.Option("--print-role", help="Print a custom role with just the rights that this needs; send nothing."),
+    ] = False
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="text|json", help="Form of the result on stdout.")
+    ] = "text"
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False
+
+    @property
+    def asked(self) -> "Asked":
+        return Asked(self.subscription, self.cloud, self.auth)
+
+    def place(self, group: str, location: str) -> "Place":
+        """Where the run works; its subscription is found by the login. Raises UsageFailure on a wrong tag."""
+        from azready.azure.requests.model import Place
+
+        return Place("", group, location.replace(" ", "").lower(), parse_tags(self.tags))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GalleryOptions:
+    """Where an image goes when it becomes a version in a gallery, and what a new definition says."""
+
+    gallery_name: Annotated[str, typer.Option("--gallery-name", "-r", help="Compute gallery; created when absent.")] = (
+        ""
+    )
+    gallery_group: Annotated[
+        str, typer.Option("--gallery-resource-group", help="Where the gallery lies; by default the resource group.")
+    ] = ""
+    definition: Annotated[
+        str, typer.Option("--gallery-image-definition", "-i", help="Definition in it; by default the name.")
+    ] = ""
+    version: Annotated[
+        str, typer.Option("--gallery-image-version", "-e", help="MAJOR.MINOR.PATCH; by default the next patch.")
+    ] = ""
+    regions: Annotated[
+        list[str],
+        typer.Option("--target-regions", metavar="REGION[=REPLICAS[=STORAGE]]", help="Where to copy; repeatable."),
+    ] = field(default_factory=list)
+    publisher: Annotated[str, typer.Option("--publisher", help="Publisher of a new definition.")] = "azready"
+    offer: Annotated[str, typer.Option("--offer", help="Offer of a new definition.")] = "linux"
+    sku: Annotated[str, typer.Option("--sku", help="SKU of a new definition; by default its name.")] = ""
+    controllers: Annotated[
+        str,
+        typer.Option(
+            "--disk-controller-types",
+            help="`SCSI` or `SCSI, NVMe`: what a new definition says that the image boots from.",
+        ),
+    ] = ""
+
+    def wanted(self, name: str) -> "Definition":
+        """The definition as these options have it, called `name` unless they say otherwise. Raises UsageFailure."""
+        from azready.azure.requests.images import Definition
+
+        subscription, group, gallery = gallery_of(self.gallery_name, self.gallery_group)
+        return Definition(
+            gallery,
+            self.definition or name,
+            self.publisher,
+            self.offer,
+            self.sku or name,
+            "",
+            controllers=controllers_of(self.controllers),
+            subscription=subscription,
+            group=group,
+        )
+
 
 DEFAULT_SIZE = "Standard_D2s_v5"
+SECURITY_TYPES = ("", "Standard", "TrustedLaunch", "TrustedLaunchSupported")
 
 Record = TypeVar("Record")
 
@@ -286,7 +341,7 @@ def takes(record: type[Record]) -> Callable[[Callable[[Record], None]], Callable
             inspect.Parameter(
                 each.name, inspect.Parameter.KEYWORD_ONLY, default=_default(each), annotation=hints[each.name]
             )
-            for each in dataclasses.fields(record)  # type: ignore[arg-type]
+            for each in _own_first(record)
         ]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = hints
@@ -294,6 +349,12 @@ def takes(record: type[Record]) -> Callable[[Callable[[Record], None]], Callable
         return command
 
     return decorate
+
+
+def _own_first(record: type[Any]) -> list["dataclasses.Field[Any]"]:
+    """The fields of a record, those of its bases last: so a verb's help begins with what is its own."""
+    order = {name: n for n, each in enumerate(record.__mro__) for name in inspect.get_annotations(each)}
+    return sorted(dataclasses.fields(record), key=lambda each: order[each.name])
 
 
 def _default(field: "dataclasses.Field[Any]") -> Any:

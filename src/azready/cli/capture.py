@@ -11,53 +11,37 @@ from azready.cli.azure_options import (
     DEFAULT_SIZE,
     Admin,
     Asked,
-    Auth,
-    CloudName,
-    Controllers,
-    DefinitionName,
-    DryRun,
     EncryptionSet,
-    GalleryGroup,
-    GalleryName,
+    GalleryOptions,
     Group,
+    Keep,
     Location,
-    Offer,
-    Output,
+    Name,
     Plan,
-    PrintRole,
-    Publisher,
-    Quiet,
-    Regions,
     Restart,
-    Sku,
+    RunOptions,
     SshKey,
-    State,
     Subnet,
-    Subscription,
-    Tags,
-    Version,
     Yes,
     takes,
 )
 
 if TYPE_CHECKING:
     from azready.azure.capture import Captured, GuestWork, Wishes
-    from azready.azure.requests.images import Definition
     from azready.console import Console
 
 DEFAULT_IMAGE = "debian:debian-12:12-gen2:latest"
-SECURITY_TYPES = ("", "Standard", "TrustedLaunch", "TrustedLaunchSupported")
 
 
 def register(app: typer.Typer) -> None:
     app.command("capture")(capture)
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(GalleryOptions, RunOptions):
     """What the command line says."""
 
-    name: Annotated[str, typer.Option("--name", "-n", help="Name of the image.")]
+    name: Name
     group: Group
     location: Location
     image: Annotated[str, typer.Option("--image", help="Marketplace image of the base VM: URN.")] = DEFAULT_IMAGE
@@ -71,14 +55,6 @@ class Options:
         bool,
         typer.Option("--specialized", help="With --vm: take it as it is, users and all; VMs of the image are copies."),
     ] = False
-    gallery_name: GalleryName = ""
-    gallery_group: GalleryGroup = ""
-    definition: DefinitionName = ""
-    version: Version = ""
-    regions: Regions = field(default_factory=list)
-    publisher: Publisher = "azready"
-    offer: Offer = "linux"
-    sku: Sku = ""
     security_type: Annotated[
         str,
         typer.Option(
@@ -87,7 +63,6 @@ class Options:
             "TrustedLaunchSupported: they may be. A VM of --vm is what it is.",
         ),
     ] = ""
-    controllers: Controllers = ""
     size: Annotated[
         str, typer.Option("--size", help=f"VM size; by default {DEFAULT_SIZE}, with --vm that VM's own.")
     ] = ""
@@ -109,18 +84,9 @@ class Options:
         field(default_factory=list)
     )
     trial: Annotated[bool, typer.Option("--trial/--no-trial", help="Prove the image with a VM made from it.")] = True
-    keep: Annotated[bool, typer.Option("--keep", help="Remove nothing afterwards.")] = False
-    tags: Tags = field(default_factory=list)
-    subscription: Subscription = ""
-    cloud: CloudName = ""
-    auth: Auth = "auto"
-    state: State = None  # type: ignore[assignment]
+    keep: Keep = False
     restart: Restart = False
-    dry_run: DryRun = False
-    role: PrintRole = False
     yes: Yes = False
-    output: Output = "text"
-    quiet: Quiet = False
 
 
 @takes(Options)
@@ -138,7 +104,7 @@ def capture(given: Options) -> None:
     options.check_output(given.output)
     wishes = _wishes(given)
     capturing.check(wishes)
-    asked = Asked(given.subscription, given.cloud, given.auth)
+    asked = given.asked
     console = Console(quiet=given.quiet)
     if given.role:
         options.print_role("capture", asked, capturing.rights_of(wishes, _no_work()), console)
@@ -158,11 +124,11 @@ def _wishes(given: Options) -> "Wishes":
     """What was asked for, as the azure part takes it. Raises UsageFailure."""
     from azready.azure import preflight
     from azready.azure.capture import Wishes
-    from azready.azure.requests.model import Place, parse_urn
-    from azready.cli import azure_options as options
+    from azready.azure.requests.model import parse_urn
 
     kind = _security_type(given)
-    place = Place("", given.group, given.location.replace(" ", "").lower(), options.parse_tags(given.tags))
+    feature = kind if kind == "TrustedLaunchSupported" else ""
+    place = given.place(given.group, given.location)
     return Wishes(
         place=place,
         name=given.name,
@@ -174,7 +140,7 @@ def _wishes(given: Options) -> "Wishes":
         key_file=str(given.ssh_key or ""),
         ssh_from=given.ssh_from,
         security_type="TrustedLaunch" if kind == "TrustedLaunch" else "Standard",
-        definition=_definition(given, kind) if given.gallery_name else None,
+        definition=replace(given.wanted(given.name), security_type=feature) if given.gallery_name else None,
         version=given.version,
         regions=preflight.parse_regions(given.regions, place.location),
         try_it=given.trial,
@@ -190,7 +156,7 @@ def _wishes(given: Options) -> "Wishes":
 
 
 def _security_type(given: Options) -> str:
-    from azready.cli.azure_options import one_of
+    from azready.cli.azure_options import SECURITY_TYPES, one_of
     from azready.errors import UsageFailure
 
     kind = one_of("--security-type", given.security_type, SECURITY_TYPES)
@@ -205,25 +171,6 @@ def _security_type(given: Options) -> str:
         what = "--disk-controller-types" if given.controllers else kind
         raise UsageFailure(f"{what} is of a gallery definition", "give --gallery-name")
     return kind
-
-
-def _definition(given: Options, kind: str) -> "Definition":
-    from azready.azure.requests.images import Definition
-    from azready.cli import azure_options as options
-
-    subscription, group, gallery = options.gallery_of(given.gallery_name, given.gallery_group)
-    return Definition(
-        gallery,
-        given.definition or given.name,
-        given.publisher,
-        given.offer,
-        given.sku or given.name,
-        "",
-        security_type=kind if kind == "TrustedLaunchSupported" else "",
-        controllers=options.controllers_of(given.controllers),
-        subscription=subscription,
-        group=group,
-    )
 
 
 def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:

@@ -1,7 +1,7 @@
 """`azready publish`: a disk on this machine becomes a managed image or a gallery version."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,29 +9,14 @@ import typer
 
 from azready.cli.azure_options import (
     Asked,
-    Auth,
-    CloudName,
-    Controllers,
-    DefinitionName,
-    DryRun,
     EncryptionSet,
-    GalleryGroup,
-    GalleryName,
+    GalleryOptions,
     Group,
     Location,
-    Offer,
-    Output,
+    Name,
     Plan,
-    PrintRole,
-    Publisher,
-    Quiet,
-    Regions,
     Restart,
-    Sku,
-    State,
-    Subscription,
-    Tags,
-    Version,
+    RunOptions,
     takes,
 )
 
@@ -42,29 +27,18 @@ if TYPE_CHECKING:
     from azready.console import Console
 
 
-SECURITY_TYPES = ("", "Standard", "TrustedLaunch", "TrustedLaunchSupported")
-
-
 def register(app: typer.Typer) -> None:
     app.command("publish")(publish)
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(GalleryOptions, RunOptions):
     """What the command line says."""
 
     disk: Annotated[Path, typer.Argument(metavar="DISK", help="A fixed VHD, as `azready convert` makes it.")]
-    name: Annotated[str, typer.Option("--name", "-n", help="Name of the image.")]
+    name: Name
     group: Group
     location: Location
-    gallery_name: GalleryName = ""
-    gallery_group: GalleryGroup = ""
-    definition: DefinitionName = ""
-    version: Version = ""
-    regions: Regions = field(default_factory=list)
-    publisher: Publisher = "azready"
-    offer: Offer = "linux"
-    sku: Sku = ""
     generation: Annotated[
         str, typer.Option("--hyper-v-generation", help="V1 (BIOS) or V2 (UEFI); by default what the disk shows.")
     ] = ""
@@ -77,7 +51,6 @@ class Options:
             "Trusted Launch.",
         ),
     ] = ""
-    controllers: Controllers = ""
     os_state: Annotated[
         str, typer.Option("--os-state", help="Generalized; or Specialized: VMs are copies that nothing provisions.")
     ] = "Generalized"
@@ -87,16 +60,7 @@ class Options:
     )
     encryption_set: EncryptionSet = ""
     keep_disk: Annotated[bool, typer.Option("--keep-disk", help="Keep the managed disk that was uploaded to.")] = False
-    tags: Tags = field(default_factory=list)
-    subscription: Subscription = ""
-    cloud: CloudName = ""
-    auth: Auth = "auto"
-    state: State = None  # type: ignore[assignment]
     restart: Restart = False
-    dry_run: DryRun = False
-    role: PrintRole = False
-    output: Output = "text"
-    quiet: Quiet = False
 
 
 @takes(Options)
@@ -113,7 +77,7 @@ def publish(given: Options) -> None:
     options.check_output(given.output)
     wishes = _wishes(given)
     publishing.check(wishes)
-    asked = Asked(given.subscription, given.cloud, given.auth)
+    asked = given.asked
     console = Console(quiet=given.quiet)
     if given.role:
         options.print_role("publish", asked, publishing.rights_of(wishes), console)
@@ -130,11 +94,9 @@ def _wishes(given: Options) -> "Wishes":
     """What was asked for, as the azure part takes it. Raises UsageFailure."""
     from azready.azure import preflight
     from azready.azure.publish import Wishes
-    from azready.azure.requests.model import Place
-    from azready.cli import azure_options as options
 
     facts = disk_facts(given.disk, given.generation, given.architecture)
-    place = Place("", given.group, given.location.replace(" ", "").lower(), options.parse_tags(given.tags))
+    place = given.place(given.group, given.location)
     wanted = _definition(given, facts)
     return Wishes(
         place,
@@ -152,11 +114,10 @@ def _wishes(given: Options) -> "Wishes":
 
 def _definition(given: Options, facts: "DiskFacts") -> "Definition":
     from azready.azure import preflight
-    from azready.azure.requests.images import Definition
     from azready.cli import azure_options as options
     from azready.errors import UsageFailure
 
-    kind = options.one_of("--security-type", given.security_type, SECURITY_TYPES)
+    kind = options.one_of("--security-type", given.security_type, options.SECURITY_TYPES)
     state = options.one_of("--os-state", given.os_state, ("Generalized", "Specialized"))
     of_gallery = {
         "--security-type": kind not in ("", "Standard"),
@@ -167,21 +128,13 @@ def _definition(given: Options, facts: "DiskFacts") -> "Definition":
     wrong = [option for option, was_given in of_gallery.items() if was_given]
     if wrong and not given.gallery_name:
         raise UsageFailure(f"{', '.join(wrong)}: of a gallery definition only", "give --gallery-name")
-    subscription, group, gallery = options.gallery_of(given.gallery_name, given.gallery_group)
-    return Definition(
-        gallery,
-        given.definition or given.name,
-        given.publisher,
-        given.offer,
-        given.sku or given.name,
-        facts.generation,
-        facts.architecture,
-        {"TrustedLaunch": "TrustedLaunchSupported", "Standard": ""}.get(kind, kind),
-        options.controllers_of(given.controllers),
-        preflight.parse_plan(given.plan),
-        state == "Specialized",
-        subscription,
-        group,
+    return replace(
+        given.wanted(given.name),
+        generation=facts.generation,
+        architecture=facts.architecture,
+        security_type={"TrustedLaunch": "TrustedLaunchSupported", "Standard": ""}.get(kind, kind),
+        plan=preflight.parse_plan(given.plan),
+        specialized=state == "Specialized",
     )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,20 +12,13 @@ from azready.cli.azure_options import (
     DEFAULT_SIZE,
     Admin,
     Asked,
-    Auth,
-    CloudName,
-    DryRun,
+    Keep,
     Location,
-    Output,
     Plan,
-    PrintRole,
-    Quiet,
+    RunOptions,
     Size,
     SshKey,
-    State,
     Subnet,
-    Subscription,
-    Tags,
     Yes,
     takes,
 )
@@ -43,8 +36,8 @@ def register(app: typer.Typer) -> None:
     app.command("verify")(verify)
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(RunOptions):
     """What the command line says."""
 
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="Id of an image, a gallery definition or a version.")]
@@ -75,17 +68,8 @@ class Options:
         ),
     ] = True
     plan: Plan = ""
-    keep: Annotated[bool, typer.Option("--keep", help="Remove nothing afterwards.")] = False
-    tags: Tags = field(default_factory=list)
-    subscription: Subscription = ""
-    cloud: CloudName = ""
-    auth: Auth = "auto"
-    state: State = None  # type: ignore[assignment]
-    dry_run: DryRun = False
-    role: PrintRole = False
+    keep: Keep = False
     yes: Yes = False
-    output: Output = "text"
-    quiet: Quiet = False
 
 
 @takes(Options)
@@ -97,15 +81,13 @@ def verify(given: Options) -> None:
     """
     from azready.azure import preflight
     from azready.azure import verify as verifying
-    from azready.azure.requests.model import Place
     from azready.cli import azure_options as options
     from azready.console import Console
     from azready.errors import Exit
 
     options.check_output(given.output)
-    place = Place("", given.group, given.location.replace(" ", "").lower(), options.parse_tags(given.tags))
     wishes = verifying.Wishes(
-        place=place,
+        place=given.place(given.group, given.location),
         own_group=not given.group,
         name="azready",
         image=given.image,
@@ -120,7 +102,7 @@ def verify(given: Options) -> None:
         plan=preflight.parse_plan(given.plan),
         subnet=given.subnet,
     )
-    asked = Asked(given.subscription, given.cloud, given.auth)
+    asked = given.asked
     console = Console(quiet=given.quiet)
     if given.role:
         options.print_role("verify", asked, verifying.rights_of(_named(wishes, "RUN", "SUBSCRIPTION")), console)

@@ -43,7 +43,7 @@ def _source(arm: Arm, ask: Ask, storage: Json) -> Source:
     return source
 
 
-def _check_size(arm: Arm, size: str, source: Source, instances: int = 1) -> None:
+def _check_size(arm: Arm, size: str, source: Source, asked: str, instances: int = 1) -> None:
     generation, architecture = source.generation, source.architecture
     if size not in groups.SIZES:
         raise Refused(400, "InvalidParameter", f"The value {size} provided for the VM size is not valid.")
@@ -76,6 +76,7 @@ def _check_size(arm: Arm, size: str, source: Source, instances: int = 1) -> None
             f"an image or disk with CPU Architecture '{architecture}' was given.",
         )
     rules.check_controllers(size, source.controllers)
+    rules.check_confidential(size, asked)
     wanted = vcpus * instances
     if groups.used(arm) + wanted > arm.vcpu_limit:
         raise Refused(
@@ -151,7 +152,7 @@ def put_vm(arm: Arm, ask: Ask) -> Reply:
             )
         network.check_reserved(interface)
     try:
-        _check_size(arm, properties["hardwareProfile"]["vmSize"], source)
+        _check_size(arm, properties["hardwareProfile"]["vmSize"], source, _security(properties))
     except Refused:
         for interface in interfaces:
             interface["_reserved"] = arm.reserved_asks
@@ -171,7 +172,7 @@ def put_vm(arm: Arm, ask: Ask) -> Reply:
 def _check_vm(source: Source, ask: Ask, properties: Json) -> None:
     reference = properties["storageProfile"].get("imageReference", {})
     rules.check_plan(source, ask.body.get("plan"))
-    asked = properties.get("securityProfile", {}).get("securityType", "").replace("Standard", "")
+    asked = _security(properties)
     if reference:
         rules.check_vm_security(source, reference, asked)
     elif asked != source.security:
@@ -182,6 +183,11 @@ def _check_vm(source: Source, ask: Ask, properties: Json) -> None:
         raise Refused(400, "InvalidParameter", "Parameter 'osProfile' is not allowed with a specialized image or disk.")
     if not source.specialized:
         _check_profile(properties["osProfile"])
+
+
+def _security(properties: Json) -> str:
+    """The security type that is asked for; Standard is az's word for none."""
+    return str(properties.get("securityProfile", {}).get("securityType", "")).replace("Standard", "")
 
 
 def _without_room(arm: Arm, ask: Ask, properties: Json, interfaces: list[Json]) -> Reply:
@@ -421,7 +427,7 @@ def put_set(arm: Arm, ask: Ask) -> Reply:
     instances = ask.body["sku"]["capacity"]
     source = _source(arm, ask, profile["storageProfile"])
     _check_vm(source, ask, profile)
-    _check_size(arm, ask.body["sku"]["name"], source, instances)
+    _check_size(arm, ask.body["sku"]["name"], source, _security(profile), instances)
     for interface in profile["networkProfile"]["networkInterfaceConfigurations"]:
         for configuration in interface["properties"]["ipConfigurations"]:
             arm.referenced(configuration["properties"]["subnet"]["id"], ask.path)

@@ -84,6 +84,7 @@ def put_version(arm: Arm, ask: Ask) -> Reply:
     properties["provisioningState"] = "Creating"
     version, new = arm.store(ask, "Microsoft.Compute/galleries/images/versions", properties)
     version.update({"_looks": 0, "_plan": source.plan})
+    properties.setdefault("publishingProfile", {})["publishedDate"] = "2026-01-01T00:00:00+00:00"  # az sorts by it
     headers = arm.begin(ask, OPERATIONS.format(version["location"]), arm.succeed(version))
     return Reply(201 if new else 200, version, headers)
 

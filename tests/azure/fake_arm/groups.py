@@ -14,13 +14,16 @@ class Size(NamedTuple):
     controllers: str = "SCSI"
     trusted: bool = True
     """Whether it can be a Trusted Launch VM."""
+    confidential: str = ""
+    """SNP, TDX or SGX; empty: none of them."""
 
 
 SIZES = {
     "Standard_D2s_v5": Size(2, "standardDSv5Family", "V1,V2", "x64"),
     "Standard_B2s": Size(2, "standardBSFamily", "V1,V2", "x64"),
     "Standard_D2ps_v5": Size(2, "standardDPSv5Family", "V2", "Arm64", trusted=False),
-    "Standard_DC2s_v3": Size(2, "standardDCSv3Family", "V2", "x64"),
+    "Standard_DC2s_v3": Size(2, "standardDCSv3Family", "V2", "x64", confidential="SGX"),
+    "Standard_DC2as_v5": Size(2, "standardDCASv5Family", "V2", "x64", trusted=False, confidential="SNP"),
     "Standard_A1_v2": Size(1, "standardAv2Family", "V1", "x64", trusted=False),
     "Standard_NC24": Size(24, "standardNCFamily", "V1", "x64", trusted=False),
     "Standard_D2s_v6": Size(2, "StandardDsv6Family", "V2", "x64", "NVMe"),
@@ -140,7 +143,7 @@ def list_locations(arm: Arm, ask: Ask) -> Reply:
 def list_sizes(arm: Arm, ask: Ask) -> Reply:
     location = ask.query.get("$filter", "location eq 'westeurope'").split("'")[1]
     found: list[Json] = []
-    for name, (vcpus, family, generations, architecture, controllers, trusted) in SIZES.items():
+    for name, (vcpus, family, generations, architecture, controllers, trusted, confidential) in SIZES.items():
         capabilities = {
             "vCPUs": str(vcpus),
             "HyperVGenerations": generations,
@@ -149,6 +152,8 @@ def list_sizes(arm: Arm, ask: Ask) -> Reply:
         }
         if not trusted:
             capabilities["TrustedLaunchDisabled"] = "True"
+        if confidential:
+            capabilities["ConfidentialComputingType"] = confidential
         size: Json = {
             "resourceType": "virtualMachines",
             "name": name,

@@ -144,6 +144,17 @@ def check_controllers(size: str, controllers: str) -> None:
         )
 
 
+def check_confidential(size: str, asked: str) -> None:
+    """Some sizes make Confidential VMs only. Source: skyplane-project/skyplane issue 755."""
+    if groups.SIZES[size].confidential in ("SNP", "TDX") and asked != "ConfidentialVM":
+        raise Refused(
+            400,
+            "BadRequest",
+            f"The VM size '{size}' is not supported for creation of VMs and Virtual Machine Scale Set with "
+            f"'{asked or '<NULL>'}' security type.",
+        )
+
+
 def check_host_name(name: str) -> None:
     """Sources: MicrosoftDocs/azure-docs issue 5601, hashicorp/terraform-provider-azurerm issue 280."""
     if len(name) > 64 or set(name) & set(HOST_NAME_REFUSED):

@@ -102,7 +102,8 @@ class Server:
         body: Json = {}
         if raw:
             body = {k: v[0] for k, v in parse_qs(raw.decode()).items()} if form else json.loads(raw)
-        ask = Ask(method, unquote(path), flat, body, self.base)
+        # `az vmss create` writes Microsoft.Network//virtualNetworks, and Azure reads it
+        ask = Ask(method, re.sub(r"/{2,}", "/", unquote(path)), flat, body, self.base)
         try:
             if not entra.open_to_all(ask.path):
                 entra.check_token(headers)

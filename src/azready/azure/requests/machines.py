@@ -212,7 +212,16 @@ def _az_scale_set(
     words: tuple[str, ...] = ("az", "vmss", "create", "-n", wishes.name, *place.az_common())
     words += ("--image", str(wishes.image), "--vm-sku", wishes.size, "--orchestration-mode", "Flexible")
     words += ("--instance-count", str(instances), "--platform-fault-domain-count", "1")
-    words += ("--subnet", subnet, "--nsg", security_group, "--storage-sku", wishes.disk_sku)
+    # without this, az makes a load balancer with a public address
+    words += ("--subnet", subnet, "--nsg", security_group, "--load-balancer", "")
+    words += (
+        "--storage-sku",
+        wishes.disk_sku,
+        "--os-disk-delete-option",
+        "Delete",
+        "--single-placement-group",
+        "false",
+    )
     words += ("--security-type", wishes.security_type)
     if wishes.security_type == "TrustedLaunch":
         words += ("--enable-secure-boot", str(wishes.secure_boot).lower(), "--enable-vtpm", "true")
@@ -222,7 +231,7 @@ def _az_scale_set(
     if wishes.specialized:
         return ((*words, "--specialized", "--ssh-key-values", wishes.key_file),)
     words += ("--admin-username", wishes.admin, "--ssh-key-values", wishes.key_file, "--enable-agent", "false")
-    return (words,)
+    return ((*words, "--computer-name-prefix", wishes.host_name[:9]),)
 
 
 def list_scale_set_vms(place: Place, name: str) -> Request:
