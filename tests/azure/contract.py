@@ -28,8 +28,10 @@ NOT_OURS = re.compile(
 )
 """Polls (their addresses come from Azure), tokens, subscriptions: not operations of the schemas."""
 
-UNSEEN = re.compile(r"/virtualMachineScaleSets(/|$)|/virtualMachines$|/subnets/[^/]+$", re.IGNORECASE)
-"""Scale sets, the list of VMs, a subnet: not in the bundle. test_requests.py holds the sets' parts to those of VMs."""
+UNSEEN = re.compile(
+    r"/virtualMachineScaleSets(/|$)|/virtualMachines$|/subnets/[^/]+$|/diskEncryptionSets/[^/]+$", re.IGNORECASE
+)
+"""Not in the bundle: scale sets (test_requests.py holds them to the parts of VMs), lists of VMs, these two."""
 
 
 @dataclass(frozen=True)

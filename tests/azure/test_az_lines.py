@@ -75,6 +75,16 @@ ARM64 = replace(DEFINITION, name="p-arm", sku="p-arm", security_type="", archite
 DISKS = (
     PUBLISHED,
     replace(PUBLISHED, name="flat", definition=None, encryption_set=ENCRYPTION),
+    replace(
+        PUBLISHED,
+        name="locked",
+        definition=replace(DEFINITION, name="locked", sku="locked", security_type=""),
+        regions=(
+            TargetRegion("westeurope", encryption_set=ENCRYPTION),
+            TargetRegion("eastus", encryption_set=f"{ENCRYPTION}2"),
+        ),
+        encryption_set=ENCRYPTION,
+    ),
     replace(PUBLISHED, name="exact-disk", definition=EXACT),
     replace(PUBLISHED, name="arm", definition=ARM64, facts=DiskFacts(SIZE, True, "V2", "Arm64")),
 )
@@ -139,6 +149,8 @@ def theirs_before(arm: Arm) -> None:
     own_vm(arm)
     own_vm(arm, "TrustedLaunch", name="other")
     put(arm, RG[: -len("rg")] + "images", "Microsoft.Resources/resourceGroups")
+    put(arm, ENCRYPTION, "Microsoft.Compute/diskEncryptionSets")
+    put(arm, f"{ENCRYPTION}2", "Microsoft.Compute/diskEncryptionSets")["location"] = "eastus"
     put(arm, SUBNET.split("/subnets/")[0], "Microsoft.Network/virtualNetworks", subnets=[{"name": "s", "id": SUBNET}])
     arm.resources[SUBNET.lower()] = {"id": SUBNET, "name": "s", "type": "subnet"}
 

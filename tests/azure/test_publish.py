@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from azready.azure import publish
+from azready.azure import preflight, publish
 from azready.azure.client import Client
 from azready.azure.known import Known
 from azready.azure.preflight import DiskFacts, next_version, parse_regions
@@ -24,13 +24,14 @@ from azready.console import Console
 from azready.errors import Failure, UsageFailure
 from tests.azure.blobs import Blob, FileStore, serving_blob
 from tests.azure.fake_arm.model import SUBSCRIPTION, Arm
-from tests.azure.fake_arm.server import Server
-from tests.azure.samples import kinds
+from tests.azure.fake_arm.server import Fault, Server
+from tests.azure.samples import RG, kinds, put
 
 Connect = Callable[..., Client]
 MIB = 1024 * 1024
 SIZE = 24 * MIB + 512
 DEFINITION = Definition("gal", "def", "me", "azready", "web", "V2", "x64", "TrustedLaunchSupported", "SCSI, NVMe")
+PLAIN = replace(DEFINITION, security_type="")
 
 
 @pytest.fixture
@@ -197,3 +198,52 @@ def test_regions_are_read_as_az_writes_them() -> None:
     for wrong in ("=1", "eastus=0", "eastus=1=floppy", "eastus=x"):
         with pytest.raises(UsageFailure, match="is not a target region"):
             parse_regions([wrong], "westeurope")
+
+
+KEYS = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Compute/diskEncryptionSets/keys"
+BOTH = (TargetRegion("westeurope"), TargetRegion("eastus"))
+
+
+def test_every_region_has_its_own_key(
+    arm: Arm, azure: Server, wishes: Wishes, publishing: Callable[..., Published]
+) -> None:
+    put(arm, RG, "Microsoft.Resources/resourceGroups")
+    put(arm, KEYS, "Microsoft.Compute/diskEncryptionSets")
+    regions = preflight.encrypted(BOTH, [f"East US={KEYS}2"], "westeurope", KEYS)
+    locked = replace(wishes, definition=PLAIN, regions=regions, encryption_set=KEYS)
+    with pytest.raises(Failure, match="keys2"):
+        publishing(locked)
+    there = put(arm, f"{KEYS}2", "Microsoft.Compute/diskEncryptionSets")
+    with pytest.raises(Failure, match="keys2 is in westeurope, and encrypts nothing in eastus"):
+        publishing(locked)
+    assert azure.sent("PUT", "POST") == []
+    there["location"] = "eastus"
+    version = arm.resources[publishing(locked).image.lower()]
+    sets = [
+        region["encryption"]["osDiskImage"] for region in version["properties"]["publishingProfile"]["targetRegions"]
+    ]
+    assert sets == [{"diskEncryptionSetId": KEYS}, {"diskEncryptionSetId": f"{KEYS}2"}]
+
+
+@pytest.mark.parametrize(
+    ("texts", "own", "said"),
+    [
+        ([], KEYS, "eastus has none"),
+        ([f"eastus={KEYS}"], "", "westeurope has none"),
+        ([f"northeurope={KEYS}"], KEYS, "northeurope: no target region"),
+        (["eastus=keys"], KEYS, "'keys' is not the id of a disk encryption set"),
+        (["eastus"], KEYS, "eastus has none"),
+    ],
+)
+def test_keys_of_regions_that_do_not_fit(texts: list[str], own: str, said: str) -> None:
+    with pytest.raises(UsageFailure, match=said):
+        preflight.encrypted(BOTH, texts, "westeurope", own)
+
+
+def test_the_definition_is_made_before_the_upload(
+    azure: Server, wishes: Wishes, publishing: Callable[..., Published]
+) -> None:
+    azure.faults.append(Fault("PUT", "/images/def$", 409, "Conflict", "The identifier is used by another.", times=9))
+    with pytest.raises(Failure, match="identifier is used"):
+        publishing(replace(wishes, definition=DEFINITION, regions=BOTH))
+    assert not [path for _, path in azure.sent("PUT") if "/disks/" in path]

@@ -10,7 +10,7 @@ from azready.azure import preflight
 from azready.azure.known import Known
 from azready.azure.requests import groups, images
 from azready.azure.requests.images import Definition, TargetRegion
-from azready.azure.requests.model import COMPUTE, GALLERIES, NETWORK, Json, Place, Request, read
+from azready.azure.requests.model import COMPUTE, DISKS, GALLERIES, NETWORK, Json, Place, Request, read
 from azready.azure.steps import NameTaken, Read, Step
 from azready.errors import Failure
 
@@ -51,6 +51,31 @@ def regions(place: Place, targets: tuple[TargetRegion, ...]) -> list[Step]:
 def _region(place: Place) -> Read:
     title = f"region {place.location}"
     return Read(title, title, lambda _: groups.list_usages(place), once=True, optional=UNSEEN)
+
+
+def encryption_sets(place: Place, own: str, targets: tuple[TargetRegion, ...]) -> list[Step]:
+    """Each disk encryption set exists, and lies in the region and the subscription of what it encrypts."""
+    wanted = {identity: region for region, identity in ((each.name, each.encryption_set) for each in targets)}
+    wanted |= {own: place.location}
+    return [_encryption_set(identity, region) for identity, region in wanted.items() if identity]
+
+
+def _encryption_set(identity: str, region: str) -> Read:
+    name = identity.rpartition("/")[2]
+
+    def fits(body: Json, known: Known) -> Known:
+        location = str(body.get("location", "")).replace(" ", "").lower()
+        if location and location != region:
+            raise Failure(
+                f"the disk encryption set {name} is in {location}, and encrypts nothing in {region}",
+                "give one of that region: az disk-encryption-set list --query [].[id,location] -o tsv",
+            )
+        return known
+
+    def look(_: Known) -> Request:
+        return read(identity, DISKS)
+
+    return Read(f"encryption set {region}", f"disk encryption set {name}", look, fits, once=True, optional=UNSEEN)
 
 
 def free_name(place: Place, name: str) -> Step:

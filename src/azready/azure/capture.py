@@ -179,6 +179,7 @@ def _looks(wishes: Wishes) -> list[Step]:
     steps += gallery.look(target) if target else [beforehand.free_name(place, wishes.name)]
     if target:
         steps += beforehand.regions(place, target.regions)
+    steps += beforehand.encryption_sets(place, wishes.encryption_set, wishes.regions)
     new = (not wishes.vm or wishes.copy) + wishes.try_it
     if new:
         steps += beforehand.room(place, wishes.size, new)

@@ -5,7 +5,7 @@ Pure: answers of Azure and facts of the disk in, sentences out.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from azready.azure.requests.disks import LARGEST_UPLOAD, SMALLEST_UPLOAD
 from azready.azure.requests.images import Definition, TargetRegion
@@ -82,6 +82,40 @@ def check_subnet(identity: str) -> None:
             f"{identity!r} is not the id of a subnet",
             "az network vnet subnet show -g GROUP --vnet-name NETWORK -n SUBNET --query id -o tsv prints it",
         )
+
+
+def parse_encryption_set(identity: str) -> str:
+    """The id as it was given; empty is none. Raises UsageFailure when it is not that of a disk encryption set."""
+    if identity and not re.fullmatch(
+        r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Compute/diskEncryptionSets/[^/]+",
+        identity,
+        re.IGNORECASE,
+    ):
+        raise UsageFailure(
+            f"{identity!r} is not the id of a disk encryption set",
+            "az disk-encryption-set show -g GROUP -n NAME --query id -o tsv prints it",
+        )
+    return identity
+
+
+def encrypted(regions: tuple[TargetRegion, ...], texts: Iterable[str], home: str, own: str) -> tuple[TargetRegion, ...]:
+    """The regions with their disk encryption sets: `own` in the home region, the others from `REGION=ID` texts.
+
+    A disk encryption set is of one region, so every region needs one or none has. Raises UsageFailure.
+    """
+    sets = {home: own} if own else {}
+    for text in texts:
+        name, _, identity = text.partition("=")
+        sets[name.replace(" ", "").lower()] = parse_encryption_set(identity)
+    if unknown := sorted(set(sets) - {region.name for region in regions}):
+        raise UsageFailure(f"{', '.join(unknown)}: no target region", "name it with --target-regions, too")
+    lacking = [region.name for region in regions if not sets.get(region.name)]
+    if sets and lacking:
+        raise UsageFailure(
+            f"a disk encryption set is of one region, and {', '.join(lacking)} has none",
+            f"--target-region-encryption {lacking[0]}=ID, for each of them",
+        )
+    return tuple(replace(region, encryption_set=sets.get(region.name, "")) for region in regions)
 
 
 def check_definition(name: str, found: Json, wanted: Definition, *, able: str = "") -> None:

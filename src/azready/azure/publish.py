@@ -90,6 +90,7 @@ def plan(wishes: Wishes, upload: Callable[[], None]) -> list[Step]:
     making = _making(wishes, upload)
     return [
         *beforehand.regions(wishes.place, wishes.regions),
+        *beforehand.encryption_sets(wishes.place, wishes.encryption_set, wishes.regions),
         *(gallery.look(wishes.target) if wishes.target else [beforehand.free_name(wishes.place, wishes.name)]),
         *rights.look(wishes.place, making),
         *making,

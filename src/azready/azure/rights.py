@@ -29,6 +29,7 @@ NAMED: tuple[tuple[str, str], ...] = (
     ("/virtualMachines/[^/]+", "Microsoft.Compute/virtualMachines/read"),
     ("/snapshots/[^/]+", "Microsoft.Compute/snapshots/beginGetAccess/action"),
     ("/disks/[^/]+", "Microsoft.Compute/disks/beginGetAccess/action"),
+    ("/diskEncryptionSets/[^/]+", "Microsoft.Compute/diskEncryptionSets/read"),
 )
 """What a body names, and the action that it takes to name it (a snapshot, for one, reads the disk)."""
 

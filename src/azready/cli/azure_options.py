@@ -110,6 +110,14 @@ class GalleryOptions:
         list[str],
         typer.Option("--target-regions", metavar="REGION[=REPLICAS[=STORAGE]]", help="Where to copy; repeatable."),
     ] = field(default_factory=list)
+    region_keys: Annotated[
+        list[str],
+        typer.Option(
+            "--target-region-encryption",
+            metavar="REGION=ID",
+            help="The disk encryption set of a target region; that of --location is --disk-encryption-set. Repeatable.",
+        ),
+    ] = field(default_factory=list)
     publisher: Annotated[str, typer.Option("--publisher", help="Publisher of a new definition.")] = "azready"
     offer: Annotated[str, typer.Option("--offer", help="Offer of a new definition.")] = "linux"
     sku: Annotated[str, typer.Option("--sku", help="SKU of a new definition; by default its name.")] = ""
@@ -120,6 +128,16 @@ class GalleryOptions:
             help="`SCSI` or `SCSI, NVMe`: what a new definition says that the image boots from.",
         ),
     ] = ""
+
+    def targets(self, home: str, encryption_set: str) -> "tuple[TargetRegion, ...]":
+        """The regions of a version, each with its key; of a managed image, its own. Raises UsageFailure."""
+        from azready.azure.preflight import encrypted, parse_encryption_set, parse_regions
+
+        own = parse_encryption_set(encryption_set)
+        if not self.gallery_name and self.region_keys:
+            raise UsageFailure("--target-region-encryption is of a gallery version", "give --gallery-name")
+        regions = parse_regions(self.regions, home)
+        return encrypted(regions, self.region_keys, home, own) if self.gallery_name else regions
 
     def wanted(self, name: str) -> "Definition":
         """The definition as these options have it, called `name` unless they say otherwise. Raises UsageFailure."""
@@ -211,7 +229,7 @@ def definition_inputs(wanted: "Definition | None") -> dict[str, str]:
 
 
 def regions_as_text(regions: "tuple[TargetRegion, ...]") -> str:
-    return ", ".join(f"{region.name}={region.replicas}={region.storage}" for region in regions)
+    return ", ".join(f"{each.name}={each.replicas}={each.storage}{each.encryption_set}" for each in regions)
 
 
 def print_role(verb: str, asked: Asked, rights: "frozenset[Right]", console: Console) -> None:

@@ -142,7 +142,7 @@ def _wishes(given: Options) -> "Wishes":
         security_type="TrustedLaunch" if kind == "TrustedLaunch" else "Standard",
         definition=replace(given.wanted(given.name), security_type=feature) if given.gallery_name else None,
         version=given.version,
-        regions=preflight.parse_regions(given.regions, place.location),
+        regions=given.targets(place.location, given.encryption_set),
         try_it=given.trial,
         keep=given.keep,
         copy=bool(given.vm) and not given.seal_original,

@@ -92,7 +92,6 @@ def publish(given: Options) -> None:
 
 def _wishes(given: Options) -> "Wishes":
     """What was asked for, as the azure part takes it. Raises UsageFailure."""
-    from azready.azure import preflight
     from azready.azure.publish import Wishes
 
     facts = disk_facts(given.disk, given.generation, given.architecture)
@@ -105,7 +104,7 @@ def _wishes(given: Options) -> "Wishes":
         facts,
         wanted if given.gallery_name else None,
         given.version,
-        preflight.parse_regions(given.regions, place.location),
+        given.targets(place.location, given.encryption_set),
         given.disk_sku,
         given.keep_disk,
         given.encryption_set,

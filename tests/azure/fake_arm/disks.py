@@ -6,6 +6,7 @@ import uuid
 from tests.azure.fake_arm.model import COMPUTE, GROUP, Arm, Ask, Json, Refused, Reply, route
 
 DISK = f"{GROUP}/{COMPUTE}/disks/{{name}}"
+ENCRYPTION_SET = f"{GROUP}/{COMPUTE}/diskEncryptionSets/{{name}}"
 SNAPSHOT = f"{GROUP}/{COMPUTE}/snapshots/{{name}}"
 OPERATIONS = COMPUTE + "/locations/{}/DiskOperations"
 MIB = 1024 * 1024
@@ -75,6 +76,7 @@ def _made(arm: Arm, disk: Json):  # type: ignore[no-untyped-def]
     return finish
 
 
+@route("GET", ENCRYPTION_SET)
 @route("GET", SNAPSHOT)
 @route("GET", DISK)
 def get(arm: Arm, ask: Ask) -> Reply:

@@ -81,6 +81,7 @@ def put_version(arm: Arm, ask: Ask) -> Reply:
         raise Refused(
             400, "InvalidParameter", f"The target regions must contain the location '{location}' of the image version."
         )
+    rules.check_encryption(arm, regions)
     properties["provisioningState"] = "Creating"
     version, new = arm.store(ask, "Microsoft.Compute/galleries/images/versions", properties)
     version.update({"_looks": 0, "_plan": source.plan})

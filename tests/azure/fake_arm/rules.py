@@ -155,6 +155,19 @@ def check_confidential(size: str, asked: str) -> None:
         )
 
 
+def check_encryption(arm: Arm, targets: list[Json]) -> None:
+    """A disk encryption set is of one region, and all regions of a version have one, or none.
+
+    Source: Microsoft's "Use customer-managed keys for encrypting images".
+    """
+    sets = [target.get("encryption", {}).get("osDiskImage", {}).get("diskEncryptionSetId", "") for target in targets]
+    for target, identity in zip(targets, sets, strict=True):
+        if any(sets) and (not identity or arm.need(identity)["location"] != target["name"].replace(" ", "").lower()):
+            raise Refused(
+                400, "InvalidParameter", f"The disk encryption set '{identity}' is not in region {target['name']}."
+            )
+
+
 def check_host_name(name: str) -> None:
     """Sources: MicrosoftDocs/azure-docs issue 5601, hashicorp/terraform-provider-azurerm issue 280."""
     if len(name) > 64 or set(name) & set(HOST_NAME_REFUSED):

@@ -61,6 +61,14 @@ class TargetRegion:
     name: str
     replicas: int = 1
     storage: str = "Standard_LRS"
+    encryption_set: str = ""
+    """Id of a disk encryption set of this region, whose key the copy is encrypted with; empty: Azure's own key."""
+
+    @property
+    def as_json(self) -> Json:
+        more = {"encryption": {"osDiskImage": {"diskEncryptionSetId": self.encryption_set}}}
+        body: Json = {"name": self.name, "regionalReplicaCount": self.replicas, "storageAccountType": self.storage}
+        return body | (more if self.encryption_set else {})
 
 
 def create_image(place: Place, name: str, generation: str, *, vm: str = "", disk: str = "") -> Request:
@@ -140,15 +148,14 @@ def create_version(
     storage: Json = {"osDiskImage": {"source": {"id": disk}}}
     if vm or image:
         storage = {"source": {"virtualMachineId": vm} if vm else {"id": image}}
-    targets = [
-        {"name": region.name, "regionalReplicaCount": region.replicas, "storageAccountType": region.storage}
-        for region in regions
-    ]
     az: tuple[str, ...] = ("az", "sig", "image-version", "create", *place.az_common())
     az += ("--gallery-name", definition.gallery, "--gallery-image-definition", definition.name)
     az += ("--gallery-image-version", version)
     az += ("--virtual-machine", vm) if vm else ("--managed-image", image) if image else ("--os-snapshot", disk)
     az += ("--target-regions", *(f"{item.name}={item.replicas}={item.storage.lower()}" for item in regions))
+    if any(item.encryption_set for item in regions):
+        az += ("--target-region-encryption", *(item.encryption_set or "null" for item in regions))
+    targets = [region.as_json for region in regions]
     body = place.envelope({"publishingProfile": {"targetRegions": targets}, "storageProfile": storage})
     path = version_id(place, definition.gallery, definition.name, version)
     return Request("PUT", path, GALLERIES, body, usual=VERSION, az=(az,))
