@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,10 +33,15 @@ def test_text_on_stdout_progress_on_stderr(prepared: Prepared) -> None:
     assert "✓ First boot: " in done.stderr
 
 
-def test_json_holds_the_whole_record(prepared: Prepared) -> None:
-    done = azready(prepared(), "--boots", "1", "--no-ssh-check", "--output", "json")
+def test_every_form_in_one_run_and_json_holds_the_whole_record(prepared: Prepared, tmp_path: Path) -> None:
+    files = [word for form in ("junit", "html", "text") for word in ("-o", f"{form}={tmp_path / form}")]
+    done = azready(prepared(), "--boots", "1", "--no-ssh-check", "--output", "json", *files)
     assert done.returncode == 0, done.stderr
     table = json.loads(done.stdout)
+    assert "✔ Provisioned" in (tmp_path / "text").read_text() and "\x1b" not in (tmp_path / "text").read_text()
+    assert "</html>" in (tmp_path / "html").read_text()
+    suite = ElementTree.parse(tmp_path / "junit").getroot()[0]
+    assert suite[0].attrib["name"] == "reports Ready" and suite.attrib["failures"] == "0"
     assert table["passed"] is True
     record = from_json(table["boots"][0])
     assert record.verdict.provisioned
@@ -68,6 +74,8 @@ def test_the_agent_report_names_the_agent(prepared: Prepared) -> None:
         (["TMP", "--heal", "--boots", "1"], "--heal"),
         (["TMP", "--boots", "0"], "--boots"),
         (["TMP", "--report", "/no/such/page.html"], "cannot write"),
+        (["TMP", "-o", "junit=/no/such/b.xml"], "cannot write"),
+        (["TMP", "-o", "sarif"], "text, json, junit, html"),
         (["TMP", "--console", "TMP"], "cannot write"),
         (["TMP"], "no operating system"),
         (["TMP", "--set", "nonsense=1"], "nonsense"),

@@ -1,11 +1,13 @@
 """The report page and the terminal: what a guest writes stays text, whatever it writes, and everything fits."""
 
 import io
+import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from html.parser import HTMLParser
 
 from rich.console import Console
 
+from azready.boot.drawing.junit import as_junit
 from azready.boot.drawing.page import page
 from azready.boot.drawing.terminal import draw
 from azready.boot.record import (
@@ -115,3 +117,24 @@ def test_events_fit_the_terminal_and_are_whole_in_a_pipe() -> None:
         events = [line for line in _drawn(width, True) if "┊" in line]
         assert events and max(map(len, events)) <= width
     assert any(f"and more {LONG}" in line for line in _drawn(60, False))
+
+
+def _suites(*records: BootRecord) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(as_junit(records)))
+
+
+def test_junit_tells_the_report_and_each_check_apart() -> None:
+    ready = Verdict("", 1.0, "")
+    good = replace(RECORD, verdict=ready, cause=None, checks=(Check("sudo", "passed"), Check("unit", "skipped", "why")))
+    shut_out = replace(RECORD, verdict=ready)
+    undecided = replace(RECORD, cause=Cause("no-memory", "none left", (), "", "host"), checks=())
+    suites = _suites(good, shut_out, RECORD, undecided)
+    counts = [tuple(int(suite.attrib[name]) for name in ("tests", "failures", "errors", "skipped")) for suite in suites]
+    assert counts == [(3, 0, 0, 1), (2, 1, 0, 0), (2, 2, 0, 0), (1, 0, 1, 0)]
+    assert shut_out.passed is False and suites[1][0].find("failure") is None, "it reported, and the check failed"
+    assert suites[3][0].find("error") is not None
+
+
+def test_what_a_guest_writes_is_text_in_junit() -> None:
+    (suite,) = _suites(RECORD)
+    assert "<script>" in "".join(suite.itertext()) and "\x1b" not in "".join(suite.itertext())

@@ -221,5 +221,7 @@ def test_a_stock_cloud_disk_becomes_an_image_by_one_command(tmp_path: Path, need
     assert manifest["ready"] is True and manifest["image"]["hyperVGenerations"] == ["V2"]
     assert manifest["steps"]["boot"]["verdicts"][0]["verdict"].startswith("Provisioned")
     assert "boot" in done.stderr and "5/5 convert" in done.stderr
+    beside = {path.name.removeprefix("out.vhd.") for path in tmp_path.glob("out.vhd.*")}
+    assert beside == {"manifest.json", "cdx.json", "boot.html", "boot.junit.xml", "boots.json"}
     again = _azready("build", source, "-o", out)
     assert again.returncode == 2 and "--yes" in again.stderr

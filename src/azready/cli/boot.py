@@ -3,12 +3,13 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from azready.cli import outputs
 from azready.cli.fabric import FaultWords, MachineFile, ScenarioName, Seed, Set, SettingsFile, Strict
 from azready.console import Console
 from azready.errors import Exit, UsageFailure
@@ -62,7 +63,15 @@ Accel = Annotated[
 ]
 Memory = Annotated[int, typer.Option(metavar="MIB", min=64, help="Disk: memory of the virtual machine.")]
 ConsoleFile = Annotated[Path | None, typer.Option("--console", metavar="FILE", help="Disk: keep the serial console.")]
-Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="Form of the result on stdout.")]
+Outputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FORM[=FILE]",
+        help="text, json, junit or html; with =FILE written there, and the text still printed; repeatable.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -96,7 +105,7 @@ def boot(
     accel: Accel = "auto",
     console_file: ConsoleFile = None,
     report: Report = None,
-    output: Output = "text",
+    output: Outputs = None,
 ) -> None:
     """Boot an image against a local Azure: is it provisioned, and what happened when?
 
@@ -111,6 +120,7 @@ def boot(
     given = Given(machine, words, fault or (), scenario, seed, strict)
     effective = resolve(given, settings)
     plan = _plan(target, effective, wireserver, deadline, boots, recapture, heal, keep, judge or [], init, ssh_check)
+    wanted = outputs.parse(output or (), ("text", "json", "junit", "html"))
     for path in (report, console_file):
         _must_be_writable(path)
     console = Console()
@@ -122,15 +132,14 @@ def boot(
         bus = bus or ("nvme" if effective.machine.hardware.controller == "NVMe" else "virtio")
         hardware = Hardware(bus=bus, memory=memory, network="tap" if dhcp_options else "user", accel=accel)
         records = _boot_disk(target, effective, plan, console, hardware, console_file)
-    if output == "json":
-        from azready.boot.record import as_json
-
-        outcome = None if undecided(records) else passed(records, heal)
-        print(json.dumps({"passed": outcome, "boots": [as_json(record) for record in records]}, indent=1))
-    else:
-        _print(records, agent_report)
+    outputs.write(wanted, _forms(records, heal, agent_report, plain=wanted.get("text") is not None))
     if report is not None:
         _write_report(report, records, console)
+    _end(records, heal, effective, console)
+
+
+def _end(records: "tuple[BootRecord, ...]", heal: bool, effective: "Settings", console: Console) -> None:
+    """Exit with what it came to; where faults had a part in it, say how they come again."""
     if undecided(records):
         sys.exit(Exit.UNABLE)
     if not passed(records, heal):
@@ -241,16 +250,38 @@ def _write_report(report: Path, records: "tuple[BootRecord, ...]", console: Cons
     write_page(report, page(records), console)
 
 
-def _print(records: "tuple[BootRecord, ...]", agent_report: bool) -> None:
+def _forms(
+    records: "tuple[BootRecord, ...]", heal: bool, agent_report: bool, plain: bool
+) -> "Mapping[str, Callable[[], str]]":
+    from azready.boot.drawing.junit import as_junit
+    from azready.boot.drawing.page import page
+    from azready.boot.record import as_json
+
+    def data() -> str:
+        outcome = None if undecided(records) else passed(records, heal)
+        return json.dumps({"version": 1, "passed": outcome, "boots": [as_json(record) for record in records]}, indent=1)
+
+    return {
+        "text": lambda: _as_text(records, agent_report, plain),
+        "json": data,
+        "junit": lambda: as_junit(records),
+        "html": lambda: page(records),
+    }
+
+
+def _as_text(records: "tuple[BootRecord, ...]", agent_report: bool, plain: bool) -> str:
+    """As this terminal shows it, with its colours and width; plain for a file."""
     from rich.console import Console as RichConsole
 
     from azready.boot.drawing.terminal import draw, presentable
 
-    out = RichConsole(highlight=False, soft_wrap=True)
-    for record in records:
-        if agent_report:
-            from azready.boot.drawing.agent_report import report_lines
+    out = RichConsole(highlight=False, soft_wrap=True, no_color=plain or None, force_terminal=False if plain else None)
+    with out.capture() as captured:
+        for record in records:
+            if agent_report:
+                from azready.boot.drawing.agent_report import report_lines
 
-            out.print("\n".join(report_lines(presentable(record))), markup=False)
-        else:
-            draw(record, out)
+                out.print("\n".join(report_lines(presentable(record))), markup=False)
+            else:
+                draw(record, out)
+    return captured.get().removesuffix("\n")

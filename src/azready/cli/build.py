@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from azready.console import Console
 from azready.errors import UsageFailure
+
+if TYPE_CHECKING:
+    from azready.pipelines.build import Built
 
 Source = Annotated[Path, typer.Argument(metavar="INPUT", help="A disk file: raw, qcow2, VHD, VHDX; it is only read.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="OUT.vhd", help="The fixed VHD to make.")]
@@ -98,8 +101,14 @@ def build(
     if output == "json":
         print(json.dumps(built.manifest, indent=2, ensure_ascii=False))
         return
+    _print(built)
+
+
+def _print(built: "Built") -> None:
     image = built.manifest["image"]
     print(f"{built.image}: {image['uploadSizeBytes']} bytes to upload, {', '.join(image['hyperVGenerations'])}")
     print(f"  sha256 {image['sha256']}")
     print(f"  {built.manifest_file}: what was done, and the verdicts")
     print(f"  {built.sbom_file}: {built.manifest['steps']['check']['packages']} packages")
+    if built.boot_page is not None:
+        print(f"  {built.boot_page}: what happened in the boot; beside it as JUnit, and for azready timeline")

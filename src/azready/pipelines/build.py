@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from azready import __version__, durable
+from azready.boot.drawing.junit import as_junit
+from azready.boot.drawing.page import page
 from azready.boot.qemu.command import Hardware, Wanted
-from azready.boot.record import as_json
+from azready.boot.record import as_json, from_json
 from azready.boot.series import Plan as BootPlan
 from azready.console import SILENT, Console
 from azready.errors import Exit, Failure, UsageFailure
@@ -77,6 +79,8 @@ class Built:
     manifest_file: Path
     sbom_file: Path
     manifest: dict[str, Any]
+    boot_page: Path | None = None
+    """Where it was booted."""
 
 
 @dataclass
@@ -353,9 +357,24 @@ def _publish(work: Work, source: Path, out: Path, options: Options, console: Con
     (work.folder / "manifest.json").write_text(text + "\n")  # all is written before anything gets its name
     shutil.copyfile(work.folder / "sbom.json", bill)
     durable.settle(bill)
+    boot_page = _leave_boots(work, out)
     durable.rename(image, out)
     durable.rename(work.folder / "manifest.json", manifest)
-    return Built(out, manifest, bill, table)
+    return Built(out, manifest, bill, table, boot_page)
+
+
+def _leave_boots(work: Work, out: Path) -> Path | None:
+    """What the boot showed, beside the image: for people, for build servers, and for `azready timeline`."""
+    kept = work.folder / "boots.json"
+    if "boot" not in work.done or not kept.exists():
+        return None
+    text = kept.read_text()
+    records = [from_json(row) for row in json.loads(text)["boots"]]
+    for suffix, content in (("boots.json", text), ("boot.html", page(records)), ("boot.junit.xml", as_junit(records))):
+        path = out.with_name(f"{out.name}.{suffix}")
+        path.write_text(content, encoding="utf-8")
+        durable.settle(path)
+    return out.with_name(f"{out.name}.boot.html")
 
 
 def _digest(path: Path) -> str:
