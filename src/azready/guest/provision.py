@@ -1401,7 +1401,8 @@ def _decide_hostname(imds, medium, remarks):
     if name and not valid_hostname(name):
         raise Failed("invalid IMDS metadata for key=compute.osProfile.computerName", ("value", name))
     vm_name = text_at(imds, "compute", "name")
-    if not name and medium.hostname and not (vm_name and valid_hostname(vm_name)):
+    # The medium has the computer name, too, which is not always the VM's: an old IMDS knows only that.
+    if not name and medium.hostname and (valid_hostname(medium.hostname) or not valid_hostname(vm_name or "")):
         name = medium.hostname
         if not valid_hostname(name):
             raise Failed("unexpected metadata parsing ovf-env.xml: HostName", ("value", name))

@@ -1570,12 +1570,14 @@ function dotted(s,   part, count, i, c, out) {
 
 # ---- wishes: what is to be done, from both inputs, each value checked ----
 
-# The host name: IMDS's computer name, else the medium's, but the VM's name before it where that can be one. Sets host.
+# The host name: IMDS's computer name, else the medium's, which is the same; else the VM's name. Sets host.
 wish_host() {
     host=${imds_computer_name-}
     if [ -n "$host" ]; then
         host_name "$host" ||
             fail 'invalid IMDS metadata for key=compute.osProfile.computerName' "value=$host"
+    elif [ -n "${ovf_host-}" ] && host_name "$ovf_host"; then
+        host=$ovf_host # the computer name, which an old IMDS does not know
     elif [ -n "${imds_name-}" ] && host_name "$imds_name"; then
         host=$imds_name
     elif [ -n "${ovf_host-}" ]; then

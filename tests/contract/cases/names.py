@@ -142,6 +142,18 @@ CASES = [
         requests=USUAL,
     ),
     Case(
+        "an old IMDS knows the VM's name alone: the medium has the computer name",
+        machine=imds(compute__osProfile__computerName="", compute__name="vm-resource"),
+        medium=ovf_env(machine(name="vm-resource", computer_name="web-1")),
+        changes={
+            **provisioned(host="web-1"),
+            "var/lib/azure-provisioning/ovf-env.xml": File(
+                ovf_env(machine(name="vm-resource", computer_name="web-1")), 0o600
+            ),
+        },
+        requests=USUAL,
+    ),
+    Case(
         "a bad host name on the medium",
         machine=imds(compute__osProfile__computerName="", compute__name=""),
         medium=ovf_env(machine(name="vm", computer_name="bad name")),
