@@ -100,15 +100,11 @@ def markdown(survey: Survey) -> str:
 
 
 def _head(survey: Survey) -> str:
-    runs = min((len(cell.runs) for cell in survey.cells), default=0)
-    restless = [cell for cell in survey.cells if not cell.steady]
-    steady = "and ended alike each time" if not restless else f"and {len(restless)} did not end alike each time"
-    times = f"Each ran {runs} times, {steady}." if runs > 1 else ""
     groups = "\n".join(f"- **{who}**: {', '.join(f'`{one}`' for one in which)}" for who, which in _survivors(survey))
     return f"""# Which agent survives what
 
 Made by `make survey` on {survey.made} with azready {survey.azready}; do not edit. {len(survey.agents)} agents,
-{len(survey.scenarios)} scenarios, {len(survey.cells)} cells. {times}
+{len(survey.scenarios)} scenarios, {len(survey.cells)} cells. {_repeated(survey)}
 
 An agent of an image was booted as PID 1's child in a container, a command ran at Azure's addresses in a namespace
 ([boot.md](boot.md), [fabric.md](fabric.md)); a scenario that a container or a command cannot show is left out for it
@@ -121,6 +117,17 @@ Who does in a scenario what a good guest owes ([conformance.md](conformance.md))
 
 {groups}
 """
+
+
+def _repeated(survey: Survey) -> str:
+    """How many cells ran again, and which of them ended otherwise."""
+    again = [cell for cell in survey.cells if len(cell.runs) > 1]
+    restless = [f"{cell.agent} in `{cell.scenario}`" for cell in again if not cell.steady]
+    if not again:
+        return "Each ran once."
+    whole = "Each" if len(again) == len(survey.cells) else f"{len(again)} of them"
+    alike = f"these did not end alike: {', '.join(restless)}" if restless else "ended alike"
+    return f"{whole} ran twice or more, and {alike}."
 
 
 def _agents(survey: Survey) -> Iterator[str]:
