@@ -54,7 +54,7 @@ CASES: list[tuple[str, Mapping[str, str], str]] = [
     ("NetworkManager by itself", NM_ON, ""),
     ("NetworkManager of a server", NO_AUTO, "etc/NetworkManager/system-connections/azure-dhcp.nmconnection"),
     ("NetworkManager by cloud-init", {**NO_AUTO, "etc/NetworkManager/system-connections/cloud-init-eth0.nmconnection": "[ipv4]\nmethod=auto\n"}, "etc/NetworkManager/system-connections/azure-dhcp.nmconnection"),  # noqa: E501
-    ("NetworkManager by a keyfile", {**NO_AUTO, "etc/NetworkManager/system-connections/a.nmconnection": "[connection]\ninterface-name=eth0\n[ipv4]\nmethod=auto\n"}, ""),  # noqa: E501
+    ("NetworkManager by a keyfile", {**NO_AUTO, "etc/NetworkManager/system-connections/a.nmconnection": "[connection]\ntype=ethernet\ninterface-name=eth0\n[ipv4]\nmethod=auto\n"}, ""),  # noqa: E501
     ("ifupdown by cloud-init", {**IFUPDOWN_ON, "etc/network/interfaces.d/50-cloud-init": "iface eth0 inet dhcp\n"}, "etc/network/interfaces.d/50-azure-dhcp"),  # noqa: E501
     ("ifupdown without a folder", {**IFUPDOWN_ON, "etc/network/interfaces": "auto lo\niface lo inet loopback\n"}, "etc/network/interfaces"),  # noqa: E501
     ("Debian's cloud image", {**IFUPDOWN_ON, "etc/network/cloud-ifupdown-helper": "", "etc/udev/rules.d/75-cloud-ifupdown.rules": "cloud-ifupdown-helper"}, ""),  # noqa: E501

@@ -55,7 +55,7 @@ def parse_ifcfg(text: str, path: str, stack: str) -> Profile:
         elsewhere="it is bound to a MAC address" if bound else ("" if starts else "it does not start at boot"),
         master=values.get("BRIDGE", values.get("MASTER", "")),
         unmanaged=stack == "ifcfg" and values.get("NM_CONTROLLED", "yes").lower() in ("no", "false", "0"),
-        file="00999",
+        file="00999f",
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from azready.image.facts.network import ifcfg
-from azready.image.facts.network.model import TRUE, Line, Nic, Profile, Reading, Scene, Stack
+from azready.image.facts.network.model import TRUE, Line, Nic, Profile, Reading, Scene, Stack, fits
 from azready.image.facts.network.naming import unmanaged_by_udev
 from azready.image.facts.reading import layered, lstat_of, names_in, numbered, sections, text_of
 from azready.image.targets import Files
@@ -17,6 +17,7 @@ _KEYFILES = (
     "run/NetworkManager/system-connections",
     "usr/lib/NetworkManager/system-connections",
 )
+_OFF = "autoconnect=false"
 _ETHERNET = ("ethernet", "802-3-ethernet")
 
 
@@ -61,8 +62,9 @@ def _is_open(files: Files, path: str) -> bool:
 def parse_keyfile(text: str, path: str, is_open: bool = False) -> Iterator[Profile]:
     """A NetworkManager connection; only Ethernet ones. Old files call the section 802-3-ethernet."""
     values = {(section, key): value for section, key, value, _ in sections(text)}
-    if values.get(("connection", "type"), "ethernet") not in _ETHERNET:
-        return
+    by_section = next((section for section, _ in values if section in _ETHERNET), "")
+    if values.get(("connection", "type"), by_section) not in _ETHERNET:
+        return  # without a type, and a section that tells it, NetworkManager takes nothing of the file
     named = values.get(("connection", "interface-name")) or values.get(("match", "interface-name"), "")
     method = values.get(("ipv4", "method"), "auto")
     manual = method == "manual"
@@ -77,7 +79,8 @@ def parse_keyfile(text: str, path: str, is_open: bool = False) -> Iterator[Profi
         bound + _fixed_clones(text, path),
         elsewhere=_why_not(values, bool(bound), is_open),
         master=values.get(("connection", "controller"), values.get(("connection", "master"), "")),
-        file=f"{999 - _number(values.get(('connection', 'autoconnect-priority'), '0')):05}",
+        file=f"{999 - _number(values.get(('connection', 'autoconnect-priority'), '0')):05}"
+        f"{values.get(('connection', 'uuid'), 'f')}",
     )
 
 
@@ -85,7 +88,7 @@ def _why_not(values: dict[tuple[str, str], str], bound: bool, is_open: bool) -> 
     if is_open:
         return "others may read it, so NetworkManager ignores it: mode 0600"
     if values.get(("connection", "autoconnect"), "true").lower() not in TRUE:
-        return "autoconnect=false"
+        return _OFF
     if bound:
         return "it is bound to a MAC address"
     for key in ("path", "kernel-command-line"):
@@ -129,6 +132,8 @@ def read(scene: Scene) -> Reading:
     if applied:
         why = f"{applied[0].path} is what it takes, and has no DHCP for IPv4"
         return Reading(tuple(mine), applied, any(each.dhcp4 or each.master for each in applied), why)
+    if off := next((each for each in mine if each.elsewhere == _OFF and fits(each.names, *scene.nic.names)), None):
+        return Reading(tuple(mine), (), why=f"{off.path} has {_OFF}, and stands for the one that it makes by itself")
     by_itself = not _specified(configured.get(("main", "no-auto-default"), ""), scene.nic)
     return Reading(tuple(mine), (), by_itself, "no profile fits, and no-auto-default forbids one by itself")
 

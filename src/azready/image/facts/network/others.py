@@ -10,26 +10,30 @@ from azready.image.facts.network.model import Line, Profile, Reading, Scene, Sta
 from azready.image.facts.reading import numbered, sections, text_of
 
 _DHCPCD = "etc/dhcpcd.conf"
+_SWITCHES = {"noipv4": ("ipv4", False), "ipv6only": ("ipv4", False), "ipv4": ("ipv4", True),
+             "nodhcp": ("dhcp", False), "dhcp": ("dhcp", True)}  # fmt: skip
 
 
 def _read_dhcpcd(scene: Scene) -> Reading:
     """dhcpcd.conf: what stands before the first `interface` is meant for all; a block for its interface."""
     name, block, static = scene.nic.name, "", list[Line]()
-    denied, allowed, off = False, None, False
+    denied, allowed = False, None
+    on = {"ipv4": True, "dhcp": True}
     for number, line in numbered(text_of(scene.files, _DHCPCD) or ""):
         words = line.split()
         if words[0] in ("interface", "ssid", "profile"):
             block = words[1] if len(words) > 1 else ""
-        elif words[0] == "denyinterfaces":
+        elif words[0] == "denyinterfaces" and not block:
             denied = denied or _listed(words[1:], name)
-        elif words[0] == "allowinterfaces":
+        elif words[0] == "allowinterfaces" and not block:
             allowed = bool(allowed) or _listed(words[1:], name)
-        elif block in ("", name) and words[0] in ("noipv4", "nodhcp"):
-            off = True
-        elif block == name and re.match(r"static\s+(ip_address|routers)=", line):
+        elif block in ("", name) and words[0] in _SWITCHES:
+            switch, value = _SWITCHES[words[0]]
+            on[switch] = value
+        elif block in ("", name) and re.match(r"static\s+ip_address=|inform\b", line):
             static.append(Line(line, f"{_DHCPCD}:{number}"))
     why = "dhcpcd.conf leaves it out" if denied or allowed is False else ""
-    why = why or ("dhcpcd.conf switches DHCP off" if off else "")
+    why = why or ("" if all(on.values()) else "dhcpcd.conf switches DHCP off")
     profile = Profile("dhcpcd", _DHCPCD, (name,), dhcp4=not (why or static), static=tuple(static))
     return Reading((profile,) if static else (), (profile,), not why and not static, why or "its address is fixed")
 
