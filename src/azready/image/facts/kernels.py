@@ -90,7 +90,7 @@ class Kernel:
 
 
 _WANTED = re.compile(
-    r"(^|/)etc/(machine-id|cmdline|cmdline\.d/[^/]+\.conf|lvm/devices/[^/]+|multipath/wwids|mdadm/mdadm\.conf|crypttab)$"
+    r"(^|/)etc/(machine-id|cmdline|cmdline\.d/[^/]+\.conf|lvm/devices/[^/]+|multipath/wwids|mdadm(/mdadm)?\.conf|crypttab)$"
     r"|modprobe\.d/.*\.conf$|(^|/)conf/conf\.d/[^/]+$|(^|/)cryptroot/crypttab$"
 )
 

@@ -5,13 +5,11 @@ from collections.abc import Iterator, Sequence
 
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
-from azready.image.facts.disk import plain_name
 from azready.image.facts.distro import Family
 from azready.image.facts.kernels import Kernel
 from azready.image.facts.modprobe import bans_in_archive
 from azready.image.parts.replacements import plan_udev
-from azready.image.rules import repairs
-from azready.image.rules.devices import DEVICE_NAME, HARDWARE_NAME, named_devices
+from azready.image.rules import carried, repairs
 from azready.image.rules.guards import (
     lines_with,
     needs_udev,
@@ -414,11 +412,6 @@ def _settings_newer_than(facts: Facts, kernel: Kernel) -> Iterator[Finding]:
             yield Finding(f"/{path} is newer than /{kernel.initramfs_path}", path, fix)
 
 
-_CARRIED = re.compile(r"(^|/)etc/(cmdline|cmdline\.d/[^/]+\.conf)$|(^|/)conf/conf\.d/[^/]+$")
-_DEVICES_FILE = re.compile(r"(^|/)etc/lvm/devices/[^/]+\.devices$")
-_BOUND = re.compile(r"(?m)^\s*IDTYPE=(?!devname)\S+.*$")
-
-
 @rule(
     "K18",
     "the initramfs waits for no device of the machine it was built on",
@@ -437,27 +430,5 @@ def initramfs_waits_for_nothing(facts: Facts) -> Iterator[Finding]:
         raise Skip("the kernel has no initramfs")
     place = kernel.initramfs_path or (kernel.uki.path if kernel.uki else "")
     fix = f"{initramfs_waits_for_nothing.fix}: {facts.distro.names.rebuild_initramfs}"
-    for name, data in sorted(archive.contents.items()):
-        text = data.decode(errors="replace")
-        if _CARRIED.search(name):
-            for arg in _builders_own(facts, text.split()):
-                yield Finding(f"its {name} says {arg}", place, fix)
-        elif _DEVICES_FILE.search(name) and _BOUND.search(text):
-            yield Finding(f"its {name} lists disks by their hardware: LVM sees no other", place, fix)
-        elif name.endswith("etc/multipath/wwids") and any(line and line[0] != "#" for line in text.splitlines()):
-            yield Finding(f"its {name} names disks of the builder", place, fix, Severity.WARNING)
-
-
-def _builders_own(facts: Facts, args: Sequence[str]) -> Iterator[str]:
-    """Arguments for devices that are not those of the disk; of a tree, not those that its boot entry and fstab name."""
-    entry = facts.boot_entries[0].args if facts.boot_entries else ()
-    known = {arg.partition("=")[2] for arg in entry} | {mount.device for mount in facts.mounts}
-    known |= {plain_name(each) for each in known} - {""}
-    root = [(arg, arg.partition("=")[2]) for arg in args if arg.startswith(("root=", "ROOT="))]
-    for arg, device in (*root, *named_devices(args)):
-        device = device.strip("\"'").removeprefix("block:")
-        name = plain_name(device)
-        foreign = bool(HARDWARE_NAME.match(device) or DEVICE_NAME.match(device))
-        elsewhere = facts.disk.lacks(device) if facts.disk else bool(name) and name not in known
-        if device not in known and (foreign or elsewhere):
-            yield arg
+    for said, severity in carried.of_the_builder(facts, archive.contents):
+        yield Finding(said, place, fix, severity)
