@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from azready.errors import Failure
 from azready.image.actions import Action, Run, Write
 from azready.image.apply import AGAIN, ApplyFailed, Outcome, apply
-from azready.image.facts import Facts
+from azready.image.facts import Facts, built
 from azready.image.facts.agents import Leftover, agent_of_package
 from azready.image.parts import guest_program, network_profile, replacements
 from azready.image.removal import managers
@@ -84,6 +84,7 @@ def plan(facts: Facts, options: Options) -> Preparation:
         ),
         (
             *removing.notes,
+            *_slots_note(facts),
             *said,
             *(_RELABEL_NOTE for _ in _relabel(facts)),
             *replacements.notes(found, selection.options),
@@ -164,7 +165,23 @@ def _distribution(facts: Facts) -> str:
             f"{distro.name} is built as an image: its /usr is not changed in place",
             "leave the agents out and add the guest program where the image is built: docs/prepare.md shows how",
         )
+    if guarded := built.verity(facts.boot_entries):
+        raise Failure(
+            f"{distro.name} starts with dm-verity over its /{'' if guarded == 'root' else guarded}: "
+            "whatever is changed in it stops the boot",
+            "leave the agents out and add the guest program where the image is built: docs/prepare.md shows how",
+        )
     return distro.name
+
+
+def _slots_note(facts: Facts) -> tuple[str, ...]:
+    names = built.slots(facts.disk)
+    if not names:
+        return ()
+    told = (
+        "only the one that was looked at is changed; an update that starts the other needs the guest program there, too"
+    )
+    return (f"the disk holds two systems ({', '.join(names)}): {told}",)
 
 
 def _select(facts: Facts, options: Options) -> guest_program.Selection:

@@ -18,7 +18,7 @@ from azready.image.checking import (
     Unseen,
     ask,
 )
-from azready.image.facts import Facts
+from azready.image.facts import Facts, built
 from azready.image.facts.users import Users
 from azready.image.rules import RULES, repairs
 from azready.image.rules.accounts import no_people
@@ -89,6 +89,11 @@ def plan(facts: Facts, options: Options) -> Sealing:
     Raises Useless for an image that could not be used once it is sealed (Worse, where sealing would be what breaks it),
     Failure where a rule could not look.
     """
+    if built.verity(facts.boot_entries) == "root":
+        raise Failure(
+            "dm-verity guards the root file system: whatever is changed in it stops the boot",
+            "let the image's build leave these traces out; azready check names them",
+        )
     sealing = _next_round(facts, options)
     _refuse_what_would_be_worse(facts, options)
     return sealing
