@@ -21,6 +21,7 @@ from azready.boot.record import BootRecord
 from azready.boot.series import Plan
 from azready.errors import Failure, UsageFailure
 from azready.fabric import Fault, Machine
+from azready.fabric.protocol import kvp
 from azready.proc import run
 
 Prepared = Callable[..., Path]
@@ -207,9 +208,16 @@ def test_every_way_to_an_address_and_every_debian_ends_ready(prepared: Prepared,
     assert second.passed, second.checks
 
 
-def test_what_the_guest_leaves_for_hyper_v_is_read_back(prepared: Prepared) -> None:
-    init = "/bin/sh -c 'mkdir -p /var/lib/hyperv && exec /sbin/init'"
-    (record,) = boot_tree(prepared(), MACHINE, Plan(boots=1, init=init))
+def test_what_the_guest_leaves_for_hyper_v_is_read_back(broken: Callable[..., Path]) -> None:
+    """An image with Hyper-V's daemon has its five pools: what the host tells is in one, the guest's in another."""
+    tree = broken("python3-minimal")
+    (tree / kvp.DAEMON).write_text("#!/bin/sh\n")
+    (tree / "root/show.sh").write_text(f"ls -A /{kvp.FOLDER}; tr -d '\\000' </{kvp.HOST_POOL}; echo\n")
+    init = "/bin/sh -c 'sh /root/show.sh && exec /sbin/init'"
+    (record,) = boot_tree(tree, MACHINE, Plan(boots=1, init=init))
+    shown = "\n".join(str(line) for line in record.console)
+    assert all(pool.rpartition("/")[2] in shown for pool in kvp.POOLS)
+    assert f"VirtualMachineName{MACHINE.container_id}" in shown
     (told,) = [each for each in record.exchanges if each.service == "kvp"]
     assert told.target == "PROVISIONING_REPORT"
     assert told.request_body.startswith("result=success|")

@@ -73,6 +73,8 @@ class Order:
     covers: Mapping[str, str] = field(default_factory=dict)
     """Programs of the tree, and which of `files` is mounted over each."""
     media: Sequence[Mapping[str, Any]] = ()
+    host_pairs: Mapping[str, str] = field(default_factory=dict)
+    """What hv_kvp_daemon would have been told by the host; none for a tree without it."""
     rules: str = ""
     """What `ip -batch` makes of the guest's own routing before it starts."""
 
@@ -183,6 +185,7 @@ class Container:
             "files": dict(order.files),
             "covers": dict(order.covers),
             "media": [dict(medium) for medium in order.media],
+            "host_pairs": dict(order.host_pairs),
             "guest_rules": order.rules,
             "guest_links": guest_links(order.macs, "@NETNS@", order.number),
         }

@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from azready.fabric.protocol import kvp
 from azready.kernel.syscalls import (
     MS_BIND,
     MS_NODEV,
@@ -91,6 +92,8 @@ def enter(scratch: Path, spec: dict[str, Any], console: int) -> socket.socket:
         _insert_medium(**medium)
     for path, text in spec["files"].items():
         _place(path, text)
+    if spec["host_pairs"]:
+        _make_pools(spec["host_pairs"])
     for target, source in spec["covers"].items():
         if Path(target).exists():
             bind(source, target)
@@ -179,6 +182,18 @@ def _insert_medium(device: str, mounted_at: str, files: dict[str, str]) -> None:
     for folder in folders:
         for name, text in files.items():
             (folder / name).write_text(text)
+
+
+def _make_pools(pairs: dict[str, str]) -> None:
+    """The files that hv_kvp_daemon makes when it starts, which needs a device of Hyper-V: what the host tells is new
+    with every boot, the rest stays as the guest has left it."""
+    Path("/", kvp.FOLDER).mkdir(parents=True, exist_ok=True)
+    for name in kvp.POOLS:
+        pool = Path("/", name)
+        if name == kvp.HOST_POOL:
+            pool.write_bytes(kvp.packed(pairs))
+        else:
+            pool.touch(mode=0o644)
 
 
 def _place(path: str, text: str) -> None:

@@ -24,6 +24,7 @@ from azready.boot.watching.watch import Watch
 from azready.console import SILENT, Console
 from azready.fabric import Fabric, Machine
 from azready.fabric.ledger import Ledger, Service
+from azready.fabric.protocol import kvp
 from azready.fabric.verdict import Verdict
 
 POWER_OFF = signal.SIGRTMIN + 4
@@ -229,5 +230,6 @@ def _order(tree: Path, turn: Turn, init: str, agents: bool) -> Order:
         files={**units, **disguise.files, **(identity.netplan_matches(macs) if agents else {})},
         covers=disguise.covers,
         media=media,
+        host_pairs=kvp.host_pairs(turn.machine) if (tree / kvp.DAEMON).exists() else {},
         rules=guest_rules(turn.faults),
     )

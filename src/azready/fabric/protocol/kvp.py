@@ -5,15 +5,19 @@ NUL. Limits and traps as azure-init's doc/kvp.md and libazureinit-kvp, and cloud
 them: what is longer than 254 and 1022 bytes is silently cut, and one value that is not UTF-8 spoils the transfer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from azready.fabric.ledger import Exchange, Finding
 from azready.fabric.machine import Machine
 from azready.fabric.protocol.findings import found
 
-POOL = "var/lib/hyperv/.kvp_pool_1"
-"""Where the pool of what a guest tells lies, relative to its root; the daemon keeps five of them."""
+FOLDER = "var/lib/hyperv"
+POOLS = tuple(f"{FOLDER}/.kvp_pool_{number}" for number in range(5))
+"""What hv_kvp_daemon keeps, relative to the guest's root: external, guest, auto, auto-external, internal."""
+POOL, HOST_POOL = POOLS[1], POOLS[3]
+"""What a guest tells, and what the host tells of itself."""
+DAEMON = "usr/sbin/hv_kvp_daemon"
 
 KEY_SIZE, VALUE_SIZE = 512, 2048
 KEY_LIMIT, VALUE_LIMIT = 254, 1022
@@ -32,6 +36,33 @@ def records(pool: bytes) -> tuple[Record, ...]:
     size = KEY_SIZE + VALUE_SIZE
     rows = [pool[at : at + size] for at in range(0, len(pool) - size + 1, size)]
     return tuple(Record(row[:KEY_SIZE].rstrip(b"\0"), row[KEY_SIZE:].rstrip(b"\0")) for row in rows)
+
+
+def packed(pairs: Mapping[str, str]) -> bytes:
+    """A pool with these records."""
+    rows = ((key.encode(), value.encode()) for key, value in pairs.items())
+    return b"".join(key.ljust(KEY_SIZE, b"\0") + value.ljust(VALUE_SIZE, b"\0") for key, value in rows)
+
+
+def host_pairs(machine: Machine) -> dict[str, str]:
+    """What the host tells of itself and the VM. Keys: Microsoft's page "Data Exchange: using key-value pairs"; values
+    of the host are decided here."""
+    host = "AZREADY000000001"
+    return {
+        "HostName": host,
+        "HostingSystemEditionId": "168",
+        "HostingSystemNestedLevel": "0",
+        "HostingSystemOsMajor": "10",
+        "HostingSystemOsMinor": "0",
+        "HostingSystemProcessorArchitecture": "9",
+        "HostingSystemSpMajor": "0",
+        "HostingSystemSpMinor": "0",
+        "PhysicalHostName": host,
+        "PhysicalHostNameFullyQualified": host,
+        "VirtualMachineDynamicMemoryBalancingEnabled": "0",
+        "VirtualMachineId": machine.vm_id.upper(),
+        "VirtualMachineName": machine.container_id,
+    }
 
 
 def provisioning_report(pool: bytes) -> dict[str, str] | None:
