@@ -169,4 +169,6 @@ def wait(seconds: float) -> int:
 
 if __name__ == "__main__":
     os.environ["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
-    sys.exit(wait(float(sys.argv[3])) if sys.argv[1:3] == ["--status", "--wait"] else serve())
+    if sys.argv[1:3] == ["--status", "--wait"]:
+        sys.exit(wait(float(sys.argv[3])))
+    serve()
