@@ -307,9 +307,14 @@ def printable(text, limit=200):
     """`text` fit for one line of a log: control characters become spaces, long texts are cut."""
     if len(text) > limit:
         text = text[:limit] + "..."
-    return "".join(
-        [c if c.isprintable() else "\ufffd" if "\udc80" <= c <= "\udcff" else " " for c in text]
-    )  # the surrogates are bytes that were no UTF-8
+    return "".join([c if c.isprintable() else _shown(c) for c in text])
+
+
+def _shown(c):
+    """What a log shows of a character that is none to be printed. The surrogates are bytes that were no UTF-8."""
+    if "\ud800" <= c <= "\udfff" or c in "\ufffe\uffff":
+        return "\ufffd"
+    return c if c > "\x9f" else " "
 
 
 def without_controls(text):
@@ -3046,7 +3051,8 @@ def step_sshd(tree, wishes, settings):
     asks_else = "keyboard-interactive" in methods and wanted == "no"
     if asks_else:
         warn("sshd asks for keyboard-interactive by AuthenticationMethods: that stays on")
-    if says_policy(sshd, wanted, asks_else):
+    usual = sshd if sshd.plain else read_sshd(tree, "")  # the policy is for everybody, whatever a Match block says
+    if says_policy(usual, wanted, asks_else):
         return "PasswordAuthentication is %s already" % wanted
     try:
         path = _write_policy(tree, sshd, wanted, asks_else)

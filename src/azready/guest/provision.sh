@@ -2777,6 +2777,7 @@ merge_keys() {
     awk -v existing="$existing" '
         BEGIN {
             while ((getline text <existing) > 0) {
+                gsub(/\r/, " ", text)
                 n = split(text, word)
                 for (i = 1; i < n; i++) present[word[i], word[i + 1]] = 1
             }
@@ -2929,7 +2930,7 @@ set_password() {
 SSHD_DROP_IN=/etc/ssh/sshd_config.d/00-azure-provisioning.conf
 
 step_sshd() {
-    [ -n "${sshd_main+known}" ] || read_sshd
+    [ -n "${sshd_main+known}" ] && [ "$sshd_plain" = yes ] || read_sshd "$user"
     if [ -z "$sshd_main" ]; then
         did='no sshd: skipped'
         return
@@ -2943,6 +2944,7 @@ step_sshd() {
             warn 'sshd asks for keyboard-interactive by AuthenticationMethods: that stays on'
             ;;
     esac
+    [ "$sshd_plain" = yes ] || read_sshd # the policy is for everybody, whatever a Match block says
     if says_policy; then
         did="PasswordAuthentication is $wanted already"
         return
