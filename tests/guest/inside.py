@@ -112,13 +112,19 @@ def counts(suite: str) -> dict[str, Any]:
     with Lab(PLAIN) as lab, lab.tree(debian(suite)) as root:
         lab.install(root)
         log = root.parent / "strace"
-        strace = ["strace", "-f", "-qq", "-o", str(log), "-e", "trace=execve,fsync,fdatasync,sync,syncfs"]
+        strace = ["strace", "-f", "-qq", "-o", str(log), "-e"]
+        strace.append("trace=execve,fsync,fdatasync,sync,syncfs,setsockopt,connect")
         words = [*strace, "chroot", str(root), *LAUNCH]
         done = subprocess.run(words, env={"PATH": PATH}, capture_output=True, text=True, check=False)
         calls = re.findall(r"^(\d+) +(\w+)\((.*)$", log.read_text(), re.MULTILINE)
         main = calls[0][0]
         execs = [what for pid, name, what in calls if name == "execve" and "= 0" in what][2:]  # chroot, python3
-        syncs = Counter((name, "own" if pid == main else "children") for pid, name, _ in calls if name != "execve")
+        syncs = Counter((name, "own" if pid == main else "children") for pid, name, _ in calls if "sync" in name)
+        sockets = [
+            what
+            for _, name, what in calls
+            if name in ("setsockopt", "connect") and ("SO_MARK" in what or "sin_" in what)
+        ]
         return {
             "status": done.returncode,
             "said": done.stderr,
@@ -126,6 +132,7 @@ def counts(suite: str) -> dict[str, Any]:
             "fsyncs": sum(number for (name, _), number in syncs.items() if name == "fsync"),
             "own_fsyncs": syncs[("fsync", "own")],
             "others": sum(number for (name, _), number in syncs.items() if name != "fsync"),
+            "sockets": sockets,
         }
 
 

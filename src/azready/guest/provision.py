@@ -2421,15 +2421,7 @@ def step_user(tree, wishes, settings):
         raise Failed("failure in step user", ("error", "/etc is read-only, and %s is not in the image" % name))
     if present is None:
         _make_room_for_homes(tree)
-        _begin(tree)
-        try:
-            _add_user(tree, name, wanted, name in known, _shell(tree, settings["SHELL"]))
-        except Exception:
-            tree.remove(BEGUN)  # it has ended, and cleaned up after itself
-            raise
-        present = account(tree, name)
-        if present is None and not tree.dry_run:
-            raise Failed("failure in step user", ("error", "the account is not there after useradd"))
+        present = _make_account(tree, name, wanted, name in known, settings)
         created = "created"
     else:
         lacking = [group for group in wanted if name not in known[group]]
@@ -2444,6 +2436,20 @@ def step_user(tree, wishes, settings):
             _sync_home(tree, present)
     tree.remove(BEGUN)
     return "%s %s, uid %s, groups %s" % (name, created, present.uid if present else "?", ",".join(wanted) or "none")
+
+
+def _make_account(tree, name, groups, own_group_exists, settings):
+    """useradd, marked as long as it is not known how it ended. Returns the account, None in a dry run."""
+    _begin(tree)
+    try:
+        _add_user(tree, name, groups, own_group_exists, _shell(tree, settings["SHELL"]))
+        present = account(tree, name)
+        if present is None and not tree.dry_run:
+            raise Failed("failure in step user", ("error", "the account is not there after useradd"))
+    except Exception:
+        tree.remove(BEGUN)  # it has ended, and cleaned up after itself
+        raise
+    return present
 
 
 BEGUN = "/etc/.azure-provisioning-begun"
