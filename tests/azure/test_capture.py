@@ -207,6 +207,8 @@ def test_terms_and_plan_of_a_marketplace_image_are_sent(
     ("wishes", "text"),
     [
         (replace(WISHES, name="-x"), "cannot be the name of an image"),
+        (replace(WISHES, name="wéb"), "cannot be the name of an image"),
+        (replace(WISHES, name="w٣b"), "cannot be the name of an image"),
         (replace(WISHES, definition=replace(GALLERY, gallery="my-gallery")), "cannot be the name of a gallery"),
         (replace(WISHES, definition=GALLERY, version="1.0"), "is not an image version"),
         (replace(WISHES, security_type="TrustedLaunch"), "a managed image cannot be made of a Trusted Launch VM"),

@@ -284,6 +284,11 @@ def test_another_definition_is_not_made_in_silence(user: SimpleNamespace, disk: 
     assert (second.returncode, "security type was 'TrustedLaunchSupported'" in second.stderr) == (2, True), (
         second.stderr
     )
+    keys = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Compute/diskEncryptionSets/keys"
+    third = user.run(
+        *publish(disk, "--gallery-name", "gal", "--security-type", "TrustedLaunch"), "--disk-encryption-set", keys
+    )
+    assert (third.returncode, "encryption set was ''" in third.stderr) == (2, True), third.stderr
     again = user.run(*publish(disk, "--gallery-name", "gal", "--security-type", "TrustedLaunch"))
     assert again.returncode == 0, again.stderr
     assert kinds(user.arm) == ["galleries", "galleries/images", "galleries/images/versions", "resourceGroups"]

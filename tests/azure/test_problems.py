@@ -89,6 +89,21 @@ def test_no_row_of_the_table_is_hidden_by_one_above_it() -> None:
 
 
 SEEN = (
+    ("KeyVaultAccessForbidden", "Unable to access key vault resource", 403, "cannot use its key"),
+    ("Conflict", "Disk encryption set of source and target must match", 409, "needs the same key"),
+    (
+        "InvalidParameter",
+        "The gallery image definition has architecture 'Arm64', the source 'x64'.",
+        400,
+        "another arch",
+    ),
+    (
+        "OperationNotAllowed",
+        "'Capture' is not supported on VM with TrustedLaunch security profile",
+        409,
+        "no managed",
+    ),
+    ("BadRequest", "not supported for creation of VMs with '<NULL>' security type.", 400, "do not go together"),
     (
         "NoRegisteredProviderFound",
         (
@@ -237,3 +252,39 @@ def test_errors_that_hold_themselves_are_followed_to_an_end() -> None:
     for _ in range(2000):
         error = {"code": "A", "message": "a", "details": [error]}
     assert AzureFailure("x", parse({"error": error}, 400)).code == "A"
+
+
+@pytest.mark.parametrize(
+    ("policy", "means"),
+    [
+        ("Require a tag on resource groups", "wants a tag"),
+        ("Network interfaces should not have public IPs", "forbids public addresses"),
+        ("Allowed locations", "allows other regions only"),
+        ("Allowed virtual machine size SKUs", "allows other VM sizes only"),
+        ("OS and data disks should be encrypted with a customer-managed key", "wants disks encrypted"),
+        ("Something of our own", "forbids it"),
+    ],
+)
+def test_a_policy_is_known_by_the_name_that_stands_beside_the_message(policy: str, means: str) -> None:
+    info = {"policyDefinitionDisplayName": policy, "policyAssignmentName": "a1"}
+    error = {"code": "RequestDisallowedByPolicy", "message": "Resource 'web' was disallowed by policy."}
+    body = {"error": error | {"additionalInfo": [{"type": "PolicyViolation", "info": info}]}}
+    text = AzureFailure("cannot create x", parse(body, 403)).message
+    assert means in text and policy in text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {
+            "Code": "BadRequest",
+            "Message": "No such zone.",
+            "Details": [{"Message": "No such zone."}, {"Code": "BadRequest"}],
+        },
+        {"error": {"code": "TooManyRequests", "message": "No such zone.", "details": [{"code": "TooManyRequests"}]}},
+        {"error": {"code": "Outer", "details": [{"code": "SkuNotAvailable", "message": "No such zone."}]}},
+    ],
+)
+def test_words_are_found_on_whatever_level_they_stand(body: object) -> None:
+    text = AzureFailure("cannot create x", parse(body, 400)).message
+    assert "Azure says: No such zone." in text and "gave no reason" not in text

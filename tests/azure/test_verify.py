@@ -12,6 +12,7 @@ from azready.azure import verify
 from azready.azure.client import Client
 from azready.azure.console_log import fetcher
 from azready.azure.prices import estimate
+from azready.azure.reach import Reach
 from azready.azure.requests.model import RUN_TAG, Place
 from azready.azure.state import open_run
 from azready.azure.steps import Runner, requests_of
@@ -62,13 +63,13 @@ def _images(arm: Arm) -> None:
 
 @pytest.fixture
 def verifying(connect: Connect, tmp_path: Path, authority: object) -> Callable[..., Report]:
-    def run(wishes: Wishes, said: io.StringIO | None = None) -> Report:
+    def run(wishes: Wishes, said: io.StringIO | None = None, reach: Reach | None = None) -> Report:
         console = Console(said or io.StringIO())
         state = open_run(tmp_path / "state.json", "verify", {"image": wishes.image}, restart=False)
         ready = replace(wishes, place=replace(wishes.place, tags=((RUN_TAG, state.run.id),)))
         client = connect(console=console)
         fetch = fetcher(str(authority.ca))  # type: ignore[attr-defined]
-        return verify.run(ready, Runner(client, state, console), client, console, fetch)
+        return verify.run(ready, Runner(client, state, console), client, console, fetch, None, reach)
 
     return run
 

@@ -2,6 +2,8 @@
 regions, terms; none of it may be taken for the image, and nothing that was found out may be lost."""
 
 import io
+import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from azready.azure.reach import ssh_answers
 from azready.azure.requests.model import Place, PurchasePlan
 from azready.azure.verify import NotRemoved, Report
 from azready.errors import Exit, Failure
@@ -198,6 +201,39 @@ def test_a_specialized_image_owes_no_report_and_has_to_run(arm: Arm, azure: Serv
     assert verifying(replace(WISHES, image=VERSION)).all_ready
     assert "osProfile" not in body_of(azure, "virtualMachines/")["properties"]
     assert verifying(replace(WISHES, image=VERSION, instances=2)).all_ready
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_copy_with_a_public_address_is_called(arm: Arm, azure: Server, verifying: Verifying, answers: bool) -> None:
+    arm.resources[VERSION.rsplit("/versions/", 1)[0].lower()]["properties"]["osState"] = "Specialized"
+    called: list[str] = []
+
+    def reach(address: str) -> bool:
+        called.append(address)
+        return answers
+
+    report = verifying(replace(WISHES, image=VERSION, ssh_from="203.0.113.7/32"), reach=reach)
+    assert called == ["192.0.2.4"]
+    assert str(report) == f"{int(answers)} of 1 running"
+    assert report.outcome == ("ready" if answers else "not ready")
+    assert report.instances[0].reached is answers
+    assert verifying(replace(WISHES, image=VERSION), reach=reach).instances[0].reached is None
+    assert verifying(replace(WISHES, ssh_from="203.0.113.7/32"), reach=reach).instances[0].reached is None
+    assert len(called) == 1, "one that reports needs no call"
+
+
+def test_a_server_is_heard_when_it_speaks_ssh() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert not ssh_answers("127.0.0.1", patience=-1, port=1)
+
+        def serve() -> None:
+            for word in (b"HTTP/1.1 400\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"):
+                with server.accept()[0] as there:
+                    there.sendall(word)
+
+        threading.Thread(target=serve, daemon=True).start()
+        assert ssh_answers("127.0.0.1", patience=60, pause=0.01, port=port)
 
 
 def test_an_existing_subnet(arm: Arm, azure: Server, verifying: Verifying, mine: None) -> None:

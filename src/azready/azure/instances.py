@@ -11,6 +11,9 @@ from azready.azure.console_log import Diagnosis
 from azready.azure.problems import Problem
 from azready.azure.requests.model import Json
 
+UNREACHED = "Unreachable"
+"""Our own code, of a copy whose ssh server does not answer at its public address."""
+
 
 @dataclass(frozen=True)
 class Instance:
@@ -28,10 +31,15 @@ class Instance:
     diagnosis: Diagnosis | None = None
     """What its console shows of why the guest failed; None for a guest that did not, or whose console was not read."""
 
+    owes_report: bool = True
+    """False for a copy of a specialized image: it has to be created and running, nothing reports."""
+    reached: bool | None = None
+    """Whether its ssh server answered; None: not tried."""
+
     @property
     def blames_guest(self) -> bool:
         """Whether it failed by what the guest did. Anything else, such as no room, says nothing of the image."""
-        return not self.ready and self.code.startswith("OSProvisioning")
+        return not self.ready and (self.code.startswith("OSProvisioning") or self.code == UNREACHED)
 
 
 def from_view(name: str, view: Json, created: str = "", *, running: bool = False) -> Instance:
@@ -49,8 +57,10 @@ def from_view(name: str, view: Json, created: str = "", *, running: bool = False
         code = "" if ready else (parts[2] if failed and len(parts) > 2 else parts[1].capitalize())
         message = str(status.get("message") or "")
         if ready and running and power != "powerstate/running":
-            return Instance(name, False, power.rpartition("/")[2].capitalize() or "Unknown", "the VM does not run")
-        return Instance(name, ready, code, message, _between(created, str(status.get("time") or "")))
+            stopped = power.rpartition("/")[2].capitalize() or "Unknown"
+            return Instance(name, False, stopped, "the VM does not run", owes_report=False)
+        seconds = _between(created, str(status.get("time") or ""))
+        return Instance(name, ready, code, message, seconds, owes_report=not running)
     return Instance(name, False, "Unknown", "Azure shows no provisioning state")
 
 

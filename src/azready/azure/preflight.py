@@ -331,7 +331,7 @@ def check_group_name(name: str) -> None:
 
 def check_name(what: str, name: str, longest: int = 64) -> None:
     """The rule that VMs, disks and images share."""
-    if not re.fullmatch(rf"[A-Za-z0-9]([-\w.]{{0,{longest - 2}}}\w)?", name):
+    if not re.fullmatch(rf"[A-Za-z0-9]([-\w.]{{0,{longest - 2}}}\w)?", name, re.ASCII):
         raise UsageFailure(
             f"{name!r} cannot be the name of {what}",
             f"use up to {longest} letters, digits, hyphens, underscores and dots; begin with a letter or a digit",

@@ -42,8 +42,13 @@ class Problem:
         """The error inside that tells most: the deepest one with advice, else the deepest that is no mere wrapper."""
         found = self.inside_out()
         named = [problem for problem in found if problem.code not in WRAPPERS]
-        advised = (p for weak in (False, True) for p in found if advice_for(p.code, p.message, weak=weak))
+        advised = (p for weak in (False, True) for p in found if advice_for(p.code, p.text, weak=weak))
         return next(advised, None) or next(iter(named), None) or next((p for p in found if p.message), self)
+
+    @property
+    def text(self) -> str:
+        """Its message, and what stands in it without a code of its own: the policy that was violated, say."""
+        return " ".join([self.message, *(inner.text for inner in self.inner if not inner.code)])
 
     def inside_out(self) -> list["Problem"]:
         """This error and all inside it, the deepest first; of one level in Azure's order."""
@@ -153,7 +158,7 @@ def advise(problem: Problem) -> Advice:
     """What to do: the advice of the error that tells most, with what its message names put in."""
     told = problem.told
     for weak in (False, True):
-        found = advice_for(told.code, told.message, weak=weak)
+        found = advice_for(told.code, told.text, weak=weak)
         if found:
             return found
     return advice_for_status(problem.status)
@@ -187,16 +192,15 @@ class AzureFailure(Failure):
 
 def _said(problem: Problem, told: Problem) -> list[str]:
     """Azure's own words: those of the error that tells most, then every other level, none twice."""
-    lines = [f"Azure says: {_words(told)}"]
-    seen = {told.message}
-    for other in problem.outside_in():
-        if other is told or not other.message or other.message in seen:
+    lines: list[str] = []
+    seen = {"", NO_REASON}
+    for each in (told, *problem.outside_in()):
+        if each.message in seen:
             continue
-        seen.add(other.message)
-        lines.append(f"and: {other.code}: {_words(other)}" if other.code else f"and: {_words(other)}")
-    if not told.message:
-        lines[0] = f"Azure says: {NO_REASON}"
-    return lines
+        seen.add(each.message)
+        named = f"{each.code}: " if each.code and each.code != told.code else ""
+        lines.append(f"and: {named}{_words(each)}" if lines else f"Azure says: {_words(each)}")
+    return lines or [f"Azure says: {NO_REASON}"]
 
 
 def _words(problem: Problem) -> str:

@@ -12,8 +12,9 @@ from azready.azure import beforehand, preflight, rights
 from azready.azure.client import Client
 from azready.azure.console_log import Diagnose, Fetch, guest_seconds, read_console, tail
 from azready.azure.image_facts import facts_of_image, parse_image
-from azready.azure.instances import Instance, from_view
+from azready.azure.instances import UNREACHED, Instance, from_view
 from azready.azure.known import Known, planned
+from azready.azure.reach import Reach
 from azready.azure.removing import remove
 from azready.azure.requests import groups, machines, network
 from azready.azure.requests.machines import VmWishes
@@ -84,7 +85,8 @@ class Report:
 
     def __str__(self) -> str:
         made = len(self.instances)
-        text = f"{self.ready} of {self.asked} Ready"
+        copies = self.instances and not any(instance.owes_report for instance in self.instances)
+        text = f"{self.ready} of {self.asked} {'running' if copies else 'Ready'}"
         return text if made >= self.asked else f"{text}; {self.asked - made} were not made"
 
 
@@ -156,7 +158,14 @@ def _making(wishes: Wishes) -> list[Step]:
         return steps
     address = f"{name}-ip" if wishes.ssh_from else ""
     if address:
-        steps.append(Ensure("ip", "public address", lambda _: network.create_public_address(place, address)))
+        steps.append(
+            Ensure(
+                "ip",
+                "public address",
+                lambda _: network.create_public_address(place, address),
+                learn=lambda body, known: replace(known, trial_address=str(body["properties"].get("ipAddress") or "")),
+            )
+        )
     steps += [
         Ensure(
             "nic",
@@ -220,14 +229,16 @@ def run(
     console: Console,
     fetch: Fetch,
     diagnose: Diagnose | None = None,
+    reach: Reach | None = None,
 ) -> Report:
     """Create, look, remove. Raises Failure only when no VM came to be; a VM that failed is an answer.
 
-    `diagnose` explains the consoles of guests that failed. What was found out is never lost to a removal that fails:
-    NotRemoved holds the report, and another failure tells of the removal behind its own words.
+    `reach` tries the ssh server of a copy that has a public address; `diagnose` explains the consoles of guests that
+    failed. What was found out is never lost to a removal that fails: NotRemoved holds the report, and another failure
+    tells of the removal behind its own words.
     """
     try:
-        report = _tried(wishes, runner, client, console, _Ears(fetch, diagnose))
+        report = _tried(wishes, runner, client, console, _Ears(fetch, diagnose, reach))
     except BaseException as failure:
         failures = _removed(wishes, runner)
         if failures and isinstance(failure, Failure):
@@ -245,6 +256,18 @@ class _Ears:
 
     fetch: Fetch
     diagnose: Diagnose | None
+    reach: Reach | None
+
+    def call(self, console: Console, instance: Instance, address: str) -> Instance:
+        """A copy that runs, with whether its ssh server answers at its public address."""
+        if not instance.ready or instance.owes_report or not address or self.reach is None:
+            return instance
+        with console.step(f"ssh server of {instance.name}"):
+            reached = self.reach(address)
+        if reached:
+            return replace(instance, reached=True)
+        message = f"it runs, but no ssh server answers at {address}"
+        return replace(instance, ready=False, code=UNREACHED, message=message, reached=False)
 
     def hear(self, client: Client, place: Place, instance: Instance) -> Instance:
         """The instance with what its console says."""
@@ -301,6 +324,8 @@ def _look(wishes: Wishes, known: Known, client: Client, console: Console, ears: 
         one = client.find(machines.read_vm(place, wishes.name))
         view = client.find(machines.instance_view(place, wishes.name)) if one else None
         instances = [_instance(one.body, known, view.body)] if one and view else []
+        address = known.trial_address if wishes.ssh_from else ""
+        instances = [ears.call(console, instance, address) for instance in instances]
     instances.sort(key=lambda instance: instance.name)
     listened = {each.name for each in [one for one in instances if one.ready][:READY_CONSOLES]}
     listened |= {each.name for each in [one for one in instances if not one.ready][:FAILED_CONSOLES]}

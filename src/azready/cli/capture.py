@@ -231,6 +231,9 @@ def _run(
         "copy": str(wishes.copy),
         "specialized": str(wishes.specialized),
         "subnet": wishes.subnet,
+        "public address": str(wishes.public_address),
+        "encryption set": wishes.encryption_set,
+        "plan of the image": str(wishes.plan or ""),
         **options.definition_inputs(wishes.definition),
     }
     file = options.open_state(state, "capture", wishes.place.group, wishes.name, inputs, restart, console)

@@ -191,6 +191,7 @@ def _run(wishes: "Wishes", asked: Asked, console: "Console", state: Path | None,
         "definition": wishes.definition.name if wishes.definition else "",
         "version": wishes.version,
         "storage SKU": wishes.disk_sku,
+        "encryption set": wishes.encryption_set,
         "regions": options.regions_as_text(wishes.regions),
         **options.definition_inputs(wishes.definition),
     }

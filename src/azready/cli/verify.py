@@ -155,6 +155,7 @@ def _run(
     from azready.azure import verify as verifying
     from azready.azure.console_log import fetcher
     from azready.azure.own_address import source_of_ssh
+    from azready.azure.reach import ssh_answers
     from azready.azure.state import telling_leftovers
     from azready.azure.steps import Runner
     from azready.cli import azure_options as options
@@ -168,6 +169,8 @@ def _run(
         "security type": wishes.security_type,
         "secure boot": str(wishes.secure_boot),
         "subnet": wishes.subnet,
+        "public address": str(bool(wishes.ssh_from)),
+        "plan": str(wishes.plan or ""),
     }
     name = hashlib.sha256("\n".join(inputs.values()).encode()).hexdigest()[:8]
     file = options.open_state(state, "verify", wishes.place.group or "own", name, inputs, False, console)
@@ -188,7 +191,7 @@ def _run(
     )
     with telling_leftovers(file, console):
         runner = Runner(session.client, file, console)
-        report = verifying.run(ready, runner, session.client, console, fetcher(session.ca), diagnose)
+        report = verifying.run(ready, runner, session.client, console, fetcher(session.ca), diagnose, ssh_answers)
     if ready.keep:
         console.say(f"Kept in {ready.place.group}, with the key {key}; listed in {file.path}")
         return report
@@ -231,6 +234,11 @@ def _line(instance: "Instance") -> str:
         times.append(f"{instance.seconds:.0f} s after its creation")
     if instance.guest_seconds is not None:
         times.append(f"{instance.guest_seconds:.2f} s of the guest's own work")
+    if instance.ready and not instance.owes_report:
+        times.append(
+            "its ssh server answers" if instance.reached else "not tried whether it can be reached (--public-ip)"
+        )
     if instance.ready:
-        return f"{instance.name}: Ready" + (f", {', '.join(times)}" if times else "")
+        word = "Ready" if instance.owes_report else "running"
+        return f"{instance.name}: {word}" + (f", {', '.join(times)}" if times else "")
     return f"{instance.name}: {instance.code}: {instance.message}"

@@ -64,7 +64,7 @@ IMAGES: tuple[Advice, ...] = (
         "stop",
         "there can be no managed image of a Trusted Launch VM",
         "make a gallery version: --gallery-name and --gallery-image-definition",
-        r"(?i)managed images? .*not supported.*TrustedLaunch|TrustedLaunch.*managed image",
+        r"(?i)managed images? .*not supported.*TrustedLaunch|TrustedLaunch.*managed image|'Capture' is not supported",
     ),
     Advice(
         REFUSED,
@@ -102,6 +102,13 @@ IMAGES: tuple[Advice, ...] = (
         "choose a --size of the v5 families; or make the image anew in a definition with "
         "--disk-controller-types 'SCSI, NVMe', if `azready check` finds its NVMe drivers",
         r"[Dd]isk ?[Cc]ontroller",
+    ),
+    Advice(
+        REFUSED,
+        "stop",
+        "the gallery definition is of another architecture than what goes into it",
+        f"{DEFINITION}, or say --architecture as it is",
+        r"(?is)(?=.*definition).*architecture",
     ),
     Advice(
         REFUSED,

@@ -74,6 +74,27 @@ RESOURCES: tuple[Advice, ...] = (
     Advice(
         ("RequestDisallowedByPolicy",),
         "stop",
+        "a policy of the organisation allows other regions only",
+        "choose another --location (and --target-regions); Azure's words name the policy, its owner knows which",
+        r"(?i)\b(locations?|regions?)\b",
+    ),
+    Advice(
+        ("RequestDisallowedByPolicy",),
+        "stop",
+        "a policy of the organisation allows other VM sizes only",
+        "choose another --size; Azure's words name the policy, its owner knows which",
+        r"(?i)\b(vms?|virtual machines?)\b.{0,20}\b(sizes?|skus?)\b",
+    ),
+    Advice(
+        ("RequestDisallowedByPolicy",),
+        "stop",
+        "a policy of the organisation wants disks encrypted with a key of its own",
+        "give --disk-encryption-set ID, and --target-region-encryption REGION=ID for each further region",
+        r"(?i)customer.managed key|disk encryption set|\bCMK\b",
+    ),
+    Advice(
+        ("RequestDisallowedByPolicy",),
+        "stop",
         "a policy of the organisation forbids it",
         "Azure's words name the policy: ask its owner for an exemption, or use another resource group",
     ),
@@ -83,6 +104,20 @@ RESOURCES: tuple[Advice, ...] = (
         "a lock keeps it from being changed or removed",
         "`az lock list --resource-group GROUP --output table` shows the lock, `az lock delete --ids ID` removes it; "
         "then run the same command again, or remove what is left with the lines below",
+    ),
+    Advice(
+        ("KeyVaultAccessForbidden", "KeyVaultKeyNotFound", "KeyVaultSecretNotFound", "KeyVaultAccessDenied"),
+        "stop",
+        "the disk encryption set cannot use its key",
+        "let its identity get, wrap and unwrap the key: az role assignment create --role 'Key Vault Crypto Service "
+        "Encryption User' --assignee IDENTITY_OF_THE_SET --scope KEY_VAULT",
+    ),
+    Advice(
+        REFUSED,
+        "stop",
+        "what is made of a disk with a key of yours needs the same key",
+        "give the disk encryption set of the source with --disk-encryption-set",
+        r"(?i)disk ?encryption ?set",
     ),
     # What is there already, what is in use
     Advice(
