@@ -202,6 +202,8 @@ def test_every_scenario_is_in_a_sentence_and_every_sentence_can_be_broken() -> N
 
 _NO_SENTENCE = {
     "health-incarnation": "a good guest is told so once, when the goal state changes between its two requests",
+    "health-container": "the same",
+    "health-instance": "the same",
     "role-properties": "no part of provisioning",
     "msp-unsigned": "what every guest without an agent of the protocol does",
     "certificates-header": "no part of provisioning",
@@ -219,6 +221,14 @@ def test_every_error_that_the_fabric_finds_breaks_a_sentence() -> None:
 def test_the_contract_is_its_page() -> None:
     """Made anew: python -c 'from azready.pipelines.survey.conformance import document; print(document(), end="")'."""
     assert (DOCS / "conformance.md").read_text() == conformance.document()
+
+
+def test_the_published_page_is_what_its_json_says() -> None:
+    """After a change of how pages look: `pages.all_of(cells.from_json(…))` draws them again, without a run."""
+    published = cells.from_json(json.loads((DOCS / "survey.json").read_text()))
+    for name, text in pages.all_of(published).items():
+        assert (DOCS / name).read_text() == text, name
+    assert len(published.agents) >= 8
 
 
 # --- the whole, for real ---

@@ -92,7 +92,7 @@ _TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
         (
             "Before every try it asks for the goal state anew: incarnation and container may have changed.",
             "goalstate-changes goalstate-moves goalstate-stale",
-            "health-container health-instance",
+            "",
         ),
         (
             "A report that was not accepted is sent again.",
@@ -208,7 +208,8 @@ numbered sentences. Each names the scenarios that show it, or the findings by wh
     azready fabric survey --agent-tree mine=TREE                     # an image, booted
 
 runs an agent in all of them, and prints the sentences that it breaks. An agent that reports and does nothing else
-(`--expect report-only`) owes the chapters Address, Goal state and Report."""
+(`--expect report-only`) owes the chapters Address, Goal state and Report.
+[survey.md](survey.md) has the agents of today."""
 
 _TAIL = """
 This page is made of the table in `src/azready/pipelines/survey/conformance.py`; a test holds them together, and to the

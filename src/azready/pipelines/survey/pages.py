@@ -113,6 +113,10 @@ where no report can be accepted) the platform accepted no report. Azure waits lo
 that tries again after minutes may still come; the reason says what was heard of it last. Times are those of the machine
 that made this page, busy with other work; compare who, not how fast. ✗ marks what is not as it should be.
 
+The platform is the fabric, and strict: it refuses a report for a goal state that has changed since. How Azure answers
+where no public source tells is decided here ([fabric.md](fabric.md), "Strictness"). A ✗ says that an agent is lost on
+such a day, not that the day comes often.
+
 Who does in a scenario what a good guest owes ([conformance.md](conformance.md)):
 
 {groups}

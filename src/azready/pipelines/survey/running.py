@@ -99,10 +99,10 @@ def _boot(agent: Agent, tree: Path, scenario: Scenario, conditions: Conditions) 
 
 
 def counts(record: BootRecord) -> bool:
-    """Whether a boot says something of the agent. One that had too little of the processor does, when it came as far
-    as the goal state: what was left to it needs next to none."""
+    """Whether a boot says something of the agent. One that had too little of the processor does, when the agent came
+    as far as to ask the platform: what was left to it is mostly to wait."""
     starved = record.cause is not None and record.cause.code == "starved"
-    return not record.undecided or (starved and any("comp=goalstate" in one.target for one in record.exchanges))
+    return not record.undecided or (starved and any(one.service in ("imds", "wireserver") for one in record.exchanges))
 
 
 def boot_as_run(record: BootRecord, version: str) -> Run:
