@@ -108,7 +108,8 @@ Made by `make survey` on {survey.made} with azready {survey.azready}; do not edi
 
 An agent of an image was booted as PID 1's child in a container, a command ran at Azure's addresses in a namespace
 ([boot.md](boot.md), [fabric.md](fabric.md)); a scenario that a container or a command cannot show is left out for it
-(–), as is a cell in which this machine failed three times. **Silent** is the VM that Azure would lose: within {survey.deadline:g} s (twice that in the slow scenarios, 30 s
+(–), as is a cell in which this machine failed three times.
+**Silent** is the VM that Azure would lose: within {survey.deadline:g} s (twice that in the slow scenarios, 30 s
 where no report can be accepted) the platform accepted no report. Azure waits longer, 20 to 40 minutes, so an agent
 that tries again after minutes may still come; the reason says what was heard of it last. Times are those of the machine
 that made this page, busy with other work; compare who, not how fast. ✗ marks what is not as it should be.
