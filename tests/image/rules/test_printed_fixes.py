@@ -18,9 +18,12 @@ from azready.image.targets.tree import Tree
 from tests.image.rules.cases import CASES
 from tests.image.sample import good_image
 
-_COMMAND = re.compile(r"azready generalize( --fix| --user \w+)?(?! --)|touch /\S+|chmod \d+ /\S+")
+_COMMAND = re.compile(
+    r"azready generalize( --fix| --user \w+)?(?! --)|touch /\S+|chmod \d+ /\S+|"
+    r"systemctl \w+ [\w@.-]+( && systemctl \w+ [\w@.-]+)?"
+)
 _BY_ID = {rule.id: rule for rule in RULES}
-_OF_FINDINGS = ("A05", "S07", "P19")
+_OF_FINDINGS = ("A05", "B12", "D09", "P22", "S01", "S07", "P19")
 """Rules that print a command for what they find, and not for every image."""
 
 
@@ -40,8 +43,11 @@ def _run(command: str, root: Path) -> None:
         done = CliRunner().invoke(app, [*shlex.split(command)[2:], str(root), "--yes"])
         assert done.exit_code in (0, 1), (done.output, done.exception)
         return
-    words = [f"{root}{word}" if word.startswith("/") else word for word in shlex.split(command)]
-    subprocess.run(words, check=True)
+    for part in command.split(" && "):
+        words = [f"{root}{word}" if word.startswith("/") else word for word in shlex.split(part)]
+        if words[0] == "systemctl":
+            words.insert(1, f"--root={root}")
+        subprocess.run(words, check=True)
 
 
 @pytest.mark.parametrize("id", sorted({rule.id for rule in RULES if _COMMAND.match(rule.fix)} | set(_OF_FINDINGS)))

@@ -52,6 +52,15 @@ def needs_systemd(facts: Facts) -> None:
         raise Skip("it has no systemd")
 
 
+def to_enable(facts: Facts, unit: str) -> str:
+    """The command that lets a unit start at boot; a masked one is unmasked first, or systemctl refuses."""
+    if not facts.systemd:
+        return f"rc-update add {unit}"
+    name = unit if unit.endswith(".service") else f"{unit}.service"
+    unmask = f"systemctl unmask {unit} && " if name in facts.units.masked else ""
+    return f"{unmask}systemctl enable {unit}"
+
+
 def needs_first_boot(facts: Facts) -> None:
     """Skip where the next boot is no "first boot" to systemd, and will not be after sealing either.
 

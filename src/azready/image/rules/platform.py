@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from azready.image.facts import Facts
+from azready.image.rules.guards import to_enable
 from azready.image.rules.model import Finding, Profile, Severity, rule
 from azready.image.rules.provisioning import PROGRAM
 
@@ -25,7 +26,7 @@ def guest_proxy(facts: Facts) -> Iterator[Finding]:
     if not facts.program(_PROXY):
         yield Finding(f"{_PROXY} is not installed")
     elif not facts.units.enabled(f"{_PROXY}.service", _PROXY):
-        yield Finding(f"{_PROXY}.service is not enabled", fix=f"systemctl enable {_PROXY}.service")
+        yield Finding(f"{_PROXY}.service is not enabled", fix=to_enable(facts, f"{_PROXY}.service"))
 
 
 @rule(

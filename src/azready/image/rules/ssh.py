@@ -8,7 +8,7 @@ from azready.image.facts import Facts
 from azready.image.facts.reading import stat_of
 from azready.image.facts.sshd import seconds
 from azready.image.rules import repairs
-from azready.image.rules.guards import carried, the_sshd, there
+from azready.image.rules.guards import carried, the_sshd, there, to_enable
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, Vital, rule
 
 UNITS = ("ssh.service", "ssh.socket", "sshd.service", "sshd.socket", "sshd", "dropbear.service", "dropbear")
@@ -65,7 +65,7 @@ def server_starts(facts: Facts) -> Iterator[Finding]:
         yield Finding("neither sshd nor dropbear is installed", severity=Severity.ERROR)
     elif not _starts(facts):
         unit = facts.distro.names.ssh_unit
-        yield Finding(f"{unit}.service is not enabled", fix=f"systemctl enable {unit} (OpenRC: rc-update add sshd)")
+        yield Finding(f"{unit}.service is not enabled", fix=to_enable(facts, unit))
 
 
 @rule(
