@@ -108,6 +108,18 @@ def test_a_failure_says_what_and_what_was_done(tree: Tree) -> None:
     assert tree.exists("etc/kept")
 
 
+def test_an_owner_that_this_user_may_not_be_is_said(tree: Tree) -> None:
+    """The kernel calls an id that a user namespace does not map too large a value."""
+
+    class OneId(Tree):
+        def remove(self, path: str) -> None:
+            raise OSError(errno.EOVERFLOW, "Value too large for defined data type", path)
+
+    with pytest.raises(ApplyFailed) as caught:
+        apply([Remove("etc/kept")], OneId(tree.root))
+    assert "sub-ids" in caught.value.hint and "as root" in caught.value.hint
+
+
 def test_descriptions_hold_no_content_and_no_terminal_tricks() -> None:
     assert "hunter2" not in Write("etc/x", b"hunter2").describe() + repr(Write("etc/x", b"hunter2"))
     assert "\x1b" not in Remove("tmp/\x1b[2J\n").describe()

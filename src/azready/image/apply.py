@@ -71,6 +71,8 @@ def _hint(error: OSError) -> str:
             return f"make room in the image's file system (azready needs a few MiB); {AGAIN}"
         case errno.EROFS:
             return f"mount it writable; {AGAIN}"
+        case errno.EOVERFLOW:
+            return f"its owner is none of this user's ids: run it as root, or with sub-ids (docs/targets.md); {AGAIN}"
         case errno.EBUSY:
             return f"unmount what is mounted inside it; {AGAIN}"
         case _:
