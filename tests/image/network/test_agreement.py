@@ -99,6 +99,7 @@ TREES: dict[str, tuple[Callable[[Sample], object], bool]] = {
         "etc/network/interfaces.d/eth0", "iface eth0 inet dhcp\n"), True),
     "ifupdown-ng": (lambda s: _ng(s).write(INTERFACES, "auto eth0\niface eth0\n\tuse dhcp\n"), True),
     "ifupdown-ng, a pattern it does not know": (lambda s: _ng(s).write(INTERFACES, "source interfaces.d/*\nauto eth0\niface eth0 inet dhcp\n"), False),
+    "ifupdown-ng, its program not known": (lambda s: _ifupdown(s).write(INTERFACES, "auto eth0\niface eth0\n\tuse dhcp\n"), True),
     "ifupdown-ng, inherits": (lambda s: _ng(s).write(INTERFACES, "iface net inet dhcp\nauto eth0\niface eth0 inherits net\n"), True),
     "ifupdown, another folder": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}source /etc/network/more/*.cfg\n").write(
         "etc/network/more/e.cfg", "auto eth0\niface eth0 inet dhcp\n"), True),

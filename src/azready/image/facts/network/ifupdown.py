@@ -117,7 +117,8 @@ def _stanza(words: list[str], path: str) -> _Stanza:
 def _profile(stanza: _Stanza, text: _Text) -> Profile | None:
     if not stanza.name or stanza.family in ("inet6", "template"):
         return None
-    dhcp = stanza.method == "dhcp" or (text.ng and (stanza.says("use", "dhcp") or _inherits_dhcp(stanza, text)))
+    uses = stanza.says("use", "dhcp") or (text.ng and _inherits_dhcp(stanza, text))
+    dhcp = stanza.method == "dhcp" or uses
     fixed = tuple(line for line in stanza.options if line.text.split()[0] in ("address", "gateway"))
     if stanza.method == "static" and not fixed:
         fixed = (Line(f"iface {stanza.name} inet static", stanza.path),)
