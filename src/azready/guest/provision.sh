@@ -702,7 +702,11 @@ function until(mark, s,   i) {
 function markup(s) {
     if (mode == "" && s ~ /^!--/) { mode = "-->"; s = substr(s, 4) }
     else if (mode == "" && s ~ /^!\[CDATA\[/ && depth) { mode = "]]>"; s = substr(s, 9) }
-    else if (mode == "" && s ~ /^\?/) { mode = "?>"; s = substr(s, 2) }
+    else if (mode == "" && s ~ /^\?/) {
+        if (s !~ /^\?[A-Za-z_:\200-\377][-A-Za-z0-9_:.\200-\377]*([ \t\r\n]|\?>)/) bad()
+        mode = "?>"
+        s = substr(s, 2)
+    }
     else if (mode == "" && s ~ /^!/) bad()
     else if (mode == "" && s ~ /^\//) { stop(substr(s, 2)); return }
     else if (mode == "") { start(s); return }
@@ -1830,7 +1834,7 @@ find_groups() {
 # A group of /usr/lib/group is copied to /etc/group, which can be written.
 adopt_group() {
     [ -r "$root/usr/lib/group" ] && ! fixed /etc || return 1
-    while IFS=: read -r group secret gid _; do
+    while IFS=: read -r group secret gid _ || [ -n "$group" ]; do
         [ "$group" = "$1" ] || continue
         add_entry "$group:$secret:$gid:" group
         entry "$1" group
@@ -1896,7 +1900,7 @@ refuse_system_account() {
     least=1000
     for defs in "$root/etc/login.defs" "$root/usr/etc/login.defs"; do
         [ -r "$defs" ] || continue
-        while read -r key value _; do
+        while read -r key value _ || [ -n "$key" ]; do
             [ "$key" != UID_MIN ] || ! number "$value" 0 999999999 || least=$number
         done <"$defs"
         break
@@ -1922,7 +1926,7 @@ own_home() {
 }
 
 shared_home() {
-    while IFS=: read -r login _ _ _ _ other _; do
+    while IFS=: read -r login _ _ _ _ other _ || [ -n "$login" ]; do
         [ "$login" = "$user" ] || [ "${other%/}" != "$home" ] || return 0
     done <"$root/etc/passwd"
     return 1
@@ -1978,7 +1982,7 @@ write_lacking() {
 }
 
 group_of_id() {
-    while IFS=: read -r _ _ number _; do
+    while IFS=: read -r any_group _ number _ || [ -n "$any_group" ]; do
         [ "$number" != "$1" ] || return 0
     done <"$root/etc/group"
     return 1
@@ -2032,7 +2036,7 @@ find_home_mode() {
     mode='' mask=022
     for defs in "$root/etc/login.defs" "$root/usr/etc/login.defs"; do
         [ -r "$defs" ] || continue
-        while read -r key value _; do
+        while read -r key value _ || [ -n "$key" ]; do
             case $key:$value in
                 *:*[!0-7]* | *:) ;;
                 HOME_MODE:*) mode=$value ;;
@@ -3677,7 +3681,7 @@ sudo_is_plain() {
     done <"$rule_file"
     [ -n "$ours" ] || return 1
     [ -r /etc/nsswitch.conf ] || return 0
-    while read -r database services; do
+    while read -r database services || [ -n "$database" ]; do
         [ "$database" != sudoers: ] || [ "$services" = files ] || return 1
     done </etc/nsswitch.conf
 }
@@ -3784,7 +3788,7 @@ send_xml() {
     esac
     container='' instance='' incarnation=''
     if awk "$SHARED$READ_XML$FOUND_GOAL_STATE" "$work/body" >"$work/goal" 2>/dev/null; then
-        while read -r key value; do
+        while read -r key value || [ -n "$key" ]; do
             case $key in
                 container) container=$value ;;
                 instance) instance=$value ;;

@@ -80,6 +80,11 @@ HALF = {**provisioned(), "etc/group": File(GROUPED + "azureuser:x:1000:\n")}
 CASES = [
     system_account("a system account by its uid", "operator:x:11:0::/root:/sbin/nologin\n", "uid 11"),
     system_account("a system account by its home", "backup2:x:2000:2000::/usr/games:/bin/sh\n", "home /usr/games"),
+    system_account(
+        "a home that another account has, on a last line without its end",
+        "azureuser:x:1000:1000::/home/azureuser:/bin/sh\nbob:x:1002:1002::/home/azureuser:/bin/sh",
+        "home /home/azureuser",
+    ),
     system_account("nobody", "nobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n", "uid 65534"),
     shut(
         "the shell of the account lets nobody in",
