@@ -35,7 +35,7 @@ def with_agent(tree: Path) -> Path:
     return tree
 
 
-@pytest.mark.parametrize("guest", ["python", "sh"])
+@pytest.mark.parametrize("guest", ["python", pytest.param("sh", marks=pytest.mark.slow)])
 def test_an_image_with_the_agent_is_ready(prepared: Prepared, tmp_path: Path, guest: str) -> None:
     source = prepared("bookworm", "python3", "nftables", "curl", guest=guest)
     with layered(source, tmp_path / "tree") as tree:
