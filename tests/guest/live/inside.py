@@ -5,12 +5,15 @@ Nothing here asserts: each form's outcome is printed, and the test judges.
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +34,19 @@ def chroot(root: Path, *words: str, **more: Any) -> subprocess.CompletedProcess[
     return subprocess.run(argv, env=ENVIRONMENT, check=False, restore_signals=False, **options)
 
 
-def make_keys(root: Path) -> dict[str, str]:
-    """The owner's keys, in the tree's /srv/keys-of-owner: name in a form -> public key."""
-    keys = {}
+@cache
+def _made_keys(tree: Path) -> Path:
+    """The owner's keys, made once by the tree's own ssh-keygen: an RSA key costs as much as all else of a boot."""
+    made = Path(tempfile.mkdtemp(prefix="owner-", dir=tree / "srv"))
     for name, kind in (("KEY", "ed25519"), ("OTHER", "ed25519"), ("RSA", "rsa")):
-        (root / "srv/owner").mkdir(mode=0o700, exist_ok=True)
-        chroot(root, "ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "me", "-f", f"/srv/owner/{name}")
-        keys[name] = (root / f"srv/owner/{name}.pub").read_text().strip()
+        chroot(tree, "ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "me", "-f", f"/srv/{made.name}/{name}")
+    return made
+
+
+def make_keys(root: Path, keys_of: Path) -> dict[str, str]:
+    """The owner's keys, in the tree's /srv/owner: name in a form -> public key."""
+    shutil.copytree(_made_keys(keys_of), root / "srv/owner")
+    keys = {name: (root / f"srv/owner/{name}.pub").read_text().strip() for name in ("KEY", "OTHER", "RSA")}
     body = keys["RSA"].split()[1]
     keys["CUT"] = f"ssh-rsa {body[: len(body) // 8 * 4]} me"
     return keys
@@ -49,9 +58,9 @@ def filled(text: str, keys: dict[str, str]) -> str:
     return text
 
 
-def boot(form: Form, program: str, lab: Lab, root: Path) -> dict[str, Any]:
+def boot(form: Form, program: str, lab: Lab, root: Path, keys_of: Path) -> dict[str, Any]:
     """One first boot of the form, and a login."""
-    keys = make_keys(root)
+    keys = make_keys(root, keys_of)
     lab.install(root)
     (root / "usr/lib/azure-provisioning/provision.sh").write_bytes((GUEST / "provision.sh").read_bytes())
     if form.settings:
@@ -155,11 +164,12 @@ def login(form: Form, root: Path) -> dict[str, Any]:
 
 def main(program: str, names: list[str]) -> None:
     outcomes = {}
-    with Lab(Machine(name="web1")) as lab:
+    debian_tree = debian("bookworm", "curl")
+    with Lab(Machine(name="web1")) as lab, lab.tree(debian_tree) as keys_of:
         for form in FORMS:
             if form.name in names:
-                with lab.tree(debian("bookworm", "curl")) as root:
-                    outcomes[form.name] = boot(form, program, lab, root)
+                with lab.tree(debian_tree) as root:
+                    outcomes[form.name] = boot(form, program, lab, root, keys_of)
     json.dump(outcomes, sys.stdout)
 
 
