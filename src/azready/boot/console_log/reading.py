@@ -79,7 +79,7 @@ def text_of(raw: bytes) -> str:
     if text.count("\n") < 5 and text.count("\\n") > 5:
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = text.replace("\\r", "").replace("\\n", "\n").replace("\\u001b", "\x1b").replace("\\t", " ")
         text = value if isinstance(value, str) else text
     return text

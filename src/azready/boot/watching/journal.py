@@ -38,7 +38,7 @@ def _journal_lines(text: str, epoch: float) -> Iterator[JournalLine]:
         try:
             row = json.loads(line)
             at = int(row["__MONOTONIC_TIMESTAMP"]) / 1e6 - epoch
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError, RecursionError):  # the guest's own words
             continue
         message = row.get("MESSAGE", "")
         if isinstance(message, list):  # bytes that are no text

@@ -77,5 +77,5 @@ def _named(body: str) -> list[str]:
     try:
         starts = json.loads(body)["StartRequests"]
         return [str(one["EventId"]).upper() for one in starts]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return []

@@ -61,7 +61,7 @@ def read_xml(body: bytes, at: float) -> tuple[Report | None, tuple[Finding, ...]
     """Read the XML form; None with the reasons when it is not one. Never expands entities: DTDs are refused."""
     try:
         root = _parse(body)
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the last: an encoding that nobody knows
         return None, (found(at, "health-malformed", fault=error, wanted=XML_FORM),)
     if root.tag != "Health":
         fault = f"the root is {root.tag!r}, not 'Health'"
@@ -85,7 +85,7 @@ def read_json(body: bytes, at: float, proposed: bool = False) -> tuple[Report | 
     """
     try:
         table: Any = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return None, (found(at, "health-malformed", fault=error, wanted=JSON_FORM),)
     details = table.get("details", {}) if isinstance(table, dict) else None
     if not isinstance(details, dict):

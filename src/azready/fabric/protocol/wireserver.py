@@ -193,7 +193,7 @@ def _role_properties(request: Request, machine: Machine, ledger: Ledger, rules: 
     fault = ""
     try:
         root = ElementTree.fromstring(request.body)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         fault = str(error)
     else:
         path = "Container/RoleInstances/RoleInstance"
