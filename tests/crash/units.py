@@ -33,7 +33,7 @@ def boot(root: Path, program: str, options: list[str], start: Start) -> Result:
         if not _conditions_hold(root, [line for line in lines if line[0].startswith("Condition")]):
             continue
         for key, value in lines:
-            if key in ("ExecStart", "ExecStartPost"):
+            if key in ("ExecStartPre", "ExecStart", "ExecStartPost"):
                 words = shlex.split(value.lstrip("-"))
                 status, said = start(words + (options if "provision" in value else []))
                 if name == ORDER[-1]:

@@ -89,6 +89,17 @@ def test_systemd_finds_nothing_wrong(need: Callable[..., None], service: str, tm
     assert not ours, done.stderr
 
 
+def test_the_host_keys_are_made_in_a_sandbox(need: Callable[..., None]) -> None:
+    """The figure of docs/threat-model.md: 0 is all shut, 10 is a program that may do what root may."""
+    need("tool:systemd-analyze")
+    unit = SYSTEMD / "azure-provisioning-hostkeys.service"
+    words = ["systemd-analyze", "security", "--offline=yes", "--threshold=20", "--no-pager", str(unit)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if "unrecognized option" in done.stderr:
+        pytest.skip("needs systemd 250: a newer Debian")
+    assert done.returncode == 0, done.stdout[-300:] + done.stderr
+
+
 def test_each_unit_is_wanted_where_its_link_is() -> None:
     for link in INSTALL["link"]:
         if link["init"] == "systemd":

@@ -3308,6 +3308,7 @@ def step_host_keys(tree, wishes, settings):
         tree.remove("/etc/ssh/ssh_host_%s_key" % kind)
     for name in tree.names("/etc/ssh"):  # what a power cut left of an earlier ssh-keygen
         kind, dot, rest = name.partition("_key.")
+        rest = rest[4:] if rest.startswith("pub.") else rest
         if dot and kind.startswith("ssh_host_") and len(rest) == 10 and rest.isalnum():
             tree.remove("/etc/ssh/" + name)
     tree.run(["ssh-keygen", "-A"] + ([] if tree.live else ["-f", tree.root]))

@@ -3110,7 +3110,7 @@ step_host_keys() {
         for kind in $damaged; do [ -n "$dry_run" ] || rm -f "$root/etc/ssh/ssh_host_${kind}_key"; done
         # what a power cut left of an earlier ssh-keygen
         set +f
-        set -- "$root"/etc/ssh/ssh_host_*_key.??????????
+        set -- "$root"/etc/ssh/ssh_host_*_key.?????????? "$root"/etc/ssh/ssh_host_*_key.pub.??????????
         set -f
         for left in "$@"; do [ -n "$dry_run" ] || [ ! -f "$left" ] || rm -f "$left"; done
         run ssh-keygen -A ${root:+-f "$root"}
