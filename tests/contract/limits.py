@@ -33,6 +33,10 @@ LIMITS: tuple[Limit, ...] = (
     Limit("A `Retry-After` that is a date is not understood: the usual pause holds", "Azure states seconds"),
     Limit("By bash's /dev/tcp, connecting may take 12 s instead of 2 s", "bash has no time limit of its own"),
     Limit("With busybox's `timeout`, what a hook has started may outlive it", "it ends one process, not its group"),
+    Limit(
+        "Where systemd has locked the route to IMDS (`imds.network=locked`), IMDS is not reached",
+        "marking a socket is a system call",
+    ),
 )
 
 
