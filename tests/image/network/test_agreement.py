@@ -75,6 +75,8 @@ TREES: dict[str, tuple[Callable[[Sample], object], bool]] = {
         "etc/netplan/99.yaml", "network: {ethernets: {eth0: {dhcp4: false}}}\n"), False),
     "netplan, two files": (lambda s: _netplan(s, "network: {ethernets: {a: {match: {name: eth0}}}}\n").write(
         "etc/netplan/99.yaml", "network: {ethernets: {a: {dhcp4: true}}}\n"), True),
+    "netplan, a driver added to a name": (lambda s: _netplan(s, "network: {ethernets: {ens3: {dhcp4: true}}}\n").write(
+        "etc/netplan/99.yaml", "network: {ethernets: {ens3: {match: {driver: hv_netvsc}}}}\n"), False),
     "netplan, broken": (lambda s: _netplan(s, "network:\n  ethernets:\n    eth0:\n      match:\n      dhcp4: true\n"), False),
     "netplan, renamed": (lambda s: _netplan(s, "network: {ethernets: {a: {match: {driver: hv_netvsc}, set-name: lan0, dhcp4: true}}}\n"), True),
     "netplan, off": (lambda s: _netplan(s, "network: {ethernets: {eth0: {dhcp4: true, activation-mode: off}}}\n"), False),

@@ -53,6 +53,9 @@ def gather_netplan(files: Files) -> Netplan:
         except ValueError as error:
             return Netplan(refused=Line(f"netplan refuses it: {error}", path), installed=installed)
         _merge(merged, document)
+        for name, card in merged.get("ethernets", {}).items():
+            if isinstance(card, dict):
+                card.setdefault("match", {"name": name})  # and a later file adds to it
         if why := _undefined(document, merged):
             return Netplan(refused=Line(f"netplan refuses it: {why}", path), installed=installed)
         places.update(dict.fromkeys(document.get("ethernets", {}), path))
