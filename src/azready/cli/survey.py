@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -70,15 +70,12 @@ def survey(
     if not tasks:
         raise UsageFailure("none of these scenarios applies to these agents", "a command cannot show DHCP or a clock")
     conditions = Conditions(deadline, seed, jobs)
-    log = None if folder is None else _log(folder)
-    done = _keep_running(tasks, conditions, runs, log, limit, console)
+    done = _keep_running(tasks, conditions, runs, _log(folder) if folder else None, limit, console)
     result = _result(tasks, done, conditions)
     if not result.cells:
         raise Failure("no cell could be run here", "the warnings above say why")
     if folder is not None:
-        for name, text in pages.all_of(result).items():
-            (folder / name).write_text(text, encoding="utf-8")
-        console.say(f"written: {', '.join(str(folder / name) for name in pages.all_of(result))}")
+        _write(folder, pages.all_of(result), console)
     if output == "json":
         print(json.dumps(as_json(result), indent=1, ensure_ascii=False))
     elif folder is None:
@@ -87,6 +84,12 @@ def survey(
         if not cell.good:
             console.say(f"to repeat {cell.agent} in {cell.scenario}: {cell.repeat}")
     sys.exit(Exit.OK if all(cell.good for cell in result.cells) else Exit.NEGATIVE)
+
+
+def _write(folder: Path, texts: "Mapping[str, str]", console: Console) -> None:
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    console.say(f"written: {', '.join(str(folder / name) for name in texts)}")
 
 
 def _log(folder: Path) -> "Log":
