@@ -103,8 +103,8 @@ def _head(survey: Survey) -> str:
     groups = "\n".join(f"- **{who}**: {', '.join(f'`{one}`' for one in which)}" for who, which in _survivors(survey))
     return f"""# Which agent survives what
 
-Made by `make survey` on {survey.made} with azready {survey.azready}; do not edit. {len(survey.agents)} agents,
-{len(survey.scenarios)} scenarios, {len(survey.cells)} cells. {_repeated(survey)}
+Made by `azready fabric survey` (`make survey`) on {survey.made} with azready {survey.azready}; do not edit.
+{len(survey.agents)} agents, {len(survey.scenarios)} scenarios, {len(survey.cells)} cells. {_repeated(survey)}
 
 An agent of an image was booted as PID 1's child in a container, a command ran at Azure's addresses in a namespace
 ([boot.md](boot.md), [fabric.md](fabric.md)); a scenario that a container or a command cannot show is left out for it
