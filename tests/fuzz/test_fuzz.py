@@ -31,4 +31,4 @@ def test_a_reader_that_breaks_or_hangs_is_told_of(monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_campaign_is_found() -> None:
-    assert set(targets()) == {"fabric_bytes", "guest_bytes", "image_bytes", "two_programs"}
+    assert {"fabric_bytes", "guest_bytes", "image_bytes", "two_programs"} <= set(targets())
