@@ -149,6 +149,11 @@ def test_one_that_got_half_of_it_or_wanted_none_is_not(wait: Wait) -> None:
     assert wait(60.0, gets=lambda now: CpuTime(ran=5.0, waited=1.0))[0].trouble is None
 
 
+def test_one_that_slept_and_waited_a_moment_when_it_woke_had_its_chance(wait: Wait) -> None:
+    waited, _ = wait(60.0, gets=lambda now: CpuTime(ran=0.01 * now, waited=0.1 * now))
+    assert waited.trouble is None and not waited.verdict.provisioned
+
+
 def test_one_that_ended_by_itself_had_its_chance(wait: Wait) -> None:
     waited, _ = wait(60.0, ends_at=30.0, gets=lambda now: CpuTime(ran=0.3 * now, waited=0.7 * now))
     assert waited.trouble is None

@@ -66,7 +66,7 @@ def test_a_live_system(inside: Inside) -> None:
     assert done.returncode == 0, done.stderr
     with Tree(root) as tree:
         assert agents.leftovers(tree) == []
-        assert tree.read_text("etc/sudoers.d/90-azure-provisioning").startswith("root ALL")
+        assert tree.read_text("etc/sudoers.d/zz-90-azure-provisioning").startswith("root ALL")
         assert tree.exists("etc/systemd/system/multi-user.target.wants/azure-provisioning.service")
         assert not tree.exists("usr/sbin/policy-rc.d")
     again = inside.azready("prepare", "/", "--yes", "--output", "json")

@@ -18,7 +18,8 @@ _TICK = 0.25
 _STARVED, _BUSY = 0.5, 0.3
 """A guest is starved that wants at least so much of one processor, and gets less than such a share of it."""
 _HARDLY_RAN = 0.15
-"""Below this share of the processor a guest's own time-outs say nothing of the image."""
+"""Below this share of the processor a guest's own time-outs say nothing of the image, where it wanted the processor
+for `_BUSY` of the time: one that sleeps most of the time waits a moment whenever it wakes."""
 _WINDOW, _TELLING = 30.0, 10.0
 """Seconds of the past that count, and the fewest that say anything."""
 
@@ -124,7 +125,7 @@ def wait(running: "Running", ledger: Ledger, expected: Expectation, deadline: fl
         trouble = running.trouble()
     if trouble is None and not decided(ledger):
         if expected == "ready":
-            trouble = _starved(running, supply, because)
+            trouble = _starved(running, supply, because, ledger.now())
         if because:
             verdict = replace(verdict, because=f"{because}; nothing was reported")
     if trouble is None and not because:
@@ -188,16 +189,16 @@ def _standstill(running: "Running", ledger: Ledger, pace: Pace, limit: float) ->
     )
 
 
-def _starved(running: "Running", supply: _Supply, because: str) -> Cause | None:
+def _starved(running: "Running", supply: _Supply, because: str, now: float) -> Cause | None:
     """That the guest had no chance: it was at work to the end, and got too little of the processor."""
-    share = running.cpu().share
+    cpu = running.cpu()
     little = "" if because else supply.starved()
-    if not little and share >= _HARDLY_RAN:
+    if not little and (cpu.share >= _HARDLY_RAN or cpu.waited < _BUSY * now):
         return None
     return Cause(
         "starved",
         "the guest got too little of this machine's processor to come up",
-        (little or f"{100 * share:.0f} % of the time in which it could run",),
+        (little or f"{100 * cpu.share:.0f} % of the time in which it could run",),
         "boot it when the machine has less to do, without a CPU quota, or where KVM works",
         blames="host",
     )

@@ -243,7 +243,7 @@ def test_prepare_and_check_over_ssh(machine: Machine) -> None:
     with Tree(machine.root) as tree:
         assert agents.leftovers(tree) == []
         assert tree.exists("usr/lib/azure-provisioning/provision.py")
-        assert "builder" in tree.read_text("etc/sudoers.d/90-azure-provisioning")
+        assert "builder" in tree.read_text("etc/sudoers.d/zz-90-azure-provisioning")
     assert azready("check", url, "--only", "P04").returncode == 0
     refused = azready("prepare", machine.url("asked"), "--yes")
     assert refused.returncode == 3
