@@ -22,7 +22,7 @@ help:
 	@echo "make test-all    and the slow ones: emulated whole-disk boots"
 	@echo "make test-hosts  demo and tests as on fresh hosts: $(HOSTS) (root; HOSTS=trixie for one)"
 	@echo "make fuzz        long campaigns of random inputs: FUZZ='two_programs --seed 7 --runs 10000'"
-	@echo "make crash       power cuts of a first boot at each change, on ext4, xfs and btrfs (root; an hour; ROW='xfs py plain lost')"
+	@echo "make crash       power cuts of a first boot at each change, on ext4, xfs and btrfs (root; hours; ROW='xfs py plain lost')"
 	@echo "make lint        ruff, mypy, shellcheck"
 	@echo "make bench       speed, as ratios in one run"
 	@echo "make survey      agents x scenarios, to docs/survey.md: hours, but it goes on where it was broken off"
