@@ -4,8 +4,10 @@ PYTHON := $(VENV)/bin/python
 JOBS ?= 4
 
 PYTEST := $(PYTHON) -m pytest -n $(JOBS) --dist worksteal --durations 10
-# What `make quick` leaves out beside the tests that need more than Python: whole guests in every shell and Python.
-WHOLE_GUESTS := tests/contract tests/samples tests/azure tests/recipes
+# What `make quick` leaves out beside the tests that need more than Python: whole guests in every shell and Python,
+# campaigns, and the linters, which are `make lint`.
+WHOLE_GUESTS := tests/contract tests/samples tests/azure tests/recipes tests/fuzz tests/crash tests/fabric/test_matrix.py \
+	tests/style/test_linters.py
 HOSTS ?= bookworm trixie sid
 # What Microsoft's article publishes as samples, written anew from its description, and one that is mended.
 GUESTS := tests/samples/guests
