@@ -4,7 +4,6 @@ Debian's names are the keys. The other distributions' names are those of their p
 distribution has no such package, nobody is sent to look for one.
 """
 
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -58,9 +57,8 @@ _NAMES: Mapping[str, Mapping[str, str]] = {
 """Where a name differs from Debian's; empty: there is none."""
 
 
-def manager() -> Manager | None:
-    """This machine's package manager; None where it is none of the known."""
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+def manager(path: str) -> Manager | None:
+    """This machine's package manager, looked for in these folders; None where it is none of the known."""
     return next((each for each in MANAGERS if shutil.which(each.program, path=path)), None)
 
 

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from azready import packages
 from azready.errors import Failure
@@ -42,7 +43,7 @@ class MissingTool(Failure):
     """A program is not installed; `package` is Debian's name of what holds it."""
 
     def __init__(self, tool: str, package: str) -> None:
-        line = packages.install_line([package], packages.manager())
+        line = how_to_install(package)
         super().__init__(f"{tool} is not installed", f"{line} (`azready doctor` names all that is missing)")
         self.tool = tool
         self.package = package
@@ -56,9 +57,19 @@ def find_tool(tool: str, package: str) -> str:
     return found
 
 
+def dies_with_parent(by: Literal["KILL", "TERM"] = "KILL") -> list[str]:
+    """Words before a command that let it end by this signal when whoever started it ends, however that ends."""
+    return [find_tool("setpriv", "util-linux"), "--pdeathsig", by, "--"]
+
+
 def path_of_root() -> str:
     """PATH with the folders of administration, which an ordinary user's often lacks."""
     return f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def how_to_install(*wanted: str) -> str:
+    """What to type here for packages of these names in Debian; empty where this distribution has none of them."""
+    return packages.install_line(wanted, packages.manager(path_of_root()))
 
 
 def has_tool(tool: str) -> bool:

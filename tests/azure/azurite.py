@@ -23,7 +23,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tests.azure.blobs import AzuriteStore
-from tests.azure.real_az import cache
+from tests.installed import cache
 
 VERSION = "3.37.0"
 NODE = "22.20.0"

@@ -1,17 +1,13 @@
-"""The real Azure CLI, from PyPI, in an environment of its own outside the checkout: installed once, by whoever comes
-first (a lock), some 730 MB and one to two minutes."""
+"""The real Azure CLI, from PyPI: some 730 MB and one to two minutes, once."""
 
-import fcntl
 import json
 import os
-import subprocess
-import sys
-import venv
 from pathlib import Path
 from typing import Any
 
 from tests.azure.fake_arm.model import TENANT, Arm
 from tests.azure.fake_arm.server import Server
+from tests.installed import from_pypi
 
 VERSION = "2.91.0"
 MANY = """
@@ -29,23 +25,9 @@ for words in json.load(open(sys.argv[1])):
 LOGIN = f"az login --service-principal -u 00000000-0000-4000-8000-000000000001 -p secret --tenant {TENANT}"
 
 
-def cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "azready"
-
-
 def install() -> Path:
-    """The path of `az`; installs it when it is not there yet."""
-    folder = cache() / f"az-{VERSION}"
-    done = folder / ".complete"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / "az.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
-            venv.create(folder, with_pip=True, clear=True)
-            pip = [str(folder / "bin/python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-            subprocess.run([*pip, f"azure-cli=={VERSION}"], check=True, stdout=sys.stderr)
-            done.touch()
-    return folder / "bin/az"
+    """The path of `az`."""
+    return from_pypi("az", VERSION, f"azure-cli=={VERSION}") / "az"
 
 
 HOSTS = ("management.azure.com", "login.microsoftonline.com", "md-fake.blob.storage.azure.net")

@@ -52,12 +52,12 @@ def test_packages_have_the_names_of_the_distribution(
     (tmp_path / program).write_text("#!/bin/sh\n")
     (tmp_path / program).chmod(0o755)
     monkeypatch.setattr(packages.shutil, "which", lambda name, path: name if name == program else None)
-    assert packages.install_line(["qemu-utils", "uidmap", "iproute2", "mmdebstrap"], packages.manager()) == line
+    assert packages.install_line(["qemu-utils", "uidmap", "iproute2", "mmdebstrap"], packages.manager("")) == line
 
 
 def test_a_distribution_nobody_knows_gets_debians_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages.shutil, "which", lambda name, path: None)
-    assert packages.install_line(["ovmf"], packages.manager()) == "install what Debian calls ovmf"
+    assert packages.install_line(["ovmf"], packages.manager("")) == "install what Debian calls ovmf"
 
 
 def test_the_packages_are_those_that_setup_installs() -> None:

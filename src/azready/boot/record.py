@@ -82,10 +82,10 @@ _LONG = 300
 """Characters of a line that are quoted."""
 
 
-def short(text: str) -> str:
+def short(text: str, longest: int = _LONG) -> str:
     """One line to quote: white space is folded, and what is too long to read is cut."""
     text = " ".join(text.split())
-    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """`azready boot`: boots an image in the local Azure, and says what Azure would have said."""
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -121,8 +120,8 @@ def boot(
     effective = resolve(given, settings)
     plan = _plan(target, effective, wireserver, deadline, boots, recapture, heal, keep, judge or [], init, ssh_check)
     wanted = outputs.parse(output or (), ("text", "json", "junit", "html"))
-    for path in (report, console_file):
-        _must_be_writable(path)
+    for path in filter(None, (report, console_file)):
+        outputs.require_writable(path)
     console = Console()
     for warning in _left_out(target.is_dir(), effective.faults):
         console.warn(warning)
@@ -158,12 +157,6 @@ def _left_out(container: bool, faults: "Sequence[Fault]") -> Iterator[str]:
         yield "a container has no drive: its medium is there from the start"
     if not container and any(fault.service == "guest" for fault in faults):
         yield "a disk's network is its own: faults of the guest need a tree, and are left out"
-
-
-def _must_be_writable(path: Path | None) -> None:
-    """Said before the boots, which may take minutes."""
-    if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
-        raise UsageFailure(f"cannot write {path}", "choose a file in a folder of yours")
 
 
 def undecided(records: "tuple[BootRecord, ...]") -> bool:

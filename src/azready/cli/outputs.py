@@ -36,9 +36,15 @@ def parse(words: Sequence[str], forms: Sequence[str]) -> Wanted:
 
 
 def _file(name: str) -> Path:
-    path = Path(name)
-    if not name or path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UsageFailure(f"cannot write {name or 'a file without a name'}", "choose a file in a folder of yours")
+    if not name:
+        raise UsageFailure("cannot write a file without a name", "write FORM=FILE")
+    return require_writable(Path(name))
+
+
+def require_writable(path: Path) -> Path:
+    """The path, where a file can be written. Raises UsageFailure: said before work that may take minutes."""
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageFailure(f"cannot write {path}", "choose a file in a folder of yours")
     return path
 
 

@@ -1,17 +1,17 @@
 """What this machine can do of what azready does, and what to install or allow for the rest. Changes nothing."""
 
 import importlib.util
-import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from azready import packages, userns
+from azready import userns
 from azready.boot.container import host
 from azready.boot.qemu import command, trial
 from azready.boot.qemu.command import Architecture
 from azready.errors import Failure
-from azready.proc import has_tool
+from azready.image.targets.disk import may_use_loop_devices, require_fuse
+from azready.proc import has_tool, how_to_install
 
 Tools = Mapping[str, str]
 """Program to Debian's package of it."""
@@ -84,7 +84,7 @@ class _Packaged(Failure):
 def advice(examined: Sequence[Examined]) -> str:
     """The one line that installs all that is missing; empty where nothing is."""
     missing = [lack.package for each in examined for lack in each.lacks if lack.package]
-    return packages.install_line(missing, packages.manager()) if missing else ""
+    return how_to_install(*missing) if missing else ""
 
 
 # --- what the abilities ask for ---
@@ -121,19 +121,17 @@ def _one_owner(means: str) -> str:
 
 
 def _disk_tools() -> Tools:
-    mounting = {} if os.geteuid() == 0 else {"fuse2fs": "fuse2fs"}
+    mounting = {} if may_use_loop_devices() else {"fuse2fs": "fuse2fs"}
     return {"qemu-img": "qemu-utils", "qemu-storage-daemon": "qemu-system-common", "mount": "mount", **mounting}
 
 
 def _mounts() -> None:
-    if os.geteuid() == 0 and os.access("/dev/loop-control", os.W_OK):
-        return
-    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        raise Failure("neither loop devices nor /dev/fuse may be used here", "modprobe fuse loop; or run it with sudo")
+    if not may_use_loop_devices():
+        require_fuse()
 
 
 def _disk_note() -> str:
-    return "" if os.geteuid() == 0 else "ext2, ext3 and ext4 only: other file systems are mounted by root"
+    return "" if may_use_loop_devices() else "ext2, ext3 and ext4 only: other file systems are mounted by root"
 
 
 def _cgroup() -> None:

@@ -37,7 +37,7 @@ from azready.boot.record import Cause
 from azready.boot.watching.schedule import Stopped
 from azready.errors import Failure, UsageFailure
 from azready.fabric.ledger import Service
-from azready.proc import Completed, find_tool, run, stop
+from azready.proc import Completed, dies_with_parent, find_tool, run, stop
 
 _START_SECONDS = 30.0
 _REBOOT = -signal.SIGHUP & 255
@@ -239,15 +239,13 @@ class Container:
 
         It stays in the host's process namespace, so that signals reach it, and dies with this process.
         """
-        last_will: list[str | Path] = [find_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
-        return [*_nsenter(self._supervisor), "--net", "--mount", "--", *last_will, *argv]
+        return [*_nsenter(self._supervisor), "--net", "--mount", "--", *dies_with_parent(), *argv]
 
     def in_network(self, argv: Sequence[str | Path]) -> list[str | Path]:
         """Words that run a program of the host on the guest's network, with the caller's own files and rights."""
-        last_will: list[str | Path] = [find_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
         user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
         enter = [find_tool("nsenter", "util-linux"), f"--target={self._supervisor}", *user, "--net"]
-        return [*enter, "--", *last_will, *argv]
+        return [*enter, "--", *dies_with_parent(), *argv]
 
     def in_guest(self, guest: Guest, argv: Sequence[str]) -> list[str | Path]:
         """Words that run a program of the guest in the guest."""

@@ -27,14 +27,9 @@ def cases(path: Path) -> Iterator[tuple[str, Outcome, str]]:
         message = ""
         for tag, meaning in _OUTCOMES:
             if (told := case.find(tag)) is not None:
-                outcome, message = meaning, _first(told.get("message") or told.text or "")
+                outcome, message = meaning, short(told.get("message") or told.text or "", _LONG)
                 break
         yield name, outcome, message
-
-
-def _first(message: str) -> str:
-    text = short(message)
-    return text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"
 
 
 def checks(judge: str, files: Iterable[Path], status: int, at: float) -> tuple[Check, ...]:

@@ -28,7 +28,7 @@ from azready.fabric.ledger import Service
 from azready.fabric.serve.sealed import NotSealed, require_sealed
 from azready.fabric.serve.sockets import open_socket
 from azready.kernel.syscalls import die_with_parent
-from azready.proc import find_tool, spawn, stop
+from azready.proc import dies_with_parent, find_tool, spawn, stop
 
 _TUN = Path("/dev/net/tun")
 
@@ -74,7 +74,7 @@ def tap_network(network: Network, nics: int) -> Iterator[TapNetwork]:
             sockets = _received(ours, holder)
             prefix = [find_tool("nsenter", "util-linux"), f"--target={holder.pid}"]
             prefix += ["--net", "--"] if root else ["--user", "--preserve-credentials", "--net", "--"]
-            prefix += [find_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
+            prefix += dies_with_parent()
             yield TapNetwork(sockets, tuple(f"tap{index}" for index in range(nics)), tuple(prefix))
         finally:
             stop(holder)

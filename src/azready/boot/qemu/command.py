@@ -18,11 +18,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from azready import packages
 from azready.boot import identity
 from azready.errors import Failure
 from azready.fabric.machine import Machine
 from azready.fabric.protocol.dhcp import IMDS, WIRESERVER
+from azready.proc import how_to_install
 
 Architecture = Literal["x86_64", "aarch64"]
 Firmware = Literal["uefi", "bios"]
@@ -135,8 +135,7 @@ def find_firmware(architecture: Architecture, root: Path = Path("/")) -> Pflash:
         pair = Pflash(root / code.lstrip("/"), root / variables.lstrip("/"))
         if pair.code.exists() and pair.variables.exists():
             return pair
-    line = packages.install_line([PACKAGES[architecture][1]], packages.manager())
-    raise Failure(f"no UEFI firmware for {architecture} was found", line)
+    raise Failure(f"no UEFI firmware for {architecture} was found", how_to_install(PACKAGES[architecture][1]))
 
 
 def trial(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from azready.boot.qemu import relay
 from azready.errors import Failure
-from azready.proc import find_tool, spawn, stop
+from azready.proc import dies_with_parent, spawn, stop
 
 
 @contextlib.contextmanager
@@ -20,7 +20,7 @@ def running(words: Sequence[str | Path], errors: Path, control: int) -> Iterator
     What it complains of goes to the file `errors`.
     """
     with errors.open("wb") as file:
-        bound = [find_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
+        bound = dies_with_parent()
         process = spawn([*bound, *words], stderr=file.fileno(), pass_fds=[control])
     try:
         yield process

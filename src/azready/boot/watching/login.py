@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from azready import packages
 from azready.boot.record import Check
 from azready.errors import Failure
 from azready.fabric.machine import Machine
-from azready.proc import Completed, run
+from azready.proc import Completed, has_tool, how_to_install, run
 
 
 @dataclass(frozen=True)
@@ -92,14 +91,8 @@ def check_login(
     """
     if not machine.admin_username:
         return (Check("ssh login", "skipped", "the machine has no admin user"),)
-    if shutil.which("ssh") is None:
-        return (
-            Check(
-                "ssh login",
-                "skipped",
-                f"ssh is not installed here: {packages.install_line(['openssh-client'], packages.manager())}",
-            ),
-        )
+    if not has_tool("ssh"):
+        return (Check("ssh login", "skipped", f"ssh is not installed here: {how_to_install('openssh-client')}"),)
     words = wrap(ssh_words(key.private, machine.admin_username, machine.address))
     until, refused_until = time.monotonic() + patience, time.monotonic() + min(3.0, patience)
     while True:

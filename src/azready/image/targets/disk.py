@@ -33,7 +33,7 @@ from azready.image.targets.volumes import (
     from_fstab,
     root_candidates,
 )
-from azready.proc import Completed, find_tool, run, spawn, stop
+from azready.proc import Completed, dies_with_parent, find_tool, run, spawn, stop
 
 _EXT = ("ext2", "ext3", "ext4")
 _READ_ONLY = {
@@ -108,7 +108,7 @@ def _mount_root(mounter: "_Mounter", path: Path, volumes: tuple[Volume, ...]) ->
     raise NoRoot(
         f"no root file system that can be read in {path} (found: {kinds or 'nothing known'}){detail}",
         "is it whole, and a Linux system? "
-        + ("" if _may_use_loop_devices() else "As root more kinds can be mounted. ")
+        + ("" if may_use_loop_devices() else "As root more kinds can be mounted. ")
         + "Or mount it yourself and give the folder",
     )
 
@@ -191,7 +191,7 @@ class _Mounter:
     def mount(self, mounting: Mounting, place: Path) -> None:
         """Mount a volume on a folder. Raises Failure that says what is missing."""
         volume = mounting.volume
-        if _may_use_loop_devices():
+        if may_use_loop_devices():
             failed = self._by_kernel(mounting, place)
             if failed is None:
                 return
@@ -222,7 +222,7 @@ class _Mounter:
         return failed
 
     def _by_fuse2fs(self, volume: Volume, place: Path) -> None:
-        _require_fuse()
+        require_fuse()
         options = f"offset={volume.start}" + ("" if self._write else ",ro,norecovery")
         process = spawn([*_guard(), find_tool("fuse2fs", "fuse2fs"), "-f", "-o", options, self._raw, place])
         self._stack.callback(stop, process, _PATIENCE)
@@ -239,7 +239,7 @@ class _Mounter:
 @contextmanager
 def _exported(disk: diskfile.DiskFile, scratch: Path, write: bool) -> Iterator[Path]:
     """The disk as a raw file, by a FUSE export that ends with the block (or with this process)."""
-    _require_fuse()
+    require_fuse()
     shown = scratch / "disk.raw"
     shown.touch()
     tool = find_tool("qemu-storage-daemon", "qemu-system-common")
@@ -269,7 +269,7 @@ def _guard() -> list[str]:
     Nothing may end them with KILL: the last process of a mount namespace unmounts what is in it, and would wait for
     itself to answer.
     """
-    return [find_tool("setsid", "util-linux"), find_tool("setpriv", "util-linux"), "--pdeathsig", "TERM", "--"]
+    return [find_tool("setsid", "util-linux"), *dies_with_parent("TERM")]
 
 
 def _quoted(path: Path) -> str:
@@ -280,7 +280,7 @@ def _on_off(value: bool) -> str:
     return "on" if value else "off"
 
 
-def _may_use_loop_devices() -> bool:
+def may_use_loop_devices() -> bool:
     """Root of this machine, not of a user namespace: only that may make block devices of files."""
     return os.geteuid() == 0 and os.access("/dev/loop-control", os.W_OK) and not _in_user_namespace()
 
@@ -289,7 +289,7 @@ def _in_user_namespace() -> bool:
     return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
 
 
-def _require_fuse() -> None:
+def require_fuse() -> None:
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         raise Failure(
             "/dev/fuse may not be used here", "run it with sudo, or ask for /dev/fuse to be readable and writable"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from azready.errors import Failure
 from azready.image.targets.contained import FAILED, UNUSABLE_ROOT
-from azready.proc import CommandFailed, Completed, find_tool, run
+from azready.proc import CommandFailed, Completed, dies_with_parent, find_tool, run
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -29,7 +29,7 @@ def run_here(argv: Sequence[str], *, stdin: bytes, env: dict[str, str] | None, c
 
 def run_in(root: Path, argv: Sequence[str], *, stdin: bytes, env: dict[str, str] | None, check: bool) -> Completed:
     """Run `argv` inside the tree `root`; the caller is root, or root of its own user namespace."""
-    guard = [find_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "--", find_tool("unshare", "util-linux")]
+    guard = [*dies_with_parent(), find_tool("unshare", "util-linux")]
     spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child=KILL"]
     enter = [*guard, *spaces, "--", sys.executable, "-P", "-m", "azready.image.targets.contained"]
     known = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}

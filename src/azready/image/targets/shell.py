@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from azready.errors import Failure, UsageFailure
-from azready.proc import find_tool, run, spawn, stop
+from azready.proc import dies_with_parent, find_tool, run, spawn, stop
 
 _URL = re.compile(
     r"ssh://(?:(?P<user>[^@/\s-][^@/\s]*)@)?"
@@ -135,7 +135,7 @@ class Shell:
         """Start the one connection. ssh asks on the terminal itself: host keys, passphrases, passwords."""
         log = self._folder / "log"
         options = ["-M", "-N", "-T", "-o", "ControlPersist=no", "-o", "ServerAliveInterval=15", "-E", str(log)]
-        guard = [find_tool("setpriv", "util-linux"), "--pdeathsig", "TERM", "--"]
+        guard = dies_with_parent("TERM")
         self._master = spawn([*guard, *self._ssh(*options), *self._address.words], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + _CONNECT
         while run([*self._ssh("-O", "check"), *self._address.words], check=False).status != 0:

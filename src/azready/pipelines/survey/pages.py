@@ -39,6 +39,11 @@ def mark(cell: Cell | None) -> str:
     return "good" if cell.good else "lost" if cell.lost else "bad"
 
 
+def _marked(cell: Cell | None) -> str:
+    """A cell in a word, with a cross where it is not as owed."""
+    return f"{'' if mark(cell) in ('good', 'none') else '✗ '}{short(cell)}"
+
+
 def reason(run: Run) -> str:
     """Why a cell is not as owed, in one line."""
     return "; ".join((*([run.says] if run.says else []), *run.remarks)) or "Ready, which it does not owe"
@@ -76,7 +81,7 @@ def text(survey: Survey) -> Iterator[str]:
     rows = [["", *names]]
     for scenario in survey.scenarios:
         cells = [survey.cell(name, scenario.name) for name in names]
-        rows.append([scenario.name, *(f"{'' if mark(one) in ('good', 'none') else '✗ '}{short(one)}" for one in cells)])
+        rows.append([scenario.name, *map(_marked, cells)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
@@ -154,8 +159,7 @@ def _table(survey: Survey) -> Iterator[str]:
     yield "|---|---|" + "---|" * len(names)
     for scenario in survey.scenarios:
         cells = [survey.cell(name, scenario.name) for name in names]
-        words = [f"{'' if mark(one) in ('good', 'none') else '✗ '}{short(one)}" for one in cells]
-        yield f"| `{scenario.name}` | {scenario.owed} | {' | '.join(words)} |"
+        yield f"| `{scenario.name}` | {scenario.owed} | {' | '.join(map(_marked, cells))} |"
 
 
 def _wrong(survey: Survey) -> Iterator[str]:

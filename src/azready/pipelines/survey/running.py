@@ -22,6 +22,8 @@ from azready.fabric.scenario import Scenario
 from azready.fabric.serve import trials
 from azready.fabric.serve.inside import enclosed
 from azready.fabric.verdict import decided, judge
+from azready.image.facts.packages import read_packages
+from azready.image.targets.tree import Tree as ImageTree
 from azready.pipelines import trees
 from azready.pipelines.survey.agents import Agent, Command, Debian, Prepared, Tree
 from azready.pipelines.survey.cells import Run, run_of
@@ -114,14 +116,10 @@ def boot_as_run(record: BootRecord, version: str) -> Run:
 
 def _version(tree: Path, package: str) -> str:
     """The version of a Debian package in a tree."""
-    status = tree / "var/lib/dpkg/status"
-    if not package or not status.exists():
+    if not package:
         return ""
-    for block in status.read_text(encoding="utf-8", errors="replace").split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line[:40] and line[0] != " ")
-        if fields.get("Package") == package:
-            return fields.get("Version", "")
-    return ""
+    with ImageTree(tree) as files:
+        return read_packages(files).versions.get(package, "")
 
 
 class Workshop:
