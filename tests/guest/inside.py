@@ -6,6 +6,7 @@ Nothing here asserts: a scene says what it saw, and the test judges.
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -136,6 +137,23 @@ def counts(suite: str) -> dict[str, Any]:
         }
 
 
+def skeleton(suite: str, program: str = "python") -> dict[str, Any]:
+    """Which files and folders of a new home are synced, where /etc/skel has folders; bookworm's sync(1) by strace."""
+    with Lab(PLAIN) as lab, lab.tree(debian(suite, "curl")) as root:
+        lab.install(root)
+        shutil.copy(GUEST / "provision.sh", root / "usr/lib/azure-provisioning")
+        (root / "etc/skel/.config/app").mkdir(parents=True)
+        (root / "etc/skel/.config/app/settings").write_text("a=1\n")
+        log = root.parent / "strace"
+        launch = LAUNCH if program == "python" else ["/bin/sh", "/usr/lib/azure-provisioning/provision.sh"]
+        words = ["strace", "-f", "-qq", "-y", "-s", "200", "-o", str(log), "-e", "trace=fsync", "chroot", str(root)]
+        done = subprocess.run([*words, *launch], env={"PATH": PATH}, capture_output=True, text=True, check=False)
+        synced = {
+            path.partition("/home/azureuser")[2] for path in re.findall(r"fsync\(\d+<([^>]+)>\) += 0", log.read_text())
+        }
+        return {"status": done.returncode, "said": done.stderr, "synced": sorted(synced)}
+
+
 def late_network(folder: str) -> dict[str, Any]:
     """The program is started before there is any network; a second later there is one. `folder` takes the tree."""
     root, log = Path(folder) / "root", Path(folder) / "strace"
@@ -170,8 +188,9 @@ SCENES = {
     "writes": writes,
     "counts": counts,
     "late_network": late_network,
+    "skeleton": skeleton,
 }
 
 if __name__ == "__main__":
-    scene, suite = sys.argv[1:]
-    json.dump(SCENES[scene](suite), sys.stdout)
+    scene, *words = sys.argv[1:]
+    json.dump(SCENES[scene](*words), sys.stdout)

@@ -22,12 +22,12 @@ SUITES = [
 ROOT = Path(__file__).parents[2]
 
 
-def _scene(need: Need, scene: str, suite: str) -> dict[str, Any]:
+def _scene(need: Need, scene: str, suite: str, *more: str, packages: tuple[str, ...] = ()) -> dict[str, Any]:
     need("ids", "tool:mmdebstrap", "tool:unshare", "tool:zstd", "tool:ip")
     # the tree is built outside, where there is a network; the scene has none
-    build = f"from bench.lab import debian; debian({suite!r})"
+    build = f"from bench.lab import debian; debian(*{(suite, *packages)!r})"
     subprocess.run([sys.executable, "-c", build], cwd=ROOT, check=True)
-    words = command([sys.executable, "-m", "tests.guest.inside", scene, suite])
+    words = command([sys.executable, "-m", "tests.guest.inside", scene, suite, *more])
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     seen: dict[str, Any] = json.loads(done.stdout)
@@ -109,3 +109,13 @@ def test_a_plain_first_boot_starts_two_programs_and_syncs_what_it_must(need: Nee
     marked = f"SO_MARK, [{0x7FFF0815}], 4) = 0"
     shown = [marked if marked in call else re.findall(r'"([0-9.]+)"', call)[0] for call in seen["sockets"]]
     assert shown == [marked, "169.254.169.254", "168.63.129.16", "168.63.129.16"]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("program", ["python", "sh"])
+def test_all_of_a_new_home_is_on_the_disk_before_ready(need: Need, program: str) -> None:
+    """useradd copies folders of /etc/skel, too, and syncs nothing of them."""
+    need("tool:strace")
+    seen = _scene(need, "skeleton", "bookworm", program, packages=("curl",))
+    assert seen["status"] == 0, seen["said"]
+    assert {"/.bashrc", "/.config/app/settings", "/.config/app", "/.config"} <= set(seen["synced"]), seen["synced"]

@@ -2433,7 +2433,7 @@ def step_user(tree, wishes, settings):
     if present:
         created += _settle_home(tree, present, was_cut)
         if created.startswith("created"):
-            _sync_home(tree, present)
+            _sync_copied(tree, "/etc/skel", present.home)
     tree.remove(BEGUN)
     return "%s %s, uid %s, groups %s" % (name, created, present.uid if present else "?", ",".join(wanted) or "none")
 
@@ -2706,16 +2706,24 @@ def _give(descriptor, mode, owner):
     posix.fchmod(descriptor, mode)
 
 
-def _sync_home(tree, owner):
-    """What useradd has put into the home reaches the disk; useradd syncs the account files only."""
-    home = tree.at(owner.home)
-    for name in tree.names(owner.home):
-        status = posix.lstat(home + "/" + name)
-        if status.st_mode & 0o170000 == 0o100000 and status.st_size:
-            descriptor = posix.open(home + "/" + name, posix.O_RDONLY | posix.O_NOFOLLOW)
+def _sync_copied(tree, source, folder):
+    """What useradd has copied from /etc/skel reaches the disk; useradd syncs the account files only.
+
+    No more than that: a home that was there before may hold a whole disk.
+    """
+    for name in tree.names(source):
+        path = folder + "/" + name
+        try:
+            status = posix.lstat(tree.at(path))
+        except FileNotFoundError:
+            continue
+        if status.st_mode & 0o170000 == 0o040000:
+            _sync_copied(tree, source + "/" + name, path)
+        elif status.st_mode & 0o170000 == 0o100000 and status.st_size:
+            descriptor = posix.open(tree.at(path), posix.O_RDONLY | posix.O_NOFOLLOW)
             posix.fsync(descriptor)
             posix.close(descriptor)
-    tree.touched(owner.home)
+    tree.touched(folder)
 
 
 def step_sudo(tree, wishes, settings):

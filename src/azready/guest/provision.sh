@@ -1355,7 +1355,7 @@ ask_provisiondata() {
             ;;
         *) return 1 ;;
     esac
-    case $(head -c 1 "$work/body") in
+    case $(awk '{ gsub(/[ \t\r]/, "") } $0 != "" { print substr($0, 1, 1); exit }' "$work/body") in
         '<') read_ovf "$work/body" ;;
         *)
             awk -v work="$work" "$SHARED$KEYS$READ_JSON$FOUND_PROVISIONDATA" "$work/body" >"$work/ovf" 2>/dev/null ||
@@ -2095,17 +2095,29 @@ copy_below() {
     done
 }
 
-# What useradd has put into the home reaches the disk; useradd syncs the account files only.
+# What useradd has copied from /etc/skel reaches the disk; useradd syncs the account files only.
 sync_home() {
-    set +f
-    set -- "$root$home"/.[!.]* "$root$home"/*
-    set -f
-    for copy in "$@"; do
-        [ ! -f "$copy" ] || [ -h "$copy" ] || [ ! -s "$copy" ] || touched "$copy"
-    done
-    touched "$root$home"
+    touch_copied ''
     touched "$root/etc"
     settle
+}
+
+# touch_copied FOLDER: of one folder below /etc/skel. No more than that: a home that was there before may hold a whole disk.
+touch_copied() {
+    touched "$root$home$1"
+    set +f
+    set -- "$root/etc/skel$1"/.[!.]* "$root/etc/skel$1"/*
+    set -f
+    for skeleton in "$@"; do
+        copy=$root$home${skeleton#"$root/etc/skel"}
+        if [ -h "$copy" ]; then
+            :
+        elif [ -d "$copy" ]; then
+            touch_copied "${skeleton#"$root/etc/skel"}"
+        elif [ -f "$copy" ] && [ -s "$copy" ]; then
+            touched "$copy"
+        fi
+    done
 }
 
 add_user() {

@@ -8,6 +8,8 @@ from tests.contract.case import GOAL, HEALTH, IMDS, STATE, Case, File, machine, 
 from tests.contract.cases.data import copy
 
 BUSY = Fault(service="wireserver", path="/provisiondata*", status=503, attempts="1-2", headers=(("Retry-After", "0"),))
+DECLARATION = '<?xml version="1.0" encoding="utf-8"?>'
+BLANK = Fault(service="wireserver", path="/provisiondata*", swap=((DECLARATION, " \t\r\n"),))
 AUTO = "PROVISIONDATA=auto\nREQUIRE_CUSTOM_DATA=yes\n"
 DATA = {f"{STATE}/custom-data": File("data\n", 0o600)}
 REPORTED = (f"{GOAL} 200", f"{HEALTH} 200")
@@ -43,6 +45,15 @@ CASES = [
         medium=ovf_env(custom()),
         settings=AUTO,
         changes={**provisioned(), **DATA, **copy(custom())},
+    ),
+    Case(
+        "the WireServer has the medium's content, behind blank lines and without a declaration",
+        machine=custom(provisiondata="ovf"),
+        settings=AUTO,
+        faults=(BLANK,),
+        changes={**provisioned(), **DATA},
+        requests=asked(**{"": 200}),
+        everywhere=True,
     ),
     Case(
         "the WireServer has the medium's content later",
