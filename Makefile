@@ -6,7 +6,7 @@ JOBS ?= 4
 PYTEST := $(PYTHON) -m pytest -n $(JOBS) --dist worksteal --durations 10
 # What `make quick` leaves out beside the tests that need more than Python: whole guests in every shell and Python,
 # campaigns, and the linters, which are `make lint`.
-WHOLE_GUESTS := tests/contract tests/samples tests/azure tests/recipes tests/fuzz tests/crash tests/fabric/test_matrix.py \
+WHOLE_GUESTS := tests/contract tests/samples tests/azure tests/recipes tests/fuzz tests/crash tests/soak tests/fabric/test_matrix.py \
 	tests/style/test_linters.py
 HOSTS ?= bookworm trixie sid
 # What Microsoft's article publishes as samples, written anew from its description, and one that is mended.
@@ -15,7 +15,7 @@ SAMPLES := --agent 'article-python=python3 $(GUESTS)/published.py' --agent 'arti
 	--agent 'article-python-2026=python3 $(GUESTS)/published-2026.py' \
 	--agent 'article-mended=python3 $(GUESTS)/mended.py'
 
-.PHONY: help demo quick test test-all test-hosts fuzz crash lint bench survey setup clean
+.PHONY: help demo quick test test-all test-hosts fuzz crash soak lint bench survey setup clean
 
 help:
 	@echo "make demo        a real Debian image loses its agent, gets ours, boots in a local Azure, and is judged"
@@ -25,6 +25,7 @@ help:
 	@echo "make test-hosts  demo and tests as on fresh hosts: $(HOSTS) (root; HOSTS=trixie for one)"
 	@echo "make fuzz        long campaigns of random inputs: FUZZ='two_programs --seed 7 --runs 10000'"
 	@echo "make crash       power cuts of a first boot at each change, on ext4, xfs and btrfs (root; hours; ROW='xfs py plain lost')"
+	@echo "make soak        1,000 first boots while the platform misbehaves, Debian's agents beside (hours; SOAK='--runs 20')"
 	@echo "make lint        ruff, mypy, shellcheck"
 	@echo "make bench       speed, as ratios in one run"
 	@echo "make survey      agents x scenarios, to docs/survey.md: hours, but it goes on where it was broken off"
@@ -57,6 +58,10 @@ fuzz: setup
 
 crash: setup
 	$(PYTHON) -m tests.crash $(ROW)
+
+# Goes on where it was broken off (.soak.jsonl).
+soak: setup
+	$(PYTHON) -m tests.soak $(SOAK)
 
 lint: setup
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m pytest -q tests/style
