@@ -20,7 +20,7 @@ import pytest
 from azready.boot.container.tree import boot_tree
 from azready.boot.series import Plan
 from azready.fabric.machine import Machine
-from azready.image.facts import agents
+from azready.image.facts import leftovers
 from azready.image.facts.packages import read_packages
 from azready.image.targets.tree import Tree
 from azready.pipelines import trees
@@ -110,7 +110,7 @@ def test_apk_takes_the_agent_out_and_openrc_starts_our_program(alpine: Path) -> 
     run([sys.executable, "-m", "azready", "prepare", alpine])
     with Tree(alpine) as files:
         assert set(read_packages(files).versions) == before - {"cloud-init"}
-        assert agents.leftovers(files) == []
+        assert leftovers.find_leftovers(files) == []
     assert "static" not in (alpine / "etc/network/interfaces").read_text()
     assert _grave(alpine) == {"S01"}
     again = run([sys.executable, "-m", "azready", "prepare", alpine])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from azready.image.apply import apply
-from azready.image.facts import agents
+from azready.image.facts import leftovers
 from azready.image.targets.tree import Tree
 
 TRACES = (
@@ -58,11 +58,11 @@ def test_every_trace_is_found_and_taken_away(tmp_path: Path, trace: str, need: C
     need("root")
     plant(tmp_path, (*OURS_AND_OTHERS, trace))
     with Tree(tmp_path) as tree:
-        found = agents.leftovers(tree)
+        found = leftovers.find_leftovers(tree)
         assert len(found) == 1
         assert trace.startswith(found[0].path)
         apply([action for each in found for action in each.remedy], tree)
-        assert agents.leftovers(tree) == []
+        assert leftovers.find_leftovers(tree) == []
         assert not tree.exists(trace)
         assert all(tree.exists(path) for path in OURS_AND_OTHERS)
 
@@ -70,22 +70,22 @@ def test_every_trace_is_found_and_taken_away(tmp_path: Path, trace: str, need: C
 def test_an_image_without_agents_has_none(tmp_path: Path) -> None:
     plant(tmp_path, OURS_AND_OTHERS)
     with Tree(tmp_path) as tree:
-        assert agents.leftovers(tree, ("systemd", "cloud-guest-utils", "cloud-initramfs-growroot")) == []
+        assert leftovers.find_leftovers(tree, ("systemd", "cloud-guest-utils", "cloud-initramfs-growroot")) == []
 
 
 def test_a_file_that_two_paths_reach_is_found_once(tmp_path: Path) -> None:
     plant(tmp_path, ("usr/lib/systemd/system/cloud-init.service",))
     (tmp_path / "lib").symlink_to("usr/lib")
     with Tree(tmp_path) as tree:
-        assert [each.path for each in agents.leftovers(tree)] == ["usr/lib/systemd/system/cloud-init.service"]
+        assert [each.path for each in leftovers.find_leftovers(tree)] == ["usr/lib/systemd/system/cloud-init.service"]
 
 
 def test_a_folder_of_the_agents_goes_only_when_it_is_empty(tmp_path: Path) -> None:
     (tmp_path / "mnt/resource").mkdir(parents=True)
     with Tree(tmp_path) as tree:
-        assert [each.path for each in agents.leftovers(tree)] == ["mnt/resource"]
+        assert [each.path for each in leftovers.find_leftovers(tree)] == ["mnt/resource"]
         (tmp_path / "mnt/resource/data").write_text("the user's")
-        assert agents.leftovers(tree) == []
+        assert leftovers.find_leftovers(tree) == []
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_folder_of_the_agents_goes_only_when_it_is_empty(tmp_path: Path) -> No
     ],
 )
 def test_packages(name: str, agent: str | None) -> None:
-    assert agents.agent_of_package(name) == agent
+    assert leftovers.agent_of_package(name) == agent
 
 
 FSTAB = """# comment=cloudconfig in a comment stays
@@ -118,13 +118,13 @@ UUID=3 /only xfs x-systemd.after=cloud-init-network.service 0 2
 
 
 def test_fstab_loses_what_cloud_init_wrote_and_nothing_else() -> None:
-    assert agents.clean_fstab(FSTAB) == (
+    assert leftovers.clean_fstab(FSTAB) == (
         "# comment=cloudconfig in a comment stays\n"
         "UUID=1 / ext4 defaults,x-systemd.growfs 0 1\n"
         "UUID=2\t/data  xfs\tnofail 0 2\n"
         "UUID=3 /only xfs defaults 0 2\n"
     )
-    assert agents.clean_fstab(agents.clean_fstab(FSTAB)) == agents.clean_fstab(FSTAB)
+    assert leftovers.clean_fstab(leftovers.clean_fstab(FSTAB)) == leftovers.clean_fstab(FSTAB)
 
 
 def test_firewalld_loses_the_wireserver_rules_only() -> None:
@@ -134,7 +134,7 @@ def test_firewalld_loses_the_wireserver_rules_only() -> None:
   <passthrough ipv="ipv4">-t security -A OUTPUT -d 10.0.0.1 -j DROP</passthrough>
 </direct>
 """
-    cleaned = agents.clean_firewalld(text)
+    cleaned = leftovers.clean_firewalld(text)
     assert "168.63" not in cleaned
     assert "10.0.0.1" in cleaned
     assert cleaned.count("\n") == text.count("\n") - 1
@@ -146,4 +146,4 @@ def test_network_files_are_known_by_their_head(tmp_path: Path) -> None:
     (folder / "ifcfg-eth0").write_text("# Created by cloud-init automatically, do not edit.\nBOOTPROTO=dhcp\n")
     (folder / "ifcfg-eth1").write_text("BOOTPROTO=dhcp\n")
     with Tree(tmp_path) as tree:
-        assert [each.path for each in agents.leftovers(tree)] == ["etc/sysconfig/network-scripts/ifcfg-eth0"]
+        assert [each.path for each in leftovers.find_leftovers(tree)] == ["etc/sysconfig/network-scripts/ifcfg-eth0"]

@@ -15,11 +15,11 @@ import pytest
 from azready.errors import Failure
 from azready.image.actions import Action, Remove
 from azready.image.apply import apply
-from azready.image.facts import Facts, agents
-from azready.image.parts.guest_program import manifest
+from azready.image.facts import Facts, leftovers
 from azready.image.preparation import Options, plan
 from azready.image.removal import dpkg
 from azready.image.targets.tree import Tree
+from azready.installed import manifest
 from tests.image.conftest import Azready, CopyTree
 
 WAAGENT = ("bookworm", ("waagent",))
@@ -40,7 +40,8 @@ def snapshot(root: Path) -> dict[str, tuple[object, ...]]:
 def assert_prepared(root: Path) -> None:
     with Tree(root) as tree:
         assert (
-            agents.leftovers(tree, [name for name, state in packages(root).items() if state != "not-installed"]) == []
+            leftovers.find_leftovers(tree, [name for name, state in packages(root).items() if state != "not-installed"])
+            == []
         )
         assert os.access(root / tree.readlink(ENABLED).lstrip("/"), os.R_OK)
         assert tree.stat("usr/lib/azure-provisioning/provision.py").mode == 0o755

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from azready.devices import OWN_DEV
-from azready.image.facts import agents
+from azready.image.facts import leftovers
 from azready.image.targets.tree import Tree
 from tests.image.conftest import CopyTree
 
@@ -57,7 +57,7 @@ def test_a_live_system(inside: Inside) -> None:
     assert refused.returncode == 2
     assert "--yes" in refused.stderr
     with Tree(root) as tree:
-        assert agents.leftovers(tree)
+        assert leftovers.find_leftovers(tree)
     planned = inside.azready("prepare", "/", "--dry-run")
     assert planned.returncode == 0, planned.stderr
     assert planned.stdout.startswith("this machine:")
@@ -65,7 +65,7 @@ def test_a_live_system(inside: Inside) -> None:
     done = inside.azready("prepare", "/", "--yes")
     assert done.returncode == 0, done.stderr
     with Tree(root) as tree:
-        assert agents.leftovers(tree) == []
+        assert leftovers.find_leftovers(tree) == []
         assert tree.read_text("etc/sudoers.d/zz-90-azure-provisioning").startswith("root ALL")
         assert tree.exists("etc/systemd/system/multi-user.target.wants/azure-provisioning.service")
         assert not tree.exists("usr/sbin/policy-rc.d")

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from azready.image.facts import Facts, agents
+from azready.image.facts import Facts, leftovers
 from azready.image.parts.network_profile import plan_profile
 from azready.image.removal import dpkg
 from azready.image.targets.tree import Tree
@@ -29,9 +29,9 @@ def test_it_comes_out_free_of_agents_and_with_a_network(copy_tree: CopyTree, azr
     assert done.returncode == 0, done.stderr
     packages = dpkg.parse_status((root / dpkg.STATUS).read_text())
     present = {each.name for each in packages if each.present}
-    assert all(agents.agent_of_package(gone) for gone in before - present)
+    assert all(leftovers.agent_of_package(gone) for gone in before - present)
     with Tree(root) as tree:
-        assert agents.leftovers(tree, present) == []
+        assert leftovers.find_leftovers(tree, present) == []
         assert plan_profile(Facts(tree)) == ((), "")
         assert tree.exists("etc/systemd/system/multi-user.target.wants/azure-provisioning.service")
     swept = subprocess.run(

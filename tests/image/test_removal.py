@@ -12,7 +12,7 @@ import pytest
 
 from azready.errors import Failure
 from azready.image.actions import Run
-from azready.image.facts import agents
+from azready.image.facts import leftovers
 from azready.image.facts.packages import read_packages
 from azready.image.removal import dpkg
 from azready.image.removal.managers import plan_removal
@@ -95,7 +95,7 @@ def test_rpm(fedora: Path, azready: Azready) -> None:
     assert installed(fedora) == {"kept"}
     assert (fedora / "usr/sbin/kept").exists()
     with Tree(fedora) as tree:
-        assert agents.leftovers(tree) == []
+        assert leftovers.find_leftovers(tree) == []
     again = azready("prepare", fedora)
     assert again.returncode == 0
     assert "0 changes" in again.stdout

@@ -16,6 +16,8 @@ SHARED = {
     "kernel",
     "durable",
     "packages",
+    "agents",
+    "installed",
     "__init__",
 }  # of `display` only `console` knows
 MAY_IMPORT = {
@@ -34,6 +36,8 @@ MAY_IMPORT = {
     "kernel": set(),
     "durable": set(),
     "packages": set(),
+    "agents": set(),
+    "installed": set(),
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -8,6 +8,7 @@ what is no longer needed is removed. Everything that Azure could refuse is asked
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from azready import installed
 from azready.azure import beforehand, gallery, preflight, rights, sources
 from azready.azure.client import Client
 from azready.azure.console_log import Diagnose, Fetch, read_console, tail
@@ -326,7 +327,7 @@ def _trial(wishes: Wishes, guest: GuestWork) -> list[Step]:
         text = guest.journal(Host(known.trial_address, wishes.admin, wishes.key_file))
         return replace(known, journal=tail(text))
 
-    note = f"ssh {wishes.admin}@ADDRESS_OF_{wishes.trial} journalctl -u azure-provisioning"
+    note = f"ssh {wishes.admin}@ADDRESS_OF_{wishes.trial} journalctl -u {installed.NAME}"
     return [*_trial_vm(wishes), Work("journal", "the guest's journal over ssh", journal, note)]
 
 

@@ -6,6 +6,7 @@ Values are those that Hyper-V shows on Azure: Generation 2 has Microsoft's own f
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from azready.agents import WAAGENT
 from azready.boot.container.root import NOTIFY
 from azready.boot.record import MachineFacts
 from azready.fabric.machine import ASSET_TAG, Machine
@@ -154,10 +155,9 @@ def disguise() -> Disguise:
     """For waagent (its unit asks for ConditionVirtualization=microsoft) and cloud-init (it reads no SMBIOS data when
     systemd-detect-virt or the environment of PID 1 speak of a container, and then searches no data source)."""
     lifted = "[Unit]\nConditionVirtualization=\n"
-    units = ("walinuxagent.service", "waagent.service")
     return Disguise(
         files={
-            **{f"/run/systemd/system/{unit}.d/azready.conf": lifted for unit in units},
+            **{f"/run/systemd/system/{unit}.d/azready.conf": lifted for unit in WAAGENT.services},
             "/run/host/container-manager": "azready\n",
             _DETECT_VIRT: _SHIM,
         },

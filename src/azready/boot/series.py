@@ -13,6 +13,7 @@ from pathlib import Path
 from socket import socket
 from typing import Literal, Protocol, Self
 
+from azready import installed
 from azready.boot import identity, waiting
 from azready.boot.diagnosis import diagnose
 from azready.boot.judging import judges
@@ -30,7 +31,7 @@ from azready.fabric.ledger import Ledger, Service
 from azready.fabric.protocol import kvp
 from azready.fabric.verdict import Verdict
 
-OURS = ("azready", "azure-provisioning")
+OURS = ("azready", installed.NAME)
 """How a provisioner of ours names itself to the platform."""
 
 

@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from azready.image.actions import Action
     from azready.image.apply import Outcome
-    from azready.image.facts.agents import Leftover
+    from azready.image.facts.leftovers import Leftover
     from azready.image.preparation import Preparation
     from azready.image.targets import Target
 

@@ -8,11 +8,12 @@ finds, so the same command completes what was cut off; each decision looks at wh
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from azready.agents import AGENTS, WAAGENT
 from azready.errors import Failure
 from azready.image.actions import Action, Run, Write
 from azready.image.apply import AGAIN, ApplyFailed, Outcome, apply
 from azready.image.facts import Facts, built
-from azready.image.facts.agents import Leftover, agent_of_package
+from azready.image.facts.leftovers import Leftover, agent_of_package
 from azready.image.parts import guest_program, network_profile, replacements
 from azready.image.removal import managers
 from azready.image.targets import Target
@@ -21,7 +22,8 @@ from azready.image.targets.rehearsal import Rehearsal
 _ROOM = 16 * 1024 * 1024
 """Bytes that package managers need to rewrite their databases, with some to spare."""
 
-_DAEMONS = ("waagent.service", "walinuxagent.service", "azure-init.service")
+_DAEMONS = frozenset({*WAAGENT.services, *AGENTS["azure-init"].services})
+"""Units that stay in memory once they have started."""
 
 
 @dataclass(frozen=True)

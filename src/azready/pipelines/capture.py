@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from azready import installed
 from azready.console import Console
 from azready.errors import Failure
 from azready.proc import Completed, find_tool, run
@@ -72,7 +73,7 @@ def guest_work(known_hosts: Path, console: Console, skip: frozenset[str] = froze
 
     def journal(host: "Host") -> str:
         ssh.wait(host)
-        return ssh.run(host, "sudo journalctl -b -o cat -u azure-provisioning --no-pager || true").stdout
+        return ssh.run(host, f"sudo journalctl -b -o cat -u {installed.NAME} --no-pager || true").stdout
 
     return GuestWork(
         lambda host: _prepare(ssh, host),

@@ -16,7 +16,7 @@ import pytest
 
 from azready.devices import OWN_DEV
 from azready.errors import Failure, UsageFailure
-from azready.image.facts import agents
+from azready.image.facts import leftovers
 from azready.image.targets.index import LISTING, parse_listing
 from azready.image.targets.shell import Address, Shell, parse_address
 from azready.image.targets.ssh import Ssh
@@ -130,7 +130,9 @@ def test_it_reads_as_a_tree_does(machine: Machine) -> None:
             assert remote.resolve(path) == tree.resolve(path)
         assert remote.readlink("etc/os-release") == tree.readlink("etc/os-release")
         assert [path for path, _ in remote.walk("etc")] == [path for path, _ in tree.walk("etc")]
-        assert [each.path for each in agents.leftovers(remote)] == [each.path for each in agents.leftovers(tree)]
+        assert [each.path for each in leftovers.find_leftovers(remote)] == [
+            each.path for each in leftovers.find_leftovers(tree)
+        ]
     assert "PATH=" not in remote.read_text("proc/self/status")
     assert remote.stat("proc/self").kind == "dir"
     for path, error in (
@@ -241,7 +243,7 @@ def test_prepare_and_check_over_ssh(machine: Machine) -> None:
     done = azready("prepare", url, "--yes")
     assert done.returncode == 0, done.stderr
     with Tree(machine.root) as tree:
-        assert agents.leftovers(tree) == []
+        assert leftovers.find_leftovers(tree) == []
         assert tree.exists("usr/lib/azure-provisioning/provision.py")
         assert "builder" in tree.read_text("etc/sudoers.d/zz-90-azure-provisioning")
     assert azready("check", url, "--only", "P04").returncode == 0

@@ -4,6 +4,7 @@ clients, Python, the published sample, and azready's own programs.
 
 import re
 
+from azready import agents
 from azready.boot.console_log.findings import Ask, Words
 from azready.boot.console_log.reading import Boot
 from azready.boot.console_log.system import UP, wait_online
@@ -21,10 +22,9 @@ PROVISIONED = (
 )
 """What agents write once the platform knows: this VM was provisioned."""
 
-_AGENT = (
-    r"cloud-init|[Cc]loud-init|waagent|WALinuxAgent|Azure Linux Agent|INFO Daemon|azure-provisioning|azure-init|"
-    r"afterburn|ignition|\bazure-\w+|provision(?:ing|er)?[\w.-]*\.service"
-)
+_AGENT = agents.ANY + r"|INFO Daemon|ignition|\bazure-\w+|provision(?:ing|er)?[\w.-]*\.service"
+_NAMED = rf"(?:{agents.ANY})\S*"
+"""A unit or a program of an agent."""
 
 _UDF = (
     r"Module udf not found|[Uu]nknown filesystem type 'udf'|udf.*(?:blacklist|install /bin/(?:true|false))|"
@@ -326,7 +326,7 @@ _OFF: tuple[Ask, ...] = (
     Words(
         "not-enabled",
         "the provisioner's unit is masked or skipped",
-        r"(?:cloud-init|waagent|walinuxagent|azure-provisioning|azure-init)\S*\.service.*(?:is masked|was skipped|"
+        _NAMED + r"\.service.*(?:is masked|was skipped|"
         r"skipped because|condition check (?:failed|resulted))|Condition check resulted in .*(?:cloud-init|Azure)",
         "unmask and enable it; a condition that does not hold in Azure (ConditionVirtualization, a stamp of the VM "
         "that "
@@ -335,7 +335,7 @@ _OFF: tuple[Ask, ...] = (
     Words(
         "agent-crashed",
         "the provisioner could not be started",
-        r"(?:cloud-init|waagent|walinuxagent|azure-provisioning|azure-init|provision)\S*.*(?:status=203/EXEC|"
+        rf"(?:{agents.ANY}|provision).*(?:status=203/EXEC|"
         r"Failed at step|status=127|Unable to locate executable|command not found|No such file or directory|"
         r"bad interpreter)|(?:python3?: (?:can't open file|No module named)|env: .?python3?.?: No such)",
         "is its interpreter in the image, and its path right? `azready prepare` needs Python's standard library, or no "
@@ -344,11 +344,8 @@ _OFF: tuple[Ask, ...] = (
     Words(
         "agent-failed",
         "the provisioner's unit failed",
-        r"(?:FAILED.*Failed to start|Failed to start|failed with result).*(?:[Cc]loud-[Ii]nit|cloud-init|"
-        r"Azure Linux Agent|"
-        r"waagent|walinuxagent|[Aa]zure[ -][Pp]rovision|azure-init)|"
-        r"(?:cloud-init|waagent|walinuxagent|azure-provisioning|azure-init)\S*\.service: (?:Failed with|"
-        r"Main process exited)",
+        rf"(?:FAILED.*Failed to start|Failed to start|failed with result).*(?:{agents.ANY}|[Cc]loud-Init|"
+        r"[Aa]zure[ -][Pp]rovision)|" + _NAMED + r"\.service: (?:Failed with|Main process exited)",
         "its own lines say why: journalctl -u on the machine, or boot the image with `azready boot`, which shows them",
     ),
 )

@@ -2,6 +2,7 @@
 
 import re
 
+from azready import agents
 from azready.boot.console_log.findings import Ask, Words, taken
 from azready.boot.console_log.reading import Boot
 from azready.boot.record import Cause
@@ -114,8 +115,8 @@ RULES: tuple[Ask, ...] = (
     Words(
         "ordering-cycle",
         "units wait for each other, and systemd left out one that provisioning needs",
-        r"(?:cloud-\w+|cloud-init[\w.-]*|walinuxagent|waagent|azure-provisioning|azure-init|network\S*|dbus|"
-        r"systemd-networkd|NetworkManager)\S*/start deleted to break ordering cycle",
+        rf"(?:{agents.ANY}|cloud-\w+|network|dbus|systemd-networkd|NetworkManager)\S*/start deleted to break "
+        r"ordering cycle",
         "take After=, Before= or WantedBy= of the unit named in the cycle away; systemd-analyze verify shows it",
     ),
     _waits,
@@ -143,7 +144,7 @@ RULES: tuple[Ask, ...] = (
     Words(
         "read-only-root",
         "the root file system is read-only, and the provisioner cannot write to it",
-        r"(?:cloud-init|waagent|WALinuxAgent|azure-provisioning|azure-init|Daemon).*(?:Read-only file system|EROFS)",
+        rf"(?:{agents.ANY}|Daemon).*(?:Read-only file system|EROFS)",
         "mount the root rw (ro on the command line is for the first fsck only), or see why it went read-only "
         "(EXT4-fs error, remounting)",
     ),

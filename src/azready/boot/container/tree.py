@@ -11,6 +11,8 @@ from pathlib import Path
 from socket import socket
 from typing import Literal, Self
 
+from azready import installed
+from azready.agents import CLOUD_INIT, OURS, WAAGENT
 from azready.boot import identity, series, systemd_imds
 from azready.boot.container.host import Container, Guest, Order, find_init, uses_systemd
 from azready.boot.network.links import guest_rules
@@ -37,21 +39,18 @@ _REBOOTS = 20
 _AGENTS_SPEAK = 10.0
 """Seconds in which an agent that was left beside azready's program reports, if it does."""
 
-_PROGRAMS = (
-    ("azready", "usr/lib/azure-provisioning"),
-    ("cloud-init", "usr/bin/cloud-init"),
-    ("waagent", "usr/sbin/waagent"),
-)
+
+_THEIRS = (CLOUD_INIT, WAAGENT)
 
 
 def provisioner(tree: Path) -> str:
     """Who would provision this tree: `azready`, `cloud-init`, `waagent` or `other`; the first that is there."""
-    return next((name for name, path in _PROGRAMS if (tree / path).exists()), "other")
+    return next((agent.name for agent in (OURS, *_THEIRS) if (tree / agent.program).exists()), "other")
 
 
 def has_agents(tree: Path) -> bool:
     """Whether a program that nobody here wrote may provision this tree, alone or beside azready's."""
-    return any((tree / path).exists() for name, path in _PROGRAMS if name != "azready")
+    return any((tree / agent.program).exists() for agent in _THEIRS)
 
 
 def boot_tree(tree: Path, machine: Machine, plan: Plan, console: Console = SILENT) -> tuple[BootRecord, ...]:
@@ -143,13 +142,13 @@ class RunningTree:
         """Look from outside: may its owner log in, and is its unit off only when the platform knows?"""
         failed = self.turn.expected == "ready" and not verdict.provisioned
         checks = self._login(key) if plan.login and not failed else ()
-        if (self.container.tree / f"usr/lib/systemd/system/{journal.PROVISIONER}").exists():
+        if (self.container.tree / f"usr/lib/systemd/system/{installed.UNIT}").exists():
             checks += (self._unit(failed),)
         units = journal.read_units(self.container, self.guest)
         return Seen(checks, self._said(), units, journal.read_kvp(self.container, self.guest))
 
     def _unit(self, failed: bool) -> Check:
-        asked = self.container.ask_guest(self.guest, ["systemctl", "is-enabled", journal.PROVISIONER])
+        asked = self.container.ask_guest(self.guest, ["systemctl", "is-enabled", installed.UNIT])
         said = asked.stdout.strip() if asked and asked.stdout.strip() else "no answer"
         wanted = "enabled" if failed else "disabled"
         outcome: Outcome = "skipped" if said == "no answer" and failed else "passed" if said == wanted else "failed"

@@ -2,6 +2,7 @@
 
 import re
 
+from azready import agents
 from azready.boot.diagnosis import questions
 from azready.boot.diagnosis.questions import matching
 from azready.boot.record import BootRecord, Cause
@@ -124,13 +125,13 @@ def stuck_early(record: BootRecord) -> Cause | None:
     return stuck(record)
 
 
-_WAITS_FOR_NETWORK = re.compile(r"network|dhcp|wait-online|" + questions.ANY_PROVISIONER, re.I)
+_WAITS_FOR_NETWORK = re.compile(r"network|dhcp|wait-online|" + agents.ANY, re.I)
 
 
 def stuck(record: BootRecord) -> Cause | None:
     """A unit that others wait for and that does not come to its end. The provisioner itself may take its time."""
     waiting = questions.waiting_units(record)
-    blamed = {name: line for name, line in waiting.items() if not re.search(questions.ANY_PROVISIONER, name, re.I)}
+    blamed = {name: line for name, line in waiting.items() if not re.search(agents.ANY, name, re.I)}
     if questions.multi_user(record) or not blamed:
         return None
     names = sorted(blamed, key=lambda name: bool(_WAITS_FOR_NETWORK.search(name)))

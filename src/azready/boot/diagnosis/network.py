@@ -2,6 +2,7 @@
 
 import re
 
+from azready import agents
 from azready.boot.diagnosis import questions
 from azready.boot.diagnosis.questions import matching
 from azready.boot.record import BootRecord, Cause
@@ -44,7 +45,7 @@ _UNREACHED = (
     r"unreachable|No route|[Tt]imed? ?out|[Cc]ould not connect|[Cc]ouldn't connect|"
     r"(?<!failed: Operation )not permitted|[Pp]ermission denied|refused"
 )
-_OF_PLATFORM = r"168\.63\.129|169\.254\.169|" + questions.ANY_PROVISIONER
+_OF_PLATFORM = r"168\.63\.129|169\.254\.169|" + agents.ANY
 _NICS = "; of several NICs only the first reaches the platform: no route of another may be better"
 
 

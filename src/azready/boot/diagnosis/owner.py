@@ -3,6 +3,8 @@
 import re
 from dataclasses import replace
 
+from azready import installed
+from azready.agents import OURS
 from azready.boot.diagnosis import early, provisioner, questions
 from azready.boot.diagnosis.questions import matching
 from azready.boot.record import BootRecord, Cause
@@ -86,7 +88,7 @@ def no_sudo(record: BootRecord) -> Cause | None:
 
 def still_on(record: BootRecord) -> Cause | None:
     told = questions.failed(record, "unit is off")
-    fix = "is the state folder /var/lib/azure-provisioning writable, and /etc/systemd/system too?"
+    fix = f"is the state folder /{installed.STATE} writable, and /etc/systemd/system too?"
     return (
         Cause("unit-still-on", "Ready was reported, but the provisioning unit stays enabled", told, fix)
         if told
@@ -97,7 +99,7 @@ def still_on(record: BootRecord) -> Cause | None:
 def reported_again(record: BootRecord) -> Cause | None:
     if record.expected != "silence" or not record.reports:
         return None
-    who = [each for each in questions.speakers(record) if each != "azready"]
+    who = [agent.called for agent in questions.speakers(record) if agent is not OURS]
     agents = tuple(dict.fromkeys(report.agent for report in record.reports if report.agent))
     shown = tuple(
         f"{each.at:.1f} s: {each.state}" + (f" by {each.agent}" if each.agent else "") for each in record.reports[:3]

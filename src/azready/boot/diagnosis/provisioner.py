@@ -2,6 +2,7 @@
 
 import re
 
+from azready import agents
 from azready.boot.diagnosis import questions
 from azready.boot.diagnosis.questions import matching
 from azready.boot.record import BootRecord, Cause
@@ -11,7 +12,7 @@ _NOT_STARTED = r"status=203/EXEC|status=127|Failed at step EXEC|Unable to locate
 
 
 def provisioner_crashed(record: BootRecord) -> Cause | None:
-    return _crash(record, questions.ANY_PROVISIONER)
+    return _crash(record, agents.ANY)
 
 
 def anything_crashed(record: BootRecord) -> Cause | None:
@@ -53,10 +54,10 @@ def two_provisioners(record: BootRecord) -> Cause | None:
     ran = questions.speakers(record)
     if len(ran) < 2:
         return None
-    theirs = [matching(questions.said(record), pattern, 1) for name, pattern in questions.PROVISIONERS if name in ran]
+    theirs = [matching(questions.said(record), agent.words, 1) for agent in ran]
     return Cause(
         "two-provisioners",
-        f"several provisioners run in this image: {' and '.join(ran)}",
+        f"several provisioners run in this image: {' and '.join(agent.called for agent in ran)}",
         tuple(line for lines in theirs for line in lines),
         KEEP_ONE,
     )

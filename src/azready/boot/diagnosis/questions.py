@@ -6,20 +6,10 @@ What was said after the boot was over (our own switching off) is no clue, and is
 import re
 from collections.abc import Iterable, Iterator
 
+from azready.agents import AGENTS, Agent
 from azready.boot.record import BootRecord, ConsoleLine
 
 _QUOTED = 6
-
-PROVISIONERS = (
-    ("cloud-init", r"cloud-init"),
-    ("walinuxagent", r"waagent|walinuxagent|azure-linux-agent"),
-    ("azready", r"azure-provisioning"),
-    ("azure-init", r"azure-init"),
-    ("afterburn", r"afterburn"),
-)
-"""Provisioners, and how their units, programs and requests are named."""
-
-ANY_PROVISIONER = "|".join(pattern for _, pattern in PROVISIONERS)
 
 
 def plain(text: str) -> str:
@@ -75,12 +65,12 @@ def multi_user(record: BootRecord) -> bool:
     return record.milestone("multi-user") is not None
 
 
-def speakers(record: BootRecord) -> tuple[str, ...]:
+def speakers(record: BootRecord) -> tuple[Agent, ...]:
     """The provisioners that ran: by the names in the journal and the console, and by how they named themselves."""
     names = [f"{line.identifier} {line.unit}" for line in record.journal if line.identifier != "systemd"]
     names += [value for each in record.exchanges for key, value in each.request_headers if key.lower() == "user-agent"]
     names += [match[1] for line in console(record) if (match := re.match(r"\[\s*[\d.]+\]\s+([\w@.-]+)\[\d+\]:", line))]
-    return tuple(name for name, pattern in PROVISIONERS if any(re.search(pattern, each, re.I) for each in names))
+    return tuple(agent for agent in AGENTS.values() if any(re.search(agent.words, each, re.I) for each in names))
 
 
 def tracebacks(record: BootRecord, of: str) -> Iterator[tuple[str, tuple[str, ...]]]:

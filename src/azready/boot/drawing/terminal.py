@@ -8,6 +8,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from azready import installed
+from azready.agents import AGENTS
 from azready.boot.record import (
     BootRecord,
     Check,
@@ -24,19 +26,7 @@ AXIS, NARROW_AXIS = 22, 5
 _BESIDE = 56
 """Columns that the words of an event want."""
 
-PROVISIONERS = frozenset(
-    {
-        "azure-provisioning",
-        "azure-provisioning.service",
-        "azure-provisioning-clone.service",
-        "cloud-init",
-        "cloud-init-local.service",
-        "cloud-init.service",
-        "cloud-init-main.service",
-        "walinuxagent.service",
-        "waagent.service",
-    }
-)
+PROVISIONERS = frozenset({installed.CLONE_UNIT, *(name for agent in AGENTS.values() for name in agent.starts)})
 """Journal identifiers and units whose lines belong in the picture."""
 
 _CHATTER = ("systemd: ", "useradd: ", "usermod: ", "chpasswd: ", "groupadd: ", "dhclient: ")
@@ -112,7 +102,7 @@ def picture(record: BootRecord) -> Iterator[Event]:
 
 def _untagged(text: str) -> str:
     """Without the identifier, where everybody knows whose words these are."""
-    return text.removeprefix("azure-provisioning: ")
+    return text.removeprefix(f"{installed.NAME}: ")
 
 
 def _line(event: Event, span: float, width: int) -> Text:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from azready import installed
 from azready.boot import series
 from azready.boot.network.tap import TapNetwork, tap_network
 from azready.boot.qemu import command, packets, process, trial
@@ -216,7 +217,7 @@ class RunningDisk:
         checks = check_login(self._moved, key, there, clock, _LOGIN, gone=lambda: self.ended() or bool(self.trouble()))
         if checks[0].outcome != "passed":
             return Seen(checks)
-        asked = self._ask(key, "systemctl", "is-enabled", journal.PROVISIONER)
+        asked = self._ask(key, "systemctl", "is-enabled", installed.UNIT)
         said = asked.stdout.strip() if asked else ""
         if said and self.fabric.ledger.reports:
             checks += (Check("unit is off", "passed" if said == "disabled" else "failed", said, round(clock(), 3)),)

@@ -8,15 +8,14 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from azready import installed
 from azready.boot.container.host import Container, Guest
 from azready.boot.record import JournalLine, Milestone
 from azready.fabric.ledger import Exchange, Ledger
 from azready.fabric.protocol import kvp
 
-PROVISIONER = "azure-provisioning.service"
-
 _FIELDS = "MESSAGE,SYSLOG_IDENTIFIER,PRIORITY,_SYSTEMD_UNIT,UNIT,_COMM"
-_SHOWN = ("basic.target", "multi-user.target", "ssh.service", "sshd.service", "ssh.socket", PROVISIONER)
+_SHOWN = ("basic.target", "multi-user.target", "ssh.service", "sshd.service", "ssh.socket", installed.UNIT)
 
 
 def read_journal(container: Container, guest: Guest) -> tuple[JournalLine, ...]:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 
-from azready import userns
+from azready import installed, userns
 from azready.fabric.faults import Fault
 from azready.fabric.machine import Machine
 from azready.fabric.matrix import Cell, Guest, Outcome
@@ -34,8 +34,6 @@ MACHINE = Machine(
 
 
 IMAGE_NAME = "image"
-UNIT_LINK = "etc/systemd/system/multi-user.target.wants/azure-provisioning.service"
-"""By which the guest's unit is enabled; a guest removes it when its report was accepted, and not before."""
 
 
 def run(
@@ -107,7 +105,7 @@ def _notes(root: Path, machine: Machine, believed: bool) -> tuple[str, ...]:
     name = (root / "etc/hostname").read_text(encoding="utf-8", errors="replace").strip()
     if name not in (IMAGE_NAME, machine.computer_name):
         notes.append(f"the host name became {name[:60]!r}")
-    if not believed and not (root / UNIT_LINK).is_symlink():
+    if not believed and not (root / installed.WANTED_LINK).is_symlink():
         notes.append("disabled itself, though the platform accepted no report")
     return tuple(notes)
 
@@ -170,6 +168,6 @@ def scratch_tree(root: Path, lone_user: str = "") -> Path:
         with (root / "etc/shadow").open("a", encoding="utf-8") as shadow:
             shadow.write(f"{lone_user}:!:19000:0:99999:7:::\n")
     (root / "etc/shadow").chmod(0o600)
-    (root / UNIT_LINK).parent.mkdir(parents=True)
-    (root / UNIT_LINK).symlink_to("../azure-provisioning.service")
+    (root / installed.WANTED_LINK).parent.mkdir(parents=True)
+    (root / installed.WANTED_LINK).symlink_to(f"../{installed.UNIT}")
     return root

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from azready.image.disk.formats.uki import Uki
-from azready.image.facts.agents import Leftover, leftovers
 from azready.image.facts.cloud_init import CloudInit, gather_cloud_init
 from azready.image.facts.cmdline import BootEntry, gather_boot_entries
 from azready.image.facts.disk import Disk
@@ -17,6 +16,7 @@ from azready.image.facts.distro import Distro, parse_os_release
 from azready.image.facts.firmware import Firmware, gather_firmware
 from azready.image.facts.init import Init, gather_init
 from azready.image.facts.kernels import Kernel, gather_kernels, gather_ukis
+from azready.image.facts.leftovers import Leftover, find_leftovers
 from azready.image.facts.modprobe import Ban, gather_bans
 from azready.image.facts.mounts import Mount, parse_fstab
 from azready.image.facts.network import Network, gather_network
@@ -77,7 +77,7 @@ class Facts:
     @cached_property
     def leftovers(self) -> tuple[Leftover, ...]:
         """Everything that a provisioning agent left."""
-        return tuple(leftovers(self.files, (*self.packages.versions, *self.packages.remains)))
+        return tuple(find_leftovers(self.files, (*self.packages.versions, *self.packages.remains)))
 
     @cached_property
     def units(self) -> Units:

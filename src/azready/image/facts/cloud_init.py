@@ -12,18 +12,12 @@ from typing import Any
 
 import yaml
 
+from azready.agents import CLOUD_INIT
 from azready.image.facts.cmdline import BootEntry
 from azready.image.facts.reading import numbered, text_of
 from azready.image.facts.units import Units
 from azready.image.targets import Files
 
-UNITS = (
-    "cloud-init.service",
-    "cloud-init-main.service",
-    "cloud-init-local.service",
-    "cloud-init-network.service",
-    "cloud-init",
-)
 _SWITCH = "etc/cloud/cloud-init.disabled"
 _IDENTIFY = "etc/cloud/ds-identify.cfg"
 
@@ -54,7 +48,7 @@ class CloudInit:
 
 def gather_cloud_init(files: Files, units: Units, entries: Sequence[BootEntry]) -> CloudInit | None:
     """None where no cloud-init starts at all."""
-    if not units.enabled(*UNITS):
+    if not units.enabled(*CLOUD_INIT.starts):
         return None
     settings, origins = _settings(files)
     first = entries[:1]

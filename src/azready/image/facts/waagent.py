@@ -7,11 +7,11 @@ handler: `auto` means cloud-init wherever that is enabled, whether it will do an
 from dataclasses import dataclass
 from typing import Literal
 
+from azready.agents import WAAGENT
 from azready.image.facts.reading import numbered, text_of
 from azready.image.facts.units import Units
 from azready.image.targets import Files
 
-UNITS = ("waagent.service", "walinuxagent.service", "waagent")
 CONFIG = "etc/waagent.conf"
 MARKER = "var/lib/waagent/provisioned"
 
@@ -34,7 +34,7 @@ class Waagent:
 
 def gather_waagent(files: Files, units: Units, cloud_init: bool) -> Waagent | None:
     """None where no walinuxagent starts; `cloud_init` tells whether one is enabled, working or not."""
-    if not units.enabled(*UNITS):
+    if not units.enabled(*WAAGENT.starts):
         return None
     settings: dict[str, tuple[str, str, str]] = {}
     for number, line in numbered(text_of(files, CONFIG) or ""):

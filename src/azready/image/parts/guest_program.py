@@ -3,10 +3,8 @@
 The guest's files are read as bytes from the package; nothing of theirs is imported.
 """
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal
 
@@ -14,12 +12,13 @@ from azready.errors import Failure, UsageFailure
 from azready.image.actions import Action, Link, MakeFolder, Remove, Run, Write
 from azready.image.facts.init import KNOWN, Init
 from azready.image.targets import Files
+from azready.installed import PROGRAM, manifest
 
 Guest = Literal["python", "sh"]
 
 _OLDEST_PYTHON = (3, 6)
 _GUEST = "azready.guest"
-_BOOT = "/usr/lib/azure-provisioning/boot"
+_BOOT = f"/{PROGRAM}/boot"
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,6 @@ class Selection:
     init: Init
     options: frozenset[str]
     settings: Mapping[str, str]
-
-
-@lru_cache(maxsize=1)
-def manifest() -> Mapping[str, Any]:
-    """install.toml, as it is."""
-    return tomllib.loads(resources.files(_GUEST).joinpath("install.toml").read_text())
 
 
 def choose_guest(files: Files, wanted: str) -> Guest:

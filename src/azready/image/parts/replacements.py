@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 
+from azready import installed
 from azready.image.actions import Action, Write
 from azready.image.facts import passwd
-from azready.image.facts.agents import SUDO_RULES, Leftover
+from azready.image.facts.leftovers import SUDO_RULES, Leftover
 from azready.image.targets import Files
 
 _RULES_FOLDER = "etc/udev/rules.d"
-_NAME = "90-azure-provisioning"
-SUDOERS = f"etc/sudoers.d/{_NAME}"
+_OURS = installed.SUDO_FILE.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,11 @@ def _last_of(files: Files) -> str:
     going = {path for pattern in SUDO_RULES for path in files.glob(pattern)}
     names = [path.rpartition("/")[2] for path in files.glob("etc/sudoers.d/*") if path not in going]
     others = [name for name in names if "." not in name and not name.endswith("~")]
-    return SUDOERS if all(name <= _NAME for name in others) else f"etc/sudoers.d/{_behind(others)}"
+    return installed.SUDO_FILE if all(name <= _OURS for name in others) else f"etc/sudoers.d/{_behind(others)}"
 
 
 def _behind(others: Iterable[str]) -> str:
-    name = f"zz-{_NAME}"
+    name = f"zz-{_OURS}"
     while any(name < other < "{" for other in others):
         name = f"z{name}"
     return name

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from azready.errors import Failure
 from azready.image.actions import Action, Remove, Run, Write
 from azready.image.apply import AGAIN
-from azready.image.facts.agents import agent_of_package
+from azready.image.facts.leftovers import agent_of_package
 from azready.image.removal import dpkg
 from azready.image.targets import Files
 

@@ -3,16 +3,16 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from azready import installed
 from azready.image.actions import Action, Chmod, Remove
 from azready.image.facts import Facts
-from azready.image.facts.agents import SUDO_RULES
+from azready.image.facts.leftovers import SUDO_RULES
 from azready.image.facts.reading import names_in, stat_of
 from azready.image.facts.users import usable
 from azready.image.rules import repairs
 from azready.image.rules.guards import carried, lines_with, there
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
 
-OUR_SUDO_RULE = "etc/sudoers.d/{,zz*-}90-azure-provisioning"
 _SUDOERS = ("etc/sudoers", "usr/etc/sudoers")
 _HISTORY = (
     "*_history", ".history", ".histfile", ".zhistory", ".local/share/powershell/PSReadLine/*_history.txt",
@@ -215,7 +215,7 @@ def own_password(facts: Facts) -> Iterator[Finding]:
     stage=Stage.USERS,
 )
 def no_left_sudo(facts: Facts) -> Iterator[Finding]:
-    yield from there(facts, *SUDO_RULES, "etc/sudoers.d/90-cloudimg*", OUR_SUDO_RULE)
+    yield from there(facts, *SUDO_RULES, "etc/sudoers.d/90-cloudimg*", installed.SUDO_FILES)
     names = {account.name for account in facts.users.accounts}
     for path in facts.files.glob("etc/sudoers.d/*"):
         found = stat_of(facts.files, path)
@@ -243,9 +243,9 @@ def tools(facts: Facts) -> Iterator[Finding]:
     for programs, purpose in _TOOLS:
         if not any(facts.program(name) for name in programs):
             yield Finding(f"no {' or '.join(programs)}: it cannot {purpose}")
-    if facts.files.exists("usr/lib/azure-provisioning/provision.py") and not facts.program("python3"):
+    if facts.files.exists(f"{installed.PROGRAM}/provision.py") and not facts.program("python3"):
         yield Finding(
             "our program is the Python one, and there is no python3",
-            "usr/lib/azure-provisioning",
+            installed.PROGRAM,
             "azready prepare --guest sh",
         )

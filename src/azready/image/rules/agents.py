@@ -1,10 +1,10 @@
-"""P04 and P18: provisioning agents and their leftovers, by the search of `azready.image.facts.agents`."""
+"""P04 and P18: provisioning agents and their leftovers, by the search of `azready.image.facts.leftovers`."""
 
 from collections.abc import Iterator, Sequence
 
 from azready.image.actions import Action
 from azready.image.facts import Facts
-from azready.image.facts.agents import Leftover
+from azready.image.facts.leftovers import Leftover
 from azready.image.rules.guards import there
 from azready.image.rules.model import Finding, Severity, Stage, rule
 from azready.image.rules.repairs import remove

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from azready import installed
 from azready.image.actions import Action, Remove
 from azready.image.disk.formats.partitions import TYPE_SWAP
 from azready.image.disk.formats.vhd import whole_mib
@@ -283,7 +284,7 @@ _GROWERS = (
     severity=Severity.WARNING,
 )
 def root_grows(facts: Facts) -> Iterator[Finding]:
-    settings = facts.text("etc/azure-provisioning.conf") or ""
+    settings = facts.text(installed.SETTINGS) or ""
     if "GROW=yes" in settings.replace('"', "").replace(" ", ""):
         yield from _missing_growers(facts)
         return

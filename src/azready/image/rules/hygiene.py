@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from azready import installed
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.facts.distro import Family
@@ -136,9 +137,7 @@ def labels(facts: Facts) -> Iterator[Finding]:
         raise Skip("SELinux is off" if mode == "disabled" else "the running system labels what it writes")
     if facts.files.exists(".autorelabel"):
         return
-    if facts.files.exists("etc/systemd/system-preset/05-azure-image.preset") or facts.files.exists(
-        "usr/lib/azure-provisioning"
-    ):
+    if facts.files.exists("etc/systemd/system-preset/05-azure-image.preset") or facts.files.exists(installed.PROGRAM):
         grave = None if mode == "enforcing" else Severity.INFO
         yield Finding(f"SELinux is {mode}, and azready wrote files from outside", "etc/selinux/config", severity=grave)
 

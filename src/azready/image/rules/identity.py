@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from azready import installed
 from azready.image.actions import Action, Remove, Write
 from azready.image.facts import Facts
 from azready.image.facts.distro import Family
@@ -233,7 +234,7 @@ def no_seeds(facts: Facts) -> Iterator[Finding]:
     "the image is enrolled nowhere",
     fault="the image is enrolled somewhere",
     why="A clone would pose as the builder: to a directory, a subscription, a management server, a storage array.",
-    fix="azready generalize removes the identity; enrol each VM by itself (hooks in /etc/azure-provisioning.d)",
+    fix=f"azready generalize removes the identity; enrol each VM by itself (hooks in /{installed.HOOKS})",
     sources="VS OWN",
     severity=Severity.ERROR,
     repair=lambda facts, findings: [action for each in findings for action in _forget(facts, each)],
@@ -273,7 +274,7 @@ def _forget(facts: Facts, finding: Finding) -> Iterator[Action]:
     "no self-signed certificate of the builder is shared",
     fault="a self-signed certificate of the builder is shared",
     why="Every VM would answer with the same certificate, whose key is in the image.",
-    fix="make a new one at first boot: a hook in /etc/azure-provisioning.d that runs make-ssl-cert "
+    fix=f"make a new one at first boot: a hook in /{installed.HOOKS} that runs make-ssl-cert "
     "generate-default-snakeoil --force-overwrite",
     sources="OWN",
     severity=Severity.WARNING,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from azready.image.facts import Facts
 from azready.image.rules.guards import to_enable
 from azready.image.rules.model import Finding, Profile, Severity, rule
-from azready.image.rules.provisioning import PROGRAM
+from azready.installed import PROGRAM
 
 _PROXY = "azure-proxy-agent"
 _MARK = "7fff0815"

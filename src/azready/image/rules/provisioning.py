@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from azready.agents import AGENTS
 from azready.image.actions import Action, Link, Remove
 from azready.image.facts import Facts, waagent
 from azready.image.facts.network import STACKS
@@ -10,18 +11,12 @@ from azready.image.facts.reading import names_in
 from azready.image.rules import repairs
 from azready.image.rules.guards import needs_first_boot
 from azready.image.rules.model import Finding, Severity, Stage, Vital, rule
+from azready.installed import NAME, PROGRAM, STATE, UNIT, UNITS
 
-PROGRAM = "usr/lib/azure-provisioning"
-STATE = "var/lib/azure-provisioning"
-UNIT = "azure-provisioning.service"
-OUR_UNITS = (UNIT, "azure-provisioning-hostkeys.service", "azure-provisioning-clone.service")
 PRESET_FILE = "etc/systemd/system-preset/05-azure-image.preset"
 _SSH_SOCKETS = ("ssh.socket", "sshd.socket")
-_OTHERS = {
-    "azure-init": ("azure-init.service",),
-    "afterburn": ("afterburn-checkin.service", "coreos-metadata.service"),
-    "tiny-cloud": ("tiny-cloud", "tiny-cloud-main"),
-}
+_OTHERS = tuple(agent for name, agent in AGENTS.items() if name not in ("azready", "waagent", "cloud-init"))
+"""Agents of which nothing is read but whether they start."""
 _WIZARDS = (
     "jeos-firstboot.service", "YaST2-Firstboot.service", "initial-setup.service", "initial-setup-graphical.service",
     "initial-setup-text.service", "gnome-initial-setup-first-login.service", "firstboot.service", "oem-config.service",
@@ -37,11 +32,11 @@ def _rearm(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     """Enable our units again, and forget which VM was provisioned."""
     if not _ours(facts):
         return
-    for name in OUR_UNITS:
+    for name in UNITS:
         if path := facts.units.installed.get(name):
             yield Link(f"etc/systemd/system/multi-user.target.wants/{name}", f"/{path}")
-    if facts.files.exists("etc/init.d/azure-provisioning"):
-        yield Link("etc/runlevels/default/azure-provisioning", "/etc/init.d/azure-provisioning")
+    if facts.files.exists(f"etc/init.d/{NAME}"):
+        yield Link(f"etc/runlevels/default/{NAME}", f"/etc/init.d/{NAME}")
     yield from (Remove(f"{STATE}/{name}") for name in names_in(facts.files, STATE))
 
 
@@ -65,7 +60,7 @@ def somebody_provisions(facts: Facts) -> Iterator[Finding]:
     if not _ours(facts):
         yield from _others_will_not(facts)
         return
-    if not facts.units.enabled(UNIT, "azure-provisioning"):
+    if not facts.units.enabled(UNIT, NAME):
         yield Finding(f"{UNIT} is installed, and not enabled", PROGRAM, "azready generalize TARGET")
     for name in names_in(facts.files, STATE):
         grave = None if name in ("applied", "reported") else Severity.ERROR
@@ -76,7 +71,7 @@ def somebody_provisions(facts: Facts) -> Iterator[Finding]:
 
 def _others_will_not(facts: Facts) -> Iterator[Finding]:
     """Why none of the others provisions on Azure; nothing where one does."""
-    if any(facts.units.enabled(*units) for units in _OTHERS.values()):
+    if any(facts.units.enabled(*agent.starts) for agent in _OTHERS):
         return
     cloud, agent, fix = facts.cloud_init, facts.waagent, "azready prepare TARGET"
     if agent and agent.provisions:
@@ -109,7 +104,7 @@ def _flips(facts: Facts) -> Iterator[tuple[str, bool]]:
             continue
         preset = units.preset(name)
         wanted = preset is None or preset.enable
-        now = units.enabled(name) or name in OUR_UNITS  # ours disables itself when it is done; sealing enables it
+        now = units.enabled(name) or name in UNITS  # ours disables itself when it is done; sealing enables it
         if wanted == now or (now and not facts.distro.full_preset):
             continue
         if units.installable(name):
@@ -126,8 +121,8 @@ def _preset_text(facts: Facts) -> str:
 def _vital(facts: Facts) -> list[str]:
     """Enabled units without which the VM is not provisioned, not reached, or not logged in to."""
     stacks = [name for stack in STACKS if stack.name in facts.network.stacks for name in stack.units]
-    wanted = [*OUR_UNITS, "ssh.service", "sshd.service", "ssh.socket", *stacks]
-    enabled = [name for name in wanted if name in OUR_UNITS or facts.units.enabled(name)]
+    wanted = [*UNITS, "ssh.service", "sshd.service", "ssh.socket", *stacks]
+    enabled = [name for name in wanted if name in UNITS or facts.units.enabled(name)]
     return [name for name in enabled if name in facts.units.installed]
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from azready.agents import WAAGENT
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.parts.replacements import plan_udev
@@ -121,7 +122,7 @@ def patient_disks(facts: Facts) -> Iterator[Finding]:
     severity=Severity.INFO,
 )
 def temporary_disk(facts: Facts) -> Iterator[Finding]:
-    if facts.units.enabled("azure-ephemeral-disk-setup.service", "walinuxagent.service", "waagent.service"):
+    if facts.units.enabled("azure-ephemeral-disk-setup.service", *WAAGENT.services):
         return
     if any("azure_resource" in m.device or "/disk/azure/resource" in m.device for m in facts.mounts):
         return

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from azready import installed
 from azready.image.actions import Action, Chmod, Write
 from azready.image.facts import Facts
 from azready.image.facts.reading import stat_of
@@ -21,7 +22,7 @@ HOST_KEYS = (
 _NAME_THE_USUAL = "let HostKey name /etc/ssh/ssh_host_…_key, or remove the line: ssh-keygen -A makes no others"
 _CARRIED_KEYS = r"(^|/)(ssh_host_\w+_key|\w+_host_key|tinyssh/sshkeydir/\.[^/]+\.sk)$"
 _KEY_MAKERS = (
-    "azure-provisioning-hostkeys.service",
+    installed.HOST_KEYS_UNIT,
     "sshd-keygen.service",
     "sshd-keygen.target",
     "sshdgenkeys.service",
@@ -106,7 +107,7 @@ def _named_keys(facts: Facts) -> Iterator[str]:
     fault="nobody makes host keys before the ssh server starts",
     why="Without keys sshd does not start. Red Hat, SUSE and Arch make them at every start that finds none; Debian "
     "and Ubuntu only when the package is installed.",
-    fix="azready prepare installs azure-provisioning-hostkeys.service; or a unit before ssh that runs ssh-keygen -A",
+    fix=f"azready prepare installs {installed.HOST_KEYS_UNIT}; or a unit before ssh that runs ssh-keygen -A",
     sources="CI OWN",
     severity=Severity.FATAL,
     vital=Vital(

@@ -11,6 +11,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 
+from azready import installed
 from azready.errors import Failure
 from azready.image.targets import READ_LIMIT, Stat, pattern
 from azready.image.targets.index import LISTING, Entry, Index, parse_listing
@@ -34,7 +35,7 @@ _WARM = (
     "usr/lib/sysctl.d/",
     "usr/share/defaults/",
     "var/lib/cloud/",
-    "var/lib/azure-provisioning/",
+    f"{installed.STATE}/",
 )
 """Where the rules read most of their small files: these come in one round trip with the first file that is read."""
 

@@ -1,17 +1,16 @@
-"""What provisioning agents leave in an image: the tables, and the search that must come back empty after `prepare`.
+"""What provisioning agents leave in an image: the search that must come back empty after `prepare`.
 
-The tables are in agents.toml: walinuxagent (`waagent`), cloud-init, azure-init, tiny-cloud. Tools that provision
+What to look for is in agents.toml: walinuxagent (`waagent`), cloud-init, azure-init, tiny-cloud. Tools that provision
 nothing are none of them: growpart, cloud-initramfs-growroot, azure-vm-utils, the Hyper-V daemons.
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
-from importlib import resources
 
+from azready.agents import AGENTS, Agent
 from azready.image.actions import Action, Remove, Write
 from azready.image.targets import Files
 
@@ -31,37 +30,12 @@ class Leftover:
         return f"{self.agent}: {self.what}{place}"
 
 
-@dataclass(frozen=True)
-class Agent:
-    """A row of agents.toml: see its head for what the fields mean."""
-
-    name: str
-    packages: tuple[str, ...]
-    units: tuple[str, ...]
-    inits: tuple[str, ...]
-    paths: tuple[tuple[str, tuple[str, ...]], ...]
-    if_empty: tuple[str, ...]
-
-
-def _load() -> tuple[Agent, ...]:
-    table = tomllib.loads(resources.files(__package__).joinpath("agents.toml").read_text())
-    return tuple(
-        Agent(
-            name,
-            tuple(row["packages"]),
-            tuple(row["units"]),
-            tuple(row["inits"]),
-            tuple((what, tuple(patterns)) for what, patterns in row["paths"].items()),
-            tuple(row["if-empty"]),
-        )
-        for name, row in table.items()
-    )
-
-
-AGENTS = _load()
-
 SUDO_RULES = tuple(
-    pattern for agent in AGENTS for what, patterns in agent.paths if what == "sudo rule" for pattern in patterns
+    pattern
+    for agent in AGENTS.values()
+    for what, patterns in agent.paths
+    if what == "sudo rule"
+    for pattern in patterns
 )
 """Files in which agents give their users sudo; `prepare` carries the rules over until the image is sealed."""
 
@@ -76,17 +50,19 @@ _INIT_PLACES = ("etc/init.d/", "etc/runlevels/*/", "etc/rc?.d/[SK][0-9][0-9]")
 def agent_of_package(name: str) -> str | None:
     """The agent that a package belongs to (RPM writes WALinuxAgent: case does not count), or None."""
     lowered = name.lower()
-    return next((agent.name for agent in AGENTS for pattern in agent.packages if fnmatchcase(lowered, pattern)), None)
+    return next(
+        (agent.name for agent in AGENTS.values() for pattern in agent.packages if fnmatchcase(lowered, pattern)), None
+    )
 
 
-def leftovers(files: Files, packages: Iterable[str] = ()) -> list[Leftover]:
+def find_leftovers(files: Files, packages: Iterable[str] = ()) -> list[Leftover]:
     """Everything of an agent in an image, in the order in which it should go. Empty: the image is free of agents.
 
     `packages` are the installed packages' names. Raises OSError where a folder may not be read.
     """
     found = [Leftover(owner, "", f"package {name}") for name in sorted(packages) if (owner := agent_of_package(name))]
     seen: dict[str, Leftover] = {}
-    for agent in AGENTS:
+    for agent in AGENTS.values():
         for what, pattern in _patterns(agent):
             for path in map(partial(_canonical, files), files.glob(pattern)):
                 remedy = (Remove(path, f"{what} of {agent.name}"),)
@@ -115,7 +91,7 @@ def _canonical(files: Files, path: str) -> str:
 
 
 def _empty_folders(files: Files) -> Iterator[Leftover]:
-    for agent in AGENTS:
+    for agent in AGENTS.values():
         for path in agent.if_empty:
             if files.glob(path) and files.lstat(path).kind == "dir" and not files.listdir(path):
                 yield Leftover(agent.name, path, "empty folder", (Remove(path, f"folder of {agent.name}"),))

@@ -1,0 +1,35 @@
+"""Where our own program lies in an image: names and paths of the guest's install.toml, for all who look for them."""
+
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+
+@lru_cache(maxsize=1)
+def manifest() -> Mapping[str, Any]:
+    """install.toml, as it is."""
+    return tomllib.loads(resources.files("azready.guest").joinpath("install.toml").read_text())
+
+
+def _inside(key: str) -> str:
+    return str(manifest()[key]).strip("/")
+
+
+PROGRAM = _inside("program")
+"""The folder of the program, relative to the image's root, as are all paths here."""
+STATE = _inside("state")
+SETTINGS = _inside("settings")
+HOOKS = _inside("hooks")
+NAME = _inside("name")
+"""What init scripts and the lines of the journal are called."""
+UNIT = f"{NAME}.service"
+HOST_KEYS_UNIT = f"{NAME}-hostkeys.service"
+CLONE_UNIT = f"{NAME}-clone.service"
+UNITS = (UNIT, HOST_KEYS_UNIT, CLONE_UNIT)
+WANTED_LINK = f"etc/systemd/system/multi-user.target.wants/{UNIT}"
+"""By which the unit is enabled; the program removes it when its report was accepted, and not before."""
+SUDO_FILE = f"etc/sudoers.d/90-{NAME}"
+SUDO_FILES = f"etc/sudoers.d/{{,zz*-}}90-{NAME}"
+"""A pattern: the file has a name that sorts last where others would win over it."""
