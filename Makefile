@@ -15,7 +15,7 @@ SAMPLES := --agent 'article-python=python3 $(GUESTS)/published.py' --agent 'arti
 	--agent 'article-python-2026=python3 $(GUESTS)/published-2026.py' \
 	--agent 'article-mended=python3 $(GUESTS)/mended.py'
 
-.PHONY: help demo quick test test-all test-hosts fuzz crash soak lint bench survey setup clean
+.PHONY: help demo quick test test-all test-hosts fuzz crash soak lint bench survey packages setup clean
 
 help:
 	@echo "make demo        a real Debian image loses its agent, gets ours, boots in a local Azure, and is judged"
@@ -27,6 +27,7 @@ help:
 	@echo "make crash       power cuts of a first boot at each change, on ext4, xfs and btrfs (root; hours; ROW='xfs py plain lost')"
 	@echo "make soak        1,000 first boots while the platform misbehaves, Debian's agents beside (hours; SOAK='--runs 20')"
 	@echo "make lint        ruff, mypy, shellcheck"
+	@echo "make packages    .deb, .rpm, .apk and .tar of the guest program, in dist/"
 	@echo "make bench       speed, as ratios in one run"
 	@echo "make survey      agents x scenarios, to docs/survey.md: hours, but it goes on where it was broken off"
 
@@ -73,6 +74,9 @@ survey: setup
 
 bench: setup
 	$(PYTHON) -m bench
+
+packages: setup
+	$(PYTHON) -m release $(RELEASE)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

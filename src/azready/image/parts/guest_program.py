@@ -88,7 +88,7 @@ def plan_files(files: Files, selection: Selection) -> tuple[Action, ...]:
     for row in rows["file"]:
         path = _inside(row["target"])
         if _fits(files, row, selection) and not (row.get("conffile") and files.exists(path)):
-            actions.append(Write(path, _source(row["source"]), int(row["mode"], 8), 0, 0, "guest program"))
+            actions.append(Write(path, source(row["source"]), int(row["mode"], 8), 0, 0, "guest program"))
     actions.append(_settings(files, rows, selection.settings))
     for row in rows.get("bytecode", ()):
         if _fits(files, row, selection):
@@ -161,7 +161,8 @@ def _inside(path: str) -> str:
     return path.strip("/")
 
 
-def _source(name: str) -> bytes:
+def source(name: str) -> bytes:
+    """A file of the guest as it was installed with azready. Raises Failure when it is not there."""
     try:
         return resources.files(_GUEST).joinpath(name).read_bytes()
     except FileNotFoundError as error:
@@ -205,7 +206,7 @@ def parse_settings(words: list[str]) -> dict[str, str]:
 def _settings(files: Files, rows: Mapping[str, Any], chosen: Mapping[str, str]) -> Write:
     """The settings file: a new one explains every key; one that is there keeps all but the keys chosen now."""
     path = _inside(rows["settings"])
-    old = files.read_text(path) if files.exists(path) else "".join(_explained(rows["setting"]))
+    old = files.read_text(path) if files.exists(path) else fresh_settings().decode()
     left = dict(chosen)
     lines = []
     for line in old.splitlines():
@@ -215,6 +216,11 @@ def _settings(files: Files, rows: Mapping[str, Any], chosen: Mapping[str, str]) 
         lines.append(line)
     lines += [f"{key}={value}" for key, value in left.items()]
     return Write(path, ("\n".join(lines) + "\n").encode(errors="surrogateescape"), 0o644, 0, 0, "settings")
+
+
+def fresh_settings() -> bytes:
+    """The settings file in which every key is explained, and none is set."""
+    return "".join(_explained(manifest()["setting"])).encode()
 
 
 def _explained(settings: list[Mapping[str, Any]]) -> Iterator[str]:
