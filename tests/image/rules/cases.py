@@ -498,7 +498,8 @@ CASES: dict[str, Case] = {
                 (lambda s: s.append(SSHD, "AllowGroups sudo\nAuthorizedKeysFile /etc/ssh/keys/%u\n"),)),
     "S07": Case((lambda s: (s.root / "etc/shadow").chmod(0o644), lambda s: (s.root / SSHD).chmod(0o666))),
     # ---- accounts
-    "A01": Case((lambda s: s.append("etc/shadow", "bob:$6$abc$def:19000::::::\n"),),
+    "A01": Case((lambda s: s.append("etc/shadow", "bob:$6$abc$def:19000::::::\n").append(
+        "etc/passwd", "bob:x:999:999::/:/bin/sh\n"),),
                 (lambda s: s.append("etc/shadow", "bob:!$6$abc$def:19000::::::\n"),)),
     "A02": Case((lambda s: s.edit("etc/shadow", "root:*", "root:"),)),
     "A03": Case((in_initramfs("root-Ab3/.ssh/authorized_keys"),

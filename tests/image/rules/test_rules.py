@@ -118,6 +118,7 @@ def test_a_fix_fixes_what_was_found_and_doing_it_again_changes_nothing(
                 apply(actions, tree)
         left = ask(rule, _facts(sample))
         if (id, number) in _UNFIXABLE and isinstance(left, Found):
+            assert id == "P01" or all(each.by_hand for each in left.findings), "check says that it is fixed"
             return
         assert left == Passed()
         assert not any(outcome.changed for outcome in apply(actions, tree))

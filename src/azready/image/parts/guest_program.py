@@ -109,15 +109,17 @@ def _require_firewall(files: Files, selection: Selection) -> None:
 
 
 def _no_longer_wanted(files: Files, selection: Selection) -> list[Action]:
-    """What an earlier run installed by an option that is off now: links first, so that nothing starts what is gone."""
+    """What an earlier run installed by an option that is off now, and the program that another one replaces: links
+    first, so that nothing starts what is gone."""
     rows = [*manifest()["link"], *manifest()["file"]]
     wanted = {_place(row) for row in rows if _fits(files, row, selection)}
-    off = {_place(row): row["option"] for row in rows if row.get("option", "") not in ("", *selection.options)}
-    return [
-        Remove(path, f"prepared without {option} now")
-        for path, option in off.items()
-        if path not in wanted and files.exists(path)
-    ]
+    off = {}
+    for row in rows:
+        if row.get("option", "") not in ("", *selection.options):
+            off[_place(row)] = f"prepared without {row['option']} now"
+        elif row.get("guest", "any") not in ("any", selection.guest):
+            off[_place(row)] = f"the guest program is the one for {selection.guest} now"
+    return [Remove(path, why) for path, why in off.items() if path not in wanted and files.exists(path)]
 
 
 def _place(row: Mapping[str, Any]) -> str:

@@ -62,7 +62,7 @@ def _shadow_lines(facts: Facts) -> Iterator[tuple[int, str, str]]:
 def no_passwords(facts: Facts) -> Iterator[Finding]:
     for number, name, password in _shadow_lines(facts):
         if usable(password):
-            yield Finding(f"{name} has a password", f"etc/shadow:{number}")
+            yield Finding(f"{name} has a password", f"etc/shadow:{number}", f"passwd -l {name}, or remove the user")
 
 
 @rule(
@@ -80,7 +80,7 @@ def no_passwords(facts: Facts) -> Iterator[Finding]:
 def no_empty_passwords(facts: Facts) -> Iterator[Finding]:
     for number, name, password in _shadow_lines(facts):
         if password == "":
-            yield Finding(f"{name} has an empty password", f"etc/shadow:{number}")
+            yield Finding(f"{name} has an empty password", f"etc/shadow:{number}", f"passwd -l {name}")
 
 
 def _is_backdoor(facts: Facts, path: str) -> bool:
@@ -223,7 +223,8 @@ def no_left_sudo(facts: Facts) -> Iterator[Finding]:
             yield Finding(f"mode {found.mode:04o}: sudo ignores it", path, f"chmod 0440 /{path}")
         for number, line in lines_with(facts, path, r"^\s*[a-z_][\w-]*\s+\S+\s*=.*NOPASSWD"):
             if (user := line.split()[0]) not in names and user not in ("root", "ALL"):
-                yield Finding(f"{user} does not exist", f"{path}:{number}", "remove the line", Severity.INFO)
+                what = f"{user} does not exist"
+                yield Finding(what, f"{path}:{number}", "remove the line", Severity.INFO, by_hand=True)
 
 
 def _sudo_fix(finding: Finding) -> Action:

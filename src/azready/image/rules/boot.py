@@ -303,7 +303,8 @@ def serial_login(facts: Facts) -> Iterator[Finding]:
     needs_systemd(facts)
     for unit in (f"serial-getty@{port}.service", "serial-getty@.service"):
         if unit in facts.units.masked:
-            yield Finding(f"{unit} is masked", f"etc/systemd/system/{unit}", f"systemctl unmask {unit}")
+            where, fix = f"etc/systemd/system/{unit}", f"systemctl unmask {unit}"
+            yield Finding(f"{unit} is masked", where, fix, by_hand=True)
 
 
 @rule(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
@@ -162,8 +163,11 @@ def balloon_and_framebuffer(facts: Facts) -> Iterator[Finding]:
         yield Finding(f"kernel {kernel.version} has neither hyperv_fb nor hyperv_drm", kernel.image)
 
 
+_FILE = re.compile(r"[^:]*modprobe\.d/[^:]*:\d+$")
+
+
 def _comment_bans(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
-    yield from repairs.comment_lines(facts, [each for each in findings if "modprobe.d/" in each.path])
+    yield from repairs.comment_lines(facts, [each for each in findings if not each.by_hand])
 
 
 @rule(
@@ -183,7 +187,9 @@ def no_bans(facts: Facts) -> Iterator[Finding]:
     default = [kernel for kernel in facts.kernels if kernel.default]
     if default and default[0].initramfs:
         known = {(ban.module, ban.how) for ban in bans}
-        bans += [ban for ban in bans_in_archive(default[0].initramfs.contents) if (ban.module, ban.how) not in known]
+        for ban in bans_in_archive(default[0].initramfs.contents):
+            if (ban.module, ban.how) not in known:
+                bans.append(replace(ban, where=f"{default[0].initramfs_path}: its {ban.where}"))
     for ban in bans:
         if ban.module not in _GUARDED or (ban.module in built_in and ban.how in ("blacklist", "install")):
             continue
@@ -191,7 +197,7 @@ def no_bans(facts: Facts) -> Iterator[Finding]:
         if ban.how == "blacklist" and ban.module in ("udf", "isofs", "vfat"):
             grave = Severity.INFO  # mount(8) asks for the file system by name, which a blacklist does not stop
         said = f"{ban.module} is kept out by `{ban.how}`"
-        yield Finding(said, ban.where, severity=grave, by_hand="modprobe.d/" not in ban.where)
+        yield Finding(said, ban.where, severity=grave, by_hand=not _FILE.match(ban.where))
 
 
 @rule(

@@ -47,12 +47,12 @@ def _host_clock(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
 def host_clock(facts: Facts) -> Iterator[Finding]:
     running = [name for name, units in _DAEMONS.items() if facts.units.enabled(*units)]
     if len(running) > 1:
-        yield Finding(f"{' and '.join(running)} both set the clock", fix="disable all but chrony")
+        yield Finding(f"{' and '.join(running)} both set the clock", fix="disable all but chrony", by_hand=True)
     if "chrony" not in running:
         if running:
-            yield Finding(f"{running[0]} sets the clock, and knows no host clock", severity=Severity.INFO)
+            yield Finding(f"{running[0]} sets the clock, and knows no host clock", severity=Severity.INFO, by_hand=True)
         else:
-            yield Finding("nothing sets the clock")
+            yield Finding("nothing sets the clock", by_hand=True)
         return
     paths = [
         *_CHRONY,
