@@ -114,6 +114,8 @@ class Case:
     """Runs under every interpreter, shell and client, and not only under the two of reference."""
     findings: tuple[str, ...] = ()
     """Codes of findings that the platform records; none by default."""
+    told: bool | None = None
+    """Whether the mark is there that this run has told how it went; None: as a failure reported, or Ready refused, says."""
 
 
 def machine(**fields: object) -> Machine:

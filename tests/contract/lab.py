@@ -16,6 +16,8 @@ from tests.contract.programs import Program
 FAKES = Path(__file__).parents[1] / "guest/fakes"
 OWN_FAKES = Path(__file__).parent / "fakes"
 ACCOUNT_FILES = ("etc/passwd", "etc/group", "etc/shadow")
+TOLD = "run/azure-provisioning/told"
+"""Says that a run has reported how it went itself: the unit for programs that did not run is silent then."""
 
 PLAIN: dict[str, Node] = {
     "etc/passwd": File("root:x:0:0:root:/root:/bin/bash\n"),
@@ -54,6 +56,7 @@ class Outcome:
     findings: tuple[str, ...]
     stdout: str
     stderr: str
+    told: bool
 
 
 def plant(case: Case, root: Path) -> None:
@@ -204,12 +207,13 @@ def _outcome(
         tuple(dict.fromkeys(f.code for f in fabric.ledger.findings if f.severity == "error")),
         done.stdout.decode("utf-8", "replace"),
         done.stderr.decode("utf-8", "replace").replace(str(folder), "FOLDER"),
+        TOLD in after,
     )
 
 
 def _counts(path: str, node: Node | None) -> bool:
     """Folders are listed when they are ours to give a mode to; account files are compared by themselves."""
-    if path in ACCOUNT_FILES or path == "run/azure-provisioning/told":  # which says that this run reported itself
+    if path in (*ACCOUNT_FILES, TOLD):
         return False
     return not isinstance(node, Folder) or path.endswith((".ssh", "azure-provisioning"))
 

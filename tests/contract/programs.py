@@ -1,8 +1,10 @@
 """The programs under test: provision.py under each Python found, provision.sh under each shell and HTTP client."""
 
+import atexit
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -46,9 +48,27 @@ def pythons() -> tuple[Program, ...]:
     programs: dict[str, Program] = {}
     for interpreter in found:
         if os.access(interpreter, os.X_OK) and (version := _version(interpreter)):
-            words = (str(interpreter), "-I", "-S", "-B", str(GUEST / "provision.py"))
-            programs.setdefault(version, Program(f"py{version}", words, _tools(())))
+            if version not in programs:
+                words = (str(interpreter), "-I", "-S", "-B", _compiled(interpreter, version))
+                programs[version] = Program(f"py{version}", words, _tools(()))
     return tuple(programs[version] for version in sorted(programs, key=lambda text: int(text.partition(".")[2])))
+
+
+@cache
+def _scratch() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="azready-bytecode-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _compiled(interpreter: Path, version: str) -> str:
+    """provision.py as bytecode of an interpreter, as in a prepared image, under its own name: Python knows it by its first
+    bytes. Compiling it for each run would cost more than the run."""
+    target = _scratch() / version / "provision.py"
+    target.parent.mkdir()
+    code = "import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[2], sys.argv[1], doraise=True)"
+    subprocess.run([interpreter, "-I", "-S", "-c", code, GUEST / "provision.py", target], check=True)
+    return str(target)
 
 
 def _version(interpreter: Path) -> str:

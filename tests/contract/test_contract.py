@@ -39,6 +39,8 @@ def judge(case: Case, outcome: Outcome, program: Program) -> None:
     """Hold the outcome against the whole of the case."""
     log = f"\n{outcome.stderr}"
     assert outcome.exit == case.exit, log
+    failed = case.exit == 2 or (case.report is not None and case.report.substatus == "ProvisioningFailed")
+    assert outcome.told == (failed if case.told is None else case.told), log
     for text in case.says:
         assert text in outcome.stderr, log
     lines = outcome.stderr.splitlines()

@@ -2007,28 +2007,32 @@ make_room_for_homes() {
 # The home is there, is the user's, and nobody else can write into it: sshd reads no keys otherwise. One that useradd has
 # just made is right.
 settle_home() {
+    home_now=$home_was
     if [ ! -e "$root$home" ]; then
         make_home
-        did="$did, home made anew" was_cut=yes
-    elif [ -n "$home_was" ] && [ -z "$dry_run" ]; then
-        owner_mode=$(stat -L -c '%u %a' "$root$home")
-        if [ "$me" = 0 ] && [ "${owner_mode% *}" != "$uid" ]; then
-            warn "$home belonged to uid ${owner_mode% *}: it is $user's from now on"
-            chown "$uid:$gid" "$root$home"
-        fi
-        case ${owner_mode#* } in
-            *[2367]? | *[2367])
-                chmod go-w "$root$home"
-                warn "others could write into $home, and sshd would refuse its keys: it has mode $(stat -L -c %a "$root$home") from now on"
-                ;;
-        esac
+        did="$did, home made anew" was_cut=yes home_now=''
     fi
-    [ -z "$was_cut" ] || [ -n "$dry_run" ] || {
-        # useradd makes it with no mode at all, and gives it one at the end
+    [ -z "$dry_run" ] || return 0
+    if [ -n "$was_cut" ]; then # useradd makes it with no mode at all, and gives it one at the end
         find_home_mode
         chmod "$mode" "$root$home"
-        copy_skeleton
-    }
+    fi
+    [ -z "$home_now" ] || keep_others_out_of_home
+    [ -z "$was_cut" ] || copy_skeleton
+}
+
+keep_others_out_of_home() {
+    owner_mode=$(stat -L -c '%u %a' "$root$home")
+    if [ "$me" = 0 ] && [ "${owner_mode% *}" != "$uid" ]; then
+        warn "$home belonged to uid ${owner_mode% *}: it is $user's from now on"
+        chown "$uid:$gid" "$root$home"
+    fi
+    case ${owner_mode#* } in
+        *[2367]? | *[2367])
+            chmod go-w "$root$home"
+            warn "others could write into $home, and sshd would refuse its keys: it has mode $(stat -L -c %a "$root$home") from now on"
+            ;;
+    esac
 }
 
 # Sets mode to the one that useradd gives to a new home, by login.defs; never writable for others.

@@ -229,6 +229,19 @@ CASES = [
         commands=("chroot ROOT addgroup azureuser adm",),
     ),
     Case(
+        "a home that a power cut left open to all gets the mode of a new one, without a word",
+        tree={
+            "etc/passwd": File(PASSWD + "azureuser:x:1000:1000::/home/azureuser:/bin/bash\n"),
+            "etc/shadow": File(SHADOW, 0o640),
+            "etc/group": File("root:x:0:\nadm:x:4:azureuser\nsudo:x:27:azureuser\nazureuser:x:1000:\n"),
+            "etc/gshadow": File("azureuser:!::\n", 0o640),
+            "etc/login.defs": File("HOME_MODE 0700\n"),
+            "home/azureuser": Folder(0o777),
+        },
+        changes={**provisioned(), "home/azureuser": Folder(0o700)},
+        commands=(VISUDO,),
+    ),
+    Case(
         "account files whose last line does not end",
         tree={
             "etc/passwd": File(PASSWD + "azureuser:x:1000:1000::/home/azureuser:/bin/sh"),

@@ -176,6 +176,25 @@ CASES = [
         verdict=f"Nothing is reported: VM {VM.vm_id} is not provisioned yet",
     ),
     Case(
+        "what an earlier run of this boot told is taken back before anything is done",
+        tree={
+            "run/azure-provisioning/told": File("", 0o600),
+            "etc/azure-provisioning.d/10-told": File(
+                "#!/bin/sh\n! test -e $AZURE_ROOT/run/azure-provisioning/told\n", 0o755
+            ),
+        },
+        changes=provisioned(),
+    ),
+    silent(
+        "a dry run takes back nothing that was told",
+        tree={"run/azure-provisioning/told": File("", 0o600)},
+        options=("--dry-run", "--only", "hostname"),
+        requests=USUAL[:1],
+        changes={},
+        told=True,
+        verdict="Provisioned web1 in T s: not reported (--only)",
+    ),
+    Case(
         "an empty state folder of another mode",
         tree={STATE: Folder(0o755)},
         changes=provisioned(),
