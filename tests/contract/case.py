@@ -115,7 +115,7 @@ class Case:
     findings: tuple[str, ...] = ()
     """Codes of findings that the platform records; none by default."""
     told: bool | None = None
-    """Whether the mark is there that this run has told how it went; None: as a failure reported, or Ready refused, says."""
+    """Whether the run leaves the mark that it told how it went; None: where it reported a failure, or was refused."""
 
 
 def machine(**fields: object) -> Machine:

@@ -47,10 +47,9 @@ def pythons() -> tuple[Program, ...]:
     found += [Path(path) for minor in range(6, 16) if (path := shutil.which(f"python3.{minor}"))]
     programs: dict[str, Program] = {}
     for interpreter in found:
-        if os.access(interpreter, os.X_OK) and (version := _version(interpreter)):
-            if version not in programs:
-                words = (str(interpreter), "-I", "-S", "-B", _compiled(interpreter, version))
-                programs[version] = Program(f"py{version}", words, _tools(()))
+        if os.access(interpreter, os.X_OK) and (version := _version(interpreter)) and version not in programs:
+            words = (str(interpreter), "-I", "-S", "-B", _compiled(interpreter, version))
+            programs[version] = Program(f"py{version}", words, _tools(()))
     return tuple(programs[version] for version in sorted(programs, key=lambda text: int(text.partition(".")[2])))
 
 
@@ -62,8 +61,8 @@ def _scratch() -> Path:
 
 
 def _compiled(interpreter: Path, version: str) -> str:
-    """provision.py as bytecode of an interpreter, as in a prepared image, under its own name: Python knows it by its first
-    bytes. Compiling it for each run would cost more than the run."""
+    """provision.py as bytecode of an interpreter, as in a prepared image, under its own name: Python knows it by its
+    first bytes. Compiling it for each run would cost more than the run."""
     target = _scratch() / version / "provision.py"
     target.parent.mkdir()
     code = "import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[2], sys.argv[1], doraise=True)"

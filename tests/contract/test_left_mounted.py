@@ -16,7 +16,9 @@ from tests.contract.case import Case
 from tests.contract.lab import plant, tool_path, words
 from tests.contract.programs import Program, reference_python, reference_shell
 
-MACHINE = Machine(name="web1", admin_username="ada", admin_password="Secret12345!", disable_password_authentication=False)
+MACHINE = Machine(
+    name="web1", admin_username="ada", admin_password="Secret12345!", disable_password_authentication=False
+)
 SCRIPT = """
 PATH={killing}:{tools} {first} >/dev/null 2>&1
 echo "killed: $?, mounted: $(grep -c " {place} [a-z0-9]* ro,nosuid,nodev,noexec," /proc/self/mounts)"
@@ -26,9 +28,12 @@ echo "ended: $?, mounted: $(grep -c " {place} " /proc/self/mounts)"
 KILLING = '#!/bin/sh\n[ "$1" = -l ] && exec umount "$@"\nkill -9 $PPID\n'
 MOUNTING = """#!/bin/sh
 for place; do :; done
-{mount} -t tmpfs none "$place" && cp {document} "$place/ovf-env.xml" && {mount} -o remount,ro,nosuid,nodev,noexec "$place"
+set -e
+{mount} -t tmpfs none "$place"
+cp {document} "$place/ovf-env.xml"
+{mount} -o remount,ro,nosuid,nodev,noexec "$place"
 """
-"""Where the kernel has neither UDF nor ISO 9660, as in many containers: another file system, mounted as really.
+"""For a kernel without UDF and ISO 9660, as in many containers: another file system, really mounted.
 tests/boot/test_medium.py does the same with discs."""
 
 
