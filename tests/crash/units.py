@@ -34,7 +34,7 @@ def boot(root: Path, program: str, options: list[str], start: Start) -> Result:
             continue
         for key, value in lines:
             if key in ("ExecStartPre", "ExecStart", "ExecStartPost"):
-                words = shlex.split(value.lstrip("-"))
+                words = shlex.split(value.lstrip("-").replace("$$", "$"))
                 status, said = start(words + (options if "provision" in value else []))
                 if name == ORDER[-1]:
                     result = Result(True, status, (said.strip().splitlines() or [""])[-1])

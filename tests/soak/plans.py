@@ -32,7 +32,12 @@ def _answers(chance: Random) -> Iterator[dict[str, object]]:
     for status in (404, 410, 429, 500, 502, 503):
         yield {"status": status}
     yield {"status": 503, "retry_after": chance.choice(("1", "3", "date"))}
-    yield {"status": 200, "body": chance.choice(("", "<html>busy</html>", "{}", "<GoalState/>", "\x00"))}
+    # a report that is answered with 200 is accepted, whatever stands there
+    yield {
+        "method": "GET",
+        "status": 200,
+        "body": chance.choice(("", "<html>busy</html>", "{}", "<GoalState/>", "\x00")),
+    }
     yield {"reset": True}
     yield {"lost": True}
     yield {"cut": chance.choice((0, 10, 200, 400))}
