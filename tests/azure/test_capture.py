@@ -1,8 +1,10 @@
 """capture against the fake: what it leaves, how it goes on, what it says when Azure or the guest refuses."""
 
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -15,11 +17,14 @@ from azready.azure.requests.model import Place, Request, parse_urn
 from azready.azure.state import StateFile, leftovers, open_run
 from azready.azure.steps import NameTaken, requests_of
 from azready.errors import Failure, UsageFailure
+from tests import cuts
 from tests.azure.fake_arm.model import SUBSCRIPTION, Arm, Guest
 from tests.azure.fake_arm.server import Fault, Server
 from tests.azure.samples import GALLERY, WISHES, Guests, kinds
 
 Connect = Callable[..., Client]
+CHANGES = 270
+"""Fewer than one capture makes: files, names, requests."""
 
 
 def saved(tmp_path: Path) -> StateFile:
@@ -95,6 +100,17 @@ def test_a_run_that_breaks_off_at_any_step_goes_on(
     azure.faults.clear()
     capturing(WISHES, guests)
     assert len(guests.sealed) == 1
+    assert kinds(arm) == ["images", "resourceGroups"]
+
+
+@pytest.mark.parametrize("place", sorted(Random(1).sample(range(1, CHANGES), 6)))
+def test_a_run_that_was_killed_anywhere_goes_on(
+    arm: Arm, azure: Server, capturing: Callable[..., Captured], tmp_path: Path, place: int
+) -> None:
+    assert cuts.cut_before(place, lambda: capturing(WISHES, Guests())) == 0
+    for kept in tmp_path.glob("state.*"):
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert capturing(WISHES, Guests()).image.endswith("/images/web")
     assert kinds(arm) == ["images", "resourceGroups"]
 
 

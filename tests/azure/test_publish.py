@@ -3,9 +3,11 @@
 import io
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -22,6 +24,7 @@ from azready.azure.steps import NameTaken, Runner, requests_of
 from azready.azure.upload import UploadFailed
 from azready.console import Console
 from azready.errors import Failure, UsageFailure
+from tests import cuts
 from tests.azure.blobs import Blob, FileStore, serving_blob
 from tests.azure.fake_arm.model import SUBSCRIPTION, Arm
 from tests.azure.fake_arm.server import Fault, Server
@@ -30,6 +33,8 @@ from tests.azure.samples import RG, kinds, put
 Connect = Callable[..., Client]
 MIB = 1024 * 1024
 SIZE = 24 * MIB + 512
+CHANGES = 90
+"""Fewer than one publish makes: files, names, requests."""
 DEFINITION = Definition("gal", "def", "me", "azready", "web", "V2", "x64", "TrustedLaunchSupported", "SCSI, NVMe")
 PLAIN = replace(DEFINITION, security_type="")
 
@@ -126,6 +131,26 @@ def test_an_upload_that_broke_goes_on_in_the_same_disk(
     assert [path for _, path in azure.sent("PUT")].count(
         f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Compute/disks/web-upload"
     ) == 1
+
+
+@pytest.mark.parametrize("place", sorted(Random(1).sample(range(1, CHANGES), 8)))
+def test_a_run_that_was_killed_anywhere_goes_on(
+    arm: Arm,
+    azure: Server,
+    blob: Blob,
+    wishes: Wishes,
+    publishing: Callable[..., Published],
+    tmp_path: Path,
+    place: int,
+) -> None:
+    """Before a request or a change of the state file, which is whole, ours alone, and holds no address to write to."""
+    assert cuts.cut_before(place, lambda: publishing(wishes)) == 0
+    for kept in tmp_path.glob("state.*"):
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600 and "sig=" not in kept.read_text()
+    publishing(wishes)
+    assert blob.store.content() == wishes.file.read_bytes()
+    assert kinds(arm) == ["images", "resourceGroups"]
+    assert not list(tmp_path.glob("state.*"))
 
 
 def test_a_definition_that_does_not_fit_is_refused_before_the_upload(

@@ -1,4 +1,4 @@
-"""A power cut after `convert`: what is on the disk under the VHD's name is the whole VHD. On a real file system."""
+"""A cut during `convert` or after it: what is under the VHD's name is the whole VHD. On real file systems, too."""
 
 import hashlib
 import os
@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from azready.image import conversion
+from tests import cuts
 
 SCRIPT = """
 set -e
@@ -43,3 +46,32 @@ def test_the_final_name_is_given_to_bytes_that_are_there(kind: str, tmp_path: Pa
     whole, kept = (line.split()[0] for line in done.stdout.splitlines() if line.endswith("-"))
     assert kept == whole
     assert kept != hashlib.sha256(b"").hexdigest()
+
+
+@pytest.mark.parametrize("kind", ["raw", "qcow2"])
+def test_a_name_is_given_to_a_whole_vhd_or_to_none(kind: str, tmp_path: Path, need: Callable[..., None]) -> None:
+    need("tool:qemu-img")
+    raw, source, whole = tmp_path / "in.raw", tmp_path / f"in.{kind}", tmp_path / "whole.vhd"
+    with raw.open("wb") as disk:
+        disk.truncate(24 << 20)
+        disk.seek(1 << 20)
+        disk.write(os.urandom(4 << 20))
+    if kind != "raw":
+        subprocess.run(["qemu-img", "convert", "-O", kind, raw, source], check=True)
+
+    def convert(target: Path) -> None:
+        conversion.convert(conversion.plan(source, blank=True), target, overwrite=True)
+
+    for place in cuts.points(lambda: convert(whole), 5):
+        target = tmp_path / f"{place}.vhd"
+        assert cuts.cut_before(place, lambda target=target: convert(target)) == 0  # type: ignore[misc]
+        assert not target.exists() or _same(target, whole), f"half a VHD after a cut before change {place}"
+        convert(target)
+        assert _same(target, whole)
+    assert not list(tmp_path.glob(".*")), "nothing stays of what was cut"
+
+
+def _same(one: Path, other: Path) -> bool:
+    """But for the footer's id and time."""
+    left, right = one.read_bytes(), other.read_bytes()
+    return left[:-512] == right[:-512] and left[-512:-488] == right[-512:-488]

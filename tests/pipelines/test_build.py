@@ -19,6 +19,7 @@ from azready.image.rules.waivers import Waiver
 from azready.pipelines import build as building
 from azready.pipelines import sbom
 from azready.pipelines.build import Options
+from tests import cuts
 from tests.boot import cloud, machines
 from tests.untouched import watched
 
@@ -168,6 +169,24 @@ def test_an_end_that_was_cut_off_is_made_again(small: Path, steps: list[str], mo
     assert built.manifest["image"]["sha256"] == _sha256(out)
     assert built.manifest["input"]["sha256"] == _sha256(small) and built.manifest["input"]["format"] == "raw"
     assert json.loads(built.manifest_file.read_text()) == built.manifest
+
+
+def test_a_build_that_was_killed_anywhere_goes_on(small: Path, steps: list[str]) -> None:
+    out = small.with_name("out.vhd")
+
+    def again() -> building.Built:
+        return building.build(small, out, Options(overwrite=True))
+
+    for place in cuts.points(again, 6):
+        for path in small.parent.glob("out.vhd*"):
+            path.unlink()
+        assert cuts.cut_before(place, again) == 0
+        if out.with_name("out.vhd.manifest.json").exists():  # it vouches for the image
+            assert json.loads(out.with_name("out.vhd.manifest.json").read_text())["image"]["sha256"] == _sha256(out)
+        built = again()
+        assert built.manifest["image"]["sha256"] == _sha256(out)
+        assert json.loads(built.manifest_file.read_text()) == built.manifest
+        assert not list(small.parent.glob("*.build"))
 
 
 def _interrupt() -> None:

@@ -4,13 +4,15 @@ The source is only read. The target appears under its name when it is complete a
 Facts: Microsoft, "Create and upload a generic Linux VHD" (fixed, whole MiB), "Upload a VHD to a managed disk" (limits).
 """
 
+import contextlib
+import fcntl
+import glob
 import os
 import re
 import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,21 +168,41 @@ def convert(
     return Converted(doing, target, target.stat().st_blocks * 512, verify)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _appearing(target: Path) -> Iterator[Path]:
     """A file beside the target that takes its name at the end, and vanishes if anything goes wrong."""
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _sweep(target)
     try:
-        part.touch(exist_ok=False)
+        held = part.open("xb")
     except OSError as error:
         raise UsageFailure(f"cannot write {target}: {error.strerror}", "choose a folder you may write to") from error
+    with held:
+        _is_free(held.fileno())
+        try:
+            yield part
+            durable.rename(part, target)
+        except OSError as error:
+            raise Failure(f"cannot write {target}: {error.strerror}", _ROOM) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what runs that were killed left: parts of the same target that nobody holds any more."""
+    for part in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        with contextlib.suppress(OSError), part.open("rb") as left:
+            if _is_free(left.fileno()):
+                part.unlink()
+
+
+def _is_free(descriptor: int) -> bool:
+    """Whether nobody held the file; from now on we do, until it is closed."""
     try:
-        yield part
-        durable.rename(part, target)
-    except OSError as error:
-        raise Failure(f"cannot write {target}: {error.strerror}", _ROOM) from error
-    finally:
-        part.unlink(missing_ok=True)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _copy(doing: Plan, part: Path, advance: Progress) -> None:
