@@ -23,7 +23,7 @@ from azready.image.checking import (
     exit_code,
 )
 from azready.image.facts import Facts
-from azready.image.rules import RULES, specialized
+from azready.image.rules import RULES
 from azready.image.rules.model import Profile, Severity
 from azready.image.rules.waivers import Waiver, parse_waivers
 from azready.image.targets.tree import Tree
@@ -205,12 +205,6 @@ def test_what_keeps_a_copy_from_booting_stays_fatal(sample: Sample) -> None:
     sample.write("etc/systemd/network/10-x.network", "[Match]\nMACAddress=00:0d:3a:11:22:33\n[Network]\nDHCP=yes\n")
     copies = _ask(sample, profiles=frozenset({Profile.SPECIALIZED}), only=frozenset({"N"}))
     assert exit_code(copies.values(), Severity.FATAL) == Exit.NEGATIVE
-
-
-def test_the_lists_of_the_specialized_profile_name_rules_that_exist() -> None:
-    known = {rule.id for rule in RULES}
-    assert known >= specialized.OF_PROVISIONING | specialized.SHARED
-    assert not specialized.OF_PROVISIONING & specialized.SHARED
 
 
 def test_nobody_is_told_to_seal_a_specialized_image(sample: Sample) -> None:

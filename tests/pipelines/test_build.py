@@ -46,9 +46,9 @@ def test_a_sbom_names_every_package_by_its_url() -> None:
 
 
 def test_every_package_database_has_its_kind_of_url() -> None:
-    for database in packages._databases():
-        inventory = sbom.Inventory("image", "some", "Some 1", "1", database.manager, {})
-        assert sbom.purl(inventory, "bash", "1").type != "generic", database.manager
+    for name in packages.managers():
+        inventory = sbom.Inventory("image", "some", "Some 1", "1", name, {})
+        assert sbom.purl(inventory, "bash", "1").type != "generic", name
 
 
 def test_what_is_no_disk_is_refused(tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ from time import perf_counter
 
 from azready.errors import Exit, Failure, UsageFailure
 from azready.image.facts import Facts
-from azready.image.rules import specialized
-from azready.image.rules.model import Finding, Profile, Rule, Severity, Skip
+from azready.image.rules.model import Copies, Finding, Profile, Reads, Rule, Severity, Skip
 from azready.image.rules.waivers import Waiver
 
 
@@ -78,7 +77,7 @@ def check(facts: Facts, rules: Sequence[Rule], choice: Choice) -> tuple[Result, 
     return tuple(
         _told(_ask(rule, severity, facts, choice.skip, waived.get(rule.id)), choice)
         for rule in rules
-        if (severity := specialized.severity_of(rule, choice.profiles)) is not None and _wanted(rule, choice)
+        if (severity := rule.severity(choice.profiles)) is not None and _wanted(rule, choice)
     )
 
 
@@ -110,10 +109,10 @@ def _told(result: Result, choice: Choice) -> Result:
     """Of a specialized image: no command that seals mends it, and what copies share is information, however grave."""
     if Profile.SPECIALIZED not in choice.profiles or not isinstance(result.answer, Found):
         return result
-    if result.rule.id not in specialized.SHARED:
-        return replace(result, rule=replace(result.rule, repair=None))
-    findings = tuple(replace(each, severity=None, fix="") for each in result.answer.findings)
-    return replace(result, rule=specialized.told(result.rule), answer=Found(findings))
+    rule, findings = result.rule.of_a_copy(), result.answer.findings
+    if rule.in_copies is Copies.TOLD:
+        findings = tuple(replace(each, severity=None, fix="") for each in findings)
+    return replace(result, rule=rule, answer=Found(findings))
 
 
 def _ask(rule: Rule, severity: Severity, facts: Facts, skip: Iterable[str], waiver: Waiver | None) -> Result:
@@ -124,15 +123,9 @@ def _ask(rule: Rule, severity: Severity, facts: Facts, skip: Iterable[str], waiv
     return Result(rule, severity, answer, perf_counter() - started, waiver)
 
 
-_OF_THE_DISK = frozenset(
-    {"D01", "D02", "D03", "D04", "D05", "D06", "D07", "D08", "D10", "D12", "B13", "B14", "B15", "B16", "B18"}
-)
-"""What a disk answers without its root file system."""
-
-
 def ask(rule: Rule, facts: Facts) -> Answer:
     """Ask one rule. What it cannot read is an answer of its own."""
-    if facts.unseen and rule.id not in _OF_THE_DISK and not (rule.id[0] == "B" and facts.boot_entries):
+    if facts.unseen and (rule.reads is Reads.ROOT or (rule.reads is Reads.MENU and not facts.boot_entries)):
         return Unseen(facts.unseen)
     return _guarded(lambda: tuple(rule.find(facts)))
 

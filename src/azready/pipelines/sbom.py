@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from azready import __version__
+from azready.image.facts.packages import managers
 
 if TYPE_CHECKING:
     from packageurl import PackageURL
-
-_PURL_TYPES: Mapping[str, str] = {"apt": "deb", "rpm": "rpm", "apk": "apk", "pacman": "alpm", "portage": "ebuild"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,8 @@ def purl(inventory: Inventory, name: str, version: str) -> "PackageURL":
     """The package URL; unknown managers get the type `generic`."""
     from packageurl import PackageURL
 
-    kind = _PURL_TYPES.get(inventory.manager, "generic")
+    manager = managers().get(inventory.manager)
+    kind = manager.purl if manager else "generic"
     distro = f"{inventory.distribution}-{inventory.release}" if inventory.release else inventory.distribution
     return PackageURL(kind, inventory.distribution, name, version, {"distro": distro})
 

@@ -30,20 +30,26 @@ class Names:
     ssh_unit: str
     kvp_units: tuple[str, ...]
     kvp_package: str
-    initramfs: str
-    """`initramfs-tools`, `dracut`, `mkinitfs`, `mkinitcpio`; empty where images bring their own."""
+    add_drivers: str
+    """How drivers (`{}`) come into an initramfs: a sentence."""
     rebuild_initramfs: str
     apply_grub: str
+    worded: tuple[tuple[str, str, str], ...] = ()
+    """Lines that LISA compares literally: path, key, value."""
 
 
-_DRACUT = "dracut --force --regenerate-all"
+_DRACUT = (
+    """write add_drivers+=" {} " (with the spaces) to /etc/dracut.conf.d/azure.conf""",
+    "dracut --force --regenerate-all",
+)
+_BY_ITSELF = "build the image's initramfs with {} (mkosi: KernelInitrdModules=)"
 FAMILIES: Mapping[Family, Names] = {
     Family.DEBIAN: Names(
         "apt",
         "ssh",
         ("hv-kvp-daemon", "hv_kvp_daemon"),
         "hyperv-daemons (Ubuntu: linux-cloud-tools-azure)",
-        "initramfs-tools",
+        "add {} to /etc/initramfs-tools/modules, one a line",
         "update-initramfs -u -k all",
         "update-grub",
     ),
@@ -52,28 +58,34 @@ FAMILIES: Mapping[Family, Names] = {
         "sshd",
         ("hypervkvpd", "hv_kvp_daemon"),
         "hyperv-daemons",
-        "dracut",
-        _DRACUT,
+        *_DRACUT,
         "grub2-mkconfig -o /boot/grub2/grub.cfg (or grubby --update-kernel=ALL --args=…)",
+        (("etc/sysconfig/network", "NETWORKING", "yes"),),
     ),
     Family.SUSE: Names(
         "zypper",
         "sshd",
         ("hv_kvp_daemon", "hypervkvpd"),
         "hyper-v",
-        "dracut",
-        _DRACUT,
+        *_DRACUT,
         "grub2-mkconfig -o /boot/grub2/grub.cfg",
+        (("etc/sysconfig/network/dhcp", "DHCLIENT_SET_HOSTNAME", "no"),),
     ),
     Family.ALPINE: Names(
-        "apk", "sshd", ("hv_kvp_daemon",), "hvtools", "mkinitfs", "mkinitfs KERNELVERSION", "update-extlinux"
+        "apk",
+        "sshd",
+        ("hv_kvp_daemon",),
+        "hvtools",
+        "list {} in a file of /etc/mkinitfs/features.d and name it in /etc/mkinitfs/mkinitfs.conf",
+        "mkinitfs KERNELVERSION",
+        "update-extlinux",
     ),
     Family.ARCH: Names(
         "pacman",
         "sshd",
         ("hv_kvp_daemon",),
         "hyperv",
-        "mkinitcpio",
+        "add {} to MODULES=(…) in /etc/mkinitcpio.conf",
         "mkinitcpio -P",
         "grub-mkconfig -o /boot/grub/grub.cfg",
     ),
@@ -82,17 +94,18 @@ FAMILIES: Mapping[Family, Names] = {
         "sshd",
         ("hv_kvp_daemon",),
         "app-emulation/hyperv-daemons",
-        "dracut",
-        _DRACUT,
+        *_DRACUT,
         "grub-mkconfig -o /boot/grub/grub.cfg",
     ),
-    Family.FLATCAR: Names("", "sshd", ("hv_kvp_daemon",), "(part of the image)", "", "a new image", "a new image"),
+    Family.FLATCAR: Names(
+        "", "sshd", ("hv_kvp_daemon",), "(part of the image)", _BY_ITSELF, "a new image", "a new image"
+    ),
     Family.OTHER: Names(
         "",
         "sshd",
         ("hv_kvp_daemon", "hypervkvpd", "hv-kvp-daemon"),
         "the package with hv_kvp_daemon",
-        "",
+        _BY_ITSELF,
         "the distribution's tool",
         "the distribution's tool",
     ),

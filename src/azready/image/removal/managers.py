@@ -13,6 +13,7 @@ from azready.errors import Failure
 from azready.image.actions import Action, Remove, Run, Write
 from azready.image.apply import AGAIN
 from azready.image.facts.leftovers import agent_of_package
+from azready.image.facts.packages import managers
 from azready.image.removal import dpkg
 from azready.image.targets import Files
 
@@ -41,7 +42,7 @@ class Removal:
 
 
 def plan_removal(files: Files, manager: str, installed: Iterable[str]) -> Removal:
-    """Plan the removal of every agent package. `manager` is apt, rpm, apk, pacman, portage or empty (no database).
+    """Plan the removal of every agent package. `manager` is a name of `managers`, or empty (no database).
 
     Raises Failure when an agent cannot go without something that the image needs.
     """
@@ -50,28 +51,17 @@ def plan_removal(files: Files, manager: str, installed: Iterable[str]) -> Remova
     names = tuple(sorted(name for name in installed if agent_of_package(name)))
     if not names:
         return Removal()
-    match manager:
-        case "rpm":
-            run = Run(
-                ("rpm", "-e", *names),
-                title="remove the agents' packages",
-                hint=f"remove first what depends on them, or fix the package database; {AGAIN}",
-            )
-            return Removal(names, (run,))
-        case "apk":
-            return _plan_apk(names, installed)
-        case "pacman":
-            return Removal(names, (_exact(("pacman", "-R", "--nosave", "--noconfirm", *names)),))
-        case "portage":
-            return Removal(names, (_exact(("emerge", "--ask=n", "--quiet", "--unmerge", *names)),))
-        case _:
-            raise Failure(
-                f"the package manager of {', '.join(names)} is not known", "remove these packages, then run it again"
-            )
+    if manager == "apk":
+        return _plan_apk(names, installed)
+    if manager not in managers():
+        raise Failure(
+            f"the package manager of {', '.join(names)} is not known", "remove these packages, then run it again"
+        )
+    return Removal(names, (_exact((*managers()[manager].remove, *names), managers()[manager].hint),))
 
 
-def _exact(argv: tuple[str, ...]) -> Run:
-    return Run(argv, title="remove the agents' packages", hint=f"remove first what depends on them; {AGAIN}")
+def _exact(argv: tuple[str, ...], hint: str) -> Run:
+    return Run(argv, title="remove the agents' packages", hint=f"{hint}; {AGAIN}")
 
 
 def _plan_apk(names: Sequence[str], installed: Iterable[str]) -> Removal:
@@ -84,7 +74,7 @@ def _plan_apk(names: Sequence[str], installed: Iterable[str]) -> Removal:
     if keep:
         title = "keep what the image needs and only an agent asked for"
         actions.append(Run(("apk", "add", "--no-network", "--quiet", *keep), title=title, hint=AGAIN))
-    actions.append(_exact(("apk", "del", "--no-network", "--quiet", "--purge", *names)))
+    actions.append(_exact(("apk", "del", "--no-network", "--quiet", "--purge", *names), managers()["apk"].hint))
     return Removal(tuple(names), tuple(actions))
 
 

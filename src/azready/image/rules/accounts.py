@@ -11,7 +11,7 @@ from azready.image.facts.reading import names_in, stat_of
 from azready.image.facts.users import usable
 from azready.image.rules import repairs
 from azready.image.rules.guards import carried, lines_with, there
-from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
+from azready.image.rules.model import Copies, Finding, Profile, Severity, Skip, Stage, rule
 
 _SUDOERS = ("etc/sudoers", "usr/etc/sudoers")
 _HISTORY = (
@@ -58,6 +58,7 @@ def _shadow_lines(facts: Facts) -> Iterator[tuple[int, str, str]]:
     severity=Severity.ERROR,
     repair=_lock,
     stage=Stage.WIPE,
+    in_copies=Copies.TOLD,
 )
 def no_passwords(facts: Facts) -> Iterator[Finding]:
     for number, name, password in _shadow_lines(facts):
@@ -99,6 +100,7 @@ def _is_backdoor(facts: Facts, path: str) -> bool:
     severity=Severity.ERROR,
     repair=repairs.remove,
     stage=Stage.WIPE,
+    in_copies=Copies.TOLD,
 )
 def no_keys(facts: Facts) -> Iterator[Finding]:
     for home in facts.homes():
@@ -137,6 +139,7 @@ def one_root(facts: Facts) -> Iterator[Finding]:
     fix="azready generalize --user NAME removes the user, also the one who runs it",
     sources="GEN WALA VS",
     severity={Profile.AZURE: Severity.WARNING, Profile.MARKETPLACE: Severity.ERROR},
+    in_copies=Copies.UNASKED,
 )
 def no_people(facts: Facts) -> Iterator[Finding]:
     for account in facts.users.people():
@@ -154,6 +157,7 @@ def no_people(facts: Facts) -> Iterator[Finding]:
     severity=Severity.ERROR,
     repair=repairs.remove,
     stage=Stage.LOGS,
+    in_copies=Copies.TOLD,
 )
 def no_histories(facts: Facts) -> Iterator[Finding]:
     for home in facts.homes():
@@ -176,6 +180,7 @@ def _sudoers(facts: Facts) -> str:
     fix="install sudo; end /etc/sudoers with @includedir /etc/sudoers.d",
     sources="PROV",
     severity=Severity.ERROR,
+    in_copies=Copies.UNASKED,
 )
 def sudo_works(facts: Facts) -> Iterator[Finding]:
     path = _sudoers(facts)
@@ -196,6 +201,7 @@ def sudo_works(facts: Facts) -> Iterator[Finding]:
     sources="LISA SUSE",
     severity=Severity.ERROR,
     repair=repairs.comment_lines,
+    in_copies=Copies.UNASKED,
 )
 def own_password(facts: Facts) -> Iterator[Finding]:
     for path in (_sudoers(facts), *facts.files.glob("etc/sudoers.d/*")):
@@ -213,6 +219,7 @@ def own_password(facts: Facts) -> Iterator[Finding]:
     severity=Severity.WARNING,
     repair=lambda facts, findings: [_sudo_fix(each) for each in findings if not each.line],
     stage=Stage.USERS,
+    in_copies=Copies.TOLD,
 )
 def no_left_sudo(facts: Facts) -> Iterator[Finding]:
     yield from there(facts, *SUDO_RULES, "etc/sudoers.d/90-cloudimg*", installed.SUDO_FILES)
@@ -239,6 +246,7 @@ def _sudo_fix(finding: Finding) -> Action:
     fix="install the packages: passwd or shadow, mount or util-linux, iproute2",
     sources="PROV LISA",
     severity=Severity.FATAL,
+    in_copies=Copies.UNASKED,
 )
 def tools(facts: Facts) -> Iterator[Finding]:
     for programs, purpose in _TOOLS:

@@ -6,7 +6,7 @@ from azready.image.actions import Action
 from azready.image.facts import Facts
 from azready.image.facts.leftovers import Leftover
 from azready.image.rules.guards import there
-from azready.image.rules.model import Finding, Severity, Stage, rule
+from azready.image.rules.model import Copies, Finding, Severity, Stage, rule
 from azready.image.rules.repairs import remove
 from azready.image.targets.rehearsal import Rehearsal
 
@@ -51,6 +51,7 @@ def _packaged(facts: Facts) -> list[Leftover]:
     fix="azready prepare removes agents completely",
     sources="NOAG DIS WALA",
     severity=Severity.ERROR,
+    in_copies=Copies.UNASKED,
 )
 def no_agents(facts: Facts) -> Iterator[Finding]:
     for each in _packaged(facts):
@@ -79,6 +80,7 @@ def _wipe(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     severity=Severity.ERROR,
     repair=_wipe,
     stage=Stage.WIPE,
+    in_copies=Copies.TOLD,
 )
 def no_agent_state(facts: Facts) -> Iterator[Finding]:
     for each in _state(facts):
@@ -95,6 +97,7 @@ def no_agent_state(facts: Facts) -> Iterator[Finding]:
     severity=Severity.ERROR,
     repair=remove,
     stage=Stage.WIPE,
+    in_copies=Copies.TOLD,
 )
 def no_extensions(facts: Facts) -> Iterator[Finding]:
     yield from there(facts, "etc/opt/omi", "var/opt/{microsoft,omi,azure}*", "opt/microsoft/omsagent", "var/log/azure")

@@ -9,7 +9,7 @@ from azready.image.facts.cmdline import BootEntry, grub_defaults
 from azready.image.rules import cmdline_repairs
 from azready.image.rules.devices import DEVICE_NAME, HARDWARE_NAME, named_devices
 from azready.image.rules.guards import needs_systemd, the_boot_entries
-from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
+from azready.image.rules.model import Copies, Finding, Profile, Reads, Severity, Skip, rule
 
 _FOREIGN = (
     (r"(ds|ci\.ds|ci\.datasource)=(?![Aa]zure)", "it points cloud-init to another cloud"),
@@ -78,6 +78,7 @@ def _drop_arguments(facts: Facts, findings: Sequence[Finding]) -> Iterator[Actio
     sources="GEN CERT LISA",
     severity=Severity.ERROR,
     repair=_make_serial_last,
+    reads=Reads.MENU,
 )
 def serial_console(facts: Facts) -> Iterator[Finding]:
     port = _serial(facts)
@@ -102,6 +103,7 @@ def serial_console(facts: Facts) -> Iterator[Finding]:
     sources="CERT GEN",
     severity={Profile.AZURE: Severity.INFO, Profile.MARKETPLACE: Severity.WARNING},
     repair=lambda facts, findings: cmdline_repairs.add(facts, ("earlyprintk=ttyS0",)),
+    reads=Reads.MENU,
 )
 def early_messages(facts: Facts) -> Iterator[Finding]:
     if facts.architecture == "aarch64":
@@ -119,6 +121,7 @@ def early_messages(facts: Facts) -> Iterator[Finding]:
     fix="add rootdelay=300 to the kernel command line, where an initramfs is used",
     sources="CERT GEN",
     severity={Profile.MARKETPLACE: Severity.WARNING},
+    reads=Reads.MENU,
 )
 def patient_root(facts: Facts) -> Iterator[Finding]:
     if facts.kernels and not any(kernel.initramfs_path or kernel.uki for kernel in facts.kernels):
@@ -136,6 +139,8 @@ def patient_root(facts: Facts) -> Iterator[Finding]:
     sources="LISA SUSE",
     severity=Severity.ERROR,
     repair=_drop_arguments,
+    in_copies=Copies.UNASKED,
+    reads=Reads.MENU,
 )
 def dvd_not_hidden(facts: Facts) -> Iterator[Finding]:
     yield from _unwanted(facts, r"libata\.atapi_enabled=0|reserve=0x1f0,0x8", "it hides the provisioning DVD")
@@ -151,6 +156,7 @@ def dvd_not_hidden(facts: Facts) -> Iterator[Finding]:
     sources="GEN RH SUSE",
     severity=Severity.INFO,
     repair=_drop_arguments,
+    reads=Reads.MENU,
 )
 def not_silent(facts: Facts) -> Iterator[Finding]:
     yield from _unwanted(facts, r"(quiet|rhgb|splash(=\S*)?)$", "the serial log stays empty")
@@ -167,6 +173,7 @@ def not_silent(facts: Facts) -> Iterator[Finding]:
     fix="name the root file system by UUID, PARTUUID or LABEL",
     sources="UB RH DEB LISA",
     severity=Severity.FATAL,
+    reads=Reads.MENU,
 )
 def root_by_name(facts: Facts) -> Iterator[Finding]:
     seen = set()
@@ -201,6 +208,7 @@ def _wrong_root(facts: Facts, root: str, entry: BootEntry) -> str:
     sources="LISA OWN",
     severity=Severity.WARNING,
     repair=_drop_arguments,
+    reads=Reads.MENU,
 )
 def nothing_foreign(facts: Facts) -> Iterator[Finding]:
     for pattern, why in _FOREIGN:
@@ -223,6 +231,7 @@ def nothing_foreign(facts: Facts) -> Iterator[Finding]:
     sources="LISA",
     severity=Severity.WARNING,
     repair=lambda facts, findings: cmdline_repairs.add(facts, ("initcall_blacklist=arm_pmu_acpi_init",)),
+    reads=Reads.MENU,
 )
 def arm_monitor(facts: Facts) -> Iterator[Finding]:
     if facts.architecture != "aarch64":
@@ -240,6 +249,7 @@ def arm_monitor(facts: Facts) -> Iterator[Finding]:
     fix="grub2-editenv - unset kernelopts, then grubby --update-kernel=ALL --args=…",
     sources="RH",
     severity=Severity.WARNING,
+    reads=Reads.MENU,
 )
 def settings_reach_entries(facts: Facts) -> Iterator[Finding]:
     entries = [entry for entry in the_boot_entries(facts) if entry.where.endswith(".conf")]
@@ -263,6 +273,7 @@ def settings_reach_entries(facts: Facts) -> Iterator[Finding]:
     "GRUB_TIMEOUT=5",
     sources="RH SUSE",
     severity=Severity.INFO,
+    reads=Reads.MENU,
 )
 def grub_on_serial(facts: Facts) -> Iterator[Finding]:
     if not facts.files.exists("etc/default/grub"):
@@ -292,6 +303,7 @@ def _serial_login(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]
     sources="LISA",
     severity=Severity.INFO,
     repair=_serial_login,
+    reads=Reads.MENU,
 )
 def serial_login(facts: Facts) -> Iterator[Finding]:
     port = _serial(facts)
@@ -316,6 +328,7 @@ def serial_login(facts: Facts) -> Iterator[Finding]:
     sources="OWN",
     severity=Severity.ERROR,
     repair=_drop_arguments,
+    reads=Reads.MENU,
 )
 def acpi_on(facts: Facts) -> Iterator[Finding]:
     yield from _unwanted(facts, r"(acpi=off|noacpi|pci=noacpi|noapic)$", "Azure's hardware is described by ACPI")

@@ -12,7 +12,7 @@ from azready.image.facts.mounts import Mount
 from azready.image.facts.reading import lstat_of
 from azready.image.rules import repairs
 from azready.image.rules.guards import the_disk
-from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
+from azready.image.rules.model import Finding, Profile, Reads, Severity, Skip, rule
 
 MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
 SMALLEST = 20 * MIB
@@ -36,6 +36,7 @@ _SWAP_MBR = "0x82"
     fix=f"{_CONVERT} rounds it up, and moves the backup partition table along",
     sources="GEN UB RH CERT",
     severity=Severity.FATAL,
+    reads=Reads.DISK,
 )
 def whole_megabytes(facts: Facts) -> Iterator[Finding]:
     disk = the_disk(facts)
@@ -54,6 +55,7 @@ def whole_megabytes(facts: Facts) -> Iterator[Finding]:
     sources="GEN G2",
     severity=Severity.FATAL,
     finished_only=True,
+    reads=Reads.DISK,
 )
 def fixed_vhd(facts: Facts) -> Iterator[Finding]:
     disk = the_disk(facts)
@@ -71,6 +73,7 @@ def fixed_vhd(facts: Facts) -> Iterator[Finding]:
     fix=f"{_CONVERT} writes a new one",
     sources="CERT",
     severity=Severity.FATAL,
+    reads=Reads.DISK,
 )
 def sound_footer(facts: Facts) -> Iterator[Finding]:
     disk = the_disk(facts)
@@ -89,6 +92,7 @@ def sound_footer(facts: Facts) -> Iterator[Finding]:
     fix="resize the disk; Azure lets a VM ask for a larger OS disk than its image has",
     sources="UPL G2 ACG CERT",
     severity=Severity.FATAL,
+    reads=Reads.DISK,
 )
 def right_size(facts: Facts) -> Iterator[Finding]:
     disk = the_disk(facts)
@@ -111,6 +115,7 @@ def right_size(facts: Facts) -> Iterator[Finding]:
     fix=f"{_CONVERT} moves the backup; for other damage: gdisk or sgdisk -e",
     sources="OWN",
     severity=Severity.WARNING,
+    reads=Reads.DISK,
 )
 def sound_table(facts: Facts) -> Iterator[Finding]:
     disk = the_disk(facts)
@@ -126,6 +131,7 @@ def sound_table(facts: Facts) -> Iterator[Finding]:
     fix="partition the disk with 1 MiB alignment",
     sources="CERT",
     severity={Profile.MARKETPLACE: Severity.WARNING},
+    reads=Reads.DISK,
 )
 def first_mib(facts: Facts) -> Iterator[Finding]:
     table = the_disk(facts).table
@@ -153,6 +159,7 @@ def _drop_swap(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     sources="LISA GEN CERT",
     severity=Severity.ERROR,
     repair=_drop_swap,
+    reads=Reads.DISK,
 )
 def no_swap(facts: Facts) -> Iterator[Finding]:
     for mount in facts.mounts:
@@ -185,6 +192,7 @@ def _kind(content: Content) -> str:
     fix="use a plain partition, the root last; LVM works when the image grows it itself",
     sources="GEN CERT",
     severity=Severity.INFO,
+    reads=Reads.DISK,
 )
 def plain_root(facts: Facts) -> Iterator[Finding]:
     for content in the_disk(facts).contents:
@@ -257,6 +265,7 @@ def _mount_problems(facts: Facts, mount: Mount) -> Iterator[Finding]:
     fix="shut the machine down properly before taking the image; offline: e2fsck -p, or mount and unmount it once",
     sources="OWN",
     severity=Severity.WARNING,
+    reads=Reads.DISK,
 )
 def clean_file_systems(facts: Facts) -> Iterator[Finding]:
     for content in the_disk(facts).contents:
@@ -325,6 +334,7 @@ def _missing_growers(facts: Facts) -> Iterator[Finding]:
     fix="make the file system larger, or the image smaller",
     sources="OWN",
     severity=Severity.ERROR,
+    reads=Reads.DISK,
 )
 def free_space(facts: Facts) -> Iterator[Finding]:
     for content in the_disk(facts).contents:

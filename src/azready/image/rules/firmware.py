@@ -9,7 +9,7 @@ from azready.image.facts.firmware import LARGEST_PROGRAM, removable_name
 from azready.image.facts.grub import Search
 from azready.image.facts.grub_features import refused
 from azready.image.rules.guards import the_boot_entries, the_disk
-from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
+from azready.image.rules.model import Finding, Profile, Reads, Severity, Skip, rule
 
 _MICROSOFT = (b"Microsoft Corporation UEFI CA 2011", b"Microsoft UEFI CA 2023")
 
@@ -23,6 +23,7 @@ _MICROSOFT = (b"Microsoft Corporation UEFI CA 2011", b"Microsoft UEFI CA 2023")
     fix="copy shim there as BOOTX64.EFI, with grubx64.efi and mmx64.efi beside it; or run grub-install --removable",
     sources="UB G2",
     severity=Severity.FATAL,
+    reads=Reads.DISK,
 )
 def removable_loader(facts: Facts) -> Iterator[Finding]:
     if facts.disk is not None and facts.disk.table.esp is None:
@@ -48,6 +49,7 @@ def removable_loader(facts: Facts) -> Iterator[Finding]:
     "generation 2",
     sources="G2 MKOSI",
     severity=Severity.INFO,
+    reads=Reads.DISK,
 )
 def bios_boot(facts: Facts) -> Iterator[Finding]:
     disk = the_disk(facts)
@@ -65,6 +67,7 @@ def bios_boot(facts: Facts) -> Iterator[Finding]:
     fix="install a boot loader: an EFI partition with \\EFI\\BOOT\\BOOTX64.EFI makes it generation 2",
     sources="G2 NVME TL",
     severity=Severity.FATAL,
+    reads=Reads.DISK,
 )
 def some_generation(facts: Facts) -> Iterator[Finding]:
     disk = the_disk(facts)
@@ -87,6 +90,7 @@ def some_generation(facts: Facts) -> Iterator[Finding]:
     "or publish with SecurityType=Standard",
     sources="TL ACG",
     severity={Profile.AZURE: Severity.WARNING, Profile.TRUSTED_LAUNCH: Severity.FATAL},
+    reads=Reads.DISK,
 )
 def signed_chain(facts: Facts) -> Iterator[Finding]:
     stages = facts.firmware.stages if facts.firmware else ()
@@ -132,6 +136,7 @@ def _unsigned_kernel(facts: Facts) -> Iterator[Finding]:
     fix="run grub-install and update-grub (grub2-mkconfig) in the image once it has its final file systems",
     sources="OWN",
     severity=Severity.FATAL,
+    reads=Reads.DISK,
 )
 def loader_finds_its_files(facts: Facts) -> Iterator[Finding]:
     firmware = facts.firmware

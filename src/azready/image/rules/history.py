@@ -7,7 +7,7 @@ from azready.image.facts import Facts
 from azready.image.facts.reading import lstat_of, names_in
 from azready.image.rules import repairs
 from azready.image.rules.guards import there
-from azready.image.rules.model import Finding, Profile, Severity, Stage, rule
+from azready.image.rules.model import Copies, Finding, Profile, Severity, Stage, rule
 from azready.image.targets import Stat
 
 _JOURNAL = "var/log/journal"
@@ -78,6 +78,7 @@ def _empty_logs(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     repair=_empty_logs,
     stage=Stage.LOGS,
     rewritten_live=True,
+    in_copies=Copies.TOLD,
 )
 def no_logs(facts: Facts) -> Iterator[Finding]:
     found = list(_logs(facts))
@@ -115,6 +116,7 @@ def _empty_caches(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]
     repair=_empty_caches,
     stage=Stage.WIPE,
     rewritten_live=True,
+    in_copies=Copies.TOLD,
 )
 def no_caches(facts: Facts) -> Iterator[Finding]:
     if temporary := list(_temporary(facts)):
@@ -134,6 +136,7 @@ def no_caches(facts: Facts) -> Iterator[Finding]:
     severity=Severity.WARNING,
     repair=repairs.remove,
     stage=Stage.USERS,
+    in_copies=Copies.TOLD,
 )
 def no_account_backups(facts: Facts) -> Iterator[Finding]:
     yield from there(facts, _ACCOUNT_BACKUPS)
@@ -149,6 +152,7 @@ def no_account_backups(facts: Facts) -> Iterator[Finding]:
     severity=Severity.WARNING,
     repair=repairs.remove,
     stage=Stage.WIPE,
+    in_copies=Copies.TOLD,
 )
 def no_crashes(facts: Facts) -> Iterator[Finding]:
     yield from there(facts, *_CRASHES)
@@ -164,6 +168,7 @@ def no_crashes(facts: Facts) -> Iterator[Finding]:
     severity=Severity.WARNING,
     repair=repairs.remove,
     stage=Stage.WIPE,
+    in_copies=Copies.TOLD,
 )
 def no_spools(facts: Facts) -> Iterator[Finding]:
     services = {account.name for account in facts.users.accounts} - {each.name for each in facts.users.people()}
@@ -185,6 +190,7 @@ def no_spools(facts: Facts) -> Iterator[Finding]:
     severity={Profile.AZURE: Severity.WARNING, Profile.MARKETPLACE: Severity.ERROR},
     repair=repairs.remove,
     stage=Stage.WIPE,
+    in_copies=Copies.TOLD,
 )
 def no_installer(facts: Facts) -> Iterator[Finding]:
     yield from there(facts, *_INSTALLER)

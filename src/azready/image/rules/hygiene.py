@@ -7,17 +7,17 @@ from azready import installed
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.facts.distro import Family
+from azready.image.facts.packages import managers
 from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
 
-_APT = "etc/apt/{sources.list,sources.list.d/*.list,sources.list.d/*.sources}"
-_RPM = "etc/{yum.repos.d,zypp/repos.d,dnf/repos.d}/*.repo"
 _OMI_FIXED = (1, 6, 8, 1)
 
 
 def _repositories(facts: Facts) -> list[str]:
-    return [*facts.files.glob(_APT), *facts.files.glob(_RPM), *facts.files.glob("etc/apk/repositories")]
+    patterns = [manager.repositories for manager in managers().values() if manager.repositories]
+    return [path for pattern in patterns for path in facts.files.glob(pattern)]
 
 
 @rule(
@@ -30,7 +30,8 @@ def _repositories(facts: Facts) -> list[str]:
     severity=Severity.INFO,
 )
 def repositories(facts: Facts) -> Iterator[Finding]:
-    if facts.packages.manager in ("", "pacman", "portage"):
+    manager = managers().get(facts.packages.manager)
+    if not manager or not manager.repositories:
         raise Skip("no package manager with repositories")
     texts = [facts.text(path) or "" for path in _repositories(facts)]
     lines = [line for text in texts for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]

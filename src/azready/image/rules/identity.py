@@ -10,7 +10,7 @@ from azready.image.facts.distro import Family
 from azready.image.facts.reading import lstat_of, shell_values, stat_of
 from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with, there
-from azready.image.rules.model import Finding, Severity, Stage, rule
+from azready.image.rules.model import Copies, Finding, Severity, Stage, rule
 
 UNINITIALIZED = "uninitialized\n"
 _LEASES = (
@@ -93,6 +93,7 @@ def _reset_machine_id(facts: Facts, findings: Sequence[Finding]) -> Iterator[Act
     severity=Severity.ERROR,
     repair=_reset_machine_id,
     stage=Stage.IDENTITY,
+    in_copies=Copies.TOLD,
 )
 def no_machine_id(facts: Facts) -> Iterator[Finding]:
     paths = [path for path in ("etc/machine-id", "var/lib/dbus/machine-id") if facts.files.exists(path)]
@@ -131,6 +132,7 @@ def _entry_token(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     severity=Severity.WARNING,
     repair=_entry_token,
     stage=Stage.WIPE,
+    in_copies=Copies.TOLD,
 )
 def entries_stay(facts: Facts) -> Iterator[Finding]:
     if facts.files.exists("etc/kernel/entry-token"):
@@ -160,6 +162,7 @@ def _forget_name(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     severity=Severity.WARNING,
     repair=_forget_name,
     stage=Stage.IDENTITY,
+    in_copies=Copies.TOLD,
 )
 def no_host_name(facts: Facts) -> Iterator[Finding]:
     for path in ("etc/hostname", "etc/HOSTNAME", "etc/machine-info"):
@@ -186,6 +189,7 @@ def no_host_name(facts: Facts) -> Iterator[Finding]:
     repair=repairs.remove,
     stage=Stage.WIPE,
     rewritten_live=True,
+    in_copies=Copies.TOLD,
 )
 def no_pools(facts: Facts) -> Iterator[Finding]:
     for path in facts.files.glob("var/lib/hyperv/.kvp_pool_*"):
@@ -205,6 +209,7 @@ def no_pools(facts: Facts) -> Iterator[Finding]:
     repair=repairs.remove,
     stage=Stage.WIPE,
     rewritten_live=True,
+    in_copies=Copies.TOLD,
 )
 def no_leases(facts: Facts) -> Iterator[Finding]:
     for pattern in _LEASES:
@@ -224,6 +229,7 @@ def no_leases(facts: Facts) -> Iterator[Finding]:
     severity=Severity.ERROR,
     repair=repairs.remove,
     stage=Stage.IDENTITY,
+    in_copies=Copies.TOLD,
 )
 def no_seeds(facts: Facts) -> Iterator[Finding]:
     yield from there(facts, *_SEEDS)
@@ -239,6 +245,7 @@ def no_seeds(facts: Facts) -> Iterator[Finding]:
     severity=Severity.ERROR,
     repair=lambda facts, findings: [action for each in findings for action in _forget(facts, each)],
     stage=Stage.WIPE,
+    in_copies=Copies.TOLD,
 )
 def enrolled_nowhere(facts: Facts) -> Iterator[Finding]:
     for what, patterns in _ENROLMENTS.items():
@@ -278,6 +285,7 @@ def _forget(facts: Facts, finding: Finding) -> Iterator[Action]:
     "generate-default-snakeoil --force-overwrite",
     sources="OWN",
     severity=Severity.WARNING,
+    in_copies=Copies.TOLD,
 )
 def no_shared_certificate(facts: Facts) -> Iterator[Finding]:
     yield from there(facts, "etc/ssl/private/ssl-cert-snakeoil.key", "etc/pki/tls/private/localhost.key")

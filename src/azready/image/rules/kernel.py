@@ -17,7 +17,7 @@ from azready.image.rules.guards import (
     the_default_kernel,
     the_kernels,
 )
-from azready.image.rules.model import Finding, Profile, Severity, Skip, rule
+from azready.image.rules.model import Copies, Finding, Profile, Severity, Skip, rule
 
 VITAL = ("hv_vmbus", "hv_storvsc", "hv_netvsc", "hv_utils")
 _GUARDED = {
@@ -31,20 +31,8 @@ _TOO_OLD = (3, 8)
 
 def _how_to_add(facts: Facts, *drivers: str) -> str:
     """How this distribution puts drivers into an initramfs."""
-    words = " ".join(drivers)
     names = facts.distro.names
-    match names.initramfs:
-        case "initramfs-tools":
-            step = f"add {words} to /etc/initramfs-tools/modules, one a line"
-        case "dracut":
-            step = f"""write add_drivers+=" {words} " (with the spaces) to /etc/dracut.conf.d/azure.conf"""
-        case "mkinitcpio":
-            step = f"add {words} to MODULES=(…) in /etc/mkinitcpio.conf"
-        case "mkinitfs":
-            step = f"list {words} in a file of /etc/mkinitfs/features.d and name it in /etc/mkinitfs/mkinitfs.conf"
-        case _:
-            step = f"build the image's initramfs with {words} (mkosi: KernelInitrdModules=)"
-    return f"{step}; then run {names.rebuild_initramfs}"
+    return f"{names.add_drivers.format(' '.join(drivers))}; then run {names.rebuild_initramfs}"
 
 
 def _missing_at_boot(facts: Facts, driver: str) -> Iterator[Finding]:
@@ -209,6 +197,7 @@ def no_bans(facts: Facts) -> Iterator[Finding]:
     fix="install the package with all kernel modules (Ubuntu: linux-modules-extra-$(uname -r))",
     sources="GEN PROV RH",
     severity=Severity.WARNING,
+    in_copies=Copies.UNASKED,
 )
 def medium_readable(facts: Facts) -> Iterator[Finding]:
     kernel = the_default_kernel(facts)

@@ -6,8 +6,8 @@ generalize` follow from the table.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from dataclasses import dataclass, field, replace
+from enum import Enum, IntEnum, StrEnum
 
 from azready.image.actions import Action
 from azready.image.facts import Facts
@@ -34,7 +34,7 @@ class Severity(IntEnum):
 class Profile(StrEnum):
     """What the image is meant for. `azure` always counts; the others add rules, or make them graver.
 
-    `specialized` takes rules away: see `rules/specialized.py`.
+    `specialized` takes rules away: see `Copies`.
     """
 
     AZURE = "azure"
@@ -57,6 +57,22 @@ class Stage(IntEnum):
     """machine-id and seeds: after it the machine must not be restarted before it is captured."""
     LOGS = 5
     """Last, since everything before may write to them."""
+
+
+class Copies(Enum):
+    """What a specialized image is asked: nothing provisions it, and its VMs are copies of one machine."""
+
+    ASKED = "like any image"
+    TOLD = "every copy has it too, and that is what was asked for: a finding is information"
+    UNASKED = "it is about who provisions, its DVD, and the user that it makes"
+
+
+class Reads(Enum):
+    """What must be readable for a rule to have an answer."""
+
+    ROOT = "the root file system"
+    MENU = "the boot menu, wherever it lies"
+    DISK = "partitions, firmware's programs, and the disk file"
 
 
 class Skip(Exception):
@@ -126,6 +142,8 @@ class Rule:
     """Why an image that breaks this rule is not sealed, where no repair helps. None: it may be sealed."""
     finished_only: bool = False
     """Whether only the finished disk file can keep it: a step before it need not."""
+    in_copies: Copies = Copies.ASKED
+    reads: Reads = Reads.ROOT
 
     @property
     def seals(self) -> bool:
@@ -133,8 +151,17 @@ class Rule:
         return self.repair is not None and self.stage is not Stage.FIX
 
     def severity(self, profiles: Iterable[Profile]) -> Severity | None:
-        """The gravest of the chosen profiles; None when the rule belongs to none of them."""
-        return max((self.severities[each] for each in profiles if each in self.severities), default=None)
+        """The gravest of the chosen profiles; None when it is not asked."""
+        chosen = {Profile.AZURE, *profiles}
+        found = max((self.severities[each] for each in chosen if each in self.severities), default=None)
+        if found is None or Profile.SPECIALIZED not in chosen:
+            return found
+        return {Copies.UNASKED: None, Copies.TOLD: Severity.INFO}.get(self.in_copies, found)
+
+    def of_a_copy(self) -> "Rule":
+        """The rule whose findings are only told: sealing would take away what the copies are to have."""
+        fix = "take it out by hand where the copies should not share it" if self.in_copies is Copies.TOLD else self.fix
+        return replace(self, repair=None, fix=fix)
 
 
 def rule(
@@ -151,14 +178,29 @@ def rule(
     rewritten_live: bool = False,
     vital: Vital | None = None,
     finished_only: bool = False,
+    in_copies: Copies = Copies.ASKED,
+    reads: Reads = Reads.ROOT,
 ) -> Callable[[Find], Rule]:
     """Make a rule of a function that yields findings. `sources` are keys separated by spaces."""
     severities = {Profile.AZURE: severity} if isinstance(severity, Severity) else severity
 
     def made(find: Find) -> Rule:
-        keys = tuple(sources.split())
         return Rule(
-            id, title, fault, why, fix, keys, severities, find, repair, stage, rewritten_live, vital, finished_only
+            id,
+            title,
+            fault,
+            why,
+            fix,
+            tuple(sources.split()),
+            severities,
+            find,
+            repair,
+            stage,
+            rewritten_live,
+            vital,
+            finished_only,
+            in_copies,
+            reads,
         )
 
     return made

@@ -7,7 +7,6 @@ from ipaddress import ip_address, ip_network
 
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
-from azready.image.facts.distro import Family
 from azready.image.facts.network import STACKS
 from azready.image.facts.reading import lstat_of, sections, shell_values, stat_of
 from azready.image.rules import repairs
@@ -169,11 +168,7 @@ def _waited_for(facts: Facts) -> Iterator[Finding]:
     severity={Profile.MARKETPLACE: Severity.INFO},
 )
 def worded_for_lisa(facts: Facts) -> Iterator[Finding]:
-    wanted = {
-        Family.SUSE: (("etc/sysconfig/network/dhcp", "DHCLIENT_SET_HOSTNAME", "no"),),
-        Family.REDHAT: (("etc/sysconfig/network", "NETWORKING", "yes"),),
-    }.get(facts.distro.family, ())
-    for path, key, value in wanted:
+    for path, key, value in facts.distro.names.worded:
         text = facts.text(path)
         if text is not None and shell_values(text).get(key) != value:
             yield Finding(f'{key}="{value}" is not set', path)

@@ -10,7 +10,7 @@ from azready.image.facts.network import STACKS
 from azready.image.facts.reading import names_in
 from azready.image.rules import repairs
 from azready.image.rules.guards import needs_first_boot
-from azready.image.rules.model import Finding, Severity, Stage, Vital, rule
+from azready.image.rules.model import Copies, Finding, Severity, Stage, Vital, rule
 from azready.installed import NAME, PROGRAM, STATE, UNIT, UNITS
 
 PRESET_FILE = "etc/systemd/system-preset/05-azure-image.preset"
@@ -55,6 +55,7 @@ def _rearm(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
         "nothing in this image will provision a VM: once sealed it cannot be reached any more",
         "run azready prepare first; or say --skip P01 if something that azready does not know will",
     ),
+    in_copies=Copies.UNASKED,
 )
 def somebody_provisions(facts: Facts) -> Iterator[Finding]:
     if not _ours(facts):
@@ -138,6 +139,7 @@ def _vital(facts: Facts) -> list[str]:
     severity=Severity.WARNING,
     repair=lambda facts, findings: [repairs.write(PRESET_FILE, _preset_text(facts), 0o644)],
     stage=Stage.WIPE,
+    in_copies=Copies.UNASKED,
 )
 def presets_agree(facts: Facts) -> Iterator[Finding]:
     needs_first_boot(facts)

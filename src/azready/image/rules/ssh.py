@@ -10,7 +10,7 @@ from azready.image.facts.reading import stat_of
 from azready.image.facts.sshd import seconds
 from azready.image.rules import repairs
 from azready.image.rules.guards import carried, the_sshd, there, to_enable
-from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, Vital, rule
+from azready.image.rules.model import Copies, Finding, Profile, Severity, Skip, Stage, Vital, rule
 
 UNITS = ("ssh.service", "ssh.socket", "sshd.service", "sshd.socket", "sshd", "dropbear.service", "dropbear")
 HOST_KEYS = (
@@ -79,6 +79,7 @@ def server_starts(facts: Facts) -> Iterator[Finding]:
     severity=Severity.ERROR,
     repair=repairs.remove,
     stage=Stage.WIPE,
+    in_copies=Copies.TOLD,
 )
 def no_host_keys(facts: Facts) -> Iterator[Finding]:
     found = {each.path: each for each in there(facts, *HOST_KEYS)}
@@ -115,6 +116,7 @@ def _named_keys(facts: Facts) -> Iterator[str]:
         "run azready prepare first; or say --skip S02 to keep the keys (the same on every VM), --skip S03 to go on",
         frozenset({"S02"}),
     ),
+    in_copies=Copies.UNASKED,
 )
 def host_keys_are_made(facts: Facts) -> Iterator[Finding]:
     named = facts.sshd.values.get("hostkey", ()) if facts.sshd else ()
@@ -201,6 +203,7 @@ def no_root_password_login(facts: Facts) -> Iterator[Finding]:
     fix="remove the setting, or name the group that the provisioned user will be in",
     sources="PROV AI",
     severity=Severity.ERROR,
+    in_copies=Copies.UNASKED,
 )
 def nothing_defeats_login(facts: Facts) -> Iterator[Finding]:
     sshd = the_sshd(facts)
