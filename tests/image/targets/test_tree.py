@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from azready.image.targets.pattern import glob_each
 from azready.image.targets.tree import Tree
 
 
@@ -115,6 +116,13 @@ def test_missing_things_say_which(root: Path) -> None:
 def test_glob(root: Path, pattern: str, found: list[str]) -> None:
     with Tree(root) as tree:
         assert tree.glob(pattern) == found
+
+
+def test_many_patterns_at_once_are_answered_as_one_by_one(root: Path) -> None:
+    patterns = ["etc/os-*", "etc/*e", "etc/.h*", "{usr/lib,opt}/os-release", "lib/mod*/*", "etc/hostfolder/*", "none/*",
+                "etc/os-release/*", "etc/host", "etc", "*/os-release"]  # fmt: skip
+    with Tree(root) as tree:
+        assert glob_each(patterns, tree.listdir) == {each: tree.glob(each) for each in patterns}
 
 
 def test_walk_lists_everything_and_follows_no_link(root: Path) -> None:

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from azready.agents import CLOUD_INIT
 from azready.image.facts.cmdline import BootEntry
 from azready.image.facts.reading import numbered, text_of
@@ -81,6 +79,8 @@ def _settings(files: Files) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _table(text: str) -> dict[str, Any]:
+    import yaml  # here: most images have none, and it takes a tenth of a start
+
     try:
         loaded = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError):

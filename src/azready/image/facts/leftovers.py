@@ -13,6 +13,7 @@ from functools import partial
 from azready.agents import AGENTS, Agent
 from azready.image.actions import Action, Remove, Write
 from azready.image.targets import Files
+from azready.image.targets.pattern import glob_each
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,12 @@ def find_leftovers(files: Files, packages: Iterable[str] = ()) -> list[Leftover]
     """
     found = [Leftover(owner, "", f"package {name}") for name in sorted(packages) if (owner := agent_of_package(name))]
     seen: dict[str, Leftover] = {}
-    for agent in AGENTS.values():
-        for what, pattern in _patterns(agent):
-            for path in map(partial(_canonical, files), files.glob(pattern)):
-                remedy = (Remove(path, f"{what} of {agent.name}"),)
-                seen.setdefault(path, Leftover(agent.name, path, what, remedy))
+    wanted = [(agent, what, pattern) for agent in AGENTS.values() for what, pattern in _patterns(agent)]
+    there = glob_each((pattern for _, _, pattern in wanted), files.listdir)
+    for agent, what, pattern in wanted:
+        for path in map(partial(_canonical, files), there[pattern]):
+            remedy = (Remove(path, f"{what} of {agent.name}"),)
+            seen.setdefault(path, Leftover(agent.name, path, what, remedy))
     return [*found, *seen.values(), *_empty_folders(files), *_lines(files), *_generated_network(files)]
 
 

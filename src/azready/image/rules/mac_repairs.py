@@ -6,13 +6,17 @@ become eth0, eth1 … in their order. Comments and all else stay. A setting that
 
 import re
 from collections.abc import Iterator, Sequence
-
-import yaml
+from typing import TYPE_CHECKING
 
 from azready.image.actions import Action, Remove
 from azready.image.facts import Facts
 from azready.image.rules import repairs
 from azready.image.rules.model import Finding
+
+if TYPE_CHECKING:
+    import yaml
+
+    Pair = tuple[yaml.Node, yaml.Node]
 
 _ANY = "e[nt][hopsx]*"
 """eth0, enp0s3, ens3, eno1, enx…: not enP…, which is a virtual function."""
@@ -109,6 +113,8 @@ def _ifcfg(text: str, name: str, number: int | None) -> str:
 def without_netplan_macs(text: str) -> str:
     """netplan's YAML without MAC addresses: `match: macaddress` becomes `match: name` in the same place, whatever the
     form (block, flow, JSON); another `macaddress` goes. Returns the text as it is where YAML is broken."""
+    import yaml  # here: most images have none, and it takes a tenth of a start
+
     try:
         root = yaml.compose(text, yaml.BaseLoader)
     except yaml.YAMLError:
@@ -134,31 +140,28 @@ def without_netplan_macs(text: str) -> str:
     return text
 
 
-Pair = tuple[yaml.Node, yaml.Node]
+def _entries(node: "yaml.Node | None") -> "list[Pair]":
+    return list(node.value) if node is not None and getattr(node, "id", "") == "mapping" else []
 
 
-def _entries(node: yaml.Node | None) -> list[Pair]:
-    return list(node.value) if isinstance(node, yaml.MappingNode) else []
-
-
-def _pair(node: yaml.Node | None, key: str) -> Pair | None:
+def _pair(node: "yaml.Node | None", key: str) -> "Pair | None":
     return next((pair for pair in _entries(node) if pair[0].value == key), None)
 
 
-def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
+def _child(node: "yaml.Node | None", key: str) -> "yaml.Node | None":
     found = _pair(node, key)
     return found[1] if found else None
 
 
-def _is_flow(node: yaml.Node | None) -> bool:
+def _is_flow(node: "yaml.Node | None") -> bool:
     return bool(getattr(node, "flow_style", False))
 
 
-def _of(pair: Pair) -> tuple[int, int]:
+def _of(pair: "Pair") -> tuple[int, int]:
     return pair[0].start_mark.index, pair[1].end_mark.index
 
 
-def _span(text: str, parent: yaml.Node | None, pair: Pair) -> tuple[int, int]:
+def _span(text: str, parent: "yaml.Node | None", pair: "Pair") -> tuple[int, int]:
     """What to cut so that a pair is gone: in block form its lines, in flow form the pair and one comma."""
     start, end = _of(pair)
     if not _is_flow(parent):

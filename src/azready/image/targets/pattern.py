@@ -1,7 +1,8 @@
 """Matching paths against shell patterns, over anything that can list a folder."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
 
@@ -72,3 +73,47 @@ def glob(
     for each in expand_braces(pattern):
         found.update(path for path in below("", tuple(part for part in each.split("/") if part)) if path)
     return sorted(found)
+
+
+@dataclass
+class _Branch:
+    """What is looked for in a folder: the next components of patterns, and the patterns that end here."""
+
+    literal: "dict[str, _Branch]" = field(default_factory=dict)
+    magic: "dict[str, _Branch]" = field(default_factory=dict)
+    ends: list[str] = field(default_factory=list)
+
+
+def glob_each(patterns: Iterable[str], list_folder: Callable[[str], list[str]]) -> dict[str, list[str]]:
+    """For each of many patterns (without `**`) the paths that match it: every folder is listed once for all of them."""
+    top = _Branch()
+    found: dict[str, list[str]] = {}
+    for pattern in patterns:
+        found[pattern] = []
+        for each in expand_braces(pattern):
+            branch = top
+            for part in each.strip("/").split("/"):
+                kind = branch.magic if _MAGIC.search(part) else branch.literal
+                branch = kind.setdefault(part, _Branch())
+            branch.ends.append(pattern)
+    _descend("", top, list_folder, found)
+    return {pattern: sorted(set(paths)) for pattern, paths in found.items()}
+
+
+def _descend(
+    folder: str, branch: _Branch, list_folder: Callable[[str], list[str]], found: dict[str, list[str]]
+) -> None:
+    try:
+        names = list_folder(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        fitting = [below for part, below in branch.magic.items() if matches(name, part)]
+        if name in branch.literal:
+            fitting.append(branch.literal[name])
+        path = f"{folder}/{name}" if folder else name
+        for below in fitting:
+            for pattern in below.ends:
+                found[pattern].append(path)
+            if below.literal or below.magic:
+                _descend(path, below, list_folder, found)

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from azready.image.facts.network.model import FIRST_NIC, Line, Nic, Profile, fits
 from azready.image.facts.reading import layered, text_of
 from azready.image.targets import Files
@@ -74,6 +72,8 @@ def gather_netplan(files: Files) -> Netplan:
 
 def parse_netplan(text: str) -> dict[str, Any]:
     """The `network` mapping, every scalar as text. Raises ValueError for what netplan refuses."""
+    import yaml  # here: most images have none, and it takes a tenth of a start
+
     try:
         document = yaml.load(text, yaml.BaseLoader)
     except yaml.YAMLError as error:
