@@ -8,6 +8,7 @@ import pytest
 
 from azready.errors import Failure
 from azready.image.checking import Unseen, ask
+from azready.image.facts import built
 from azready.image.facts.of_target import look
 from azready.image.rules import RULES
 from azready.image.targets.opening import open_target
@@ -60,6 +61,7 @@ def test_a_deployment_of_ostree_is_checked_and_not_changed(with_boot: bool, samp
     with look(str(image)) as facts:
         assert facts.distro.id == "debian" and facts.boot_entries and facts.files.exists("boot/efi/EFI")
         assert facts.text("var/log/messages") == "x" and facts.files.exists("bin/sh")
+        assert built.deployed(facts.files)
     assert _unseen(image) == set()
     with pytest.raises(Failure, match="not changed in place"), open_target(str(image), write=True):
         pass

@@ -162,7 +162,7 @@ def _distribution(facts: Facts) -> str:
             "this is not the root of a Linux system: it has no etc/os-release or no etc/passwd",
             "give the folder that holds etc, usr and var",
         )
-    if files.glob("{ostree/repo,sysroot/ostree,run/ostree-booted}") or distro.id in ("flatcar", "nixos"):
+    if built.deployed(files) or distro.id in ("flatcar", "nixos"):
         raise Failure(
             f"{distro.name} is built as an image: its /usr is not changed in place",
             "leave the agents out and add the guest program where the image is built: docs/prepare.md shows how",

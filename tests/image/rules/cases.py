@@ -72,6 +72,11 @@ def root_holds(**changes: object) -> Disk:
     return dataclasses.replace(DISK, contents=(DISK.contents[0], Content(ROOT, block)))
 
 
+def slots(*names: str) -> Disk:
+    parts = (Content(dataclasses.replace(ROOT, name=name), EXT4) for name in names)
+    return dataclasses.replace(DISK, contents=(DISK.contents[0], *parts))
+
+
 def arm(s: Sample) -> None:
     s.write("usr/bin/sh", ELF_ARM, 0o755)
 
@@ -380,6 +385,9 @@ CASES: dict[str, Case] = {
          cloud_init(cloud_config("cloud_init_modules: [[growpart, always], ssh]\n"))),
     ),
     "D12": Case(bad_disks=(root_holds(free=MIB),), good_disks=(DISK,)),
+    "D13": Case((lambda s: s.arguments(f"roothash={'4f' * 32}"), lambda s: s.arguments(f"usrhash={'4f' * 32}"),
+                 lambda s: s.link("ostree", "sysroot/ostree"), lambda s: s.write("etc/NIXOS", "")),
+                bad_disks=(slots("rootfs_a", "rootfs_b"),), good_disks=(slots("root", "home"),)),
     # ---- network
     "N01": Case(
         (lambda s: s.disable("systemd-networkd"), lambda s: s.edit(NETWORKD, "DHCP=ipv4", "DHCP=ipv6"),

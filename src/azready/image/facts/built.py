@@ -9,10 +9,17 @@ from collections.abc import Sequence
 
 from azready.image.facts.cmdline import BootEntry
 from azready.image.facts.disk import Disk
+from azready.image.targets import Files
 
+_DEPLOYED = "{ostree,sysroot/ostree,run/ostree-booted,usr/lib/ostree-boot,usr/lib/bootc}"
 _HASHED = ("roothash=", "systemd.verity_root_hash=", "systemd.verity_root_data=")
 _HASHED_USR = ("usrhash=", "systemd.verity_usr_hash=", "systemd.verity_usr_data=")
 _SLOT = re.compile(r"(?i)(root|rootfs|system|slot|usr)([-_. ]?)(a|b|0|1|2)$")
+
+
+def deployed(files: Files) -> bool:
+    """Whether ostree put the system there: bootc's, CoreOS', Silverblue's."""
+    return bool(files.glob(_DEPLOYED))
 
 
 def verity(entries: Sequence[BootEntry]) -> str:

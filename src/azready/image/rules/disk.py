@@ -6,7 +6,7 @@ from azready import installed
 from azready.image.actions import Action, Remove
 from azready.image.disk.formats.partitions import TYPE_SWAP
 from azready.image.disk.formats.vhd import whole_mib
-from azready.image.facts import Facts
+from azready.image.facts import Facts, built
 from azready.image.facts.disk import Content
 from azready.image.facts.mounts import Mount
 from azready.image.facts.reading import lstat_of
@@ -343,3 +343,29 @@ def free_space(facts: Facts) -> Iterator[Finding]:
             continue
         if block.free < 16 * MIB and block.size > 64 * MIB:
             yield Finding(f"partition {content.partition.number}: {block.free // MIB} MiB free")
+
+
+@rule(
+    "D13",
+    "the system is one, and can be changed where it lies",
+    fault="the system is built as a whole, or is one of two on the disk",
+    why="What is hashed or deployed is not changed in place: prepare and `generalize` refuse it. Of two systems an "
+    "update starts the other one, which nobody has looked at.",
+    fix="leave agents out and add the guest program where the image is built: docs/prepare.md",
+    sources="OWN",
+    severity=Severity.INFO,
+    reads=Reads.DISK,
+)
+def one_system(facts: Facts) -> Iterator[Finding]:
+    if guarded := built.verity(facts.boot_entries):
+        place = "/" if guarded == "root" else "/usr"
+        yield Finding(
+            f"dm-verity guards {place}: whatever is changed in it stops the boot", facts.boot_entries[0].where
+        )
+    if built.deployed(facts.files):
+        yield Finding("ostree deploys it as an image (bootc, CoreOS, Silverblue)")
+    if facts.files.exists("etc/NIXOS"):
+        yield Finding("NixOS makes it of its configuration")
+    if names := built.slots(facts.disk):
+        fix = "prepare, seal and check both; or keep one of them in the image, and let the first update bring the other"
+        yield Finding(f"an A/B disk ({', '.join(names)}): only the system that starts first is looked at", fix=fix)

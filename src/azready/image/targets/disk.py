@@ -175,7 +175,7 @@ class _Mounter:
         if self._write:
             raise Failure("ostree deploys it as an image: it is not changed in place", "change it where it is built")
         root, system = self.folder(), place / deployment
-        shown = {each.name: each for each in system.iterdir() if each.name not in ("boot", "var")}
+        shown = {each.name: each for each in system.iterdir() if each.name not in ("boot", "var", "sysroot")}
         shown |= {"boot": place / "boot", "var": system.parents[1] / "var"}
         for name, source in shown.items():
             if source.is_symlink():
@@ -186,6 +186,7 @@ class _Mounter:
                 self._stack.callback(_unmount, root / name)
         if not (root / "boot").exists():
             (root / "boot/efi").mkdir(parents=True)
+        (root / "sysroot/ostree").mkdir(parents=True)  # where a running one has it, and is known by it
         return root
 
     def mount(self, mounting: Mounting, place: Path) -> None:
