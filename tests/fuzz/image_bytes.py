@@ -1,6 +1,7 @@
 """The readers of disks, initramfs and EFI programs of an image, and of logs: all that an image may hold against us."""
 
 import gzip
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from azready.boot import console_log
 from azready.errors import Failure
 from azready.image.disk import layers
 from azready.image.disk.formats import Read, fat, gpt, identify, initramfs, lvm, partitions, superblocks, uki, vhd
+from azready.image.disk.reading import reader
 from tests.fuzz import _bytes
 from tests.fuzz._bytes import Reader
 from tests.image.formats.test_bombs import cpio, overlapping
@@ -76,8 +78,14 @@ def _heads() -> Iterator[bytes]:
     yield b"conectix" + vhd.build(1 << 20)[8:] + bytes(1024)
 
 
+_DISK = os.memfd_create("disk")
+
+
 def _reading(data: bytes) -> Read:
-    return lambda offset, size: data[offset : offset + size] if offset >= 0 else b""
+    """As from a file: the kernel has its own ideas of offsets."""
+    os.ftruncate(_DISK, 0)
+    os.pwrite(_DISK, data, 0)
+    return reader(_DISK, len(data))
 
 
 def readers(folder: Path) -> dict[str, Reader]:

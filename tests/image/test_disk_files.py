@@ -4,6 +4,7 @@ import os
 import struct
 import subprocess
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -224,3 +225,33 @@ def test_a_file_system_without_a_table_is_a_disk(tmp_path: Path, need: Callable[
         file.truncate(20 * MIB)
     subprocess.run([find_tool("mke2fs", "e2fsprogs"), "-q", "-t", "ext4", source], check=True, env=os.environ)
     assert conversion.plan(source).warnings == ("the disk has no partition table",)
+
+
+def _gpt(entries_at: int = 2, first: int = 2048, last: int = 4095, other: int = 8191) -> bytes:
+    """A disk of 4 MiB whose table is right by its checksums, wherever it says that things lie (in sectors)."""
+    name = "root".encode("utf-16-le").ljust(72, b"\0")
+    entries = (bytes(range(32)) + struct.pack("<QQQ", first, last, 0) + name).ljust(128 * 128, b"\0")
+    given = (0, 1, other, 34, 8158, bytes(16), entries_at, 128, 128, zlib.crc32(entries))
+    unsummed = struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, 0, *given)
+    head = unsummed[:16] + struct.pack("<I", zlib.crc32(unsummed)) + unsummed[20:]
+    mbr = bytes(446) + bytes((0, 0, 2, 0, 0xEE, 255, 255, 255, 1, 0, 0, 0, 255, 31, 0, 0)) + bytes(48) + b"\x55\xaa"
+    return (mbr + head.ljust(512, b"\0") + entries).ljust(4 * MIB, b"\0")
+
+
+FAR = {
+    "entries": _gpt(entries_at=1 << 62),
+    "a partition": _gpt(first=1 << 62, last=(1 << 62) + 99),
+    "a partition beyond what a file may hold": _gpt(first=1 << 54, last=(1 << 54) + 99),
+    "the other header": _gpt(other=(1 << 64) - 1),
+    "a description": b"KDMV" + struct.pack("<IIQQQ", 1, 3, 0, 128, 1 << 60).ljust(4092, b"\0"),
+}
+
+
+@pytest.mark.parametrize("what", FAR)
+def test_what_lies_too_far_off_is_not_there(what: str, tmp_path: Path, azready: Azready) -> None:
+    """Offsets that no file has: past 8 EiB, or past the most that this file system allows."""
+    disk = tmp_path / "far.raw"
+    disk.write_bytes(FAR[what])
+    done = azready("check", disk)
+    assert done.returncode in (1, 2), done.stderr
+    assert "fault in azready" not in done.stderr

@@ -54,6 +54,15 @@ def with_data_file(path: Path, name: str) -> Path:
     return path
 
 
+def cut_short(path: Path, name: bytes) -> Path:
+    """A version 3 header whose last fields are not in the file, with the backing file's name in its first ones."""
+    head = bytearray(path.read_bytes()[:90])
+    struct.pack_into(">QI", head, 8, 90 - len(name), len(name))
+    head[90 - len(name) :] = name
+    path.write_bytes(head)
+    return path
+
+
 def vmdk(path: Path, extent: str, parent: str = "") -> Path:
     hint = f'parentFileNameHint="{parent}"\n' if parent else ""
     path.write_text(
@@ -81,6 +90,9 @@ HOSTILE: dict[str, Make] = {
     ),
     "a protocol": lambda folder, secret: qcow2(folder / "top", f"file:{secret}"),
     "a fat of a folder": lambda folder, secret: qcow2(folder / "top", f"fat:{secret.parent}"),
+    "a path in a file that ends within its header": lambda folder, secret: cut_short(
+        qcow2(folder / "top", "../secret"), b"../secret"
+    ),
     "a link": lambda folder, secret: _linked(folder, secret, lambda name: qcow2(folder / "top", name)),
     "a data file": lambda folder, secret: with_data_file(folder / "top", str(secret)),
     "a described data file": lambda folder, secret: with_data_file(folder / "top", _json(secret)),

@@ -12,7 +12,7 @@ import re
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from azready.image.disk import diskfile, qemu, sparse
 from azready.image.disk.diskfile import DiskFile
 from azready.image.disk.formats import gpt, superblocks, vhd
 from azready.image.disk.formats.partitions import Table, read_table
+from azready.image.disk.reading import reader
 from azready.image.disk.sparse import Progress
 from azready.proc import find_tool, has_tool, run, spawn, stop
 
@@ -268,7 +269,7 @@ def _finish(doing: Plan, part: Path, footer: bytes) -> None:
         number = file.fileno()
         os.ftruncate(number, doing.disk_size)  # without the source's own footer, if it had one
         os.ftruncate(number, doing.virtual_size)
-        for at, data in gpt.move_backup(_reader(number), doing.disk_size, doing.virtual_size):
+        for at, data in gpt.move_backup(reader(number, doing.virtual_size), doing.disk_size, doing.virtual_size):
             os.pwrite(number, data, at)
         os.pwrite(number, footer, doing.virtual_size)
 
@@ -276,15 +277,11 @@ def _finish(doing: Plan, part: Path, footer: bytes) -> None:
 def _read_back(part: Path) -> None:
     """The result, judged as a stranger would: footer, sizes, partition table."""
     with part.open("rb") as file:
-        read = _reader(file.fileno())
         length = part.stat().st_size
+        read = reader(file.fileno(), length)
         footer = vhd.parse(read(length - vhd.FOOTER_SIZE, vhd.FOOTER_SIZE))
         found = ("there is no footer",) if footer is None else vhd.problems(footer, length)
         table = read_table(read, length - vhd.FOOTER_SIZE)
     wrong = (*found, *(problem for problem in table.problems if "GPT header" in problem))
     if wrong:
         raise Failure(f"the VHD reads back wrong: {'; '.join(wrong)}", "please report this")
-
-
-def _reader(number: int) -> Callable[[int, int], bytes]:
-    return lambda at, count: os.pread(number, count, at) if at >= 0 else b""

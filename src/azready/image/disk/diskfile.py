@@ -20,6 +20,7 @@ from azready.image.disk import qemu
 from azready.image.disk.formats import Read, vhd
 from azready.image.disk.formats.identify import QEMU_NAMES, DiskFormat, Stranger, identify
 from azready.image.disk.layers import Layer, layers, node
+from azready.image.disk.reading import reader
 from azready.proc import find_tool, run
 
 _WINDOW = 1 << 20
@@ -68,7 +69,7 @@ def inspect(path: Path) -> DiskFile:
     try:
         with path.open("rb") as file:
             length = file.seek(0, os.SEEK_END)
-            kind = identify(lambda at, count: os.pread(file.fileno(), count, at) if at >= 0 else b"", length)
+            kind = identify(reader(file.fileno(), length), length)
     except OSError as error:
         raise UsageFailure(
             f"{path}: {error.strerror}", "give a disk file: raw, qcow2, VMDK, VHDX, VDI or VHD"
@@ -138,8 +139,7 @@ def reading(disk: DiskFile) -> Iterator[Read]:
     """The disk's bytes, as a function of offset and length, until the block ends."""
     if disk.direct:
         with disk.path.open("rb") as file:
-            number = file.fileno()
-            yield lambda at, count: os.pread(number, max(0, min(count, disk.size - at)), at) if at >= 0 else b""
+            yield reader(file.fileno(), disk.size)
         return
     folder = Path(tempfile.mkdtemp(prefix="azready-read-"))
     try:

@@ -8,6 +8,7 @@ is then told the whole chain (`node`), so that no name in an image is ever follo
 Facts: QEMU, docs/interop/qcow2.txt; VMware, "Virtual Disk Format 5.0".
 """
 
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 from azready.errors import UsageFailure
 from azready.image.disk import qemu
 from azready.image.disk.formats.identify import QEMU_NAMES, Stranger, identify
+from azready.image.disk.reading import reader
 
 _DEEPEST = 32
 _DESCRIPTOR = 1 << 20
@@ -105,13 +107,8 @@ def _extents(disk: Path, top: Path, named: _Named, depth: int = 0) -> Iterator[P
 
 def _driver(path: Path) -> str:
     with path.open("rb") as file:
-        length = file.seek(0, 2)
-
-        def read(at: int, count: int) -> bytes:
-            file.seek(max(0, at))
-            return file.read(count) if at >= 0 else b""
-
-        kind = identify(read, length)
+        length = file.seek(0, os.SEEK_END)
+        kind = identify(reader(file.fileno(), length), length)
     return "raw" if isinstance(kind, Stranger) else QEMU_NAMES[kind]
 
 
@@ -124,9 +121,7 @@ def _named(path: Path, driver: str) -> _Named:
 def _of_qcow2(path: Path) -> _Named:
     """Fields and extensions of the header, which is big-endian and lies in the first cluster."""
     with path.open("rb") as file:
-        head = file.read(1 << 16)
-    if len(head) < 72:
-        return _Named()
+        head = file.read(1 << 16).ljust(512, b"\0")  # as QEMU reads a file that ends within a sector
     version, at, length = struct.unpack_from(">IQI", head, 4)
     below = head[at : at + length] if length and at + length <= len(head) else b""
     if version not in (2, 3):
@@ -164,8 +159,7 @@ def _of_vmdk(path: Path) -> _Named:
         if head.startswith(b"KDMV") and len(head) >= 512:
             size, _, begin = struct.unpack_from("<QQQ", head, 12)
             whole = size > 0
-            file.seek(min(begin, 1 << 40) * 512)
-            head = file.read(_DESCRIPTOR)
+            head = reader(file.fileno(), path.stat().st_size)(begin * 512, _DESCRIPTOR)
     parents = _PARENT.findall(head)
     extents = () if whole else tuple(map(_text, _EXTENT.findall(head)))
     return _Named(below=_text(parents[-1]) if parents else "", extents=extents)

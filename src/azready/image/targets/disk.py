@@ -20,8 +20,8 @@ from pathlib import Path
 
 from azready.errors import Failure, UsageFailure
 from azready.image.disk import diskfile, qemu
-from azready.image.disk.formats import Read
 from azready.image.disk.formats.partitions import read_table
+from azready.image.disk.reading import reader
 from azready.image.targets import fat
 from azready.image.targets.tree import Tree
 from azready.image.targets.volumes import (
@@ -64,7 +64,7 @@ def open_disk(path: Path, write: bool, shown: Path | None = None, without_root: 
         raw = path.resolve() if disk.direct else stack.enter_context(_exported(disk, scratch, write))
         with raw.open("rb") as file:
             number = file.fileno()
-            read = _reader(number, disk.size)
+            read = reader(number, disk.size)
             volumes = find_volumes(read, disk.size)
             bare = not volumes and read_table(read, disk.size).scheme == "none"
         if bare:
@@ -80,10 +80,6 @@ def open_disk(path: Path, write: bool, shown: Path | None = None, without_root: 
         for mounting in _rest(tree, volumes):
             mounter.mount(mounting, root / tree.resolve(mounting.path))
         yield tree
-
-
-def _reader(number: int, size: int) -> Read:
-    return lambda at, count: os.pread(number, max(0, min(count, size - at)), at) if at >= 0 else b""
 
 
 def _mount_root(mounter: "_Mounter", path: Path, volumes: tuple[Volume, ...]) -> Path:
