@@ -1098,7 +1098,7 @@ def listed(names, patterns):
 
 
 def match_applies(words, user, groups):
-    """Whether a Match block is about this user; None where only the connection will tell."""
+    """Whether a Match block is about this user ("": about everybody); None where only the connection will tell."""
     sure, at = True, 0
     while at < len(words):
         attribute, equals, value = words[at].partition("=")
@@ -1109,7 +1109,7 @@ def match_applies(words, user, groups):
             value, at = (words[at] if at < len(words) else ""), at + 1
         patterns = value.split(",")
         if attribute == "user":
-            if not listed([user], patterns):
+            if not listed([user] if user else [], patterns):
                 return False
         elif attribute == "group":
             if not listed(groups, patterns):

@@ -1245,6 +1245,7 @@ earlier() {
 # One try. Sets imds to yes, or problem, and reason for the report.
 ask_imds() {
     http GET "$imds_base/metadata/instance?$api" 'Metadata: true'
+    [ -n "$status$root" ] || ! imds_is_locked || ask_systemd_imds
     case $status in
         200)
             problem='200, but not the document it should be' reason='error parsing IMDS metadata'
@@ -1261,6 +1262,29 @@ ask_imds() {
             ;;
         *) problem="$status $phrase" reason="http error $status querying IMDS" ;;
     esac
+}
+
+# imds_is_locked: systemd (261 and newer) keeps IMDS for marked sockets, by a route or a rule that prohibits all others.
+imds_is_locked() {
+    [ -x "$SYSTEMD_IMDS" ] && [ "$imds_base" = http://169.254.169.254 ] || return 1
+    case $trouble in
+        *'ermission denied'*) return 0 ;;
+    esac
+    grep -q '^\*.FEA9FEA9' /proc/net/route 2>/dev/null && return 0
+    have ip && ip route get 169.254.169.254 2>&1 | grep -q -e 'ermission denied' -e prohibit
+}
+
+# systemd-imds marks its sockets. Its keys are what follows the base address of IMDS, and go before an api-version and a
+# format of its own: these become a fragment, which is sent to nobody.
+ask_systemd_imds() {
+    { limited 30 "$SYSTEMD_IMDS" "/instance?$api#" 2>"$work/trouble" || echo $? >"$work/failed"; } |
+        head -c $((BODY_LIMIT + 1)) >"$work/body"
+    if [ -s "$work/body" ]; then
+        status=200 phrase='OK, by systemd-imds'
+    else
+        one_line "$work/trouble"
+        trouble="systemd-imds: ${value:-no answer}"
+    fi
 }
 
 # The pause before the next try, never past `limit`: short and growing when nothing answered, as long as asked for
@@ -1834,9 +1858,9 @@ find_groups() {
 # A group of /usr/lib/group is copied to /etc/group, which can be written.
 adopt_group() {
     [ -r "$root/usr/lib/group" ] && ! fixed /etc || return 1
-    while IFS=: read -r group secret gid _ || [ -n "$group" ]; do
+    while IFS=: read -r group secret number _ || [ -n "$group" ]; do
         [ "$group" = "$1" ] || continue
-        add_entry "$group:$secret:$gid:" group
+        add_entry "$group:$secret:$number:" group
         entry "$1" group
         return
     done <"$root/usr/lib/group"

@@ -237,9 +237,25 @@ CASES = [
             "etc/gshadow": File("azureuser:!::\n", 0o640),
             "etc/login.defs": File("HOME_MODE 0700\n"),
             "home/azureuser": Folder(0o777),
+            "etc/azure-provisioning.d/10-mode": File(
+                '#!/bin/sh\n[ "$(stat -c %a "$AZURE_ROOT/home/azureuser")" = 700 ]\n', 0o755
+            ),
         },
-        changes={**provisioned(), "home/azureuser": Folder(0o700)},
+        changes=provisioned(),
         commands=(VISUDO,),
+    ),
+    Case(
+        "a missing home is its user's, whatever group was looked for in /usr/lib/group before",
+        tree={
+            "etc/passwd": File(PASSWD + "azureuser:x:1000:1000::/home/azureuser:/bin/bash\n"),
+            "etc/shadow": File(SHADOW + "azureuser:!:19000:0:99999:7:::\n", 0o640),
+            "etc/group": File("root:x:0:\nadm:x:4:azureuser\nazureuser:x:1000:\n"),
+            "usr/lib/group": File("wheel:x:870:\n"),
+        },
+        settings="GROUPS=adm,bob\n",
+        changes=provisioned(),
+        commands=(VISUDO,),
+        says=("warning: the image has no group bob\nuser: azureuser exists, home made anew, uid 1000, groups adm",),
     ),
     Case(
         "account files whose last line does not end",

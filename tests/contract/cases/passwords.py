@@ -153,6 +153,11 @@ CASES = [
         OURS + "UsePAM yes\nMatch User x\nInclude /etc/ssh/sshd_config.d/*.conf\n",
     ),
     sshd_config(
+        "a Match block about nearly all users is not about everybody",
+        "UsePAM yes\nMatch User !root,*\nPasswordAuthentication yes\n",
+        OURS + "UsePAM yes\nMatch User !root,*\nPasswordAuthentication yes\n",
+    ),
+    sshd_config(
         "an earlier edit of ours is replaced",
         OURS.replace(" no", " yes") + "UsePAM yes\n",
         OURS + "UsePAM yes\n",
