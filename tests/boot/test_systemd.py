@@ -1,5 +1,6 @@
 """systemd's own client of IMDS, in boots of Debian sid: what docs/systemd.md says of it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ from azready.boot.container.tree import boot_tree
 from azready.boot.identity import dmi
 from azready.boot.network.links import Network
 from azready.boot.series import Plan
-from azready.fabric import Machine
+from azready.fabric import Fault, Machine
 from tests.boot.conftest import Prepared
 from tests.conftest import layered
 
+PROGRAM = "/usr/lib/azure-provisioning"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6h0Yl5q2Qm9b9v7r6JHkq1y5fX9w0Xq3F8kq1y5fX9 me@laptop"
 MACHINE = Machine(
     name="web-1", user_data='{"systemd.credentials":[{"name":"motd","text":"hello"}]}', public_keys=(KEY,)
@@ -47,6 +49,25 @@ def test_the_database_of_the_tree_says_what_init_is_told(tmp_path: Path) -> None
         "systemd.imds.extra_header=More: yes",
         "systemd.imds.key.ipv4_public=/a",
     )
+
+
+@pytest.mark.slow
+def test_the_shells_program_reaches_imds_through_systemd_where_it_keeps_imds_for_itself(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    source = prepared("sid", "python3-minimal", "systemd-imds", "udev")
+    guest = Path(__file__).parents[2] / "src/azready/guest"
+    with layered(source, tmp_path / "tree") as tree:
+        unit = tree / "usr/lib/systemd/system/azure-provisioning.service"
+        python = next(line for line in unit.read_text().splitlines() if line.startswith("ExecStart="))
+        unit.write_text(unit.read_text().replace(python, f"ExecStart=/bin/sh {PROGRAM}/provision.sh"))
+        shutil.copy(guest / "provision.sh", tree / PROGRAM[1:])
+        locked = Fault(service="guest", imds_locked=True)
+        (record,) = boot_tree(tree, MACHINE, Plan(boots=1, faults=(locked,)))
+    told = "\n".join(line.text for line in record.journal)
+    assert record.verdict.provisioned and "IMDS: 200 OK, by systemd-imds" in told, told
+    asked = [(one.target, one.status) for one in record.exchanges if one.service == "imds"]
+    assert ("/metadata/instance?api-version=2021-08-01&extended=true", 200) in asked
 
 
 @pytest.mark.slow

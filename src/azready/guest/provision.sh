@@ -23,6 +23,7 @@ AGENT=azure-provisioning
 ASSET_TAG=7783-7084-3265-9085-8269-3286-77
 STEPS='hostname user sudo keys password host-keys sshd custom-data entropy grow hooks ovf-copy access'
 BODY_LIMIT=1048576
+SYSTEMD_IMDS=/usr/lib/systemd/systemd-imds
 NEWLINE='
 '
 TAB='	'

@@ -598,10 +598,15 @@ CASES: dict[str, Case] = {
     "P22": Case((lambda s: s.remove("usr/sbin/azure-proxy-agent"), lambda s: s.disable("azure-proxy-agent"),
                  lambda s: s.disable("azure-proxy-agent").link("etc/systemd/system/azure-proxy-agent.service", "/dev/null"))),
     "P23": Case((lambda s: s.edit("boot/grub/grub.cfg", "rootdelay=300", "systemd.imds.network=locked"),
-                 lambda s: s.edit("boot/grub/grub.cfg", "rootdelay=300", "systemd.imds.network=off systemd.imds.network=locked")),
+                 lambda s: s.edit("boot/grub/grub.cfg", "rootdelay=300", "systemd.imds.network=off systemd.imds.network=locked"),
+                 lambda s: s.edit("boot/grub/grub.cfg", "rootdelay=300", "systemd.imds.network=locked").write(
+                     "usr/lib/azure-provisioning/provision.sh", "/usr/lib/systemd/systemd-imds\n")),
                 (lambda s: s.edit("boot/grub/grub.cfg", "rootdelay=300", "systemd.imds.network=unlocked"),
                  lambda s: s.edit("boot/grub/grub.cfg", "rootdelay=300", "systemd.imds.network=locked").write(
-                     "usr/lib/azure-provisioning/provision.sh", "mark=0x7FFF0815\n"))),
+                     "usr/lib/azure-provisioning/provision.py", "mark=0x7FFF0815\n"),
+                 lambda s: s.edit("boot/grub/grub.cfg", "rootdelay=300", "systemd.imds.network=locked").write(
+                     "usr/lib/azure-provisioning/provision.sh", "/usr/lib/systemd/systemd-imds\n").write(
+                     "usr/lib/systemd/systemd-imds", ""))),
     # ---- identity
     "G03": Case((lambda s: s.write("var/lib/dhcp/dhclient.eth0.leases", "lease {}"),
                  lambda s: s.write("var/lib/NetworkManager/internal-x-eth0.lease", "x"),

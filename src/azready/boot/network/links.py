@@ -72,7 +72,11 @@ def guest_rules(faults: Sequence[Fault]) -> str:
     """
     if not any(fault.service == "guest" and fault.imds_locked for fault in faults):
         return ""
-    return f"rule add pref 10 fwmark {IMDS_MARK:#x} to {IMDS} lookup main\nrule add pref 11 to {IMDS} prohibit\n"
+    ours = "protocol kernel"  # networkd takes away what others have added
+    return (
+        f"rule add pref 10 fwmark {IMDS_MARK:#x} to {IMDS} lookup main {ours}\n"
+        f"rule add pref 11 to {IMDS} prohibit {ours}\n"
+    )
 
 
 def guest_links(macs: Sequence[str], netns: str, number: int) -> str:

@@ -10,6 +10,7 @@ from azready.installed import PROGRAM
 _PROXY = "azure-proxy-agent"
 _MARK = "7fff0815"
 """Of the sockets that systemd lets through; a program that knows the number sets it."""
+_ASKED = "/usr/lib/systemd/systemd-imds"
 
 
 @rule(
@@ -41,8 +42,14 @@ def guest_proxy(facts: Facts) -> Iterator[Finding]:
     severity=Severity.ERROR,
 )
 def open_imds(facts: Facts) -> Iterator[Finding]:
-    if any(_MARK in (facts.text(f"{PROGRAM}/{name}") or "").lower() for name in ("provision.py", "provision.sh")):
+    if _reaches_imds(facts):
         return
     for entry in facts.boot_entries:
         if entry.values("systemd.imds.network")[-1:] == ["locked"]:
             yield Finding("systemd.imds.network=locked", entry.where)
+
+
+def _reaches_imds(facts: Facts) -> bool:
+    """Whether our program is there, and does: in sh it cannot mark sockets, and asks systemd's own."""
+    texts = [(facts.text(f"{PROGRAM}/{name}") or "").lower() for name in ("provision.py", "provision.sh")]
+    return any(_MARK in text for text in texts) or (_ASKED in texts[1] and facts.files.exists(_ASKED))
