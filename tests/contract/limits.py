@@ -34,7 +34,7 @@ LIMITS: tuple[Limit, ...] = (
     Limit("By bash's /dev/tcp, connecting may take 12 s instead of 2 s", "bash has no time limit of its own"),
     Limit("With busybox's `timeout`, what a hook has started may outlive it", "it ends one process, not its group"),
     Limit(
-        "Where systemd has locked the route to IMDS (`imds.network=locked`), `systemd-imds` must be there, and is asked",
+        "Where systemd keeps IMDS for itself (`imds.network=locked`), `systemd-imds` must be there, and is asked",
         "marking a socket is a system call",
     ),
 )
