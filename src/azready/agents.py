@@ -34,7 +34,7 @@ class Agent:
 
 
 def _load() -> Mapping[str, Agent]:
-    table = tomllib.loads(resources.files(__package__).joinpath("agents.toml").read_text())
+    table = tomllib.loads(resources.files(__package__).joinpath("agents.toml").read_text(encoding="utf-8"))
     agents = {}
     for name, row in table.items():
         paths = tuple((what, tuple(patterns)) for what, patterns in row.pop("paths", {}).items())

@@ -4,6 +4,7 @@ On a terminal everything under way has a row; in a pipe every step is one plain 
 Core code gets a `Console` passed in (or nothing); only `cli` makes one.
 """
 
+import logging
 import re
 import sys
 import time
@@ -23,22 +24,45 @@ def printable(text: str) -> str:
     return _UNSEEN.sub("\ufffd", text)
 
 
+_LOG = logging.getLogger("azready")
+_LOG.addHandler(logging.NullHandler())  # without --debug or --log-file nothing is to be seen of it
+_HUSHED = False
+
+
+def hush() -> None:
+    """From now on every new Console is quiet: --quiet of a verb."""
+    global _HUSHED
+    _HUSHED = True
+
+
 class Console:
-    """Tells a person what is going on. `quiet` drops everything but warnings."""
+    """Tells a person what is going on. `quiet` drops everything but warnings. All of it is logged, too."""
 
     def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
         self._stream = stream or sys.stderr
         self._display = _display(self._stream)
-        self.quiet = quiet
+        self.quiet = quiet or _HUSHED
 
     def say(self, text: str) -> None:
         """One line of information."""
+        _LOG.info("%s", text)
         if not self.quiet:
             self._line(printable(text))
 
     def warn(self, text: str) -> None:
         """One line that is shown even when quiet."""
+        _LOG.warning("%s", text)
         self._line(f"warning: {printable(text)}", "yellow")
+
+    @contextmanager
+    def busy(self, title: str) -> Iterator[None]:
+        """What takes a moment and is not worth a line: a row on a terminal while it lasts, and nothing elsewhere."""
+        _LOG.info("%s", title)
+        if self.quiet or self._display is None:
+            yield
+        else:
+            with self._display.row(title, None):
+                yield
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:

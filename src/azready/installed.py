@@ -10,7 +10,7 @@ from typing import Any
 @lru_cache(maxsize=1)
 def manifest() -> Mapping[str, Any]:
     """install.toml, as it is."""
-    return tomllib.loads(resources.files("azready.guest").joinpath("install.toml").read_text())
+    return tomllib.loads(resources.files("azready.guest").joinpath("install.toml").read_text(encoding="utf-8"))
 
 
 def _inside(key: str) -> str:

@@ -3,11 +3,13 @@
 Long-lived children (a booted container, QEMU) use `spawn`; everything else `run`.
 """
 
+import logging
 import os
 import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import Literal
 
 from azready import packages
 from azready.errors import Failure
+
+_LOG = logging.getLogger("azready")
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ def run(
     """
     words = tuple(str(word) for word in argv)
     data = stdin.encode() if isinstance(stdin, str) else stdin
+    started = time.monotonic()
     try:
         done = subprocess.run(
             words,
@@ -117,6 +122,9 @@ def run(
     result = Completed(
         words, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     )
+    _LOG.debug("%s: status %d, %.2f s", shlex.join(words), result.status, time.monotonic() - started)
+    if result.stderr and result.status != 0:
+        _LOG.debug("%s", result.stderr.rstrip())
     if check and result.status != 0:
         raise CommandFailed(result, hint)
     return result
@@ -166,6 +174,7 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a long-lived program; the caller ends it (in a `finally`, or an ExitStack)."""
     words = [str(word) for word in argv]
+    _LOG.debug("start %s", shlex.join(words))
     try:
         return subprocess.Popen(
             words,

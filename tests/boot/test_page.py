@@ -138,3 +138,23 @@ def test_junit_tells_the_report_and_each_check_apart() -> None:
 def test_what_a_guest_writes_is_text_in_junit() -> None:
     (suite,) = _suites(RECORD)
     assert "<script>" in "".join(suite.itertext()) and "\x1b" not in "".join(suite.itertext())
+
+
+def test_of_a_spinner_the_last_frame_is_shown_and_the_title_claims_what_was_shown() -> None:
+    frames = [
+        f"[{stars}] Job dev-sda2.device/start running ({n}s / 1min 30s)"
+        for n, stars in enumerate(["*     ", "**    ", " ***  "] * 9)
+    ]
+    lines = [
+        "[  OK  ] Started a.",
+        *frames,
+        "[ TIME ] Timed out waiting for dev-sda2.",
+        "[***   ] Job b/start running (1s)",
+        "end",
+    ]
+    seen = tuple(ConsoleLine(float(n), text) for n, text in enumerate(lines))
+    text = page([replace(RECORD, console=seen, cause=None)])
+    shown = text[text.index("The console around it") : text.index("</pre>")]
+    assert shown.count("Job dev-sda2") == 1 and "(26s / 1min 30s)" in shown
+    assert "Started a" in shown and "Job b/start" in shown
+    assert "does not provision" in text and "ready for Azure" not in text

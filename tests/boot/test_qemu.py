@@ -144,7 +144,7 @@ def test_a_guest_that_is_silent_long_after_its_boot_is_given_up() -> None:
 def test_a_page_holds_the_verdict_first_and_nothing_from_elsewhere() -> None:
     record = _silent()
     text = page((record,))
-    assert text.index("is not ready for Azure") < text.index("OSProvisioningTimedOut")
+    assert text.index("does not provision") < text.index("OSProvisioningTimedOut")
     assert "http://" not in text.replace("http://1", "") and "<script" not in text and "src=" not in text
     assert "&lt;b&gt;" in page((_with_console(record, "<b>"),)), "what a guest writes is text, never markup"
 

@@ -4,7 +4,8 @@ A container boot and a QEMU boot fill the same `BootRecord`; the terminal, `--ou
 from it and from nothing else. All times are seconds since the guest started (its PID 1, or its firmware).
 """
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -258,7 +259,8 @@ def _exchange_event(exchange: Exchange) -> Event:
     source: Source = {"imds": "imds", "dhcp": "dhcp", "media": "media"}.get(exchange.service, "wireserver")  # type: ignore[assignment]
     if exchange.service == "dhcp":  # a conversation: questions have no status of their own
         return Event(exchange.at, source, f"{exchange.method} {exchange.target}")
-    fault = f"  [fault: {exchange.fault}]" if exchange.fault else ""
+    named = f": {exchange.fault}" if exchange.fault != "fault" else ""
+    fault = f"  [fault{named}]" if exchange.fault else ""
     text = f"{exchange.method} {exchange.target} → {exchange.status or 'no answer'}{fault}"
     wrong = exchange.status is None or exchange.status >= 400
     return Event(exchange.at, source, text, exchange.took, "warning" if wrong else "")
@@ -272,8 +274,23 @@ def _report_event(report: HealthReport) -> Event:
     return Event(report.at, "platform", text, 0.0, "good" if report.state.lower() == "ready" else "warning")
 
 
+VERSION = 1
+"""Of the JSON: raised when a reader of the former one would be misled; fields may be added without."""
+
+
+def document(records: Sequence[BootRecord], passed: bool | None = None) -> str:
+    """The JSON of `boot`, `build` and `timeline`: its version, whether all passed (null: not decided), every boot.
+
+    `passed` for a caller who knows better than that each boot passed by itself.
+    """
+    if passed is None and not any(record.undecided for record in records):
+        passed = all(record.passed for record in records)
+    table = {"version": VERSION, "passed": passed, "boots": [as_json(record) for record in records]}
+    return json.dumps(table, indent=1)
+
+
 def as_json(record: BootRecord) -> dict[str, Any]:
-    """The record as a table of plain values: what `--output json` prints and `azready timeline` reads."""
+    """The record as a table of plain values: a boot of `document`."""
     passed = None if record.undecided else record.passed
     faults = [{"words": fault_words(fault), **asdict(fault)} for fault in record.faults]
     return {**asdict(record), "faults": faults, "passed": passed, "headline": record.headline}

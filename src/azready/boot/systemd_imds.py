@@ -24,7 +24,9 @@ def arguments(tree: Path, dmi: Mapping[str, str]) -> tuple[str, ...]:
     IMDS, and what the tree's own hardware database says of this machine."""
     if not reads_imds(tree):
         return ()
-    found = properties((tree / DATABASE).read_text(), f"{dmi['modalias']}cat{dmi['chassis_asset_tag']}:")
+    found = properties(
+        (tree / DATABASE).read_text(encoding="utf-8"), f"{dmi['modalias']}cat{dmi['chassis_asset_tag']}:"
+    )
     return ("systemd.imds=yes", *(f"{_option(key)}={value}" for key, value in found.items()))
 
 

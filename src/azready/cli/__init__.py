@@ -4,7 +4,9 @@ A verb's module imports its part inside the function, so that `azready --help` s
 never loads Azure's libraries. To add a verb: a module here, a line in `VERBS` of `app`.
 """
 
+import codecs
 import errno
+import logging
 import os
 import signal
 import sys
@@ -16,13 +18,36 @@ from azready.errors import Exit, Failure
 
 def main() -> None:
     """Entry point of the `azready` command; every expected failure becomes a sentence, a hint and an exit code."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupted)
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _interrupted)
+    _fit_the_terminal()
     try:
         sys.exit(_run())
     except KeyboardInterrupt:  # before there was a verb, or while it ended
         print("azready: interrupted", file=sys.stderr)
         sys.exit(Exit.INTERRUPTED)
+
+
+_PLAIN = {
+    "→": "->", "←": "<-", "✓": "+", "✔": "+", "✗": "x", "✘": "x", "●": "*", "▪": ".", "┊": "|", "…": "...", "·": "-",
+    "–": "-", "—": "-", "×": "x", "“": '"', "”": '"', "’": "'", "≤": "<=", "≥": ">=",
+}  # fmt: skip
+"""What stands for a sign where the terminal's character set has it not."""
+
+
+def _fit_the_terminal() -> None:
+    """Words of ours and of guests are shown on a Latin-1 or ASCII terminal, too."""
+
+    def plain(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        return "".join(_PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
+
+    codecs.register_error("azready", plain)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure") and (stream.encoding or "").lower().replace("-", "") != "utf8":
+            stream.reconfigure(errors="azready")
 
 
 def _run() -> int:
@@ -41,6 +66,7 @@ def _run() -> int:
         if (refused := _of_the_machine(error)) is not None:
             return _told(refused)
         traceback.print_exc()
+        logging.getLogger("azready").debug("a fault in azready itself", exc_info=True)
         return _told(Failure("this is a fault in azready itself", "please report it, with the lines above"))
     return status
 
@@ -88,6 +114,7 @@ def _of_the_machine(error: Exception) -> Failure | None:
 
 
 def _told(failure: Failure) -> int:
+    logging.getLogger("azready").debug("ends with %s", failure.exit_code, exc_info=failure)
     print(f"azready: {failure.message}", file=sys.stderr)
     if failure.hint:
         print(f"  what to do: {failure.hint}", file=sys.stderr)

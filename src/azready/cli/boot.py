@@ -1,6 +1,5 @@
 """`azready boot`: boots an image in the local Azure, and says what Azure would have said."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -248,11 +247,11 @@ def _forms(
 ) -> "Mapping[str, Callable[[], str]]":
     from azready.boot.drawing.junit import as_junit
     from azready.boot.drawing.page import page
-    from azready.boot.record import as_json
+    from azready.boot.record import document
 
     def data() -> str:
         outcome = None if undecided(records) else passed(records, heal)
-        return json.dumps({"version": 1, "passed": outcome, "boots": [as_json(record) for record in records]}, indent=1)
+        return document(records, outcome)
 
     return {
         "text": lambda: _as_text(records, agent_report, plain),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from azready.cli import outputs
+from azready.console import Console
 from azready.errors import UsageFailure
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class ProfileName(StrEnum):
     SPECIALIZED = "specialized"
 
 
-_TARGET = "/ (this machine), a root tree, a disk file, or ssh://\\[user@]host[:port]."
+_TARGET = "/ (this machine), a root tree, a disk file, or ssh://[user@]host[:port]."
 Profiles = Annotated[
     list[ProfileName], typer.Option("--profile", "-p", help="What the image is meant for; repeatable.")
 ]
@@ -119,7 +120,7 @@ def _check(
     threshold = Severity[fail_on.name]
     wanted = outputs.parse(output, ("text", "json", "junit", "sarif"))
     enter_namespace_for(target)
-    with look(target) as facts:
+    with Console().busy(f"Looking at {target}"), look(target) as facts:
         results = checking.check(facts, RULES, choice)
     forms: dict[str, Callable[[], str]] = {
         "text": lambda: render.as_text(results, target, verbose),
@@ -138,7 +139,7 @@ def read_waivers(path: Path | None) -> tuple["Waiver", ...]:
     if path is None:
         return ()
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageFailure(f"{path}: {error.strerror}", "name a waiver file that can be read") from error
     return parse_waivers(text, str(path))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from azready.console import Console
 from azready.errors import Exit, UsageFailure
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def generalize(
-    target: Annotated[str, typer.Argument(help="/, a directory, a disk file, or ssh://\\[user@]host[:port]")],
+    target: Annotated[str, typer.Argument(help="/, a directory, a disk file, or ssh://[user@]host[:port]")],
     user: Annotated[
         list[str], typer.Option("--user", "-u", help="Remove this user, home and all, at the end; repeatable.")
     ] = [],  # noqa: B006 (Typer copies it)
@@ -42,6 +43,7 @@ def generalize(
     from azready.image.rules import RULES
     from azready.image.targets.opening import enter_namespace_for, open_target, require_writable, to_change
 
+    console = Console()
     if output not in ("text", "json"):
         raise UsageFailure(f"--output cannot be {output!r}", "use one of text, json")
     chosen = frozenset(each.upper() for each in skip)
@@ -57,10 +59,12 @@ def generalize(
         return
     with to_change(target, to, in_place) as changed, open_target(changed, write=True) as opened:
         require_writable(opened)
-        planned = sealing.plan(facts_of(opened), options)
+        with console.busy(f"Looking at {target}"):
+            planned = sealing.plan(facts_of(opened), options)
         if opened.live and not yes:
             _ask(opened, planned)
-        sealed = sealing.carry_out(opened, lambda: facts_of(opened), options, _report)
+        with console.busy(f"Sealing {target}"):
+            sealed = sealing.carry_out(opened, lambda: facts_of(opened), options, _report)
         _print_result(opened, planned, sealed, output)
     if any((result.worst or 0) >= _ERROR or result.worst is None for result in sealed.left):
         raise typer.Exit(Exit.NEGATIVE)
@@ -81,8 +85,6 @@ def _ask(target: "Target", planned: "Sealing") -> None:
 
 
 def _report(outcome: "Outcome") -> None:
-    from azready.console import Console
-
     if outcome.warning:
         Console().warn(f"{outcome.action.describe()}: {outcome.warning}")
 

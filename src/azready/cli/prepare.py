@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def prepare(
-    target: Annotated[str, typer.Argument(help="/, a directory, a disk file, or ssh://\\[user@]host[:port]")],
+    target: Annotated[str, typer.Argument(help="/, a directory, a disk file, or ssh://[user@]host[:port]")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a running system is changed.")] = False,
     guest: Annotated[str, typer.Option(help="Guest program: auto, python or sh.")] = "auto",

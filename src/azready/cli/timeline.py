@@ -85,10 +85,10 @@ def _draw(records: "tuple[BootRecord, ...]", output: str) -> None:
     from rich.console import Console as RichConsole
 
     from azready.boot.drawing.terminal import draw
-    from azready.boot.record import as_json
+    from azready.boot.record import document
 
     if output == "json":
-        print(json.dumps({"boots": [as_json(record) for record in records]}, indent=1))
+        print(document(records))
         return
     out = RichConsole(highlight=False, soft_wrap=True)
     for record in records:

@@ -106,7 +106,9 @@ def _answers(exchanges: list[Exchange]) -> str:
     """`503 3 times, then 200` told shortly: each answer once, in the order of its first coming."""
     counts: dict[str, int] = {}
     for one in exchanges:
-        what = f"fault {one.fault}" if one.fault else f"answered {one.status}"
+        what = f"answered {one.status}"
+        if one.fault:
+            what = "a fault" if one.fault == "fault" else f"fault {one.fault}"  # those without a name share this one
         counts[what] = counts.get(what, 0) + 1
     return ", ".join(f"{what}, {times} times" if times > 1 else what for what, times in counts.items())
 

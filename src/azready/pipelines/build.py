@@ -22,7 +22,7 @@ from azready import __version__, durable
 from azready.boot.drawing.junit import as_junit
 from azready.boot.drawing.page import page
 from azready.boot.qemu.command import Hardware, Wanted
-from azready.boot.record import as_json, from_json
+from azready.boot.record import document, from_json
 from azready.boot.series import Plan as BootPlan
 from azready.console import SILENT, Console
 from azready.errors import Exit, Failure, UsageFailure
@@ -100,7 +100,7 @@ class Work:
         state = {step: {"key": self.keys[step], "said": said} for step, said in self.done.items()}
         partial = self.folder / ".state.json"
         durable.settle_all(self.folder)  # what the step made, before anything says that it is made
-        partial.write_text(json.dumps(state, indent=1))
+        partial.write_text(json.dumps(state, indent=1), encoding="utf-8")
         durable.rename(partial, self.folder / "state.json")
 
 
@@ -200,7 +200,7 @@ def _work(source: Path, out: Path, options: Options) -> Iterator[Work]:
 def _done_before(work: Work) -> dict[str, Any]:
     """What an earlier run said in the steps that count still; nothing of it where the disk would be another."""
     try:
-        state = json.loads((work.folder / "state.json").read_text())
+        state = json.loads((work.folder / "state.json").read_text(encoding="utf-8"))
         done = {step: each["said"] for step, each in state.items() if each["key"] == work.keys[step]}
     except (OSError, ValueError, LookupError, TypeError):
         return {}
@@ -279,7 +279,7 @@ def _check(work: Work, options: Options) -> dict[str, Any]:
             manager=facts.packages.manager,
             packages=facts.packages.versions,
         )
-    (work.folder / "sbom.json").write_text(sbom.cyclonedx(inventory))
+    (work.folder / "sbom.json").write_text(sbom.cyclonedx(inventory), encoding="utf-8")
     if wrong := checking.stopping(results, Severity.ERROR):
         fixed = " ".join(result.rule.id for result in wrong if result.rule.repair)
         raise NotReady(
@@ -296,7 +296,7 @@ def _boot(work: Work, options: Options, console: Console) -> dict[str, Any]:
     reached_otherwise = any(waiver.id == "S01" for waiver in options.waivers)  # an ssh server: it has none, on purpose
     plan = BootPlan(options.deadline, boots=options.boots, login=not reached_otherwise)
     records = bootdisk.boot(work.disk, options.machine, plan, console, hardware=Hardware(accel=options.accel))
-    (work.folder / "boots.json").write_text(json.dumps({"boots": [as_json(record) for record in records]}, indent=1))
+    (work.folder / "boots.json").write_text(document(records), encoding="utf-8")
     last, look = records[-1], f"azready timeline {shlex.quote(str(work.folder / 'boots.json'))}"
     if last.cause is not None and last.undecided:
         raise Failure("\n".join((last.headline, *last.cause.lines())), f"{last.cause.fix}; or look at it: {look}")
@@ -355,7 +355,9 @@ def _publish(work: Work, source: Path, out: Path, options: Options, console: Con
         "ready": "check" in work.done and "boot" in work.done,
     }
     text = json.dumps(table, indent=2, ensure_ascii=False)
-    (work.folder / "manifest.json").write_text(text + "\n")  # all is written before anything gets its name
+    (work.folder / "manifest.json").write_text(
+        text + "\n", encoding="utf-8"
+    )  # all is written before anything gets its name
     shutil.copyfile(work.folder / "sbom.json", bill)
     durable.settle(bill)
     boot_page = _leave_boots(work, out)
@@ -369,7 +371,7 @@ def _leave_boots(work: Work, out: Path) -> Path | None:
     kept = work.folder / "boots.json"
     if "boot" not in work.done or not kept.exists():
         return None
-    text = kept.read_text()
+    text = kept.read_text(encoding="utf-8")
     records = [from_json(row) for row in json.loads(text)["boots"]]
     for suffix, content in (("boots.json", text), ("boot.html", page(records)), ("boot.junit.xml", as_junit(records))):
         path = out.with_name(f"{out.name}.{suffix}")

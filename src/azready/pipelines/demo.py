@@ -161,7 +161,7 @@ def tell_scratch(console: Console, deadline: int = 20) -> Scratch:
         command = [sys.executable, "-I", str(program), *options]
         with console.step("The guest program provisions a scratch tree"):
             exchanges, verdict, inside = _run_guest(command, machine, log)
-        said = tuple(log.read_text().splitlines())
+        said = tuple(log.read_text(encoding="utf-8").splitlines())
         return Scratch(said, exchanges, verdict, _wrote(tree, rights), inside)
 
 

@@ -64,7 +64,7 @@ def page(records: Sequence[BootRecord]) -> str:
     first = f"{telling.title}: {telling.headline}" if telling else "no boot"
     style = (resources.files("azready.boot.drawing") / "page.css").read_text(encoding="utf-8")
     tone, mark = ("good", "✔") if passed else ("warn", "?") if undecided else ("bad", "✘")
-    judged = "is ready for Azure" if passed else "was not judged: this machine failed" if undecided else _NOT_READY
+    judged = "provisions" if passed else "was not judged: this machine failed" if undecided else _NOT_READY
     title = f"{records[0].target} {judged}" if records else "Nothing was booted"
     body = "\n".join(_section(record) for record in records)
     return f"""<!doctype html>
@@ -78,7 +78,7 @@ def page(records: Sequence[BootRecord]) -> str:
 """
 
 
-_NOT_READY = "is not ready for Azure"
+_NOT_READY = "does not provision"
 
 
 def _section(record: BootRecord) -> str:
@@ -215,13 +215,24 @@ def _table(columns: Iterable[str], rows: str) -> str:
 
 def excerpt(record: BootRecord) -> tuple[tuple[ConsoleLine, ...], int | None]:
     """The console around what went wrong: its lines, and the index of the one that says so."""
-    lines = tuple(console_in_time(record))
+    lines = tuple(_still(tuple(console_in_time(record))))
     at = _shown_in(lines, record)
     if at is None and (end := over(lines)) is not None:
         at = lines.index(end[1])
     if at is None:
         return lines[-_AROUND:], None
     return _around(lines, at)
+
+
+_FRAME = re.compile(r"\[[ *]*\*[ *]*\] ")
+"""A frame of systemd's spinner, which it draws once a second while a job runs."""
+
+
+def _still(lines: Sequence[ConsoleLine]) -> Iterator[ConsoleLine]:
+    """Of each run of the spinner's frames the last: it says what was waited for, and how long."""
+    for line, following in zip(lines, [*lines[1:], None], strict=True):
+        if not (_FRAME.match(plain(line.text)) and following and _FRAME.match(plain(following.text))):
+            yield line
 
 
 def _around(lines: tuple[ConsoleLine, ...], at: int) -> tuple[tuple[ConsoleLine, ...], int]:
@@ -254,7 +265,8 @@ def _console(lines: Iterable[ConsoleLine], wrong: int | None = None) -> str:
 def _list(record: BootRecord) -> str:
     names = dict(_LANES)
     rows = "".join(
-        f"<tr><td class=at>{event.at:.3f} s</td><td class=soft>{escape(names.get(event.source, event.source))}</td>"
+        f"<tr><td class=at>{event.at:.3f} s</td>"
+        f'<td class="who soft">{escape(names.get(event.source, event.source))}</td>'
         f'<td class="what {_TONES.get(event.severity, "")}">{escape(event.text)}</td></tr>'
         for event in picture(record)
     )

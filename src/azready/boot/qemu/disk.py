@@ -58,7 +58,7 @@ def boot_disk(
 
     def keep(records: Sequence[BootRecord]) -> None:
         if keep_console is not None:
-            keep_console.write_text(_console_text(records))
+            keep_console.write_text(_console_text(records), encoding="utf-8")
 
     return series.boot(DiskHost(guest, machine, plan, target), machine, plan, console, keep)
 

@@ -100,7 +100,7 @@ def _write(folder: str) -> None:
 
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, text in documents().items():
-        Path(folder, name).write_text(text)
+        Path(folder, name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
