@@ -83,6 +83,17 @@ def become_root() -> Root:
     raise Failure("no namespaces of their own are allowed to ordinary users here", "run it as root")
 
 
+def require_owners() -> None:
+    """Raise Failure where this user has one id only: the files of a system belong to many users."""
+    if become_root().one_user:
+        name, ids = user_name(), "100000-165535"
+        raise Failure(
+            f"{name} has one user id only, and a system's files belong to many users",
+            f"sudo usermod --add-subuids {ids} --add-subgids {ids} {name}, with numbers that nobody has "
+            "(newuidmap hands them out: package uidmap); or use sudo",
+        )
+
+
 @contextmanager
 def scratch_folder(prefix: str, root: Root) -> Iterator[Path]:
     """A temporary folder that is removed even where files in it belong to sub-ids of this user."""

@@ -88,7 +88,7 @@ def build(
         overwrite=yes,
         keep_work=keep_work,
     )
-    enter_namespace_for(str(source))
+    enter_namespace_for(str(source), changes=not dry_run and not {"prepare", "generalize"} <= options.skip)
     if dry_run:
         print("\n".join(building.plan_lines(source, out, options)))
         return

@@ -52,7 +52,7 @@ def generalize(
             f"there is no rule {', '.join(sorted(unknown))}", "`azready check --list` prints all of them"
         )
     options = sealing.Options(tuple(user), fix, chosen)
-    enter_namespace_for(target)
+    enter_namespace_for(target, changes=not dry_run)
     if dry_run:
         with open_target(target) as opened:
             _print_plan(opened, sealing.plan(facts_of(opened), options), output)

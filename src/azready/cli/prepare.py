@@ -55,7 +55,7 @@ def prepare(
     options = Options(
         guest, init, clone_guard, firewall, grow, network, disk_links, vf_rule, parse_settings(setting or [])
     )
-    enter_namespace_for(target)
+    enter_namespace_for(target, changes=not dry_run)
     if dry_run:
         with open_target(target) as opened:
             _print_plan(opened, plan(facts_of(opened), options), output)

@@ -178,9 +178,9 @@ def test_fstab_names_volumes_in_every_way() -> None:
 
 _AS_NOBODY = """
 [ -e "$1/fuse" ] || mknod -m 666 "$1/fuse" c 10 229; mount --bind "$1/fuse" /dev/fuse
-echo nobody:200000:65536 >"$1/sub"; touch /etc/subuid /etc/subgid
+echo "$2" >"$1/sub"; touch /etc/subuid /etc/subgid
 mount --bind "$1/sub" /etc/subuid; mount --bind "$1/sub" /etc/subgid
-shift
+shift 2
 exec setpriv --reuid=65534 --regid=65534 --clear-groups -- "$@"
 """
 """What an ordinary machine gives its users: sub-ids and /dev/fuse, here in a mount namespace, then the user nobody."""
@@ -195,9 +195,9 @@ def as_user(need: Callable[..., None]) -> Iterator[AsUser]:
     scratch = Path(tempfile.mkdtemp(prefix="azready-test-", dir="/tmp"))
     scratch.chmod(0o755)
 
-    def call(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    def call(folder: Path, *words: str, sub_ids: str = "nobody:200000:65536") -> "subprocess.CompletedProcess[str]":
         environment = {**os.environ, "PYTHONPATH": ":".join(path for path in sys.path if path), "HOME": "/"}
-        inner = ["sh", "-euc", _AS_NOBODY, "sh", str(scratch), OTHERS_PYTHON, "-m", "azready", *words]
+        inner = ["sh", "-euc", _AS_NOBODY, "sh", str(scratch), sub_ids, OTHERS_PYTHON, "-m", "azready", *words]
         argv = ["unshare", "--mount", *inner]
         return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
@@ -232,6 +232,18 @@ def test_an_ordinary_user_prepares_a_disk(
     with open_disk(users_folder / "out.img", write=False) as tree:
         assert not tree.exists("etc/waagent.conf")
         assert tree.stat("usr/lib/azure-provisioning/provision.py").uid == 0
+
+
+def test_a_user_without_sub_ids_is_refused_before_anything_is_copied(
+    ext4: Path, users_folder: Path, as_user: AsUser
+) -> None:
+    shutil.copy(ext4, users_folder / "in.img")
+    for words in (("prepare", "in.img", "--to", "out.img"), ("generalize", "in.img", "--in-place"),
+                  ("build", "in.img", "-o", "out.vhd")):  # fmt: skip
+        done = as_user(users_folder, *words, sub_ids="")
+        assert done.returncode == 3 and "nobody has one user id only" in done.stderr, done.stderr
+        assert "usermod --add-subuids" in done.stderr
+    assert [path.name for path in users_folder.iterdir()] == ["in.img"]
 
 
 def test_an_ordinary_user_is_told_when_root_is_needed(

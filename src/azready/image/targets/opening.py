@@ -130,11 +130,12 @@ def require_writable(target: Target) -> None:
         raise Failure(f"{target.describe()} cannot be changed: {reason}", hint)
 
 
-def enter_namespace_for(spec: str) -> None:
+def enter_namespace_for(spec: str, changes: bool = False) -> None:
     """Run this very command again in namespaces of its own, when the target wants that; else return.
 
     A disk's mounts are then seen by nobody else and go with the command, however it ends. An ordinary user becomes
-    root of a user namespace, for a disk file and for a tree that the user (or the user's sub-ids) owns.
+    root of a user namespace, for a disk file and for a tree that the user (or the user's sub-ids) owns. A disk that
+    `changes` takes more ids than the user's own: raises Failure before anything is copied.
     Only a command line may call it: it replaces the process.
     """
     if os.environ.get(_INSIDE) or spec.startswith("ssh://") or not Path(spec).exists():
@@ -143,6 +144,8 @@ def enter_namespace_for(spec: str) -> None:
     user = os.geteuid() != 0
     if not disk and (not user or not _owned(Path(spec).stat().st_uid)):
         return
+    if disk and changes:
+        userns.require_owners()
     words = userns.become_root().words("--mount")
     os.environ[_INSIDE] = "1"
     sys.stdout.flush()
