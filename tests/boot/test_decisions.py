@@ -273,4 +273,4 @@ def test_a_locked_imds_is_open_to_marked_sockets_only() -> None:
     assert guest_rules([Fault(service="imds", reset=True)]) == ""
     marked, others = guest_rules([Fault(service="guest", imds_locked=True)]).splitlines()
     assert "fwmark 0x7fff0815" in marked and "169.254.169.254" in marked
-    assert others.endswith("to 169.254.169.254 prohibit")
+    assert others.endswith("to 169.254.169.254 prohibit protocol kernel")
