@@ -152,7 +152,7 @@ def test_of_a_spinner_the_last_frame_is_shown_and_the_title_claims_what_was_show
         "[***   ] Job b/start running (1s)",
         "end",
     ]
-    seen = tuple(ConsoleLine(float(n), text) for n, text in enumerate(lines))
+    seen = tuple(ConsoleLine(n / 10, text) for n, text in enumerate(lines))
     text = page([replace(RECORD, console=seen, cause=None)])
     shown = text[text.index("The console around it") : text.index("</pre>")]
     assert shown.count("Job dev-sda2") == 1 and "(26s / 1min 30s)" in shown
