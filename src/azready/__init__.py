@@ -1,3 +1,3 @@
 """azready: Linux images for Azure that need no provisioning agent."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

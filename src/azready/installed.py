@@ -1,5 +1,6 @@
 """Where our own program lies in an image: names and paths of the guest's install.toml, for all who look for them."""
 
+import hashlib
 import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
@@ -11,6 +12,16 @@ from typing import Any
 def manifest() -> Mapping[str, Any]:
     """install.toml, as it is."""
     return tomllib.loads(resources.files("azready.guest").joinpath("install.toml").read_text(encoding="utf-8"))
+
+
+def digest() -> str:
+    """The SHA-256, in hex, of all that azready brings into images: install.toml and the files that it names."""
+    found = hashlib.sha256()
+    folder = resources.files("azready.guest")
+    for name in ("install.toml", *sorted({row["source"] for row in manifest()["file"]})):
+        data = folder.joinpath(name).read_bytes()
+        found.update(f"{name} {len(data)}\n".encode() + data)
+    return found.hexdigest()
 
 
 def _inside(key: str) -> str:

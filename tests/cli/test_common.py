@@ -154,3 +154,12 @@ def test_a_terminal_without_utf_8_shows_everything(words: tuple[str, ...], local
     done = _azready(*words, **locale)
     assert "fault in azready" not in done.stderr and done.stdout
     assert "→" not in done.stdout
+
+
+def test_the_version_names_what_goes_into_images() -> None:
+    from azready import __version__
+    from azready.installed import digest
+
+    done = _azready("--version")
+    assert done.stdout == f"azready {__version__}\nguest program sha256 {digest()}\n"
+    assert re.fullmatch("[0-9a-f]{64}", digest())

@@ -64,7 +64,9 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"azready {__version__}")
+        from azready.installed import digest
+
+        print(f"azready {__version__}\nguest program sha256 {digest()}")
         raise typer.Exit
 
 

@@ -18,7 +18,7 @@ LC_ALL=C IFS='
 export LC_ALL PATH
 unset http_proxy HTTP_PROXY all_proxy ALL_PROXY no_proxy NO_PROXY CDPATH ENV BASH_ENV POSIXLY_CORRECT
 
-VERSION=0.1.0
+VERSION=0.2.0
 AGENT=azure-provisioning
 ASSET_TAG=7783-7084-3265-9085-8269-3286-77
 STEPS='hostname user sudo keys password host-keys sshd custom-data entropy grow hooks ovf-copy access'
