@@ -1,0 +1,114 @@
+"""Whether the tests of a part would notice a mistake in it: small random changes of its code, held to its own tests.
+
+    python -m tests.mutants verdict --runs 60 --seed 1
+
+Each change is made in a copy of the checkout, one at a time. A change that no test notices is printed: either a test is
+missing, or the change makes no difference that anybody could see.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.mutants.changes import Mutant, mutants
+
+TOP = Path(__file__).parents[2]
+_COPIED = ("src", "tests", "pyproject.toml", "docs", "recipes", "scripts", "bench", "README.md")
+_LONGEST = 300
+"""Seconds that the tests of one change may take: it may make them hang, and is noticed then."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is changed, below src/azready, and the tests that are held to notice it."""
+
+    sources: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+PARTS = {
+    "protocol": Part(("fabric/protocol/*.py",), ("tests/fabric/protocol", "tests/fabric/test_fidelity.py")),
+    "faults": Part(("fabric/faults.py",), ("tests/fabric/test_faults.py", "tests/fabric/test_scenario.py")),
+    "verdict": Part(("fabric/verdict.py",), ("tests/fabric/test_verdict.py",)),
+    "rules": Part(("image/rules/*.py",), ("tests/image/rules", "tests/image/test_check.py")),
+    "decisions": Part(
+        ("boot/diagnosis/*.py", "boot/waiting.py", "boot/compare.py", "boot/record.py"),
+        ("tests/boot/test_decisions.py", "tests/boot/test_waiting.py", "tests/boot/test_timeline.py"),
+    ),
+    "guest": Part(("guest/provision.py",), ("tests/guest",)),
+}
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="tests.mutants", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all of them where none is named")
+    parser.add_argument("--runs", type=int, default=60, help="changes of each part")
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args(argv)
+    if unknown := set(chosen.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}: use one of {', '.join(PARTS)}")
+    for name in chosen.parts or PARTS:
+        _measure(name, PARTS[name], chosen.runs, chosen.seed)
+    return 0
+
+
+def _measure(name: str, part: Part, runs: int, seed: int) -> None:
+    found = [mutant for pattern in part.sources for path in _files(pattern) for mutant in mutants(path)]
+    picked = random.Random(seed).sample(found, min(runs, len(found)))
+    survived = []
+    with tempfile.TemporaryDirectory(prefix="azready-mutants-") as folder:
+        copy = Path(folder)
+        _copy(copy)
+        if not _pass(copy, part):
+            sys.exit(f"{name}: its tests fail without any change: {' '.join(part.tests)}")
+        for number, mutant in enumerate(picked, 1):
+            if _survives(copy, part, mutant):
+                survived.append(mutant)
+                print(f"  not noticed: {mutant.path.relative_to(TOP)}:{mutant.line}: {mutant.what}", flush=True)
+            print(f"{name}: {number - len(survived)} of {number} noticed", end="\r", file=sys.stderr, flush=True)
+    print(f"{name}: {len(picked) - len(survived)} of {len(picked)} changes noticed (seed {seed})", flush=True)
+
+
+def _files(pattern: str) -> list[Path]:
+    return sorted((TOP / "src/azready").glob(pattern))
+
+
+def _copy(folder: Path) -> None:
+    for name in _COPIED:
+        if (TOP / name).is_dir():
+            shutil.copytree(TOP / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(TOP / name, folder / name)
+
+
+def _survives(copy: Path, part: Part, mutant: Mutant) -> bool:
+    place = copy / mutant.path.relative_to(TOP)
+    before = place.read_text()
+    place.write_text(mutant.text)
+    try:
+        return _pass(copy, part)
+    finally:
+        place.write_text(before)
+
+
+def _pass(copy: Path, part: Part) -> bool:
+    """Whether the part's tests pass in the copy, bytecode of nobody used."""
+    argv = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-n", "0", "-m", "not slow", "-p", "no:cacheprovider"]
+    env = os.environ | {"PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            [*argv, *part.tests], cwd=copy, env=env, capture_output=True, check=False, timeout=_LONGEST
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
