@@ -13,7 +13,6 @@ from functools import partial
 from azready.agents import AGENTS, Agent
 from azready.image.actions import Action, Remove, Write
 from azready.image.targets import Files
-from azready.image.targets.pattern import glob_each
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,9 @@ def find_leftovers(files: Files, packages: Iterable[str] = ()) -> list[Leftover]
     `packages` are the installed packages' names. Raises OSError where a folder may not be read.
     """
     found = [Leftover(owner, "", f"package {name}") for name in sorted(packages) if (owner := agent_of_package(name))]
-    seen: dict[str, Leftover] = {}
     wanted = [(agent, what, pattern) for agent in AGENTS.values() for what, pattern in _patterns(agent)]
-    there = glob_each((pattern for _, _, pattern in wanted), files.listdir)
+    there = files.glob_each(pattern for _, _, pattern in wanted)
+    seen: dict[str, Leftover] = {}
     for agent, what, pattern in wanted:
         for path in map(partial(_canonical, files), there[pattern]):
             remedy = (Remove(path, f"{what} of {agent.name}"),)

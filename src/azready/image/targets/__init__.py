@@ -10,7 +10,7 @@ Three kinds keep these protocols: `tree.Tree` (a directory, `/` among them), `ss
 """
 
 import stat as modes
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -93,6 +93,10 @@ class Files(Protocol):
     def glob(self, pattern: str) -> list[str]:
         """The paths that match, sorted; `*` `?` `[…]` as in a shell (a leading dot must be written), `{a,b}` is either,
         `**` is any depth. A missing folder is no match; a folder that may not be read is an error."""
+        ...
+
+    def glob_each(self, patterns: Iterable[str]) -> dict[str, list[str]]:
+        """What `glob` finds for each pattern, in one walk: what asks for many asks so."""
         ...
 
     def walk(self, path: str) -> Iterator[tuple[str, Stat]]:

@@ -1,8 +1,8 @@
 """Matching paths against shell patterns, over anything that can list a folder."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 
@@ -38,82 +38,106 @@ def glob(
     lexists: Callable[[str], bool],
     is_folder: Callable[[str], bool],
 ) -> list[str]:
-    """The paths that match `pattern`; `list_folder` may raise FileNotFoundError and NotADirectoryError.
+    """The paths that match `pattern`, sorted: see `glob_each`."""
+    return glob_each([pattern], list_folder, lexists, is_folder)[pattern]
 
-    `is_folder` answers for the path itself (False for a link), as `**` does not follow links.
+
+def glob_each(
+    patterns: Iterable[str],
+    list_folder: Callable[[str], list[str]],
+    lexists: Callable[[str], bool],
+    is_folder: Callable[[str], bool],
+) -> dict[str, list[str]]:
+    """For each pattern the paths that match it, sorted; one walk for all, so that no folder is listed for each anew.
+
+    `list_folder` may raise FileNotFoundError and NotADirectoryError. `is_folder` answers for the path itself (False
+    for a link), as `**` does not follow links.
     """
+    top, found = _Node(), dict[str, set[str]]()
+    for pattern in patterns:
+        found[pattern] = set()
+        for each in expand_braces(pattern):
+            top.add([part for part in each.split("/") if part], pattern)
+    walk = _Walk(list_folder, lexists, is_folder, found)
+    walk.below("", top)
+    return {pattern: sorted(paths) for pattern, paths in found.items()}
 
-    def names(folder: str) -> list[str]:
+
+class _Node:
+    """A component of patterns: what may come next, and the patterns that end here."""
+
+    def __init__(self) -> None:
+        self.literal: dict[str, _Node] = {}
+        self.magic: dict[str, _Node] = {}
+        self.deeper: _Node | None = None
+        """What follows `**`."""
+        self.ends: list[str] = []
+
+    def add(self, parts: list[str], pattern: str) -> None:
+        node = self
+        for part in parts:
+            if part == "**":
+                node.deeper = node = node.deeper or _Node()
+            else:
+                node = (node.magic if _MAGIC.search(part) else node.literal).setdefault(part, _Node())
+        node.ends.append(pattern)
+
+
+@dataclass(frozen=True)
+class _Walk:
+    list_folder: Callable[[str], list[str]]
+    lexists: Callable[[str], bool]
+    is_folder: Callable[[str], bool]
+    found: dict[str, set[str]]
+
+    def below(self, folder: str, node: _Node) -> None:
+        """Follow everything that may come below a folder, which may be missing."""
+        for pattern in node.ends if folder else ():
+            self.found[pattern].add(folder)
+        self._literal(folder, node)
+        names = self._names(folder) if node.magic or node.deeper else []
+        for part, child in node.magic.items():
+            for name in names:
+                if matches(name, part):
+                    self.below(_joined(folder, name), child)
+        if node.deeper:
+            self._deeper(folder, names, node.deeper)
+
+    def _literal(self, folder: str, node: _Node) -> None:
+        """Names that are written out: looked for one by one where they are few, else in the folder's list."""
+        there = self._listed(folder) if len(node.literal) > _FEW else None
+        for part, child in node.literal.items():
+            path = _joined(folder, part)
+            if there is not None:
+                if part in there:
+                    self.below(path, child)
+            elif not child.ends or self.lexists(path):
+                self.below(path, child)
+
+    def _listed(self, folder: str) -> frozenset[str] | None:
+        """What is in a folder; None where it may not be listed, which says nothing of single names in it."""
         try:
-            return list_folder(folder)
+            return frozenset(self._names(folder))
+        except PermissionError:
+            return None
+
+    def _deeper(self, folder: str, names: list[str], child: _Node) -> None:
+        self.below(folder, child)
+        for name in names:
+            path = _joined(folder, name)
+            if self.is_folder(path):
+                self._deeper(path, self._names(path), child)
+
+    def _names(self, folder: str) -> list[str]:
+        try:
+            return self.list_folder(folder)
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def below(folder: str, parts: tuple[str, ...]) -> Iterator[str]:
-        if not parts:
-            yield folder
-            return
-        part, rest = parts[0], parts[1:]
-        if part == "**":
-            yield from below(folder, rest)
-            for name in names(folder):
-                path = f"{folder}/{name}" if folder else name
-                if is_folder(path):
-                    yield from below(path, parts)
-        elif _MAGIC.search(part):
-            for name in names(folder):
-                if matches(name, part):
-                    yield from below(f"{folder}/{name}" if folder else name, rest)
-        else:
-            path = f"{folder}/{part}" if folder else part
-            if rest or lexists(path):
-                yield from below(path, rest)
 
-    found: set[str] = set()
-    for each in expand_braces(pattern):
-        found.update(path for path in below("", tuple(part for part in each.split("/") if part)) if path)
-    return sorted(found)
+_FEW = 2
+"""Names of which each is looked for by itself: listing a folder costs about as much."""
 
 
-@dataclass
-class _Branch:
-    """What is looked for in a folder: the next components of patterns, and the patterns that end here."""
-
-    literal: "dict[str, _Branch]" = field(default_factory=dict)
-    magic: "dict[str, _Branch]" = field(default_factory=dict)
-    ends: list[str] = field(default_factory=list)
-
-
-def glob_each(patterns: Iterable[str], list_folder: Callable[[str], list[str]]) -> dict[str, list[str]]:
-    """For each of many patterns (without `**`) the paths that match it: every folder is listed once for all of them."""
-    top = _Branch()
-    found: dict[str, list[str]] = {}
-    for pattern in patterns:
-        found[pattern] = []
-        for each in expand_braces(pattern):
-            branch = top
-            for part in each.strip("/").split("/"):
-                kind = branch.magic if _MAGIC.search(part) else branch.literal
-                branch = kind.setdefault(part, _Branch())
-            branch.ends.append(pattern)
-    _descend("", top, list_folder, found)
-    return {pattern: sorted(set(paths)) for pattern, paths in found.items()}
-
-
-def _descend(
-    folder: str, branch: _Branch, list_folder: Callable[[str], list[str]], found: dict[str, list[str]]
-) -> None:
-    try:
-        names = list_folder(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for name in names:
-        fitting = [below for part, below in branch.magic.items() if matches(name, part)]
-        if name in branch.literal:
-            fitting.append(branch.literal[name])
-        path = f"{folder}/{name}" if folder else name
-        for below in fitting:
-            for pattern in below.ends:
-                found[pattern].append(path)
-            if below.literal or below.magic:
-                _descend(path, below, list_folder, found)
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name

@@ -7,7 +7,7 @@ followed inside the root; the rules then look at it as they look at any image.
 import errno
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import time
 
@@ -104,6 +104,9 @@ class Rehearsal:
 
     def glob(self, pattern_: str) -> list[str]:
         return pattern.glob(pattern_, self.listdir, self._lexists, lambda path: self.lstat(path).kind == "dir")
+
+    def glob_each(self, patterns: Iterable[str]) -> dict[str, list[str]]:
+        return pattern.glob_each(patterns, self.listdir, self._lexists, lambda path: self.lstat(path).kind == "dir")
 
     def walk(self, path: str) -> Iterator[tuple[str, Stat]]:
         where = path.strip("/")

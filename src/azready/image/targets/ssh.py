@@ -9,7 +9,7 @@ import os
 import shlex
 import tarfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from azready import installed
 from azready.errors import Failure
@@ -138,6 +138,9 @@ class Ssh:
 
     def glob(self, pattern_: str) -> list[str]:
         return pattern.glob(pattern_, self.listdir, self._lexists, self._is_folder)
+
+    def glob_each(self, patterns: Iterable[str]) -> dict[str, list[str]]:
+        return pattern.glob_each(patterns, self.listdir, self._lexists, self._is_folder)
 
     def _lexists(self, path: str) -> bool:
         try:

@@ -3,7 +3,7 @@
 import errno
 import os
 import stat as modes
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from azready.image.targets import READ_LIMIT, Stat, inroot, pattern, running
@@ -86,6 +86,9 @@ class Tree:
 
     def glob(self, pattern_: str) -> list[str]:
         return pattern.glob(pattern_, self.listdir, self._lexists, self._is_folder)
+
+    def glob_each(self, patterns: Iterable[str]) -> dict[str, list[str]]:
+        return pattern.glob_each(patterns, self.listdir, self._lexists, self._is_folder)
 
     def _lexists(self, path: str) -> bool:
         try:
