@@ -1,6 +1,7 @@
 """A tree is read and changed inside its root, whatever its links say."""
 
 import errno
+import glob
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from azready.image.targets.pattern import glob_each
+from azready.image.targets.pattern import expand_braces, glob_each
 from azready.image.targets.tree import Tree
 
 
@@ -118,11 +119,52 @@ def test_glob(root: Path, pattern: str, found: list[str]) -> None:
         assert tree.glob(pattern) == found
 
 
-def test_many_patterns_at_once_are_answered_as_one_by_one(root: Path) -> None:
-    patterns = ["etc/os-*", "etc/*e", "etc/.h*", "{usr/lib,opt}/os-release", "lib/mod*/*", "etc/hostfolder/*", "none/*",
-                "etc/os-release/*", "etc/host", "etc", "*/os-release"]  # fmt: skip
-    with Tree(root) as tree:
-        assert glob_each(patterns, tree.listdir) == {each: tree.glob(each) for each in patterns}
+def _pythons(pattern: str, root: Path) -> list[str]:
+    return glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207 (pathlib's is another one)
+
+
+def test_many_patterns_at_once_find_what_pythons_own_glob_finds(tmp_path: Path) -> None:
+    for path in ("etc/a.conf", "etc/b.conf", "etc/.c.conf", "usr/lib/x/y/a.conf", "usr/lib/x/a.conf", "opt/.h/a.conf"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("")
+    (tmp_path / "lib").symlink_to("usr/lib")
+    patterns = [
+        *(
+            "etc/*.conf",
+            "etc/.*.conf",
+            "etc/{a,b,c}.conf",
+            "etc/a.conf",
+            "etc",
+            "{etc,lib/x,none}/a.conf",
+            "*/x/*.conf",
+        ),
+        *(
+            "usr/**/a.conf",
+            "usr/**/y",
+            "etc/a.conf/*",
+            "none/*",
+            "etc/[ab].conf",
+            "usr/?ib",
+            "lib/x/{y,a.conf}{,/a.conf}",
+        ),
+    ]
+    with Tree(tmp_path) as tree:
+        found = tree.glob_each(patterns)
+    for each in patterns:
+        theirs = {path for one in expand_braces(each) for path in _pythons(one, tmp_path)}
+        assert found[each] == sorted(theirs), each
+
+
+def test_a_name_that_is_written_out_is_found_in_a_folder_that_may_not_be_listed() -> None:
+    def closed(folder: str) -> list[str]:
+        raise PermissionError(errno.EACCES, "closed", folder)
+
+    there = {"root/a", "root/c"}
+    patterns = ["root/a", "root/b", "root/c"]
+    found = glob_each(patterns, closed, there.__contains__, lambda path: False)
+    assert found == {"root/a": ["root/a"], "root/b": [], "root/c": ["root/c"]}
+    with pytest.raises(PermissionError):
+        glob_each([*patterns, "root/*"], closed, there.__contains__, lambda path: False)
 
 
 def test_walk_lists_everything_and_follows_no_link(root: Path) -> None:
