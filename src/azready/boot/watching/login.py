@@ -32,7 +32,8 @@ def throwaway_key(owner: tuple[int, int] | None = None) -> Iterator[Key]:
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption())
     public = key.public_key().public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH)
-    folder = Path(tempfile.mkdtemp(prefix="azready-key-"))
+    # whoever the key is for must come to it: TMPDIR may lie where only this user may go
+    folder = Path(tempfile.mkdtemp(prefix="azready-key-", dir="/run" if owner and Path("/run").is_dir() else None))
     try:
         path = folder / "id_ed25519"
         path.touch(0o600)
