@@ -142,6 +142,8 @@ _NETPLAN_VALUES = {
     "renderer": ("networkd", "NetworkManager"),
     "link-local": ("[]", "[ipv6]"),
     "macaddress": ("00:0d:3a:00:00:02",),
+    "dhpc4": ("true",),
+    "mtu": ("1400",),
 }  # fmt: skip
 
 
@@ -161,7 +163,7 @@ def netplan(chosen: random.Random) -> Job:
 def _card(chosen: random.Random) -> str:
     keys = chosen.sample(list(_NETPLAN_VALUES), chosen.randrange(4)) + ["dhcp4"] * (chosen.random() < 0.6)
     said = {key: chosen.choice(_NETPLAN_VALUES[key]) for key in keys}
-    if "set-name" in said and "match" not in said:
+    if "set-name" in said and "match" not in said and chosen.random() < 0.8:
         said["match"] = "{driver: hv_netvsc}"
     return "".join(f"\n      {key}: {value}" for key, value in said.items()) + "\n" if said else " {}\n"
 

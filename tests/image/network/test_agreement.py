@@ -37,6 +37,17 @@ def _nm(s: Sample) -> Sample:
     return s.remove("etc/systemd/system/multi-user.target.wants/systemd-networkd-wait-online.service")
 
 
+def _connman(s: Sample, path: str, text: str) -> Sample:
+    return (
+        s.disable("systemd-networkd").remove(NETWORKD).unit("connman").write("usr/sbin/connmand", "").write(path, text)
+    )
+
+
+def _wicked(s: Sample, text: str) -> Sample:
+    s.disable("systemd-networkd").remove(NETWORKD).unit("wicked").write("usr/sbin/wicked", "")
+    return s.write("etc/sysconfig/network/ifcfg-eth0", text)
+
+
 def _netplan(s: Sample, text: str) -> Sample:
     s.remove(NETWORKD).write("usr/lib/systemd/system-generators/netplan", "", 0o755)
     return s.write("etc/netplan/60-mine.yaml", text, 0o600)
@@ -63,7 +74,30 @@ TREES: dict[str, tuple[Callable[[Sample], object], bool]] = {
     "drop-in gives": (lambda s: s.write(NETWORKD, "[Match]\nName=eth0\n").write(f"{NETWORKD}.d/a.conf", DHCP), True),
     "empty match": (lambda s: s.write(NETWORKD, "[Match]\n" + DHCP), False),
     "a bridge that asks": (lambda s: s.write(NETWORKD, "[Match]\nName=eth0\n[Network]\nBridge=br0\n").write(
-        "etc/systemd/network/20-br.network", "[Match]\nName=br0\n" + DHCP), True),
+        "etc/systemd/network/20-br.network", "[Match]\nName=br0\n" + DHCP).write(
+        "etc/systemd/network/20-br.netdev", "[NetDev]\nName=br0\nKind=bridge\n"), True),
+    "a bridge that nobody makes": (lambda s: s.write(NETWORKD, "[Match]\nName=eth0\n[Network]\nBridge=br0\n").write(
+        "etc/systemd/network/20-br.network", "[Match]\nName=br0\n" + DHCP), False),
+    "another kind": (lambda s: s.write(NETWORKD, "[Match]\nName=eth0\nKind=veth\n" + DHCP), False),
+    "another processor": (lambda s: s.write(NETWORKD, "[Match]\nName=eth0\nArchitecture=arm64\n" + DHCP), False),
+    "this processor": (lambda s: s.write(NETWORKD, "[Match]\nName=eth0\nArchitecture=x86-64\n" + DHCP), True),
+    "older kernels": (lambda s: s.write(NETWORKD, "[Match]\nName=eth0\nKernelVersion=<4.0\n" + DHCP), False),
+    "newer kernels": (lambda s: s.write(NETWORKD, "[Match]\nName=eth0\nKernelVersion=>=4.0\n" + DHCP), True),
+    "netplan, a key misspelt": (lambda s: _netplan(s, "network: {ethernets: {eth0: {dhcp4: true, dhpc6: no}}}\n"), False),
+    "netplan, ethernet": (lambda s: _netplan(s, "network: {ethernet: {eth0: {dhcp4: true}}}\n"), False),
+    "netplan, version 1": (lambda s: _netplan(s, "network: {version: 1, ethernets: {eth0: {dhcp4: true}}}\n"), False),
+    "netplan, a name for all": (lambda s: _netplan(s, "network: {ethernets: {eth0: {dhcp4: true, set-name: lan}}}\n"), False),
+    "connman": (lambda s: _connman(s, "x", ""), True),
+    "connman, blacklisted": (lambda s: _connman(s, "etc/connman/main.conf", "[General]\nNetworkInterfaceBlacklist=vmnet,eth\n"), False),
+    "connman, provisioned": (lambda s: _connman(s, "var/lib/connman/a.config", "[service_e]\nType=ethernet\nIPv4=10.0.0.4/24/10.0.0.1\n"), False),
+    "connman, switched off": (lambda s: _connman(s, "var/lib/connman/settings", "[Wired]\nEnable=false\n"), False),
+    "wicked, a bridge": (lambda s: _wicked(s, "BOOTPROTO='none'\nSTARTMODE='auto'\n").write(
+        "etc/sysconfig/network/ifcfg-br0", "BOOTPROTO='dhcp'\nSTARTMODE='auto'\nBRIDGE='yes'\nBRIDGE_PORTS='eth0'\n"), True),
+    "wicked, by hand": (lambda s: _wicked(s, "BOOTPROTO='dhcp'\nSTARTMODE='manual'\n"), False),
+    "ifupdown, a bridge of all": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}auto br0\niface br0 inet dhcp\n  bridge_ports all\n"), True),
+    "ifupdown, a bridge by pattern": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}auto br0\niface br0 inet dhcp\n  bridge_ports regex eth.*\n"), True),
+    "NetworkManager, ONBOOT=on": (lambda s: _nm(s).write("etc/NetworkManager/conf.d/a.conf", SERVER).write(
+        "etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nBOOTPROTO=dhcp\nONBOOT=on\n"), True),
     "a bridge that does not": (lambda s: s.write(NETWORKD, "[Match]\nName=eth0\n[Network]\nBridge=br0\n"), False),
     "static eth0, another driver asks": (lambda s: s.write(NETWORKD, "[Match]\nName=eth*\nDriver=mlx5_core\n" + DHCP), False),
     "masked by an empty file": (lambda s: s.write("usr/lib/systemd/network/10-eth0.network", "[Match]\nName=eth0\n" + DHCP).write(

@@ -10,6 +10,7 @@ from azready.image.facts.reading import names_in, numbered, shell_values, text_o
 from azready.image.targets import Files
 
 _LEFTOVERS = ("~", ".bak", ".old", ".orig", ".rpmsave", ".rpmnew", ".rpmorig", ".template", ".cfgsaved")
+_PORTS = r"BRIDGE_PORTS|BONDING_SLAVE_?\d+|TEAM_PORT_DEVICE_?\w+"
 _SUSE_STARTS = ("auto", "boot", "onboot", "hotplug", "nfsroot", "ifplugd", "on")
 
 
@@ -35,7 +36,7 @@ def parse_ifcfg(text: str, path: str, stack: str) -> Profile:
     own = path.rpartition("ifcfg-")[2]
     name = values.get("DEVICE") or ("" if values.get("HWADDR") and stack == "ifcfg" else own)
     if stack == "ifcfg":
-        starts = values.get("ONBOOT", "yes").lower() in ("yes", "true", "1")
+        starts = values.get("ONBOOT", "yes").lower() not in ("no", "false", "n", "f", "0")
     else:
         starts = values.get("STARTMODE", "manual").lower() in _SUSE_STARTS
 
@@ -56,6 +57,7 @@ def parse_ifcfg(text: str, path: str, stack: str) -> Profile:
         master=values.get("BRIDGE", values.get("MASTER", "")),
         unmanaged=stack == "ifcfg" and values.get("NM_CONTROLLED", "yes").lower() in ("no", "false", "0"),
         file="00999f",
+        ports=tuple(word for key in values if re.fullmatch(_PORTS, key) for word in values[key].split()),
     )
 
 
@@ -63,7 +65,7 @@ def _reading(scene: Scene, mine: list[Profile]) -> Reading:
     applied = tuple(each for each in mine if each.names and each.applies_to(scene.nic))
     asks = any(each.dhcp4 for each in applied)
     above = {each.master for each in applied if each.master}
-    asks = asks or any(each.dhcp4 and set(each.names) & above for each in mine)
+    asks = asks or any(each.dhcp4 and (set(each.names) & above or scene.nic.name in each.ports) for each in mine)
     why = f"{applied[0].path} has no DHCP for IPv4" if applied else f"there is no ifcfg-{scene.nic.name}"
     return Reading(tuple(mine), applied, asks, why)
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import pairwise
 
 from azready.image.facts.network.model import Line, Nic, Profile, Reading, Scene, Stack
 from azready.image.facts.reading import layered, lstat_of, names_in, text_of
@@ -195,9 +196,27 @@ def _is_port(files: Files, bridge: Profile) -> bool:
         if stanza.name in bridge.names:
             for line in stanza.options:
                 words = line.text.split()
-                if words[0] in ("bridge_ports", "bridge-ports", "bond-slaves", "slaves") and Nic().name in words[1:]:
+                if words[0] in ("bridge_ports", "bridge-ports", "bond-slaves", "slaves") and _among(words[1:]):
                     return True
     return False
+
+
+def _among(ports: list[str]) -> bool:
+    """Whether the first card is one of them: bridge-utils-interfaces(5) knows `all` and `regex PATTERN`, too."""
+    by_pattern = [
+        re.fullmatch(pattern, Nic().name)
+        for word, pattern in pairwise(ports)
+        if word == "regex" and _is_pattern(pattern)
+    ]
+    return Nic().name in ports or "all" in ports or any(by_pattern)
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
 
 
 STACK = Stack("ifupdown", "{usr/,}sbin/ifup", ("networking.service", "networking"), read, ("networking",))

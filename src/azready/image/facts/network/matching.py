@@ -1,7 +1,11 @@
 """The [Match] section of .network and .link files, held against a card on Azure. Source: systemd.network(5)."""
 
+import re
+from fnmatch import fnmatchcase
+
 from azready.image.facts.network.model import Nic, fits
 from azready.image.facts.reading import layered, sections, text_of
+from azready.image.facts.versions import compare_uapi
 from azready.image.targets import Files
 
 Found = dict[tuple[str, str], list[str]]
@@ -59,7 +63,7 @@ def elsewhere(found: Found) -> str:
     for key, value in (("Type", "ether"), ("Path", _PATH), ("Firmware", "uefi"), ("WLANInterfaceType", "")):
         if not fits(patterns(found, key), value):
             return _said(found, key)
-    for key in ("Host", "KernelCommandLine", "KernelVersion", "Credential", "SSID", "BSSID"):
+    for key in ("Host", "KernelCommandLine", "Credential", "SSID", "BSSID"):
         if any(not pattern.startswith("!") for pattern in patterns(found, key)):
             return _said(found, key)
     for pattern in patterns(found, "Virtualization"):
@@ -68,6 +72,36 @@ def elsewhere(found: Found) -> str:
     if found.get(("Match", "Property")) and patterns(found, "Property") != ("ID_NET_DRIVER=hv_netvsc",):
         return _said(found, "Property")
     return ""
+
+
+_MACHINES = {62: "x86-64", 183: "arm64", 3: "x86", 40: "arm", 243: "riscv64"}
+"""ELF's numbers, and systemd's words for them."""
+
+
+def other_machine(files: Files, found: Found) -> str:
+    """Why the file is for another processor or kernel than the image's; empty when it may apply."""
+    if wanted := patterns(found, "Architecture"):
+        shell = next((path for path in ("usr/bin/sh", "bin/sh") if files.exists(path)), "")
+        own = _MACHINES.get(int.from_bytes(files.read_head(shell, 20)[18:20], "little"), "") if shell else ""
+        if own and not fits(wanted, own, "native"):
+            return _said(found, "Architecture")
+    kernels = [path.rpartition("/")[2] for path in files.glob("{usr/,}lib/modules/[0-9]*")]
+    if kernels and not any(
+        all(_holds(kernel, each) for each in patterns(found, "KernelVersion")) for kernel in kernels
+    ):
+        return _said(found, "KernelVersion")
+    return ""
+
+
+def _holds(kernel: str, expression: str) -> bool:
+    """As ConditionKernelVersion= of systemd.unit(5): a relation and a version, or a pattern."""
+    expression, negated = expression.removeprefix("!"), expression.startswith("!")
+    said = re.match(r"(<=|>=|=|!=|<|>)(.+)", expression)
+    if said is None:
+        return fnmatchcase(kernel, expression) != negated
+    order = compare_uapi(kernel, said[2])
+    relations = {"<": order < 0, "<=": order <= 0, "=": order == 0, "!=": order != 0, ">=": order >= 0, ">": order > 0}
+    return relations[said[1]] != negated
 
 
 def _said(found: Found, key: str) -> str:

@@ -68,6 +68,8 @@ class Profile:
     """Why it applies to no card of Azure, whatever the name: `Virtualization=kvm`. Empty: it may apply."""
     master: str = ""
     """The bridge or bond that the card becomes a part of; the address is that one's."""
+    ports: tuple[str, ...] = ()
+    """The cards that the bridge or bond is made of, where its own file names them."""
     down: bool = False
     """Whether the card stays down at boot."""
     file: str = ""

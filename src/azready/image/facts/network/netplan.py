@@ -80,15 +80,58 @@ def parse_netplan(text: str) -> dict[str, Any]:
         raise ValueError(str(error).splitlines()[0]) from error
     if document is None or document == "":
         return {}
-    network = _mapping(document, "the file").get("network")
-    for kind in ("ethernets", "bridges", "bonds") if network else ():
-        for name, card in _mapping(_mapping(network, "network").get(kind, {}), kind).items():
-            _check_card(str(name), card)
-    return dict(network) if network else {}
+    network = _only(_mapping(document, "the file"), ("network",), "the file").get("network")
+    if not network:
+        return {}
+    _only(_mapping(network, "network"), _NETWORK_KEYS, "network")
+    if network.get("version", "2") != "2":
+        raise ValueError(f"version {network['version']}: it takes only 2")
+    _check_renderer(network, "network")
+    for kind in ("ethernets", "bridges", "bonds"):
+        for name, card in _mapping(network.get(kind, {}), kind).items():
+            _check_card(str(name), card, kind)
+    return dict(network)
 
 
-def _check_card(name: str, card: object) -> None:
+_NETWORK_KEYS = (
+    *("version", "renderer", "ethernets", "wifis", "modems", "bridges", "bonds", "vlans", "vrfs", "tunnels"),
+    *("dummy-devices", "virtual-ethernets", "nm-devices", "openvswitch"),
+)
+_ETHERNET_KEYS = (
+    *("renderer", "match", "set-name", "wakeonlan", "emit-lldp", "dhcp4", "dhcp6", "dhcp4-overrides"),
+    *("dhcp6-overrides", "dhcp-identifier", "ra-overrides", "accept-ra", "addresses", "gateway4", "gateway6"),
+    *("nameservers", "macaddress", "mtu", "ipv6-mtu", "ipv6-privacy", "ipv6-address-generation"),
+    *("ipv6-address-token", "link-local", "ignore-carrier", "critical", "optional", "optional-addresses"),
+    *("activation-mode", "routes", "routing-policy", "neigh-suppress", "hairpin", "port-mac-learning"),
+    *("networkmanager", "openvswitch", "auth", "link", "virtual-function-count", "embedded-switch-mode"),
+    *("delay-virtual-functions-rebind", "infiniband-mode", "receive-checksum-offload"),
+    *("transmit-checksum-offload", "tcp-segmentation-offload", "tcp6-segmentation-offload"),
+    *("generic-segmentation-offload", "generic-receive-offload", "large-receive-offload"),
+)
+"""Of every version of netplan so far (its YAML reference): a key that none knows makes it refuse all files."""
+
+
+def _only(value: dict[str, Any], keys: tuple[str, ...], what: str) -> dict[str, Any]:
+    if unknown := [str(key) for key in value if key not in keys]:
+        raise ValueError(f"{what} has {', '.join(sorted(unknown))}: unknown")
+    return value
+
+
+def _check_renderer(fields: dict[str, Any], what: str) -> None:
+    if fields.get("renderer", "networkd") not in ("networkd", "NetworkManager"):
+        raise ValueError(f"renderer {fields['renderer']} of {what} is unknown")
+
+
+def _check_card(name: str, card: object, kind: str) -> None:
     fields = _mapping(card, name) if card != "" else {}
+    if kind == "ethernets":
+        _only(fields, _ETHERNET_KEYS, name)
+        _check_renderer(fields, name)
+    if "set-name" in fields and not fields.get("match"):
+        raise ValueError(f"set-name of {name} needs a match")
+    for address in fields.get("addresses") or ():
+        if isinstance(address, str) and "/" not in address:
+            raise ValueError(f"address {address} of {name} has no /prefix")
     match = _mapping(fields.get("match", {}), f"match of {name}")
     if unknown := set(match) - {"name", "driver", "macaddress"}:
         raise ValueError(f"match of {name} has {', '.join(sorted(unknown))}")

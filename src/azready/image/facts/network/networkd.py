@@ -10,6 +10,7 @@ from azready.image.facts.network.matching import (
     elsewhere,
     fits_kind,
     gathered,
+    other_machine,
     patterns,
 )
 from azready.image.facts.network.model import TRUE, Line, Nic, Profile, Reading, Scene, Stack
@@ -38,7 +39,9 @@ def bound_links(files: Files) -> Iterator[Profile]:
 def _profile(files: Files, path: str) -> Profile:
     found = gathered(files, path, NETWORKD_FOLDERS)
     names = patterns(found, "Name")
-    where = elsewhere(found)
+    where = elsewhere(found) or other_machine(files, found)
+    if not fits_kind(found, Nic()):
+        where = where or f"it is for Kind={' '.join(found['Match', 'Kind'])}"
     if not fits_kind(found, Nic()) or (where and found.get(("Match", "Type"))):
         names = names or ("br-*",)  # about bridges and tunnels: no network card
     return Profile(
@@ -88,8 +91,16 @@ def read(scene: Scene) -> Reading:
     if applied.master:
         above = Nic(applied.master, applied.master, driver="", kind="bridge")
         over = next((each for each in mine if applied.master in each.names and each.applies_to(above)), None)
+        if not scene.netplan and applied.master not in _made(scene.files):
+            return Reading(every, (applied,), why=f"it is a part of {applied.master}, which no .netdev file makes")
         return Reading(every, (applied,), over is not None and over.dhcp4, f"it is a part of {applied.master}")
     return Reading(every, (applied,), applied.dhcp4, f"{applied.path} is the first that fits, and has no DHCP for IPv4")
+
+
+def _made(files: Files) -> set[str]:
+    """The names of the bridges, bonds and the like that networkd makes."""
+    found = (gathered(files, path, NETWORKD_FOLDERS) for path in layered(files, NETWORKD_FOLDERS, ".netdev"))
+    return {_last(each, "NetDev", "Name") for each in found if _last(each, "NetDev", "Kind")}
 
 
 STACK = Stack(

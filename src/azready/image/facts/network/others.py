@@ -1,6 +1,6 @@
 """Stacks that ask for an address on every card unless they are told otherwise: dhcpcd, connman, Gentoo's netifrc.
 
-Sources: dhcpcd.conf(5), connman.conf(5), netifrc's net.example.
+Sources: dhcpcd.conf(5), connman.conf(5), connman-service.config(5), netifrc's net.example.
 """
 
 import re
@@ -48,7 +48,29 @@ def _read_connman(scene: Scene) -> Reading:
         heads = tuple(word.strip() for word in value.split(",") if word.strip())
         if (section, key) == ("General", "NetworkInterfaceBlacklist") and scene.nic.name.startswith(heads):
             return Reading(why=f"connman's {key} leaves it out")
+    stored = {(section, key): value for section, key, value, _ in sections(text_of(scene.files, _SETTINGS) or "")}
+    if stored.get(("Wired", "Enable"), "true").lower() == "false":
+        return Reading(why=f"/{_SETTINGS} switches wired cards off")
+    for path in scene.files.glob("var/lib/connman/*.config"):
+        for service in _provisioned(text_of(scene.files, path) or ""):
+            method = service.get("IPv4", "dhcp")
+            if service.get("Type") == "ethernet" and "MAC" not in service and method not in ("dhcp", "auto"):
+                fixed = (Line(f"IPv4={method}", path),) if "/" in method else ()
+                profile = Profile("connman", path, (scene.nic.name,), static=fixed)
+                return Reading((profile,), (profile,), why=f"{path} says IPv4={method}")
     return Reading(asks=True)
+
+
+_SETTINGS = "var/lib/connman/settings"
+
+
+def _provisioned(text: str) -> list[dict[str, str]]:
+    """The services of a file of connman-service.config(5)."""
+    found: dict[str, dict[str, str]] = {}
+    for section, key, value, _ in sections(text):
+        if section.startswith("service_"):
+            found.setdefault(section, {})[key] = value
+    return list(found.values())
 
 
 def _read_netifrc(scene: Scene) -> Reading:
