@@ -1148,7 +1148,7 @@ def keys_refused(sshd, keys):
     """Why sshd takes none of these keys; "" where it takes one."""
     if sshd.says("pubkeyauthentication", "yes") == "no":
         return "sshd takes no keys (PubkeyAuthentication no)"
-    if sshd.says("authorizedkeysfile", "") == "none":
+    if sshd.says("authorizedkeysfile", "") == "none" and not keys_from_elsewhere(sshd):
         return "sshd reads no file of keys (AuthorizedKeysFile none)"
     accepted = sshd.words("pubkeyacceptedalgorithms")
     if accepted and accepted[0][:1] not in "+-^":
@@ -1156,6 +1156,17 @@ def keys_refused(sshd, keys):
         kinds = [key_identity(key)[0] for key in keys]
         if not any(listed(_SIGNATURES.get(kind, [kind]), patterns) for kind in kinds):
             return "sshd takes no key of type %s (PubkeyAcceptedAlgorithms)" % kinds[0]
+    return ""
+
+
+def keys_from_elsewhere(sshd):
+    """What else may let a key in, where sshd reads no file of keys: a program of the image, or an authority."""
+    if sshd.says("authorizedkeysfile", "") == "none":
+        for keyword, name in (("authorizedkeyscommand", "AuthorizedKeysCommand"),
+                              ("trustedusercakeys", "TrustedUserCAKeys")):  # fmt: skip
+            if sshd.says(keyword, "none") != "none":
+                return "sshd reads no file of keys: whether it takes a key is left to %s %s" % (
+                    name, " ".join(sshd.words(keyword)))  # fmt: skip
     return ""
 
 
@@ -3737,7 +3748,9 @@ def _doubts(tree, wishes, sshd):
 
 
 def _bounds(wishes, sshd):
-    """What sshd lets the owner do no more than."""
+    """What sshd lets the owner do no more than, and what only others can tell."""
+    if wishes.keys and keys_from_elsewhere(sshd):
+        yield keys_from_elsewhere(sshd)
     for keyword, name in (("forcecommand", "ForceCommand"), ("chrootdirectory", "ChrootDirectory")):
         if (wishes.keys or wishes.password) and sshd.says(keyword, "none") != "none":
             yield "sshd's %s %s holds for %s" % (name, " ".join(sshd.words(keyword)), wishes.user)

@@ -3493,6 +3493,17 @@ function able(method) {
     method = tolower(method)
     return method == "publickey" ? has_key : method == "password" || method == "keyboard-interactive" ? has_password : method == "none"
 }
+# what else may let a key in, where sshd reads no file of keys: a program of the image, or an authority
+function elsewhere(   n, i, other, words) {
+    if (says("authorizedkeysfile") != "none") return ""
+    n = split("authorizedkeyscommand AuthorizedKeysCommand trustedusercakeys TrustedUserCAKeys", other, " ")
+    for (i = 1; i < n; i += 2) if (said[other[i]] != "" && says(other[i]) != "none") {
+        words = said[other[i]]
+        gsub(/\t/, " ", words)
+        return "sshd reads no file of keys: whether it takes a key is left to " other[i + 1] " " words
+    }
+    return ""
+}
 { name = substr($0, 1, index($0, "\t") - 1); said[name] = substr($0, index($0, "\t") + 1) }
 END {
     if (said["denyusers"] != "" && listed(user, without_hosts(said["denyusers"]), "\t")) shut = "DenyUsers names " user
@@ -3503,7 +3514,8 @@ END {
         shut = "AllowGroups does not name " user
     if (shut != "") print "shut sshd\047s " shut
     if (says("pubkeyauthentication") == "no") print "keys sshd takes no keys (PubkeyAuthentication no)"
-    else if (says("authorizedkeysfile") == "none") print "keys sshd reads no file of keys (AuthorizedKeysFile none)"
+    else if (says("authorizedkeysfile") == "none" && elsewhere() == "")
+        print "keys sshd reads no file of keys (AuthorizedKeysFile none)"
     else if (says("pubkeyacceptedalgorithms") ~ /^[^-+^]/) {
         while ((getline key <keys) > 0) {
             n = split(key, word, " ")
@@ -3527,6 +3539,7 @@ END {
         gsub(/\t/, " ", said["authenticationmethods"])
         print "methods sshd wants more than one way to log in (AuthenticationMethods " said["authenticationmethods"] ")"
     }
+    if (has_key && elsewhere() != "") print "bound " elsewhere()
     n = split("forcecommand ForceCommand chrootdirectory ChrootDirectory", other, " ")
     for (i = 1; i < n; i += 2) if (said[other[i]] != "" && says(other[i]) != "none") {
         gsub(/\t/, " ", said[other[i]])

@@ -310,6 +310,20 @@ CASES = [
         report=failed("no way to log in: sshd reads no file of keys (AuthorizedKeysFile none)", "step=access"),
     ),
     Case(
+        "AuthorizedKeysFile none, but a program of the image is asked: nobody knows",
+        tree={
+            "etc/ssh/sshd_config": File(
+                "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\nAuthorizedKeysFile none\n"
+                "AuthorizedKeysCommand /usr/bin/keys %u\n"
+            )
+        },
+        changes=provisioned(),
+        says=(
+            "warning: sshd reads no file of keys: whether it takes a key is left to AuthorizedKeysCommand "
+            "/usr/bin/keys %u\naccess: azureuser gets in",
+        ),
+    ),
+    Case(
         "a folder of keys keeps its mode, a file that others share its own",
         tree={
             "etc/ssh/sshd_config": File(

@@ -342,4 +342,71 @@ FORMS = (
     Form(
         "custom data for cloud-init", machine={"user_data": "#cloud-config\n"}, end="warned", says="nobody follows it"
     ),
+    # further forms of the same kinds
+    Form("AllowUsers with addresses", config("AllowUsers azureuser@10.0.0.0/8 azureuser@127.0.0.1")),
+    Form("AuthenticationMethods, one of them a key", config("AuthenticationMethods publickey,password publickey")),
+    Form(
+        "AuthorizedKeysFile for a group, in an included file",
+        "printf 'Match Group sudo\\n AuthorizedKeysFile /etc/ssh/k/%%u\\n' >/etc/ssh/sshd_config.d/20-x.conf",
+    ),
+    Form(
+        "quotes and equals signs",
+        config('PubkeyAuthentication="yes"', '\tAuthorizedKeysFile\t=\t".ssh/one" .ssh/two', 'AllowGroups = "sudo"'),
+    ),
+    Form("DenyUsers by a pattern that leaves us out", config("DenyUsers !azureuser,azure* bob")),
+    Form(
+        "keys only by a command",
+        config("AuthorizedKeysFile none", "AuthorizedKeysCommand /usr/bin/true", "AuthorizedKeysCommandUser nobody"),
+        end="warned",
+        says="is left to AuthorizedKeysCommand /usr/bin/true",
+    ),
+    Form(
+        "keys in the vendor's place, StrictModes off", config("StrictModes no", "AuthorizedKeysFile /srv/a/b/%u/keys")
+    ),
+    Form(
+        "sudoers includes another folder",
+        "sed -i 's|/etc/sudoers.d|/etc/sudoers.local|' /etc/sudoers; mkdir /etc/sudoers.local",
+    ),
+    Form("a rule denies this user at the end", "echo 'azureuser ALL=(ALL) !ALL' >>/etc/sudoers"),
+    Form("a password is wanted of this user at the end", "printf 'azureuser ALL=(ALL) PASSWD: ALL' >>/etc/sudoers"),
+    Form("a group of sudoers by number", "groupadd -g 870 wheel; echo '%#870 ALL=(ALL) ALL' >/etc/sudoers.d/zz-wheel"),
+    Form("Defaults about this user", "echo 'Defaults:azureuser !authenticate, rootpw' >>/etc/sudoers"),
+    Form(
+        "sudoers.d includes a file",
+        "mkdir /etc/more; echo '%sudo ALL=(ALL) ALL' >/etc/more/a; echo '@include /etc/more/a' >/etc/sudoers.d/zzz",
+    ),
+    Form(
+        "an account without a password",
+        f"{ACCOUNT}; passwd -d azureuser >/dev/null",
+        after="grep ^azureuser:: /etc/shadow",
+    ),
+    Form("NIS lines in the account files", "echo +:::::: >>/etc/passwd; echo +::: >>/etc/group"),
+    Form("uid 1000 and its home are another's", "useradd -m other; useradd -m -u 1000 -o -d /home/third third"),
+    Form("a group of the user's name", "groupadd -g 1500 azureuser"),
+    Form("the account is inactive", f"{ACCOUNT}; chage -d 1 -M 60 -I 30 azureuser"),
+    Form(
+        "the home is a link",
+        f"mkdir -p /data; useradd -M -s /bin/bash azureuser; mkdir /data/az; chown azureuser: /data/az; ln -s /data/az /home/azureuser",
+    ),
+    Form("the home is not there", "useradd -M -s /bin/bash azureuser"),
+    Form(
+        "account files without a last line end",
+        f'{ACCOUNT}; for f in passwd shadow group; do printf %s "$(cat /etc/$f)" >/etc/x; cat /etc/x >/etc/$f; done; rm /etc/x',
+    ),
+    Form("CR LF behind the key", keys=("  KEY\r\n",)),
+    Form("two keys of CR LF lines", keys=("OTHER\r\nKEY\r\n",)),
+    Form("a key behind a comment line", keys=("# mine\nKEY",)),
+    Form("environment and command with quotes", keys=('environment="A=b c",no-agent-forwarding KEY',)),
+    Form(
+        "the keys are there already",
+        f"{ACCOUNT}; mkdir -m 700 /home/azureuser/.ssh; echo ' KEY ' >/home/azureuser/.ssh/authorized_keys; chmod 666 /home/azureuser/.ssh/authorized_keys; chown -R azureuser: /home/azureuser/.ssh",
+    ),
+    Form(".ssh is root's", f"{ACCOUNT}; mkdir -m 755 /home/azureuser/.ssh"),
+    Form(
+        ".ssh is a link out of the home",
+        f"{ACCOUNT}; mkdir /srv/keys; ln -s /srv/keys /home/azureuser/.ssh",
+        end="refused",
+        says="failure in step keys",
+    ),
+    Form("a password with quotes and signs", keys=(), password="a\"b'c$d\\e:f", machine=WANTS_PASSWORD),
 )

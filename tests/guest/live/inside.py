@@ -5,6 +5,7 @@ Nothing here asserts: each form's outcome is printed, and the test judges.
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -143,7 +144,7 @@ def login(form: Form, root: Path) -> dict[str, Any]:
     else:
         start_sshd(root, f"-p {PORT}")
     ask = root / "srv/ask"
-    ask.write_text(f"#!/bin/sh\nprintf '%s\\n' '{form.password}'\n")
+    ask.write_text(f"#!/bin/sh\nprintf '%s\\n' {shlex.quote(form.password)}\n")
     ask.chmod(0o755)
     key = "RSA" if form.keys == ("RSA",) else "KEY"
     by_key = ["-i", f"/srv/owner/{key}", "-o", "IdentitiesOnly=yes", "-o", "PreferredAuthentications=publickey"]
