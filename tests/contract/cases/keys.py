@@ -318,10 +318,7 @@ CASES = [
             )
         },
         changes=provisioned(),
-        says=(
-            "warning: sshd reads no file of keys: whether it takes a key is left to AuthorizedKeysCommand "
-            "/usr/bin/keys %u\naccess: azureuser gets in",
-        ),
+        says=("is left to AuthorizedKeysCommand /usr/bin/keys %u\naccess: azureuser gets in",),
     ),
     Case(
         "a folder of keys keeps its mode, a file that others share its own",

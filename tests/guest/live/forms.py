@@ -386,12 +386,14 @@ FORMS = (
     Form("the account is inactive", f"{ACCOUNT}; chage -d 1 -M 60 -I 30 azureuser"),
     Form(
         "the home is a link",
-        f"mkdir -p /data; useradd -M -s /bin/bash azureuser; mkdir /data/az; chown azureuser: /data/az; ln -s /data/az /home/azureuser",
+        "useradd -M -s /bin/bash azureuser; mkdir -p /data/az; chown azureuser: /data/az; "
+        "ln -s /data/az /home/azureuser",
     ),
     Form("the home is not there", "useradd -M -s /bin/bash azureuser"),
     Form(
         "account files without a last line end",
-        f'{ACCOUNT}; for f in passwd shadow group; do printf %s "$(cat /etc/$f)" >/etc/x; cat /etc/x >/etc/$f; done; rm /etc/x',
+        f"{ACCOUNT}; for f in passwd shadow group; do "
+        'printf %s "$(cat /etc/$f)" >/etc/x; cat /etc/x >/etc/$f; done; rm /etc/x',
     ),
     Form("CR LF behind the key", keys=("  KEY\r\n",)),
     Form("two keys of CR LF lines", keys=("OTHER\r\nKEY\r\n",)),
@@ -399,7 +401,8 @@ FORMS = (
     Form("environment and command with quotes", keys=('environment="A=b c",no-agent-forwarding KEY',)),
     Form(
         "the keys are there already",
-        f"{ACCOUNT}; mkdir -m 700 /home/azureuser/.ssh; echo ' KEY ' >/home/azureuser/.ssh/authorized_keys; chmod 666 /home/azureuser/.ssh/authorized_keys; chown -R azureuser: /home/azureuser/.ssh",
+        f"{ACCOUNT}; cd /home/azureuser; mkdir -m 700 .ssh; echo ' KEY ' >.ssh/authorized_keys; "
+        "chmod 666 .ssh/authorized_keys; chown -R azureuser: .ssh",
     ),
     Form(".ssh is root's", f"{ACCOUNT}; mkdir -m 755 /home/azureuser/.ssh"),
     Form(
