@@ -15,7 +15,7 @@ SAMPLES := --agent 'article-python=python3 $(GUESTS)/published.py' --agent 'arti
 	--agent 'article-python-2026=python3 $(GUESTS)/published-2026.py' \
 	--agent 'article-mended=python3 $(GUESTS)/mended.py'
 
-.PHONY: help demo quick test test-all test-hosts fuzz crash soak lint bench survey packages setup clean
+.PHONY: help demo quick test test-all test-hosts fuzz crash mutants soak lint bench survey packages setup clean
 
 help:
 	@echo "make demo        a real Debian image loses its agent, gets ours, boots in a local Azure, and is judged"
@@ -25,6 +25,7 @@ help:
 	@echo "make test-hosts  demo and tests as on fresh hosts: $(HOSTS) (root; HOSTS=trixie for one)"
 	@echo "make fuzz        long campaigns of random inputs: FUZZ='two_programs --seed 7 --runs 10000'"
 	@echo "make crash       power cuts of a first boot at each change, on ext4, xfs and btrfs (root; hours; ROW='xfs py plain lost')"
+	@echo "make mutants     random changes of the code, of which its tests must notice nearly all (an hour; MUTANTS='rules --runs 60')"
 	@echo "make soak        1,000 first boots while the platform misbehaves, Debian's agents beside (hours; SOAK='--runs 20')"
 	@echo "make lint        ruff, mypy, shellcheck"
 	@echo "make packages    .deb, .rpm, .apk and .tar of the guest program, in dist/"
@@ -59,6 +60,9 @@ fuzz: setup
 
 crash: setup
 	$(PYTHON) -m tests.crash $(ROW)
+
+mutants: setup
+	$(PYTHON) -m tests.mutants $(MUTANTS)
 
 # Goes on where it was broken off (.soak.jsonl).
 soak: setup

@@ -14,6 +14,18 @@ it; this is what a reader may want to know first:
 Speed is a design rule, because somebody waits for this VM. Hence the unusual parts: `posix` instead of `os`, `_socket`
 instead of `socket`, an own HTTP client and JSON reader, no `re`: the usual modules cost five times the start of the
 interpreter. Data runs one way: documents -> parsers -> Wishes -> steps -> report; only the section "edges" has effects.
+
+The story is told by `run`, under Main, the last section; each before it is one stop of it:
+
+  Settings    what was chosen when the image was prepared, and the command line
+  Records     Wishes and the like: what goes from stop to stop
+  Parsers     bytes or text -> values: JSON, XML, leases, keys, sshd's and sudo's own files
+  Decisions   what was read -> what shall be
+  Edges       files, processes, HTTP, the medium, the clock
+  Steps       one for each part of the tree: host name, user, sudo, keys, password, sshd ... access
+  State       applied, and reported: for which VM
+  Report      the goal state, and the health report by it
+  Main        `run`, the verbs, and the exit code
 """
 
 import errno
