@@ -15,8 +15,10 @@ import yaml
 
 from tests.boot import machines
 
-ACTION = Path(__file__).parents[2] / "recipes/github-action/action.yml"
-STEPS: Mapping[str, Any] = {step["name"]: step for step in yaml.safe_load(ACTION.read_text())["runs"]["steps"]}
+ACTION = Path(__file__).parents[2] / "action.yml"
+STEPS: Mapping[str, Any] = {
+    step["name"]: step for step in yaml.safe_load(ACTION.read_text())["runs"]["steps"] if "run" in step
+}
 
 
 def test_the_file_is_valid_by_the_official_schema() -> None:
@@ -37,6 +39,7 @@ def _run(name: str, folder: Path, path: str, inputs: Mapping[str, str]) -> None:
     """As the runner does: bash -e -o pipefail, with the inputs in place of their expressions."""
     given = STEPS[name].get("env", {}).items()
     env = {key: inputs[str(value).split("inputs.")[1].split()[0]] for key, value in given}
+    env |= {"GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
     env |= {"RUNNER_TEMP": str(folder / "temp"), "GITHUB_ACTION_PATH": str(ACTION.parent), "PATH": path}
     script = folder / "step.sh"
     script.write_text(STEPS[name]["run"])
@@ -71,6 +74,9 @@ def test_it_makes_a_vhd_where_there_is_no_sudo(need: Callable[..., None], tmp_pa
     inputs = {"disk": "disk.raw", "vhd": "out.vhd", "options": "--skip boot"}
     _run("Install", tmp_path, path, inputs)
     _run("Build", tmp_path, path, inputs)
+    _run("Report", tmp_path, path, inputs)
+    assert "### azready: 1 image: all yes" in (tmp_path / "summary.md").read_text()
+    assert json.loads((tmp_path / "out.vhd.check.sarif").read_text())["runs"]
     assert (tmp_path / "out.vhd").stat().st_size % (1 << 20) == 512
     manifest = json.loads((tmp_path / "out.vhd.manifest.json").read_text())
     assert manifest["steps"]["check"]["summary"]

@@ -24,6 +24,7 @@ VERBS = (
     "verify",
     "fabric",
     "timeline",
+    "report",
     "diagnose",
     "doctor",
 )

@@ -50,7 +50,7 @@ Outputs = Annotated[
         "--format",
         "-o",
         metavar="FORM[=FILE]",
-        help="text, json, junit or sarif; with =FILE written there, and the text still printed; repeatable.",
+        help="text, json, junit, sarif or github; with =FILE written there, and the text still printed; repeatable.",
     ),
 ]
 Waivers = Annotated[Path | None, typer.Option("--waivers", help="A TOML file of accepted findings, with reasons.")]
@@ -88,6 +88,9 @@ def check(
     if explain:
         print(pages.page(explain.upper()))
         return
+    if not target and waivers is not None:
+        print(_waivers_only(waivers))
+        return
     if not target:
         raise UsageFailure("check wants a target", "azready check / or a directory, a disk file, ssh://user@host")
     _check(target, profile, only, skip, waivers, before_generalize, fail_on, output, verbose)
@@ -118,7 +121,7 @@ def _check(
         sealing=not before_generalize,
     )
     threshold = Severity[fail_on.name]
-    wanted = outputs.parse(output, ("text", "json", "junit", "sarif"))
+    wanted = outputs.parse(output, ("text", "json", "junit", "sarif", "github"))
     enter_namespace_for(target)
     with Console().busy(f"Looking at {target}"), look(target) as facts:
         results = checking.check(facts, RULES, choice)
@@ -127,9 +130,22 @@ def _check(
         "json": lambda: render.as_json(results, target),
         "junit": lambda: render.as_junit(results, target, threshold),
         "sarif": lambda: render.as_sarif(results, target),
+        "github": lambda: render.as_github(results, target),
     }
     outputs.write(wanted, forms)
     raise typer.Exit(checking.exit_code(results, threshold))
+
+
+def _waivers_only(path: Path) -> str:
+    """Without a target: is the file one of waivers, of rules that there are? Raises UsageFailure when not."""
+    from azready.image.rules import RULES
+
+    found = read_waivers(path)
+    if unknown := sorted({each.id for each in found} - {rule.id for rule in RULES}):
+        raise UsageFailure(
+            f"{path}: there is no rule {', '.join(unknown)}", "`azready check --list` prints all of them"
+        )
+    return f"{path}: {len(found)} waivers, each of a rule that there is, each with its reason"
 
 
 def read_waivers(path: Path | None) -> tuple["Waiver", ...]:

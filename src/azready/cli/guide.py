@@ -20,6 +20,7 @@ SHORT: Mapping[str, str] = {
     "timeline": "Draw kept boots again, or compare two",
     "diagnose": "Why a VM failed, from its console log",
     "doctor": "What this machine can do, what to install",
+    "report": "Join many images' checks and boots into one",
     "fabric run": "Run a command where Azure's addresses are",
     "fabric scenarios": "List the scenarios that come with azready",
     "fabric medium": "Write a machine's provisioning medium",
@@ -46,6 +47,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "timeline": ("azready timeline boots.json", "azready timeline before.json after.json"),
     "diagnose": ("az vm boot-diagnostics get-boot-log -n VM -g GROUP | azready diagnose -",),
     "doctor": ("azready doctor",),
+    "report": ("azready report */check.json */boots.json --output html=fleet.html --output junit=fleet.xml",),
 }
 
 
