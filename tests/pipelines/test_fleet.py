@@ -19,9 +19,7 @@ from azready.image.rules.model import Finding, Severity
 from azready.pipelines import fleet
 from tests.boot.test_page import EVIL, RECORD
 
-GOOD = replace(
-    RECORD, target="disk.raw", verdict=Verdict("", 1.0, "Ready"), checks=(), cause=None, findings=()
-)
+GOOD = replace(RECORD, target="disk.raw", verdict=Verdict("", 1.0, "Ready"), checks=(), cause=None, findings=())
 WARNED = Result(RULES[0], Severity.WARNING, Found((Finding("a thing"),)))
 BROKEN = Result(RULES[1], Severity.ERROR, Found((Finding(f"{EVIL}\n::error::x", "etc/x", fix="50%"),)))
 PASSED = Result(RULES[2], Severity.ERROR, Passed())
