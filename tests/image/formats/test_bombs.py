@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-LIMIT, SIZE = 250 << 20, 350 << 20
+LIMIT, SIZE = 250 << 20, 270 << 20
 READ = f"""
 import resource, sys
 from pathlib import Path
 from azready.errors import Failure
 from azready.image.disk.formats import initramfs, uki
-initramfs.LARGEST = 300 << 20
 base = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (base + {LIMIT},) * 2)
 data = Path(sys.argv[2]).read_bytes()
@@ -60,6 +59,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "gzip": lambda: gzip.compress(bytes(SIZE), 6),
     "bzip2": lambda: bz2.compress(bytes(SIZE), 9),
     "xz": lambda: lzma.compress(bytes(SIZE), preset=0),
+    "thirty archives": lambda: bz2.compress(cpio("TRAILER!!!", 0) + bytes(10 << 20), 9) * 30,
     "a file": lambda: gzip.compress(cpio("kernel/x86/microcode", 0xFFFF0000) + bytes(100 << 20)),
     "uki": overlapping,
 }

@@ -25,7 +25,9 @@ _PIECE = 1 << 20
 """The most unpacked bytes that are held at once: a megabyte may unpack to gigabytes."""
 LONGEST_NAME = 4096
 LARGEST = 8 << 30
-"""More unpacked bytes than this is no initramfs but a mistake or an attack."""
+"""More unpacked bytes than this is no initramfs but a mistake or an attack;"""
+USUAL, TIMES = 256 << 20, 100
+"""and so is more than `USUAL` that is also more than so many times the file: a kilobyte of bzip2 takes minutes."""
 _DICTIONARY = 256 << 20
 """Bytes of memory for xz: what its highest level needs, and some."""
 LARGEST_WANTED = 64 << 20
@@ -133,17 +135,20 @@ def list_initramfs(data: bytes, want: Callable[[str], bool] = lambda name: False
     names: set[str] = set()
     contents: dict[str, bytes] = {}
     compression = "none"
+    most = min(LARGEST, max(USUAL, TIMES * len(data)))
     rest = memoryview(data)
     while (rest := _skip_zeros(rest)).nbytes:
         if bytes(rest[:6]) in _CPIO:
-            source = _Source(iter((bytes(rest),)))
+            source = _Source(iter((bytes(rest),)), most)
             _read_archive(source, names, contents, want)
+            most -= source.taken
             rest = rest[source.taken :]
             continue
         compression, chunks, remainder = _open_compressed(rest)
-        source = _Source(chunks)
+        source = _Source(chunks, most)
         while source.skip_zeros():
             _read_archive(source, names, contents, want)
+        most -= source.taken
         rest = memoryview(remainder())
     if not names:
         raise BrokenInitramfs("the initramfs holds no cpio archive")
@@ -198,10 +203,11 @@ class _Stream:
 
 
 class _Source:
-    """Bytes from chunks, read from front to back."""
+    """Bytes from chunks, read from front to back, `most` of them."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes], most: int) -> None:
         self._chunks = chunks
+        self._most = most
         self._block = b""
         self._at = 0
         self.taken = 0
@@ -241,8 +247,8 @@ class _Source:
         self._limit()
 
     def _limit(self) -> None:
-        if self.taken > LARGEST:
-            raise BrokenInitramfs("the initramfs unpacks to more than 8 GiB")
+        if self.taken > self._most:
+            raise BrokenInitramfs(f"the initramfs unpacks to more than 8 GiB, or {TIMES} times its size")
 
     def skip_zeros(self) -> bool:
         """Go to the next byte that is not zero; say whether there is one."""
