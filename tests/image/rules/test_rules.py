@@ -93,6 +93,8 @@ _UNFIXABLE = {
     ("P07", 2): "no time daemon is enabled",
     ("P07", 3): "which of two daemons goes is the owner's decision",
     ("B12", 0): "a masked unit is somebody's decision",
+    ("G25", 5): "whose tunnel it is is the owner's decision",
+    ("G25", 6): "which password goes where is the owner's decision",
     ("A09", 1): "the whole file goes",
 }
 

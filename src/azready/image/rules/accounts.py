@@ -18,7 +18,8 @@ _HISTORY = (
     "*_history", ".history", ".histfile", ".zhistory", ".local/share/powershell/PSReadLine/*_history.txt",
     ".config/nushell/history.{txt,sqlite3}", ".local/share/nano/search_history",
     ".lesshst", ".viminfo", ".wget-hsts", ".python_history", ".node_repl_history",
-    ".local/share/fish/fish_history", ".local/state/{lesshst,viminfo}",
+    ".local/share/fish/fish_history", ".local/state/{lesshst,viminfo,nvim/shada/*,bash/history,zsh/history}",
+    ".local/share/{nvim/shada/*,xonsh/history_json/*,xonsh/xonsh-history.sqlite}",
 )  # fmt: skip
 _CARRIED_KEYS = r"(^|/)(\.ssh|dropbear|tinyssh)/authorized_keys2?$"
 _PLEASE = re.compile(rb'command="echo \'?Please login as')

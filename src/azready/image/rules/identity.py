@@ -50,6 +50,17 @@ _ENROLMENTS = {
     "snapd": ("var/lib/snapd/device/private-keys-v1/*",),
     "k3s, RKE2": ("etc/rancher/node/password", "var/lib/rancher/{k3s,rke2}/server/{token,node-token,cred/passwd}"),
     "kubelet": ("var/lib/kubelet/pki/*", "etc/kubernetes/{kubelet,bootstrap-kubelet,admin}.conf"),
+    "NetBird": ("etc/netbird/config.json", "var/lib/netbird/*.json"),
+    "Nebula": ("etc/nebula/*.key",),
+    "Teleport": ("var/lib/teleport/{host_uuid,proc/sqlite.db}",),
+    "Consul": ("{opt,var/lib}/consul/{node-id,serf/*}",),
+    "Nomad": ("{opt,var/lib}/nomad/{,data/}client/{client-id,secret-id}",),
+    "Wazuh, OSSEC": ("var/ossec/etc/client.keys",),
+    "Elastic Agent": ("{opt/Elastic/Agent,var/lib/elastic-agent}/fleet.enc",),
+    "Beats": ("var/lib/*beat/meta.json",),
+    "Datadog": ("etc/datadog-agent/auth_token",),
+    "Amazon SSM": ("var/lib/amazon/ssm/{registration,Vault/Store/*}",),
+    "Azure Arc": ("var/opt/azcmagent/{agentconfig.json,certs/*}",),
     "Netdata": ("var/lib/netdata/registry/netdata.public.unique.id", "var/lib/netdata/cloud.d/*"),
     "passwords of apt's repositories": ("etc/apt/auth.conf", "etc/apt/auth.conf.d/*"),
     "tokens in a home": tuple(
@@ -58,6 +69,8 @@ _ENROLMENTS = {
         for name in (
             *(".netrc", ".git-credentials", ".config/git/credentials", ".vault-token", ".kube/config", ".pypirc"),
             *(".npmrc", ".config/gh/hosts.yml", ".config/containers/auth.json", ".pgpass", ".my.cnf"),
+            *(".cargo/credentials{,.toml}", ".gem/credentials", ".config/helm/registry/config.json", ".s3cfg", ".boto"),
+            *(".config/composer/auth.json", ".config/doctl/config.yaml", ".config/hub"),
             *(".gnupg/private-keys-v1.d/*", ".terraform.d/credentials.tfrc.json", ".config/rclone/rclone.conf"),
         )
     ),
@@ -248,14 +261,39 @@ def no_seeds(facts: Facts) -> Iterator[Finding]:
     in_copies=Copies.TOLD,
 )
 def enrolled_nowhere(facts: Facts) -> Iterator[Finding]:
+    places = facts.files.glob_each(each for patterns in _ENROLMENTS.values() for each in patterns)
     for what, patterns in _ENROLMENTS.items():
         for pattern in patterns:
-            for path in facts.files.glob(pattern):
+            for path in places[pattern]:
                 found = lstat_of(facts.files, path)
                 if found and not (found.kind == "file" and found.size == 0) and not _generates(facts, path):
                     yield Finding(what, path, severity=Severity.WARNING if what in _HARMLESS else None)
+    yield from _kept_by_hand(facts)
     for number, _ in lines_with(facts, _POPCON, r"^MY_HOSTID=.?\w"):
         yield Finding("popularity contest", f"{_POPCON}:{number}", severity=Severity.WARNING)
+
+
+_IN_URL = r"^[^#]*://[^\s/:@]+:[^\s/@]+@"
+_SECRETS = (
+    ("a private key of WireGuard", "etc/wireguard/*.conf", r"^\s*PrivateKey\s*=\s*\S"),
+    ("a private key of OpenVPN", "etc/openvpn/{,client/,server/}*", r"^-----BEGIN .*PRIVATE KEY-----"),
+    ("an account of Let's Encrypt", "etc/letsencrypt/accounts/*/*/*/private_key.json", r"."),
+    ("a repository's password", "etc/{yum.repos.d/*.repo,zypp/repos.d/*.repo}", r"^\s*password\s*=\s*\S"),
+    ("a repository's password", "etc/{yum.repos.d/*.repo,zypp/repos.d/*.repo}", _IN_URL),
+    ("a repository's password", "etc/{apt/sources.list,apt/sources.list.d/*,apk/repositories}", _IN_URL),
+    ("a proxy's password", "etc/{apt/apt.conf,apt/apt.conf.d/*,dnf/dnf.conf,yum.conf}", _IN_URL),
+)  # fmt: skip
+"""What it is, where, and the line that shows it: whoever put it there has to decide."""
+
+
+def _kept_by_hand(facts: Facts) -> Iterator[Finding]:
+    fix = "take it out by hand; give each VM its own (custom data, a hook, a key vault)"
+    places = facts.files.glob_each(pattern for _, pattern, _ in _SECRETS)
+    for what, pattern, line in _SECRETS:
+        for path in places[pattern]:
+            found = lstat_of(facts.files, path)
+            for number, _ in lines_with(facts, path, line)[:1] if found and found.kind == "file" else ():
+                yield Finding(what, f"{path}:{number}", fix, Severity.WARNING, by_hand=True)
 
 
 _POPCON = "etc/popularity-contest.conf"
@@ -268,6 +306,8 @@ def _generates(facts: Facts, path: str) -> bool:
 
 
 def _forget(facts: Facts, finding: Finding) -> Iterator[Action]:
+    if finding.by_hand:
+        return
     if finding.line:
         yield from repairs.drop_lines(facts, [finding])
     elif finding.what == "iSCSI" and facts.distro.family is Family.DEBIAN:
