@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def generalize(
-    target: Annotated[str, typer.Argument(help="/, a directory, a disk file, or ssh://[user@]host[:port]")],
+    target: Annotated[str, typer.Argument(help="/, a directory, a disk file, or ssh://[user@]host[:port]")] = "",
     user: Annotated[
         list[str], typer.Option("--user", "-u", help="Remove this user, home and all, at the end; repeatable.")
     ] = [],  # noqa: B006 (Typer copies it)
@@ -32,6 +32,7 @@ def generalize(
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Disk: write the changed copy there.")] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Disk: change the file itself.")] = False,
     output: Annotated[str, typer.Option("--output", "-o", help="text or json")] = "text",
+    list_all: Annotated[bool, typer.Option("--list", help="Print all that it may do, one a line.")] = False,
 ) -> None:
     """Remove identity, keys, users, state and logs, and arm the guest program for the next first boot.
 
@@ -43,6 +44,11 @@ def generalize(
     from azready.image.rules import RULES
     from azready.image.targets.opening import enter_namespace_for, open_target, require_writable, to_change
 
+    if list_all:
+        print(_list(fix))
+        return
+    if not target:
+        raise UsageFailure("generalize wants a target", "azready generalize / or a directory, a disk, ssh://user@host")
     console = Console()
     if output not in ("text", "json"):
         raise UsageFailure(f"--output cannot be {output!r}", "use one of text, json")
@@ -71,6 +77,15 @@ def generalize(
 
 
 _ERROR = 3
+
+
+def _list(fix: bool) -> str:
+    """Every rule that brings its own repair: those of sealing, with --fix the settings, too."""
+    from azready.image.rules import RULES
+    from azready.image.rules.model import Stage
+
+    rules = [rule for rule in RULES if rule.repair and (rule.seals or (fix and rule.stage is Stage.FIX))]
+    return "\n".join(f"{rule.id}  {rule.title}" for rule in rules)
 
 
 def _ask(target: "Target", planned: "Sealing") -> None:

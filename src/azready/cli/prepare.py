@@ -13,6 +13,19 @@ if TYPE_CHECKING:
     from azready.image.targets import Target
 
 
+CopyIn = Annotated[
+    list[str] | None, typer.Option("--copy-in", metavar="SRC:DST", help="Put a file or folder of here in; repeatable.")
+]
+RunCommand = Annotated[
+    list[str] | None,
+    typer.Option("--run", metavar="COMMAND", help="Run it in the image's shell, without a network; repeatable."),
+]
+SshInject = Annotated[
+    list[str] | None,
+    typer.Option("--ssh-inject", metavar="USER:KEYFILE", help="Let these public keys log in as a user; repeatable."),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb to the command line."""
     app.command("prepare")(prepare)
@@ -34,6 +47,9 @@ def prepare(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Setting of the guest program; may be repeated."),
     ] = None,
+    copy_in: CopyIn = None,
+    run: RunCommand = None,
+    ssh_inject: SshInject = None,
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Disk: write the changed copy there.")] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Disk: change the file itself.")] = False,
     output: Annotated[str, typer.Option("--output", "-o", help="text or json")] = "text",
@@ -50,11 +66,11 @@ def prepare(
     _one_of("--guest", guest, ("auto", "python", "sh"))
     _one_of("--init", init, ("auto", "systemd", "openrc", "sysv", "runit", "busybox"))
     _one_of("--output", output, ("text", "json"))
+    from azready.image.parts.additions import parse
     from azready.image.parts.guest_program import parse_settings
 
-    options = Options(
-        guest, init, clone_guard, firewall, grow, network, disk_links, vf_rule, parse_settings(setting or [])
-    )
+    settings, added = parse_settings(setting or []), parse(copy_in or (), run or (), ssh_inject or ())
+    options = Options(guest, init, clone_guard, firewall, grow, network, disk_links, vf_rule, settings, added)
     enter_namespace_for(target, changes=not dry_run)
     if dry_run:
         with open_target(target) as opened:

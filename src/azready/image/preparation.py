@@ -14,7 +14,7 @@ from azready.image.actions import Action, Run, Write
 from azready.image.apply import AGAIN, ApplyFailed, Outcome, apply
 from azready.image.facts import Facts, built
 from azready.image.facts.leftovers import Leftover, agent_of_package
-from azready.image.parts import guest_program, network_profile, replacements
+from azready.image.parts import additions, guest_program, network_profile, replacements
 from azready.image.removal import managers
 from azready.image.targets import Target
 from azready.image.targets.rehearsal import Rehearsal
@@ -39,6 +39,7 @@ class Options:
     disk_links: bool = True
     vf_rule: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
+    added: additions.Additions = field(default_factory=additions.Additions)
 
     @property
     def rows(self) -> frozenset[str]:
@@ -80,6 +81,7 @@ def plan(facts: Facts, options: Options) -> Preparation:
             *_stop_daemons(found, facts.live, selection.init),
             *removing.actions,
             *residue,
+            *additions.plan_additions(files, options.added),
             *guest_program.plan_links(files, selection),
             *_relabel(facts),
             *_reload(facts.live, selection.init),
