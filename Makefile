@@ -76,8 +76,9 @@ survey: setup
 	$(VENV)/bin/azready fabric survey .survey --runs 2 --jobs $(JOBS) --agent all $(SAMPLES) --expect report-only \
 		$(SURVEY); test $$? -le 1 && cp .survey/survey.md .survey/survey.html .survey/survey.json docs/
 
+# BENCH='guest' for one part, which leaves the page as it is.
 bench: setup
-	$(PYTHON) -m bench
+	$(PYTHON) -m bench $(or $(BENCH),--page docs/figures.md)
 
 packages: setup
 	$(PYTHON) -m release $(RELEASE)

@@ -1,4 +1,4 @@
-"""`python -m bench [-n ROUNDS] [PART …]`: measure, print the tables, and end with 1 when a row fails.
+"""`python -m bench [-n ROUNDS] [--page FILE] [PART …]`: measure, print the tables, and end with 1 when a row fails.
 
 A part is a module of this package. To add one, add a file and name it below: in `LAB` when it has
 `rows(lab, rounds) -> list[Row]` and wants Azure's addresses and a throwaway tree; in `PROGRAMS` when it has a `main()`
@@ -10,10 +10,13 @@ import importlib
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 from rich.console import Console
 
 from azready.fabric.machine import Machine
+from bench import page
 from bench.lab import INSIDE, Lab, debian, reexec
 from bench.table import Row, as_table
 
@@ -27,6 +30,7 @@ def main() -> int:
     parts = [*LAB, *PROGRAMS]
     parser = argparse.ArgumentParser(prog="python -m bench", description="Speed, as ratios measured in one run.")
     parser.add_argument("-n", "--rounds", type=int, default=15, help="measurements of each (default 15)")
+    parser.add_argument("--page", type=Path, help="write the figures to this file, as Markdown")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of: {', '.join(parts)} (default: all)")
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in parts]
@@ -36,9 +40,22 @@ def main() -> int:
     if os.environ.get(INSIDE) == "1":
         return _measure([part for part in wanted if part in LAB], options.rounds)
     debian("bookworm", "curl", "python3")  # built out here, where there is a network
-    statuses = []
+    with tempfile.TemporaryDirectory(prefix="azready-bench-") as folder:
+        rows = Path(folder) / "rows"
+        rows.touch()
+        os.environ[page.ROWS] = str(rows)
+        status = _run(wanted, options.rounds)
+        if options.page:
+            options.page.write_text(page.as_page(page.kept(rows)), encoding="utf-8")
+            print(f"\nwritten: {options.page}")
+    return status
+
+
+def _run(wanted: list[str], rounds: int) -> int:
+    """Every part, each as a process: the worst exit status."""
+    statuses = [0]
     if inside := [part for part in wanted if part in LAB]:
-        statuses.append(reexec("bench", "-n", str(options.rounds), *inside))
+        statuses.append(reexec("bench", "-n", str(rounds), *inside))
     for part in (part for part in wanted if part in PROGRAMS):
         print(f"\n{part}", flush=True)
         statuses.append(subprocess.run([sys.executable, "-m", f"bench.{part}"], check=False).returncode)
@@ -46,16 +63,14 @@ def main() -> int:
 
 
 def _measure(parts: list[str], rounds: int) -> int:
-    """Inside the lab: the rows of all parts, as one table."""
-    rows: list[Row] = []
+    """Inside the lab: the rows of each part."""
     with Lab(Machine(name="vm1", public_keys=(KEY,))) as lab:
-        for part in parts:
-            rows += importlib.import_module(f"bench.{part}").rows(lab, rounds)
-    return show(rows)
+        return max(show(part, importlib.import_module(f"bench.{part}").rows(lab, rounds)) for part in parts)
 
 
-def show(rows: list[Row]) -> int:
-    """Print the table; returns the exit status."""
+def show(part: str, rows: list[Row]) -> int:
+    """Print the table of a part; returns the exit status."""
+    page.keep(part, rows)
     Console(width=None if sys.stdout.isatty() else 140).print(as_table(rows))
     return 1 if any(row.verdict == "FAIL" for row in rows) else 0
 

@@ -41,6 +41,7 @@ def main() -> int:
     after = median(mark["ready"] - mark["imds"] for mark in marks)
     spread = f"{min(ready):.2f} to {max(ready):.2f} in {BOOTS} boots"
     return show(
+        "boot",
         [
             Row("R8", "boot: Ready / basic.target", median(ready), 2.0, 3.0, spread),
             Row("R9", "boot: from IMDS's answer to Ready / whole run outside a boot", after / wall, 4.0, 8.0,

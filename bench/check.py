@@ -18,10 +18,11 @@ from statistics import median
 
 from azready.console import Console
 from azready.pipelines import trees
+from bench.__main__ import show
+from bench.table import Row
 
 PACKAGES = ("linux-image-amd64", "udev", "zstd", "chrony", "grub-efi-amd64")
 ROUNDS = 7
-GOAL_SECONDS = 2.0
 
 
 def _costs(argv: Sequence[str | Path]) -> tuple[float, float]:
@@ -46,7 +47,7 @@ def _competitors(tree: Path, scratch: Path) -> dict[str, list[str | Path]]:
     return found
 
 
-def main() -> None:
+def main() -> int:
     tree = trees.unpacked("bookworm", PACKAGES, console=Console())
     with tempfile.TemporaryDirectory(prefix="azready-bench-") as name:
         competitors = _competitors(tree, Path(name))
@@ -54,12 +55,18 @@ def main() -> None:
         for _ in range(ROUNDS):
             for title, argv in competitors.items():
                 costs[title].append(_costs(argv))
-    own = median(cpu for _, cpu in costs["azready check TREE"])
-    for title, values in costs.items():
-        wall, cpu = median(wall for wall, _ in values), median(cpu for _, cpu in values)
-        print(f"{title:<32} CPU {cpu:6.3f} s = {cpu / own:5.2f} of azready check   wall {wall:6.3f} s")
-    print(f"fastest {min(wall for wall, _ in costs['azready check TREE']):.3f} s; goal: below {GOAL_SECONDS:g} s")
+    cpu = {title: median(each for _, each in values) for title, values in costs.items()}
+    own, small, find, *others = cpu
+    return show(
+        "check",
+        [
+            Row("C1", "check of a tree with a kernel: seconds of CPU", cpu[own], 0.35, 0.7, f"{ROUNDS} runs"),
+            Row("C2", "... / asking one small rule", cpu[own] / cpu[small], 2.0, 4.0, f"{cpu[small]:.2f} s"),
+            Row("C3", "... / find, which only walks the tree", cpu[own] / cpu[find], note=f"{cpu[find]:.3f} s"),
+            *(Row("", f"... / {other}", cpu[own] / cpu[other], note=f"{cpu[other]:.2f} s") for other in others),
+        ],
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,6 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.__main__ import show
+from bench.table import Row
+
 MIB = 1 << 20
 SIZE_MIB, DATA_MIB, ROUNDS = 8192, 3072, 5
 
@@ -33,21 +36,24 @@ def _seconds(argv: list[str], out: Path) -> float:
     return time.perf_counter() - started
 
 
-def main() -> None:
+def main() -> int:
+    rows = []
     with tempfile.TemporaryDirectory(prefix="azready-bench-") as name:
         folder = Path(name)
         raw = _disk(folder)
         packed = folder / "disk.qcow2"
         subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, packed], check=True)
-        for source, form in ((raw, "raw"), (packed, "qcow2")):
+        for row, source, form in (("V1", raw, "raw"), ("V2", packed, "qcow2")):
             out = folder / "out.vhd"
             options = ["-O", "vpc", "-o", "subformat=fixed,force_size"]
             theirs = ["qemu-img", "convert", "-f", form, *options, str(source), str(out)]
             ours = [sys.executable, "-m", "azready", "convert", "-q", str(source), str(out)]
             times = [(_seconds(ours, out), _seconds(theirs, out)) for _ in range(ROUNDS)]
             best, reference = min(a for a, _ in times), min(b for _, b in times)
-            print(f"convert {form:6} azready {best:.2f} s  qemu-img {reference:.2f} s  ratio {best / reference:.2f}")
+            note = f"{best:.2f} s / {reference:.2f} s, the fastest of {ROUNDS}"
+            rows.append(Row(row, f"convert {form}: time / qemu-img's", best / reference, 1.0, 2.5, note))
+    return show("convert", rows)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

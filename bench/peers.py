@@ -35,10 +35,11 @@ def main() -> int:
         finally:
             trees.remove(tree)
     return show(
+        "peers",
         [
             _row("R10", "boot: login / cloud-init's", [login(a) / login(b) for a, b in pairs], 0.2, 0.33),
             _row("R11", "boot: Ready / cloud-init's", [at(a, "ready") / at(b, "ready") for a, b in pairs], 0.9, 1.1),
-        ]
+        ],
     )
 
 
