@@ -2,7 +2,9 @@
 
 import gzip
 import os
+import struct
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +17,12 @@ from tests.fuzz import _bytes
 from tests.fuzz._bytes import Reader
 from tests.image.formats.test_bombs import cpio, overlapping
 
-LVM = b'vg {\nid = "a-b"\nextent_size = 8192\nphysical_volumes {\npv0 {\ndevice = "/dev/x"\npe_start = 2048\n}\n}\n}\n'
+LVM = (
+    b'vg {\nid = "a-b"\nextent_size = 8192\nphysical_volumes {\npv0 {\ndevice = "/dev/x"\npe_start = 2048\n}\n}\n'
+    b"logical_volumes {\nroot {\nsegment_count = 1\nsegment1 {\nstart_extent = 0\nextent_count = 9\n"
+    b'type = "striped"\nstripe_count = 1\nstripes = [\n"pv0", 0\n]\n}\n}\n}\n}\n'
+)
+DEEP = b"a { " * 5000
 ARCHIVE = b"".join((cpio("init", 0), cpio("lib/modules/6.1/hv_netvsc.ko", 4), b"data", cpio("TRAILER!!!", 0)))
 CONSOLE = (
     b"[    0.000000] Linux version 6.1.0-18-cloud-amd64\r\n[    1.2] EXT4-fs (sda1): mounted filesystem\r\n",
@@ -26,9 +33,6 @@ CONSOLE = (
 
 def _table() -> bytes:
     """A disk with a protective MBR and a GPT header that passes its checksum, as far as it is easily made by hand."""
-    import struct
-    import zlib
-
     entry = (
         bytes(range(16))
         + bytes(range(16, 32))
@@ -41,6 +45,14 @@ def _table() -> bytes:
     fields[3] = zlib.crc32(head)
     mbr = bytes(446) + bytes((0, 0, 2, 0, 0xEE, 255, 255, 255, 1, 0, 0, 0, 255, 31, 0, 0)) + bytes(48) + b"\x55\xaa"
     return mbr + struct.pack("<8sIIIIQQQQ16sQIII", *fields).ljust(512, b"\0") + entries + bytes(32 * 1024)
+
+
+def _physical(text: bytes) -> bytes:
+    """A physical volume whose only metadata area, at 4 KiB, holds `text`."""
+    lists = struct.pack("<QQQQQQQQ", 1 << 20, 0, 0, 0, 4096, 1 << 16, 0, 0)
+    label = (b"LABELONE" + bytes(12) + struct.pack("<I", 32) + b"LVM2 001" + bytes(40) + lists).ljust(512, b"\0")
+    header = bytes(4) + b" LVM2 x[5A%r0N*>" + bytes(20) + struct.pack("<QQ", 512, len(text))
+    return (bytes(512) + label).ljust(4096, b"\0") + header.ljust(512, b"\0") + text
 
 
 def _superblocks() -> Iterator[bytes]:
@@ -111,7 +123,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         ),
         "superblocks.probe": Reader(lambda data: superblocks.probe(_reading(data)), disks),
         "fat.names": Reader(lambda data: fat.names(_reading(data), 0), disks),
-        "lvm.volumes": Reader(lambda data: lvm.volumes(_reading(data), 0), (*disks, LVM)),
+        "lvm.volumes": Reader(lambda data: lvm.volumes(_reading(data), 0), (*disks, _physical(LVM), _physical(DEEP))),
         "lvm.parse": Reader(lambda data: lvm.parse(data.decode("latin-1")), (LVM,), (ValueError,)),
         "identify.identify": Reader(on_disk(identify.identify), (*disks, *_heads())),
         "layers of qcow2": Reader(names_in("qcow2"), tuple(_heads()), (Failure,)),

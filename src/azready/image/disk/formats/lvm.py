@@ -16,6 +16,8 @@ from azready.image.disk.formats import Read
 _SECTOR = 512
 _MAGIC = b" LVM2 x[5A%r0N*>"
 _MOST_TEXT = 4 << 20
+_DEEPEST = 32
+"""Sections within sections: LVM writes four."""
 _TOKEN = re.compile(r'\s*(?:#[^\n]*|("(?:[^"\\]|\\.)*")|([\[\]{},=])|([^\s\[\]{},=#"]+))')
 
 
@@ -38,7 +40,7 @@ def volumes(read: Read, offset: int) -> tuple[LogicalVolume, ...]:
         try:
             parsed = parse(text)
             return tuple(_volumes(parsed))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError, AttributeError):  # not of the shape that LVM writes
             continue
     return ()
 
@@ -46,7 +48,7 @@ def volumes(read: Read, offset: int) -> tuple[LogicalVolume, ...]:
 def _metadata_areas(read: Read, offset: int) -> Iterator[tuple[int, int]]:
     for sector in range(4):
         label = read(offset + sector * _SECTOR, _SECTOR)
-        if not label.startswith(b"LABELONE"):
+        if len(label) < _SECTOR or not label.startswith(b"LABELONE"):
             continue
         (begin,) = struct.unpack_from("<I", label, 20)
         position, lists = begin + 40, 0  # 32 bytes of id, 8 of size; then data areas, a zero, metadata areas, a zero
@@ -91,12 +93,14 @@ def parse(text: str) -> dict[str, Any]:
     return section
 
 
-def _section(tokens: list[str], at: int) -> tuple[dict[str, Any], int]:
+def _section(tokens: list[str], at: int, depth: int = 0) -> tuple[dict[str, Any], int]:
     section: dict[str, Any] = {}
+    if depth > _DEEPEST:
+        raise ValueError("sections nest too deep")
     while at < len(tokens) and tokens[at] != "}":
         name, sign = tokens[at], tokens[at + 1] if at + 1 < len(tokens) else ""
         if sign == "{":
-            section[name], at = _section(tokens, at + 2)
+            section[name], at = _section(tokens, at + 2, depth + 1)
             if at >= len(tokens):
                 raise ValueError("a brace is missing")
             at += 1
@@ -125,12 +129,12 @@ def _scalar(token: str) -> str | int:
 def _volumes(parsed: dict[str, Any]) -> Iterator[LogicalVolume]:
     groups = {name: value for name, value in parsed.items() if isinstance(value, dict) and "extent_size" in value}
     for group, values in groups.items():
-        extent = values["extent_size"] * _SECTOR
+        extent = _number(values["extent_size"]) * _SECTOR
         physical = values["physical_volumes"]
         for name, volume in values.get("logical_volumes", {}).items():
             segments = [part for key, part in volume.items() if key.startswith("segment") and isinstance(part, dict)]
             segments.sort(key=lambda part: part["start_extent"])
-            size = sum(part["extent_count"] for part in segments) * extent
+            size = sum(_number(part["extent_count"]) for part in segments) * extent
             yield LogicalVolume(group, name, _start(segments, physical, extent), size)
 
 
@@ -142,9 +146,16 @@ def _start(segments: list[dict[str, Any]], physical: dict[str, Any], extent: int
     for part in segments:
         if part.get("type") != "striped" or part.get("stripe_count") != 1:
             return None
-        first = part["stripes"][1]
+        first = _number(part["stripes"][1])
         if expected is not None and first != expected:
             return None
         expected = first + part["extent_count"]
     (only,) = physical.values()
-    return int(only["pe_start"] * _SECTOR + segments[0]["stripes"][1] * extent)
+    return _number(only["pe_start"]) * _SECTOR + _number(segments[0]["stripes"][1]) * extent
+
+
+def _number(value: Any) -> int:
+    """The value, which must be a number: a text times a number would be a long text. Raises TypeError."""
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r} is no number")
+    return value
