@@ -1,4 +1,4 @@
-"""`python -m release`: the packages of the guest program, byte for byte the same wherever they are built."""
+"""`python -m release`: packages of the guest program and man pages, the same byte for byte wherever they are built."""
 
 import argparse
 import hashlib
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from azready.errors import Failure
 from azready.image.facts.init import KNOWN
-from release import apk, deb, rpm
+from release import apk, deb, man, rpm
 from release.about import Release, name, version_here
 from release.payload import GUESTS, payload
 from release.tree import tar
@@ -35,7 +35,7 @@ def build(folder: Path, release: Release, formats: tuple[str, ...] = FORMATS) ->
             yield out
 
 
-def _epoch() -> int:
+def epoch() -> int:
     """SOURCE_DATE_EPOCH (reproducible-builds.org), else the time of the last commit."""
     if given := os.environ.get("SOURCE_DATE_EPOCH"):
         return int(given)
@@ -51,7 +51,9 @@ def main() -> int:
     parser.add_argument("--format", action="append", choices=FORMATS, help="only this one; repeatable")
     chosen = parser.parse_args()
     try:
-        for path in build(chosen.out, Release(chosen.version, _epoch()), tuple(chosen.format or FORMATS)):
+        release = Release(chosen.version, epoch())
+        man.write(chosen.out / "man", release)
+        for path in build(chosen.out, release, tuple(chosen.format or FORMATS)):
             print(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path}")
     except Failure as failure:
         print(f"release: {failure.message}\n  what to do: {failure.hint}", file=sys.stderr)
