@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from azready.boot.record import document
-from azready.errors import UsageFailure
+from azready.errors import Exit, UsageFailure
 from azready.fabric.verdict import Verdict
-from azready.image.checking import Found, Passed, Result
+from azready.image.checking import Found, Passed, Result, Unseen, exit_code
 from azready.image.render import as_github, as_json
 from azready.image.rules import RULES
 from azready.image.rules.model import Finding, Severity
@@ -55,6 +55,16 @@ def test_a_boot_that_this_machine_spoilt_is_undecided_and_no_success(tmp_path: P
     (suite,) = ElementTree.fromstring(fleet.as_junit(rows))
     assert suite.get("errors") == "1" and suite.get("failures") == "0"
     assert fleet.outcome(()) == "undecided"
+
+
+def test_a_rule_that_could_not_look_is_undecided_as_for_check_itself(tmp_path: Path) -> None:
+    unseen = Result(RULES[0], Severity.ERROR, Unseen("no right to read /boot"))
+    (row,) = fleet.read(_kept(tmp_path, check=as_json([unseen, PASSED], "disk.raw")))
+    assert exit_code([unseen, PASSED], Severity.ERROR) == Exit.UNABLE
+    assert row.outcome == "undecided" and "no right to read /boot" in row.why[0]
+    assert fleet.outcome(fleet.read([tmp_path / "check.json"], "fatal")) == "yes"
+    (worse,) = fleet.read(_kept(tmp_path, check=as_json([unseen, BROKEN], "disk.raw")))
+    assert worse.outcome == "no"
 
 
 def test_every_form_says_what_is_wrong_and_an_images_words_stay_text(tmp_path: Path) -> None:

@@ -62,13 +62,18 @@ def _rows(path: Path, grave: Sequence[str]) -> Iterator[Row]:
 
 
 def _of_check(table: dict[str, Any], source: str, grave: Sequence[str]) -> Row:
-    why: list[str] = []
+    """As `azready check` ends: no by a finding that is grave enough, undecided where a rule so grave could not look."""
+    wrong: list[str] = []
+    unseen: list[str] = []
     for row in table["results"]:
-        for finding in row.get("findings", ()) if row["answer"] == "finding" else ():
+        if row["answer"] == "could-not-look" and row["severity"] in grave:
+            unseen.append(f"{row['id']} could not look: {row['reason']}")
+        for finding in row["findings"] if row["answer"] == "finding" else ():
             if finding["severity"] in grave:
-                why.append(f"{row['id']} {finding['severity']}: {finding['what']}; fix: {finding['fix']}")
+                wrong.append(f"{row['id']} {finding['severity']}: {finding['what']}; fix: {finding['fix']}")
     image, said = _line(table["target"]), _line(table["summary"])
-    return Row(image, source, "check", "no" if why else "yes", said, tuple(map(_line, why)))
+    found: Outcome = "no" if wrong else "undecided" if unseen else "yes"
+    return Row(image, source, "check", found, said, tuple(map(_line, (*wrong, *unseen))))
 
 
 def _line(text: str) -> str:
