@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from azready import __version__
 from azready.fabric.faults import Fault
 from azready.fabric.machine import Machine
 
@@ -182,5 +183,5 @@ def provisioned(
 def failed(reason: str, *facts: str, vm: Machine | None = None, form: Literal["xml", "json"] = "xml") -> Report:
     """The report of a failure, with the facts that every report ends with."""
     vm_id = (vm or machine()).vm_id
-    ending = ("agent=azure-provisioning/0.1.0", f"vm_id={vm_id}", "timestamp=TIME")
+    ending = (f"agent=azure-provisioning/{__version__}", f"vm_id={vm_id}", "timestamp=TIME")
     return Report("NotReady", "|".join((reason, *facts, *ending)), "ProvisioningFailed", form)

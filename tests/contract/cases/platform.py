@@ -1,5 +1,6 @@
 """The platform's moods: IMDS, the goal state and the report, each refused, late, cut or malformed."""
 
+from azready import __version__
 from azready.fabric.faults import Fault
 from tests.contract.case import (
     GOAL,
@@ -80,6 +81,9 @@ def goal_fault(**fields: object) -> Fault:
 def health_fault(**fields: object) -> Fault:
     return Fault(**{"name": "f", "service": "wireserver", "path": "*health*", **fields})  # type: ignore[arg-type]
 
+
+RECORD = f"result=success|agent=azure-provisioning/{__version__}|vm_id={machine().vm_id}|timestamp={'T' * 20}"
+"""What Hyper-V is told of a run that ended Ready."""
 
 CASES = [
     mood("IMDS 404 once", imds_fault(attempts="1", status=404), (f"{IMDS} 404", *USUAL)),
@@ -252,9 +256,7 @@ CASES = [
                 "OtherKey".ljust(512, "\0")
                 + "other".ljust(2048, "\0")
                 + "PROVISIONING_REPORT".ljust(512, "\0")
-                + f"result=success|agent=azure-provisioning/0.1.0|vm_id={machine().vm_id}|timestamp={'T' * 20}".ljust(
-                    2048, "\0"
-                )
+                + RECORD.ljust(2048, "\0")
             ),
         },
     ),
