@@ -31,6 +31,8 @@ class Scripted:
     asks: Callable[[float], bool] = lambda now: False
     gets: Callable[[float], CpuTime] = lambda now: CpuTime(ran=now)
     reports_at: float = float("inf")
+    works_until: float = 0.0
+    """Until then it reports every minute that it is still at work."""
     ends_at: float = float("inf")
     fails_at: float = float("inf")
     watch: Console = field(default_factory=Console)
@@ -42,6 +44,8 @@ class Scripted:
             self.watch.console.append(ConsoleLine(now, line))
         if self.asks(now):
             self.ledger.record(Exchange(now, "wireserver", "GET", "/machine?comp=goalstate", 503))
+        if now < self.works_until and now % 60 == 0:
+            self.ledger.record(HealthReport(now, "xml", "NotReady", "Provisioning"))
         if now >= self.reports_at:
             self.ledger.record(HealthReport(now, "xml", "Ready"))
         return Cause("qemu-died", "QEMU ended", blames="host") if now >= self.fails_at else None
@@ -116,6 +120,15 @@ def test_but_not_for_ever(wait: Wait) -> None:
 
 def test_requests_are_progress(wait: Wait) -> None:
     assert wait(None, asks=lambda now: now < 700)[1] == 690.0 + 150.0
+
+
+def test_a_bootstrap_of_half_an_hour_that_says_so_keeps_the_platform_patient(wait: Wait) -> None:
+    waited, ended = wait(None, works_until=1900.0, reports_at=1900.0)
+    assert waited.verdict.provisioned and 1900.0 <= ended < 1920.0
+    assert not wait(None, reports_at=1900.0)[0].verdict.provisioned
+    waited, ended = wait(None, works_until=1000.0)
+    assert 960.0 + 180.0 <= ended < 960.0 + 200.0 and "nothing more within" in waited.verdict.because
+    assert 5400.0 <= wait(None, works_until=9000.0)[1] < 5420.0
 
 
 def test_a_guest_that_repeats_itself_makes_none(wait: Wait) -> None:

@@ -22,6 +22,9 @@ _HARDLY_RAN = 0.15
 for `_BUSY` of the time: one that sleeps most of the time waits a moment whenever it wakes."""
 _WINDOW, _TELLING = 30.0, 10.0
 """Seconds of the past that count, and the fewest that say anything."""
+_WORKS_ON, _BOOTSTRAP = 180.0, 5400.0
+"""A guest that reported so many seconds ago that it is still at work is waited for, so many seconds at most. How
+patient Azure is with one that says so is told by no public source; AKS's own reporter says it every minute."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,8 @@ def wait(running: "Running", ledger: Ledger, expected: Expectation, deadline: fl
         now = ledger.now()
         progress.look(running.watch.console, ledger)
         supply.take(now, running.cpu())
-        if deadline is None and limit <= now < pace.longest and now - progress.at < pace.silence:
-            limit = min(pace.longest, now + _TICK)
+        if deadline is None and limit <= now < (longest := _longest(ledger, pace, now - progress.at)):
+            limit = min(longest, now + _TICK)
         if now >= limit:
             break
         ledger.wait_for(decided, min(_TICK, max(0.0, limit - now)))
@@ -131,6 +134,14 @@ def wait(running: "Running", ledger: Ledger, expected: Expectation, deadline: fl
     if trouble is None and not because:
         _settle(running, min(pace.settle, max(1.0, limit - ledger.now())))
     return Waited(verdict, limit, trouble)
+
+
+def _longest(ledger: Ledger, pace: Pace, quiet: float) -> float:
+    """When a boot is given up at the latest, as it looks now; `quiet` are the seconds without progress."""
+    last = next((report for report in reversed(ledger.reports) if report.accepted), None)
+    if last and last.substatus == "Provisioning" and ledger.now() - last.at < _WORKS_ON:
+        return _BOOTSTRAP
+    return pace.longest if quiet < pace.silence else 0.0
 
 
 def _settle(running: "Running", seconds: float) -> None:

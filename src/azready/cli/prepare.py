@@ -1,5 +1,6 @@
 """`azready prepare`: takes the agents out of an image and puts the guest program in."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -25,6 +26,11 @@ SshInject = Annotated[
     typer.Option("--ssh-inject", metavar="USER:KEYFILE", help="Let these public keys log in as a user; repeatable."),
 ]
 
+Silence = Annotated[list[str] | None, typer.Option(metavar="AGENT", help="With --report-only: AGENT reports no more.")]
+Setting = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting of the guest program; may be repeated.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command line."""
@@ -43,10 +49,10 @@ def prepare(
     network: Annotated[bool, typer.Option(help="Write a DHCP profile where only an agent had one.")] = True,
     disk_links: Annotated[bool, typer.Option(help="Keep /dev/disk/azure links and waagent's disk timeout.")] = True,
     vf_rule: Annotated[bool, typer.Option(help="Leave accelerated networking's second NIC to hv_netvsc.")] = True,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Setting of the guest program; may be repeated."),
-    ] = None,
+    ready_when: Annotated[str, typer.Option(metavar="UNIT", help="Ready once UNIT is up; failed when it has.")] = "",
+    report_only: Annotated[bool, typer.Option("--report-only", help="Keep the agents, and only report.")] = False,
+    silence: Silence = None,
+    setting: Setting = None,
     copy_in: CopyIn = None,
     run: RunCommand = None,
     ssh_inject: SshInject = None,
@@ -63,14 +69,14 @@ def prepare(
     from azready.image.preparation import Options, carry_out, plan
     from azready.image.targets.opening import enter_namespace_for, open_target, require_writable, to_change
 
-    _one_of("--guest", guest, ("auto", "python", "sh"))
-    _one_of("--init", init, ("auto", "systemd", "openrc", "sysv", "runit", "busybox"))
-    _one_of("--output", output, ("text", "json"))
+    _choices(guest, init, output)
     from azready.image.parts.additions import parse
     from azready.image.parts.guest_program import parse_settings
 
+    unit = _report_options(ready_when, report_only, silence or [], firewall=firewall, settings=setting or [])
     settings, added = parse_settings(setting or []), parse(copy_in or (), run or (), ssh_inject or ())
     options = Options(guest, init, clone_guard, firewall, grow, network, disk_links, vf_rule, settings, added)
+    options = replace(options, report_only=report_only, silence=tuple(silence or ()), ready_when=unit)
     enter_namespace_for(target, changes=not dry_run)
     if dry_run:
         with open_target(target) as opened:
@@ -96,16 +102,42 @@ def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> Literal[True]:
     return True
 
 
+def _choices(guest: str, init: str, output: str) -> None:
+    _one_of("--guest", guest, ("auto", "python", "sh"))
+    _one_of("--init", init, ("auto", "systemd", "openrc", "sysv", "runit", "busybox"))
+    _one_of("--output", output, ("text", "json"))
+
+
+def _report_options(ready_when: str, report_only: bool, silence: list[str], firewall: bool, settings: list[str]) -> str:
+    """The unit that is waited for, or "". Raises UsageFailure for what does not go together."""
+    from azready.errors import UsageFailure
+    from azready.image.parts.reporting import unit_name
+
+    if silence and not report_only:
+        raise UsageFailure("--silence is for images that keep an agent", "say --report-only, too")
+    if report_only and (firewall or settings):
+        raise UsageFailure(
+            f"--report-only installs no {'firewall' if firewall else 'settings'}",
+            "leave that option or --report-only out",
+        )
+    return unit_name(ready_when) if ready_when else ""
+
+
 def _ask(target: "Target", preparation: "Preparation") -> None:
     import sys
 
     from azready.errors import UsageFailure
 
     names = ", ".join(sorted({each.agent for each in preparation.found})) or "nothing"
-    question = f"Remove {names} from {target.describe()} and install the guest program"
+    question, danger = (
+        f"Remove {names} from {target.describe()} and install the guest program",
+        "its agents would be removed",
+    )
+    if preparation.selection.job == "report":
+        question, danger = f"Install what reports in {target.describe()}", "its next boot would report"
     if not sys.stdin.isatty():
         raise UsageFailure(
-            f"{target.describe()} is a running system: its agents would be removed",
+            f"{target.describe()} is a running system: {danger}",
             "say --yes to do it, or --dry-run to see the plan",
         )
     if not typer.confirm(f"{question} ({len(preparation.actions)} steps; --dry-run shows them)?", err=True):
@@ -144,7 +176,8 @@ def _print_plan(target: "Target", preparation: "Preparation", output: str) -> No
 
 def _headline(target: "Target", preparation: "Preparation") -> str:
     chosen = preparation.selection
-    return f"{target.describe()}: {preparation.distribution}; guest program {chosen.guest}, started by {chosen.init}"
+    what = "guest program" if chosen.job == "provision" else "reporter"
+    return f"{target.describe()}: {preparation.distribution}; {what} {chosen.guest}, started by {chosen.init}"
 
 
 def _print_notes(preparation: "Preparation") -> None:
@@ -166,6 +199,11 @@ def _print_result(
     print(_headline(target, preparation))
     gone = ", ".join(sorted({each.agent for each in preparation.found}))
     changed = sum(outcome.changed for outcome in outcomes)
+    if preparation.selection.job == "report":
+        print(f"agents stay; {changed} changes")
+        _print_notes(preparation)
+        print("Prepared: azready reports for this image, and does nothing else in it")
+        return
     print(f"agents removed: {gone or 'none were there'}; {changed} changes")
     _print_notes(preparation)
     for each in left:

@@ -87,6 +87,8 @@ SETTING = {
 USAGE = """\
 usage: provision.py [run] [OPTION...]                   apply what the VM's owner asked for, then report
        provision.py report [--failed TEXT] [OPTION...]  only report: Ready, or that provisioning failed and why
+       provision.py report --wait-for UNIT [--every S]  Ready once UNIT is up, or at once that it failed, and why
+       provision.py report --in-progress [--every S]    still at work: once, or every S seconds until the deadline
        provision.py name [OPTION...]                    only name the host by the medium, before there is a network
        provision.py --steps | --version | --help
 
@@ -116,7 +118,7 @@ class Options:
 
     __slots__ = (
         "verb", "root", "imds", "wireserver", "medium", "platform", "vm_id", "config", "deadline", "report", "only",
-        "skip", "dry_run", "failed",
+        "skip", "dry_run", "failed", "in_progress", "wait_for", "every",
     )  # fmt: skip
 
     def __init__(self):
@@ -124,6 +126,7 @@ class Options:
         self.platform, self.vm_id, self.config = "auto", "", SETTINGS
         self.deadline, self.report, self.only, self.skip = "", "", (), ()
         self.dry_run, self.failed = False, None
+        self.in_progress, self.wait_for, self.every = False, "", ""
 
 
 def parse_options(words):
@@ -134,8 +137,8 @@ def parse_options(words):
         options.verb = words.pop(0)
     while words:
         name, equals, value = words.pop(0).partition("=")
-        if name == "--dry-run" and not equals:
-            options.dry_run = True
+        if name in ("--dry-run", "--in-progress") and not equals:
+            setattr(options, name[2:].replace("-", "_"), True)
             continue
         if name not in _TAKES_VALUE:
             raise Usage("unknown option or verb %r: see --help" % name)
@@ -145,8 +148,18 @@ def parse_options(words):
             value = words.pop(0)
         field = name[2:].replace("-", "_")
         setattr(options, field, _TAKES_VALUE[name](name, value))
-    if options.failed is not None and options.verb != "report":
-        raise Usage("--failed belongs to the verb report")
+    chosen = (
+        (options.failed is not None, "--failed"),
+        (options.wait_for, "--wait-for"),
+        (options.in_progress, "--in-progress"),
+    )
+    chosen = [name for there, name in chosen if there]
+    if chosen and options.verb != "report":
+        raise Usage("%s belongs to the verb report" % chosen[0])
+    if len(chosen) > 1:
+        raise Usage("%s and %s are two reports" % tuple(chosen[:2]))
+    if options.every and chosen not in (["--wait-for"], ["--in-progress"]):
+        raise Usage("--every belongs to --wait-for or --in-progress")
     return options
 
 
@@ -203,6 +216,8 @@ _TAKES_VALUE = {
     "--only": _step_names,
     "--skip": _step_names,
     "--failed": _text,
+    "--wait-for": _text,
+    "--every": _seconds,
 }
 
 
@@ -4187,14 +4202,24 @@ def fail(tree, settings, reporter, failure, vm_id, silent):
 
 def report(tree, options, settings, vm_id, began):
     """The verb report. Returns the exit code."""
-    until = began + int(options.deadline or settings["DEADLINE"])
+    deadline = int(options.deadline or settings["DEADLINE"])
     form = options.report or settings["REPORT"]
     form = "auto" if form == "none" else form
-    reporter = Reporter(tree, options, form, Network(), until)
-    if options.failed is not None:
-        code = fail(tree, settings, reporter, Failed(options.failed), vm_id, options.dry_run and "--dry-run")
-        return 2 if code == 2 else 0
+    silent = options.dry_run and "--dry-run"
     vm_id = vm_id or canonical(tree.text(STATE + "/applied").partition("\n")[0])  # no DMI: as the last run found out
+    failed, waits = options.failed, options.in_progress or options.wait_for
+    if waits and not has_stamp(tree, "reported", vm_id):
+        reporter = Reporter(tree, options, form, Network(), began + deadline)
+        known = work_goes_on(tree, options, reporter, began + deadline) if not silent else "up"
+        if options.in_progress:
+            return 0 if known else 2
+        failed = None if known == "up" else known
+    if not silent:
+        lock(tree)
+    reporter = Reporter(tree, options, form, Network(), time.monotonic() + deadline)
+    if failed is not None:
+        code = fail(tree, settings, reporter, Failed(failed), vm_id, silent)
+        return 2 if code == 2 else 0
     if not has_stamp(tree, "applied", vm_id):
         say("Nothing is reported: VM %s is not provisioned yet" % (vm_id or "unknown"))
         return 1
@@ -4202,7 +4227,34 @@ def report(tree, options, settings, vm_id, began):
         say("VM %s is provisioned and reported already: nothing to do" % vm_id)
         return 0
     name = tree.text("/etc/hostname").strip() or "this VM"
-    return finish(tree, settings, reporter, vm_id, name, began, options.dry_run and "--dry-run")
+    return finish(tree, settings, reporter, vm_id, name, began, silent)
+
+
+def work_goes_on(tree, options, reporter, until):
+    """Tell the platform every S seconds that work goes on, until the deadline or until systemd knows how it went with
+    the unit. Returns that: "up", or why it is not; with --in-progress "" where the last report was not accepted."""
+    every = int(options.every or 60)
+    while True:
+        left = max(0, int(until - time.monotonic()))
+        known = await_unit(tree, options.wait_for, min(every, left)) if options.wait_for else ""
+        if known or options.wait_for and not left:
+            return known or "%s is not up in time" % options.wait_for
+        detail = "waiting for " + options.wait_for if options.wait_for else "still at work"
+        refused = reporter.send("NotReady", "Provisioning", detail, once=True)
+        if options.in_progress:
+            if not options.every or left < every:
+                say("Not reported: " + refused if refused else "Reported that work goes on")
+                return "" if refused else detail
+            time.sleep(every)
+
+
+def await_unit(tree, unit, seconds):
+    """What await-unit prints of a unit: "up", or why it will not be; "" when neither is known after so many seconds."""
+    try:
+        words = ["/bin/sh", tree.at(PROGRAM + "/await-unit"), unit, str(seconds)]
+        return tree.run(words, limit=seconds + COMMAND_LIMIT).decode("utf-8", "replace").strip()
+    except (CommandFailed, TimeLimit):
+        return "systemd cannot be asked of %s" % unit
 
 
 def name(tree, options, settings, vm_id, began):
@@ -4264,7 +4316,7 @@ def act(options, began):
     )
     for warning in warnings:
         warn(warning)
-    if not tree.dry_run:
+    if not tree.dry_run and options.verb != "report":  # which locks when it has waited
         lock(tree)
     return VERBS[options.verb](tree, options, settings, vm_id, began)
 

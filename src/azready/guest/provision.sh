@@ -31,6 +31,8 @@ CR=$(echo r | tr r '\015')
 
 USAGE='usage: provision.sh [run] [OPTION...]                 apply what the owner asked for, then report
        provision.sh report [--failed TEXT] [OPTION...] only report: Ready, or that provisioning failed and why
+       provision.sh report --wait-for UNIT [--every S] Ready once UNIT is up, or at once that it failed, and why
+       provision.sh report --in-progress [--every S]   still at work: once, or every S seconds until the deadline
        provision.sh --steps | --version | --help
 
   --root DIR          act on the tree under DIR
@@ -4040,7 +4042,7 @@ disable() {
 parse_options() {
     verb=run root='' imds_base=http://169.254.169.254 wireserver_wish='' medium_wish='' platform=auto vm_id=''
     config=/etc/azure-provisioning.conf deadline_option='' report_option='' only='' skip='' dry_run='' failed=''
-    told_failed=''
+    told_failed='' in_progress='' wait_for='' every=''
     case ${1-} in
         run | report)
             verb=$1
@@ -4055,7 +4057,12 @@ parse_options() {
                 shift
                 continue
                 ;;
-            --root | --imds | --wireserver | --medium | --platform | --vm-id | --config | --deadline | --report | --only | --skip | --failed)
+            --in-progress)
+                in_progress=yes
+                shift
+                continue
+                ;;
+            --root | --imds | --wireserver | --medium | --platform | --vm-id | --config | --deadline | --report | --only | --skip | --failed | --wait-for | --every)
                 [ $# -gt 1 ] || usage "provision.sh: $1 needs a value"
                 value=$2
                 shift 2
@@ -4068,7 +4075,10 @@ parse_options() {
         esac
         take_option
     done
-    [ -z "$told_failed" ] || [ "$verb" = report ] || usage 'provision.sh: --failed belongs to the verb report'
+    set -- ${told_failed:+--failed} ${wait_for:+--wait-for} ${in_progress:+--in-progress}
+    [ $# = 0 ] || [ "$verb" = report ] || usage "provision.sh: $1 belongs to the verb report"
+    [ $# -lt 2 ] || usage "provision.sh: $1 and $2 are two reports"
+    [ -z "$every" ] || [ -n "$wait_for$in_progress" ] || usage 'provision.sh: --every belongs to --wait-for or --in-progress'
 }
 
 take_option() {
@@ -4115,6 +4125,11 @@ take_option() {
             skip=$listed
             ;;
         --failed) failed=$value told_failed=yes ;;
+        --wait-for) wait_for=$value ;;
+        --every)
+            number "$value" 1 86400 || usage "provision.sh: --every is a number of seconds from 1 to 86400, not '$value'"
+            every=$number
+            ;;
         *) usage "provision.sh: unknown option or verb '$option': see --help" ;;
     esac
     case $option in
@@ -4319,14 +4334,21 @@ report_verb() {
     silent='' host=''
     [ -z "$dry_run" ] || silent=--dry-run
     [ "$form" != none ] || form=auto
-    if [ -n "$told_failed" ]; then
-        fail_code=0
-        fail "$failed"
-    fi
     if [ -z "$vm_id" ]; then
         # no DMI: as the last run found out
         one_line "$state/applied"
         ! guid "$value" || settle_vm_id "$value"
+    fi
+    if [ -n "$wait_for$in_progress" ] && [ -z "$silent" ] && ! stamped reported; then
+        work_goes_on
+        [ "$known" = up ] || failed=$known told_failed=yes
+        clock
+        until=$((now + deadline * 100))
+    fi
+    lock
+    if [ -n "$told_failed" ]; then
+        fail_code=0
+        fail "$failed"
     fi
     if ! stamped applied; then
         say "Nothing is reported: VM ${vm_id:-unknown} is not provisioned yet"
@@ -4338,6 +4360,36 @@ report_verb() {
     fi
     one_line "$root/etc/hostname"
     finish "${value:-this VM}"
+}
+
+# Tell the platform every S seconds that work goes on, until the deadline, or until systemd knows how it went with the
+# unit. Sets known to that: up, or why it is not. With --in-progress: ends.
+work_goes_on() {
+    known='' period=${every:-60} detail='still at work'
+    while :; do
+        clock
+        left=$(((until - now) / 100))
+        [ $left -gt 0 ] || left=0
+        if [ -n "$wait_for" ]; then
+            detail="waiting for $wait_for" seconds=$period
+            [ "$left" -ge "$period" ] || seconds=$left
+            known=$(/bin/sh "$root/usr/lib/azure-provisioning/await-unit" "$wait_for" "$seconds") ||
+                known="systemd cannot be asked of $wait_for"
+            [ -n "$known" ] || [ "$left" != 0 ] || known="$wait_for is not up in time"
+            [ -z "$known" ] || return 0
+        fi
+        send NotReady Provisioning "$detail" once
+        if [ -n "$in_progress" ]; then
+            [ -n "$every" ] && [ "$left" -ge "$period" ] || break
+            sleep "$period"
+        fi
+    done
+    if [ -n "$refused" ]; then
+        say "Not reported: $refused"
+        exit 2
+    fi
+    say 'Reported that work goes on'
+    exit 0
 }
 
 # One run at a time, where there is flock. The lock ends with the process; hooks do not inherit it.
@@ -4390,7 +4442,7 @@ act() {
         exit 2
     }
     until=$((began + deadline * 100))
-    lock
+    [ "$verb" = report ] || lock # which locks when it has waited
     "${verb}_verb"
 }
 

@@ -14,7 +14,7 @@ from azready.image.actions import Action, Run, Write
 from azready.image.apply import AGAIN, ApplyFailed, Outcome, apply
 from azready.image.facts import Facts, built
 from azready.image.facts.leftovers import Leftover, agent_of_package
-from azready.image.parts import additions, guest_program, network_profile, replacements
+from azready.image.parts import additions, guest_program, network_profile, replacements, reporting
 from azready.image.removal import managers
 from azready.image.targets import Target
 from azready.image.targets.rehearsal import Rehearsal
@@ -40,11 +40,22 @@ class Options:
     vf_rule: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
     added: additions.Additions = field(default_factory=additions.Additions)
+    report_only: bool = False
+    """The agents that are there stay, for the data."""
+    silence: tuple[str, ...] = ()
+    """Agents that shall report no more; with `report_only`."""
+    ready_when: str = ""
+    """The unit whose success is the VM's."""
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether the image reports when a unit of its own is up."""
+        return bool(self.ready_when) or self.settings.get("REPORT") == "none"
 
     @property
     def rows(self) -> frozenset[str]:
         """The options of install.toml that are on."""
-        chosen = {"clone-guard": self.clone_guard, "firewall": self.firewall}
+        chosen = {"clone-guard": self.clone_guard, "firewall": self.firewall, "report": self.by_itself}
         return frozenset(name for name, on in chosen.items() if on)
 
 
@@ -64,6 +75,8 @@ class Preparation:
 def plan(facts: Facts, options: Options) -> Preparation:
     """Decide what to do to an image. Only reads; raises Failure for an image that cannot be prepared."""
     distribution = _distribution(facts)
+    if options.report_only:
+        return _plan_report_only(facts, options, distribution)
     found = facts.leftovers
     removing = managers.plan_removal(facts.files, facts.packages.manager, tuple(facts.packages.versions))
     selection = _select(facts, options)
@@ -83,6 +96,7 @@ def plan(facts: Facts, options: Options) -> Preparation:
             *residue,
             *additions.plan_additions(files, options.added),
             *guest_program.plan_links(files, selection),
+            *(reporting.plan_start(facts, options.ready_when) if options.ready_when else ()),
             *_relabel(facts),
             *_reload(facts.live, selection.init),
         ),
@@ -93,8 +107,41 @@ def plan(facts: Facts, options: Options) -> Preparation:
             *(_RELABEL_NOTE for _ in _relabel(facts)),
             *replacements.notes(found, selection.options),
             *guest_program.notes(files, selection),
+            *(reporting.notes(facts, options.ready_when, (), alone=False) if options.by_itself else ()),
         ),
         removing.owned,
+    )
+
+
+def _plan_report_only(facts: Facts, options: Options, distribution: str) -> Preparation:
+    """Only the report: every agent stays. Raises Failure without systemd, and where azready provisions already."""
+    files = facts.files
+    if guest_program.choose_init(facts.init, options.init) != "systemd":
+        raise Failure(
+            "only systemd starts report.py and report.sh", "start report.sh from a script of your init system"
+        )
+    if files.glob(reporting.PROGRAMS):
+        raise Failure(
+            "azready provisions this image already, and reports for it",
+            "say --ready-when UNIT without --report-only, to report when a unit of yours is up",
+        )
+    guest, rows = reporting.choose_reporter(files, options.guest), reporting.rows(facts, options.silence)
+    selection = guest_program.Selection(guest, "systemd", rows, {}, "report")
+    started = reporting.plan_start(facts, options.ready_when) if options.ready_when else ()
+    return Preparation(
+        distribution,
+        selection,
+        (),
+        (
+            *guest_program.plan_files(files, selection),
+            *started,
+            *_relabel(facts),
+            *_reload(facts.live, "systemd"),
+        ),
+        (
+            *(_RELABEL_NOTE for _ in _relabel(facts)),
+            *reporting.notes(facts, options.ready_when, options.silence, alone=True),
+        ),
     )
 
 
@@ -135,7 +182,7 @@ def carry_out(
     except ApplyFailed:
         apply(managers.policy_gone(target), target, report)
         raise
-    return _swept(target, report)
+    return _swept(target, report) if preparation.selection.job == "provision" else ()
 
 
 def _swept(target: Target, report: Callable[[Outcome], None] | None) -> tuple[Leftover, ...]:
@@ -195,6 +242,8 @@ def _select(facts: Facts, options: Options) -> guest_program.Selection:
         grow = True
     if grow is not None:
         settings["GROW"] = "yes" if grow else "no"
+    if options.ready_when:
+        settings.setdefault("REPORT", "none")
     return guest_program.Selection(
         guest_program.choose_guest(facts.files, options.guest),
         guest_program.choose_init(facts.init, options.init),

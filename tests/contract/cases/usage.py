@@ -36,4 +36,26 @@ CASES = [
     wrong("a GUID that is none", "--vm-id=1234", says="PROGRAM: --vm-id is a GUID, not '1234'"),
     wrong("a root that is not there", "--root=FOLDER/nowhere", says="PROGRAM: --root FOLDER/nowhere is no folder"),
     wrong("failed without report", "--failed=x", says="PROGRAM: --failed belongs to the verb report"),
+    wrong("a unit without report", "--wait-for", "x.service", says="PROGRAM: --wait-for belongs to the verb report"),
+    wrong("progress without report", "--in-progress", says="PROGRAM: --in-progress belongs to the verb report"),
+    wrong(
+        "two reports at once",
+        "report",
+        "--failed=x",
+        "--wait-for=x.service",
+        says="PROGRAM: --failed and --wait-for are two reports",
+    ),
+    wrong(
+        "every, and nothing to repeat",
+        "report",
+        "--every=5",
+        says="PROGRAM: --every belongs to --wait-for or --in-progress",
+    ),
+    wrong(
+        "every that is no number",
+        "report",
+        "--in-progress",
+        "--every=0",
+        says="PROGRAM: --every is a number of seconds from 1 to 86400, not '0'",
+    ),
 ]

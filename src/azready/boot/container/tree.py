@@ -45,7 +45,9 @@ _THEIRS = (CLOUD_INIT, WAAGENT)
 
 def provisioner(tree: Path) -> str:
     """Who would provision this tree: `azready`, `cloud-init`, `waagent` or `other`; the first that is there."""
-    return next((agent.name for agent in (OURS, *_THEIRS) if (tree / agent.program).exists()), "other")
+    if any((tree / OURS.program).glob("provision.*")):  # not where azready only reports
+        return OURS.name
+    return next((agent.name for agent in _THEIRS if (tree / agent.program).exists()), "other")
 
 
 def has_agents(tree: Path) -> bool:

@@ -29,6 +29,7 @@ class Selection:
     init: Init
     options: frozenset[str]
     settings: Mapping[str, str]
+    job: Literal["provision", "report"] = "provision"
 
 
 def choose_guest(files: Files, wanted: str) -> Guest:
@@ -89,7 +90,8 @@ def plan_files(files: Files, selection: Selection) -> tuple[Action, ...]:
         path = _inside(row["target"])
         if _fits(files, row, selection) and not (row.get("conffile") and files.exists(path)):
             actions.append(Write(path, source(row["source"]), int(row["mode"], 8), 0, 0, "guest program"))
-    actions.append(_settings(files, rows, selection.settings))
+    if selection.job == "provision":
+        actions.append(_settings(files, rows, selection.settings))
     for row in rows.get("bytecode", ()):
         if _fits(files, row, selection):
             actions += _compile(files, _inside(row["source"]), actions)
@@ -117,6 +119,8 @@ def _no_longer_wanted(files: Files, selection: Selection) -> list[Action]:
     for row in rows:
         if row.get("option", "") not in ("", *selection.options):
             off[_place(row)] = f"prepared without {row['option']} now"
+        elif row.get("job", "provision") not in ("any", selection.job):
+            off[_place(row)] = "azready provisions it now, too"
         elif row.get("guest", "any") not in ("any", selection.guest):
             off[_place(row)] = f"the guest program is the one for {selection.guest} now"
     return [Remove(path, why) for path, why in off.items() if path not in wanted and files.exists(path)]
@@ -153,6 +157,7 @@ def plan_links(files: Files, selection: Selection) -> tuple[Action, ...]:
 def _fits(files: Files, row: Mapping[str, Any], selection: Selection) -> bool:
     return (
         row.get("guest", "any") in ("any", selection.guest)
+        and row.get("job", "provision") in ("any", selection.job)
         and row.get("init", "any") in ("any", selection.init)
         and row.get("option", "") in ("", *selection.options)
         and ("when" not in row or files.exists(_inside(row["when"])))

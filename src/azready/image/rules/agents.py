@@ -6,7 +6,7 @@ from azready.image.actions import Action
 from azready.image.facts import Facts
 from azready.image.facts.leftovers import Leftover
 from azready.image.rules.guards import there
-from azready.image.rules.model import Copies, Finding, Severity, Stage, rule
+from azready.image.rules.model import Copies, Finding, Severity, Skip, Stage, rule
 from azready.image.rules.repairs import remove
 from azready.image.targets.rehearsal import Rehearsal
 
@@ -54,6 +54,8 @@ def _packaged(facts: Facts) -> list[Leftover]:
     in_copies=Copies.UNASKED,
 )
 def no_agents(facts: Facts) -> Iterator[Finding]:
+    if facts.files.glob("usr/lib/azure-provisioning/report.{py,sh}"):
+        raise Skip("azready only reports for this image, and its agent brings the data")
     for each in _packaged(facts):
         yield Finding(f"{each.agent}: {each.what}")
     for each in facts.leftovers:

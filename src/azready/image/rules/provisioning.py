@@ -13,6 +13,7 @@ from azready.image.rules.guards import needs_first_boot
 from azready.image.rules.model import Copies, Finding, Severity, Stage, Vital, rule
 from azready.installed import NAME, PROGRAM, STATE, UNIT, UNITS
 
+REPORTED = "var/lib/{,private/}azure-report/reported"
 PRESET_FILE = "etc/systemd/system-preset/05-azure-image.preset"
 _SSH_SOCKETS = ("ssh.socket", "sshd.socket")
 _OTHERS = tuple(agent for name, agent in AGENTS.items() if name not in ("azready", "waagent", "cloud-init"))
@@ -25,11 +26,12 @@ _WIZARD_FILES = (".unconfigured", "etc/reconfigSys", "var/lib/YaST2/reconfig_sys
 
 
 def _ours(facts: Facts) -> bool:
-    return facts.files.exists(PROGRAM)
+    return bool(facts.files.glob(f"{PROGRAM}/provision.{{py,sh}}"))
 
 
 def _rearm(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
-    """Enable our units again, and forget which VM was provisioned."""
+    """Enable our units again, and forget which VM was provisioned and reported."""
+    yield from (Remove(path) for path in facts.files.glob(REPORTED))
     if not _ours(facts):
         return
     for name in UNITS:
@@ -58,6 +60,8 @@ def _rearm(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     in_copies=Copies.UNASKED,
 )
 def somebody_provisions(facts: Facts) -> Iterator[Finding]:
+    for path in facts.files.glob(REPORTED):
+        yield Finding("the mark of the VM that was reported last", path, "azready generalize TARGET", Severity.ERROR)
     if not _ours(facts):
         yield from _others_will_not(facts)
         return

@@ -1,0 +1,86 @@
+"""Images that say themselves when they are ready, booted: my.service is up, or has failed, and why."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from azready.boot.container.tree import boot_tree
+from azready.boot.series import Plan
+from azready.fabric import Machine
+from azready.pipelines import trees
+from azready.proc import run
+from tests.boot.conftest import Prepared
+from tests.conftest import layered
+
+MACHINE = Machine(name="vm-reports", admin_username="someone")
+UNIT = """\
+[Unit]
+Wants=azure-report@%n.service
+
+[Service]
+Type=notify
+NotifyAccess=all
+ExecStart=/bin/sh -c 'sleep 2; {then}'
+
+[Install]
+WantedBy=multi-user.target
+"""
+COMES_UP = "systemd-notify --ready; sleep 600"
+DIES = 'systemd-notify --status="no database"; exit 3'
+
+
+def add_service(tree: Path, then: str) -> None:
+    """my.service, enabled; the one line in it asks for the report."""
+    folder = tree / "etc/systemd/system"
+    (folder / "my.service").write_text(UNIT.format(then=then))
+    (folder / "multi-user.target.wants/my.service").symlink_to("../my.service")
+
+
+def journal(record: object, *words: str) -> str:
+    lines = [line.text for line in record.journal]  # type: ignore[attr-defined]
+    return "\n".join(line for line in lines if not words or any(word in line for word in words))
+
+
+@pytest.mark.slow
+def test_cloud_init_brings_the_data_and_azready_the_report(need: Callable[..., None], tmp_path: Path) -> None:
+    """As a user that systemd makes up, on dbus-broker; the second boot has nothing to report."""
+    need("root", "tool:mmdebstrap", "tool:zstd", "tool:ssh")
+    source = trees.unpacked("sid", ("cloud-init", "dbus-broker"), "networkd")
+    with layered(source, tmp_path / "tree") as tree:
+        add_service(tree, COMES_UP)
+        run([sys.executable, "-m", "azready", "prepare", tree, "--report-only", "--silence", "cloud-init"])
+        assert not (tree / "usr/lib/systemd/system/azure-report@.service.d").exists()
+        first, second = boot_tree(tree, MACHINE, Plan(boots=2, deadline=60.0))
+    assert first.passed, (first.verdict, first.checks, journal(first, "report"))
+    assert {check.name: check.outcome for check in first.checks} == dict.fromkeys(
+        ("ssh login", "host name", "sudo"), "passed"
+    )
+    assert [(report.state, report.agent) for report in first.reports] == [("Ready", "azure-report/0.1.0")]
+    assert not second.reports, journal(second, "report")
+    assert "is reported already" in journal(second, "azure-report")
+
+
+@pytest.mark.slow
+def test_a_unit_that_fails_is_reported_at_once_and_why(prepared: Prepared, tmp_path: Path) -> None:
+    """The whole program, of sh, whose report waits for my.service."""
+    source = prepared("bookworm", "curl", guest="sh", options=("--set", "REPORT=none"))
+    with layered(source, tmp_path / "tree") as tree:
+        add_service(tree, DIES)
+        (record,) = boot_tree(tree, MACHINE, Plan(boots=1, deadline=60.0, login=False))
+    assert record.verdict.code == "OSProvisioningClientError", (record.verdict, journal(record, "report", "my."))
+    assert record.verdict.because.startswith("my.service failed: exit-code, status 3: no database|")
+    assert len(record.reports) == 1
+
+
+@pytest.mark.slow
+def test_the_whole_program_is_ready_when_the_unit_is(prepared: Prepared, tmp_path: Path) -> None:
+    source = prepared(options=("--ready-when", "my.service"))
+    with layered(source, tmp_path / "tree") as tree:
+        add_service(tree, COMES_UP)
+        first, second = boot_tree(tree, MACHINE, Plan(boots=2, deadline=60.0))
+    assert first.passed, (first.verdict, first.checks, journal(first, "report", "my."))
+    up = next(line.at for line in first.journal if line.text.startswith("Started my.service"))
+    assert [report.state for report in first.reports] == ["Ready"] and first.reports[0].at >= up
+    assert not second.reports, journal(second)
