@@ -53,6 +53,7 @@ def payload(guest: Guest, init: Init, more: tuple[Entry, ...] = ()) -> Payload:
             row.get("guest", "any") in ("any", guest)
             and row.get("init", "any") in ("any", init)
             and row.get("option", "") in ("", *Options().rows)
+            and row.get("job", "provision") in ("any", "provision")
             and row.get("when") in (None, *_THERE)
         )
 
