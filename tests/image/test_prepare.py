@@ -299,10 +299,10 @@ def test_everything_of_the_manifest_is_installed(tmp_path: Path, init: str) -> N
     rows = [
         row
         for row in (*manifest()["file"], *manifest()["link"])
-        if row["init"] in ("any", init) and row["guest"] in ("any", "python")
+        if row["init"] in ("any", init) and row["guest"] in ("any", "python") and row.get("job") != "report"
     ]
     wanted = {row.get("target", row.get("path", "")).strip("/") for row in rows}
-    assert wanted <= planned(tmp_path, init=init, firewall=True).keys()
+    assert wanted <= planned(tmp_path, init=init, firewall=True, settings={"REPORT": "none"}).keys()
 
 
 @pytest.mark.parametrize(
