@@ -136,6 +136,7 @@ CASES = [
         faults=(Fault("f", "wireserver", path="*health*", status=503),),
         requests=(f"{GOAL} 200", f"{HEALTH} 503"),
         exit=2,
+        told=False,
         changes={},
         report=None,
         verdict="Not reported: health report: 503 Service Unavailable",
