@@ -295,7 +295,7 @@ CASES: dict[str, Case] = {
     "B06": Case((lambda s: s.arguments("quiet"),)),
     "B07": Case((lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", "root=/dev/sda1"),
                  lambda s: s.edit("boot/grub/grub.cfg", f"root=UUID={UUID}", "root=/dev/nvme0n1p1"),
-                 *(root(name) for name in ("/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_drive-scsi0-part2", "/dev/md127", "8:1",
+                 *(root(name) for name in ("/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_drive-scsi0-part2", "/dev/md127", "8:1", "0x801",
                                            "/dev/disk/by-path/pci-0000:00:05.0-part2", "/dev/mapper/loop0p1", "/dev/dm-0"))),
                 (root("/dev/mapper/vg-root"), root("LABEL=root"), root("PARTLABEL=root"), root("gpt-auto")),
                 bad_disks=(root_holds(uuid="99999999-0000-4000-8000-000000000000"),), good_disks=(DISK,)),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 DEVICE_NAME = re.compile(
-    r"((/dev/)?((sd|vd|xvd|hd)[a-z]+\d*|(nvme\d+n|mmcblk|loop|nbd)\d+(p\d+)?|dm-\d+|md\d+)|\d+:\d+|[0-9a-f]{3,4})$"
+    r"((/dev/)?((sd|vd|xvd|hd)[a-z]+\d*|(nvme\d+n|mmcblk|loop|nbd)\d+(p\d+)?|dm-\d+|md\d+)|\d+:\d+|(0x)?[0-9a-f]{3,4})$"
 )
 HARDWARE_NAME = re.compile(r"/dev/disk/by-(id|path|diskseq|dname|loop-ref)/|/dev/(block/|mapper/(loop|nbd|mpath)\d*)")
 
