@@ -87,8 +87,8 @@ def alpine(root: Path) -> Sample:
     s.write("etc/network/interfaces", "auto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet dhcp\n")
     s.write("usr/bin/busybox", "").write("etc/init.d/sshd", "generate_host_keys() { ssh-keygen -A; }\n")
     s.write("lib/apk/db/installed", "P:openssh\nV:9.7\n\n").write("etc/sudoers", "@includedir /etc/sudoers.d\n")
-    for name in ("networking", "sshd", "azure-provisioning"):
-        level = "boot" if name == "networking" else "default"
+    for name in ("root", "networking", "sshd", "azure-provisioning"):
+        level = "boot" if name in ("root", "networking") else "default"
         s.link(f"etc/runlevels/{level}/{name}", f"/etc/init.d/{name}")
     return s.write("etc/ssh/sshd_config", "")
 

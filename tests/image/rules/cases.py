@@ -81,6 +81,12 @@ def arm(s: Sample) -> None:
     s.write("usr/bin/sh", ELF_ARM, 0o755)
 
 
+def alpine(s: Sample) -> None:
+    s.write("etc/os-release", "ID=alpine\nVERSION_ID=3.23.0\n").write("sbin/openrc", "", 0o755)
+    s.write("etc/inittab", "::sysinit:/sbin/openrc sysinit\n").link("sbin/init", "/bin/busybox")
+    s.write("bin/busybox", "", 0o755).link("etc/runlevels/boot/bootmisc", "/etc/init.d/bootmisc")
+
+
 def fedora(s: Sample) -> None:
     s.write("etc/os-release", "ID=fedora\nVERSION_ID=42\n")
 
@@ -388,6 +394,8 @@ CASES: dict[str, Case] = {
     "D13": Case((lambda s: s.arguments(f"roothash={'4f' * 32}"), lambda s: s.arguments(f"usrhash={'4f' * 32}"),
                  lambda s: s.link("ostree", "sysroot/ostree"), lambda s: s.write("etc/NIXOS", "")),
                 bad_disks=(slots("rootfs_a", "rootfs_b"),), good_disks=(slots("root", "home"),)),
+    "B19": Case((lambda s: None, argument("rw")), (argument("rootflags=noatime,rw"), lambda s: s.link(
+        "etc/runlevels/boot/root", "/etc/init.d/root")), base=alpine),
     # ---- network
     "N01": Case(
         (lambda s: s.disable("systemd-networkd"), lambda s: s.edit(NETWORKD, "DHCP=ipv4", "DHCP=ipv6"),

@@ -332,3 +332,22 @@ def serial_login(facts: Facts) -> Iterator[Finding]:
 )
 def acpi_on(facts: Facts) -> Iterator[Finding]:
     yield from _unwanted(facts, r"(acpi=off|noacpi|pci=noacpi|noapic)$", "Azure's hardware is described by ACPI")
+
+
+@rule(
+    "B19",
+    "the root file system becomes writable",
+    fault="the root file system stays read-only",
+    why="Alpine's initramfs mounts it read-only, whatever `rw` says. Nothing can be provisioned, if nothing changes "
+    "that: the host's name cannot even be written.",
+    fix="rc-update add root boot; or add rootflags=rw to the kernel command line",
+    sources="OWN",
+    severity=Severity.ERROR,
+)
+def root_writable(facts: Facts) -> Iterator[Finding]:
+    if facts.init != "openrc" or facts.distro.id != "alpine":
+        raise Skip("systemd and other initramfs mount it as fstab or the command line says")
+    entry = the_boot_entries(facts)[0]
+    flags = [flag for value in entry.values("rootflags") for flag in value.split(",")]
+    if "rw" not in flags and not facts.units.enabled("root"):
+        yield Finding("no service `root` in a runlevel, and no rootflags=rw", entry.where)
