@@ -1,7 +1,8 @@
 #!/bin/sh
 # shellcheck disable=SC2015,SC2016,SC2295 # awk programs in quotes; "a && b || c" where b cannot fail; blanks in patterns
 # Provision this VM on Azure and report it ready: the program for images without Python. docs/guest.md describes it;
-# provision.py is the same in Python, and one suite of contract tests holds both to every word.
+# provision.py is the same in Python, and one suite of contract tests holds both to every word. Made from the parts in sh/
+# of azready's source by scripts/join-guest: changes belong there.
 #
 # Runs under dash, busybox ash, bash and mksh. Needs awk, dd, head, mkdir, mv, sleep and the like (busybox has them
 # all), and one HTTP client: curl, GNU wget, busybox wget, or bash alone.
@@ -455,7 +456,8 @@ END {
         text = substr(text, size + 3)
     }
     exit 1
-}'
+}
+'
 
 # ---- documents ----
 

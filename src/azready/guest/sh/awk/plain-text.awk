@@ -1,0 +1,1 @@
+{ print valid(clean($0)) }

@@ -1,0 +1,65 @@
+function says(name,   v) { v = said[name]; sub(/\t.*/, "", v); return tolower(v) }
+function part_of_user(s) { gsub(/@[^\t]*/, "", s); return s }
+function without_hosts(s,   n, p, i, out) {
+    n = split(s, p, "\t")
+    for (i = 1; i <= n; i++) if (!index(p[i], "@")) out = out (out == "" ? "" : "\t") p[i]
+    return out
+}
+function able(method) {
+    sub(/:.*/, "", method)
+    method = tolower(method)
+    return method == "publickey" ? has_key : method == "password" || method == "keyboard-interactive" ? has_password : method == "none"
+}
+# what else may let a key in, where sshd reads no file of keys: a program of the image, or an authority
+function elsewhere(   n, i, other, words) {
+    if (says("authorizedkeysfile") != "none") return ""
+    n = split("authorizedkeyscommand AuthorizedKeysCommand trustedusercakeys TrustedUserCAKeys", other, " ")
+    for (i = 1; i < n; i += 2) if (said[other[i]] != "" && says(other[i]) != "none") {
+        words = said[other[i]]
+        gsub(/\t/, " ", words)
+        return "sshd reads no file of keys: whether it takes a key is left to " other[i + 1] " " words
+    }
+    return ""
+}
+{ name = substr($0, 1, index($0, "\t") - 1); said[name] = substr($0, index($0, "\t") + 1) }
+END {
+    if (said["denyusers"] != "" && listed(user, without_hosts(said["denyusers"]), "\t")) shut = "DenyUsers names " user
+    else if (said["allowusers"] != "" && !listed(user, part_of_user(said["allowusers"]), "\t"))
+        shut = "AllowUsers does not name " user
+    else if (said["denygroups"] != "" && listed(groups, said["denygroups"], "\t")) shut = "DenyGroups names " user
+    else if (said["allowgroups"] != "" && !listed(groups, said["allowgroups"], "\t"))
+        shut = "AllowGroups does not name " user
+    if (shut != "") print "shut sshd\047s " shut
+    if (says("pubkeyauthentication") == "no") print "keys sshd takes no keys (PubkeyAuthentication no)"
+    else if (says("authorizedkeysfile") == "none" && elsewhere() == "")
+        print "keys sshd reads no file of keys (AuthorizedKeysFile none)"
+    else if (says("pubkeyacceptedalgorithms") ~ /^[^-+^]/) {
+        while ((getline key <keys) > 0) {
+            n = split(key, word, " ")
+            for (i = 1; i < n; i++) if (word[i] ~ /^(ssh|ecdsa|sk)-/ && word[i + 1] ~ /^AAAA/) break
+            if (kind == "") kind = word[i]
+            names = word[i] == "ssh-rsa" ? "rsa-sha2-512 rsa-sha2-256 ssh-rsa" : word[i]
+            if (listed(names, substr(said["pubkeyacceptedalgorithms"], 1), ",")) taken = 1
+        }
+        if (kind != "" && !taken) print "keys sshd takes no key of type " kind " (PubkeyAcceptedAlgorithms)"
+    }
+    if (says("passwordauthentication") == "no" && says("kbdinteractiveauthentication") == "no")
+        print "passwords sshd takes no passwords (PasswordAuthentication no)"
+    n = split(said["authenticationmethods"], lists, "\t")
+    for (i = 1; i <= n; i++) {
+        m = split(lists[i], method, ",")
+        fine = 1
+        for (j = 1; j <= m; j++) if (!able(method[j])) fine = 0
+        if (fine || tolower(lists[i]) == "any") n = 0
+    }
+    if (n) {
+        gsub(/\t/, " ", said["authenticationmethods"])
+        print "methods sshd wants more than one way to log in (AuthenticationMethods " said["authenticationmethods"] ")"
+    }
+    if (has_key && elsewhere() != "") print "bound " elsewhere()
+    n = split("forcecommand ForceCommand chrootdirectory ChrootDirectory", other, " ")
+    for (i = 1; i < n; i += 2) if (said[other[i]] != "" && says(other[i]) != "none") {
+        gsub(/\t/, " ", said[other[i]])
+        print "bound sshd\047s " other[i + 1] " " said[other[i]] " holds for " user
+    }
+}

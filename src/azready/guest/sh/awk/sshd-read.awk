@@ -1,0 +1,93 @@
+# quotes of both kinds hold a word together, a backslash keeps a quote, # ends the line
+function words(s,   i, c, next_one, quote, word, some, out) {
+    n_words = 0
+    for (i = 1; i <= length(s); i++) {
+        c = substr(s, i, 1)
+        next_one = substr(s, i + 1, 1)
+        if (c == "\\" && (next_one == "\\" || next_one == "\"" || next_one == "\047" || next_one == " " && quote == "")) {
+            word = word next_one
+            some = 1
+            i++
+        } else if (quote != "") { if (c == quote) quote = ""; else word = word c }
+        else if (c == " " || c == "\t") { if (some) w[++n_words] = word; word = ""; some = 0 }
+        else if (c == "\"" || c == "\047") { quote = c; some = 1 }
+        else if (c == "#" && !some) break
+        else { word = word c; some = 1 }
+    }
+    if (some) w[++n_words] = word
+}
+# 1: a Match block is about this user; 0: it is not; 2: only the connection will tell
+function applies(   i, attribute, value, sure) {
+    sure = 1
+    for (i = 1; i <= n_words; ) {
+        attribute = tolower(w[i])
+        value = ""
+        if (index(attribute, "=")) { value = substr(w[i], index(w[i], "=") + 1); sub(/=.*/, "", attribute); i++ }
+        else if (attribute == "all") { i++; continue }
+        else { value = i < n_words ? w[i + 1] : ""; i += 2 }
+        if (attribute == "user") { if (!listed(user, value, ",")) return 0 }
+        else if (attribute == "group") { if (!listed(groups, value, ",")) return 0 }
+        else if (attribute == "invalid-user") return 0
+        else if (attribute != "all") sure = 2
+    }
+    return sure
+}
+BEGIN {
+    depth = 0
+    active[0] = begins[0] = 1
+    inside[0] = 0 # gawk 5.2 fails where an element that was never set is handed to a function
+    plain = "yes"
+    n = split("acceptenv addressfamily allowagentforwarding allowstreamlocalforwarding allowtcpforwarding banner " \
+        "channeltimeout ciphers clientalivecountmax clientaliveinterval compression debianbanner exposeauthinfo " \
+        "fingerprinthash gatewayports gssapiauthentication gssapicleanupcredentials gssapikexalgorithms " \
+        "gssapikeyexchange gssapistorecredentialsonrekey gssapistrictacceptorcheck hostbasedauthentication hostkey " \
+        "hostkeyalgorithms ignorerhosts ignoreuserknownhosts include ipqos kbdinteractiveauthentication " \
+        "kerberosauthentication kexalgorithms listenaddress logingracetime loglevel macs maxauthtries maxsessions " \
+        "maxstartups passwordauthentication permitemptypasswords permitrootlogin permittty permittunnel " \
+        "permituserenvironment pidfile port printlastlog printmotd protocol rekeylimit strictmodes subsystem " \
+        "syslogfacility tcpkeepalive unusedconnectiontimeout usedns usepam useprivilegeseparation versionaddendum " \
+        "x11displayoffset x11forwarding x11uselocalhost", part, " ")
+    for (i = 1; i <= n; i++) quiet[part[i]] = 1
+    quiet["pubkeyauthentication yes"] = quiet["permituserrc yes"] = quiet["disableforwarding no"] = 1
+}
+$0 == "#azp(" { begins[depth + 1] = active[depth + 1] = active[depth]; inside[depth + 1] = inside[depth]; depth++; next }
+$0 == "#azp)" { depth--; next }
+{
+    text = $0
+    gsub(/^[ \t\r\f]+|[ \t\r\f]+$/, "", text)
+    if (text == "" || text ~ /^#/) next
+    if (text ~ /^"/) {
+        name = substr(text, 2)
+        sub(/".*/, "", name)
+        rest = substr(text, length(name) + 3)
+    } else {
+        name = text
+        sub(/[ \t\r\f="].*/, "", name)
+        rest = substr(text, length(name) + 1)
+    }
+    sub(/^[ \t\r\f]+/, "", rest)
+    if (rest ~ /^=/) sub(/^=[ \t\r\f]*/, "", rest)
+    name = keyword(name)
+    if (name == "") next
+    words(rest)
+    if (name == "match") {
+        verdict = applies()
+        inside[depth] = 1
+        active[depth] = begins[depth] && verdict == 1
+        plain = "no"
+        if (verdict == 2) unsure = 1
+        next
+    }
+    if (inside[depth] && (name == "passwordauthentication" || name == "kbdinteractiveauthentication") && n_words && w[1] == "yes")
+        opens = 1
+    if (!active[depth]) next
+    value = n_words ? w[1] : ""
+    for (i = 2; i <= n_words; i++) value = value "\t" w[i]
+    take(inside[depth] + 0, name, value)
+    if (name == "authorizedkeysfile") { if (value !~ /^(%h\/)?\.ssh\/authorized_keys(\t|$)/) plain = "no" }
+    else if (!(name in quiet) && !((name " " value) in quiet)) plain = "no"
+}
+END {
+    print "flags " plain " " (unsure ? "yes" : "no") " " (opens ? "yes" : "no")
+    print_all()
+}

@@ -1,0 +1,138 @@
+"""The awk programs of provision.sh, each by itself, under every awk that is here: what they read is what others read.
+
+provision.sh is joined of parts in src/azready/guest/sh; what is tested here are the parts.
+"""
+
+import base64
+import json
+import shutil
+import string
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+TOP = Path(__file__).parents[2]
+AWK = TOP / "src/azready/guest/sh/awk"
+AWKS = [
+    pytest.param(words, id=words[0] if len(words) == 1 else " ".join(words))
+    for words in (["mawk"], ["gawk"], ["original-awk"], ["busybox", "awk"])
+    if shutil.which(words[0])
+]
+SHOWN = 'function found(p, v, kind) { print p "=" v }\n'
+TEXT = st.text(string.ascii_letters + string.digits + " äß€😀\"\\/:,{}[]<>&'", max_size=12)
+NAMES = st.text(string.ascii_letters + " é", min_size=1, max_size=6)
+DOCUMENTS = st.dictionaries(
+    NAMES,
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | TEXT,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+        max_leaves=8,
+    ),
+    max_size=4,
+)
+
+
+def run(awk: list[str], *names: str, text: bytes, more: str = "", **values: str) -> subprocess.CompletedProcess[bytes]:
+    """Programs of the parts, joined as provision.sh joins them, over a document."""
+    program = more + "".join((AWK / f"{name}.awk").read_text() for name in names)
+    words = [each for name, value in values.items() for each in ("-v", f"{name}={value}")]
+    return subprocess.run(
+        [*awk, *words, program],
+        input=text,
+        capture_output=True,
+        check=False,
+        env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
+    )
+
+
+def flat(value: object, path: str = "") -> Iterator[str]:
+    """A JSON document as the reader tells it: PATH=VALUE for each primitive."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from flat(each, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from flat(each, f"{path}.{index}" if path else str(index))
+    else:
+        yield f"{path}={value if isinstance(value, str) else json.dumps(value)}"
+
+
+@pytest.mark.parametrize("awk", AWKS)
+@settings(max_examples=25)
+@given(document=DOCUMENTS, ascii=st.booleans(), indent=st.none() | st.just(2))
+def test_json_is_read_as_python_reads_it(awk: list[str], document: dict[str, object], ascii: bool, indent: int) -> None:
+    text = json.dumps(document, ensure_ascii=ascii, indent=indent).encode()
+    done = run(awk, "shared", "read-json", text=text, more=SHOWN)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode().splitlines() == list(flat(document))
+
+
+@pytest.mark.parametrize("awk", AWKS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "{]",
+        '{"a"}',
+        '{"a":}',
+        '{"a":1,}',
+        '{"a":01}',
+        '{"a":"\\x"}',
+        '{"a":"\\u12"}',
+        '{"a":tru}',
+        '{"a":1}{',
+        '{"a":"',
+        "[1",
+        '{"a" 1}',
+    ],
+)
+def test_what_is_no_json_is_refused(awk: list[str], text: str) -> None:
+    with pytest.raises(ValueError):
+        json.loads(text)
+    assert run(awk, "shared", "read-json", text=text.encode(), more=SHOWN).returncode == 1
+
+
+@pytest.mark.parametrize("awk", AWKS)
+@settings(max_examples=20)
+@given(data=st.binary(max_size=60))
+def test_base64_is_decoded_as_python_decodes_it(awk: list[str], data: bytes) -> None:
+    escapes = run(awk, "decode", text=base64.b64encode(data) + b"\n").stdout.split()
+    assert bytes(int(each, 8) for each in b"".join(escapes).decode().split("\\")[1:]) == data
+
+
+@pytest.mark.parametrize("awk", AWKS)
+def test_a_goal_state_is_read_as_python_reads_it(awk: list[str]) -> None:
+    text = """<?xml version="1.0"?><GoalState xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
+    xsi:noNamespaceSchemaLocation="goalstate10.xsd"><!-- > --><Incarnation>7</Incarnation><Container>
+    <ContainerId>a&amp;b</ContainerId><RoleInstanceList><RoleInstance><InstanceId>r<![CDATA[<1>]]></InstanceId>
+    </RoleInstance></RoleInstanceList></Container></GoalState>"""
+    done = run(awk, "shared", "read-xml", "found-goal-state", text=text.encode())
+    assert done.returncode == 0, done.stderr
+    theirs = [(each.text or "").strip() for each in ElementTree.fromstring(text).iter() if not len(each)]
+    assert sorted(line.partition(" ")[2] for line in done.stdout.decode().splitlines()) == sorted(theirs)
+
+
+@pytest.mark.parametrize("awk", AWKS)
+@pytest.mark.parametrize("text", ["<a>", "<a></b>", "<!DOCTYPE a><a/>", "<a>&nbsp;</a>", "a", ""])
+def test_what_is_no_xml_is_refused(awk: list[str], text: str) -> None:
+    assert run(awk, "shared", "read-xml", text=text.encode(), more=SHOWN).returncode == 1
+
+
+@pytest.mark.parametrize("awk", AWKS)
+def test_secrets_are_taken_out_of_a_document_and_nothing_else(awk: list[str]) -> None:
+    text = b"<e><UserName>me</UserName><UserPassword>secret</UserPassword><CustomData>c2VjcmV0</CustomData><A>b</A></e>"
+    done = run(awk, "redact", text=text)
+    assert b"secret" not in done.stdout and b"c2VjcmV0" not in done.stdout
+    assert b"<UserName>me</UserName>" in done.stdout and b"<A>b</A>" in done.stdout
+
+
+def test_the_program_is_what_its_parts_say() -> None:
+    done = subprocess.run([sys.executable, TOP / "scripts/join-guest", "--check"], check=False)
+    assert done.returncode == 0, "run scripts/join-guest, and change provision.sh in its parts only"
