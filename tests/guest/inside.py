@@ -154,6 +154,61 @@ def skeleton(suite: str, program: str = "python") -> dict[str, Any]:
         return {"status": done.returncode, "said": done.stderr, "synced": sorted(synced)}
 
 
+def layers(suite: str, program: str = "python") -> dict[str, Any]:
+    """What is grown where / lies on a layer: LVM on one partition and on two, dm-crypt, md. The tools only note."""
+    shapes = {
+        "LVM": ("dm-0", "LVM-abc", ["sda4"]),
+        "LVM on two": ("dm-0", "LVM-abc", ["sda4", "sda5"]),
+        "dm-crypt": ("dm-0", "CRYPT-LUKS2-abc", ["sda4"]),
+        "md": ("md0", "", ["sda4"]),
+    }
+    with Lab(PLAIN) as lab, lab.tree(debian(suite, "curl")) as root:
+        lab.install(root)
+        shutil.copy(GUEST / "provision.sh", root / "usr/lib/azure-provisioning")
+        (root / "etc/azure-provisioning.conf").write_text("GROW=yes\n")
+        for tool in ("growpart", "sfdisk", "partx", "pvresize", "lvextend", "xfs_growfs"):
+            place = root / "opt/tools" / tool
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(f'#!/bin/sh\necho "{tool} $*" >>/run/tools\n')
+            place.chmod(0o755)
+        return {name: _grown(root, program, *shape) for name, shape in shapes.items()}
+
+
+def _grown(root: Path, program: str, device: str, uuid: str, partitions: list[str]) -> dict[str, Any]:
+    """One run of the step `grow`, on a /proc and /sys that show / as xfs on `device` made of `partitions`."""
+    launch = LAUNCH if program == "python" else ["/bin/sh", "/usr/lib/azure-provisioning/provision.sh"]
+    made, disk = root / "sys/devices/virtual/block" / device, root / "sys/devices/pci0/block/sda"
+    for place in (root / "proc", root / "sys"):
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+    try:
+        for folder in (
+            root / "proc/self",
+            made / "slaves",
+            made / "dm",
+            root / "sys/dev/block",
+            root / "sys/class/block",
+        ):
+            folder.mkdir(parents=True)
+        mounted = "26 1 254:0 / / rw,relatime shared:1 - xfs /dev/mapper/rootvg-rootlv rw\n"
+        (root / "proc/self/mountinfo").write_text(mounted)
+        (root / "proc/uptime").write_text("9.0 9.0\n")
+        for link in ("dev/block/254:0", f"class/block/{device}"):
+            (root / "sys" / link).symlink_to(f"../../devices/virtual/block/{device}")
+        (made / "dm/uuid").write_text(f"{uuid}\n")
+        for partition in partitions:
+            (disk / partition).mkdir(parents=True)
+            (disk / partition / "partition").write_text(f"{partition[3:]}\n")
+            (root / "sys/class/block" / partition).symlink_to(f"../../devices/pci0/block/sda/{partition}")
+            (made / "slaves" / partition).symlink_to(f"../../../../pci0/block/sda/{partition}")
+        (root / "run/tools").write_text("")
+        words = [*launch, "--platform=azure", "--medium=none", "--only=grow"]
+        done = run(root, words, env={"PATH": f"/opt/tools:{PATH}"})
+        return {"status": done.status, "said": done.stderr, "tools": (root / "run/tools").read_text().splitlines()}
+    finally:
+        for place in (root / "proc", root / "sys"):
+            subprocess.run(["umount", place], check=True)
+
+
 def late_network(folder: str) -> dict[str, Any]:
     """The program is started before there is any network; a second later there is one. `folder` takes the tree."""
     root, log = Path(folder) / "root", Path(folder) / "strace"
@@ -187,6 +242,7 @@ SCENES = {
     "imports": imports,
     "writes": writes,
     "counts": counts,
+    "layers": layers,
     "late_network": late_network,
     "skeleton": skeleton,
 }

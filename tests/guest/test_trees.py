@@ -119,3 +119,23 @@ def test_all_of_a_new_home_is_on_the_disk_before_ready(need: Need, program: str)
     seen = _scene(need, "skeleton", "bookworm", program, packages=("curl",))
     assert seen["status"] == 0, seen["said"]
     assert {"/.bashrc", "/.config/app/settings", "/.config/app", "/.config"} <= set(seen["synced"]), seen["synced"]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("program", ["python", "sh"])
+def test_a_root_on_lvm_grows_and_other_layers_are_named(need: Need, program: str) -> None:
+    """Tools in between only note how they were called; the layers themselves are a made-up /proc and /sys."""
+    seen = _scene(need, "layers", "bookworm", program, packages=("curl",))
+    lvm = seen.pop("LVM")
+    assert [line.split()[0] for line in lvm["tools"]] == ["growpart", "pvresize", "lvextend", "xfs_growfs"], lvm
+    assert lvm["tools"][:3] == [
+        "growpart /dev/sda 4",
+        "pvresize /dev/sda4",
+        "lvextend -l +100%FREE /dev/mapper/rootvg-rootlv",
+    ]
+    assert "fills its volume group" in lvm["said"]
+    for name, other in seen.items():
+        assert other["tools"] == [], name
+        layer = name.partition(" ")[0]
+        assert f"the root file system is on {layer}: grow it yourself" in other["said"], (name, other["said"])
+        assert "fills" not in other["said"]
