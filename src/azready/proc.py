@@ -5,6 +5,7 @@ Long-lived children (a booted container, QEMU) use `spawn`; everything else `run
 
 import logging
 import os
+import select
 import shlex
 import shutil
 import subprocess
@@ -198,3 +199,10 @@ def stop(process: "subprocess.Popen[bytes]", grace: float = 2.0) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def readable(descriptor: int, seconds: float) -> bool:
+    """Whether there is something to read, or the other end is gone, within that time; however many files are open."""
+    poll = select.poll()  # select() itself knows no descriptor above 1023
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))

@@ -78,6 +78,7 @@ def test_a_second_boot_is_silent_and_a_copy_is_a_new_vm(disk: Callable[..., Path
     assert (_sha256(image), _sha256(base)) == before, "the disk is never written to"
 
 
+@pytest.mark.slow
 def test_a_platform_that_misbehaves_in_the_first_boot_only(disk: Callable[..., Path], tmp_path: Path) -> None:
     image, console = disk("poweroff -f"), tmp_path / "console.txt"
     done = _boot(image, "--bus", "scsi", "--scenario", "goalstate-never", "--heal", "--console", str(console))
@@ -147,6 +148,7 @@ def _group(leader: int) -> set[int]:
     return found
 
 
+@pytest.mark.slow
 def test_two_nics_and_all_of_azures_dhcp(disk: Callable[..., Path], need: Callable[..., None], tmp_path: Path) -> None:
     need("tool:nsenter")
     machine = tmp_path / "machine.toml"

@@ -78,5 +78,12 @@ def test_a_missing_right_is_told_and_is_no_verdict(folder: Path, words: str) -> 
     done = _azready(folder, *words.split())
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode in (2, 3), done.stdout + done.stderr
-    said = ("ermission denied", "cannot write", "is not readable", "belongs to another user", "needs root")
+    said = (
+        "ermission denied",
+        "cannot write",
+        "is not readable",
+        "belongs to another user",
+        "needs root",
+        "one user id only",
+    )
     assert any(words in done.stderr for words in said), done.stderr

@@ -60,6 +60,8 @@ class Journal:
             self.done = {Range(int(start), int(end)) for start, end in pairs if start.isdecimal() and end.isdecimal()}
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)
+        self.path.touch(0o600)
         self.path.write_text(self.title + "\n", encoding="utf-8")
 
     def add(self, piece: Range) -> None:

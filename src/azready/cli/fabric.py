@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -116,10 +117,8 @@ def serve(
     with ExitStack() as stack:
         fabric = stack.enter_context(_fabric(effective, sockets))
         _attend(stack, fabric, console, effective, log, routes=True)
-        console.say(
-            f"point an agent at these, for example: --imds {fabric.imds_url} --wireserver {fabric.wireserver_url}"
-        )
-        _wait(fabric, effective.deadline)
+        example = f"--imds {fabric.imds_url} --wireserver {fabric.wireserver_url}"
+        _wait(fabric, effective.deadline, lambda: console.say(f"point an agent at these, for example: {example}"))
         _conclude(fabric, effective.deadline or fabric.ledger.now(), effective, console, output)
 
 
@@ -309,12 +308,16 @@ def _attend(
     fabric.restart()
 
 
-def _wait(fabric: "Fabric", deadline: float) -> None:
-    """Until the outcome is known when there is a deadline, else until interrupted (or asked to terminate)."""
+def _wait(fabric: "Fabric", deadline: float, say_ready: Callable[[], None]) -> None:
+    """Until the outcome is known when there is a deadline, else until interrupted (or asked to terminate).
+
+    What `say_ready` says may be answered by a signal at once: it is said where that ends the waiting, and no more.
+    """
     from azready.fabric.verdict import decided
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        say_ready()
         if deadline:
             fabric.ledger.wait_for(decided, deadline)
         else:

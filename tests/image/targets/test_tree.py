@@ -1,6 +1,7 @@
 """A tree is read and changed inside its root, whatever its links say."""
 
 import errno
+import gc
 import glob
 import os
 from collections.abc import Callable
@@ -218,3 +219,11 @@ def test_slash_is_live_and_a_tree_is_not(root: Path) -> None:
         assert machine.live
         assert not tree.live
         assert str(root) in tree.describe()
+
+
+def test_a_tree_that_is_forgotten_keeps_no_descriptor(root: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        Tree(root).exists("etc")
+    gc.collect()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import select
 import shlex
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from azready.fabric import Fabric, Machine
 from azready.fabric.ledger import Ledger, Service
 from azready.fabric.protocol import kvp
 from azready.fabric.verdict import Verdict
+from azready.proc import readable
 
 POWER_OFF = signal.SIGRTMIN + 4
 """systemd's signal for powering off."""
@@ -128,7 +128,7 @@ class RunningTree:
     closing: contextlib.ExitStack
 
     def ended(self, timeout: float = 0.0) -> bool:
-        return bool(select.select([self.guest.alive], [], [], timeout)[0])
+        return readable(self.guest.alive, timeout)
 
     def trouble(self) -> Cause | None:
         return self.container.trouble()

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import select
 import shlex
 import socket
 import subprocess
@@ -36,7 +35,7 @@ from azready.fabric import Fabric, Machine
 from azready.fabric.ledger import Exchange, Ledger, Service
 from azready.fabric.protocol.media import medium
 from azready.fabric.verdict import Verdict
-from azready.proc import Completed, run, stop
+from azready.proc import Completed, readable, run, stop
 
 _LOGIN, _SETTLE, _SHUTDOWN = 90.0, 15.0, 60.0
 _STANDSTILL = 60.0
@@ -402,7 +401,7 @@ def _heard(listener: int, fabric: Fabric, machine: Machine) -> Iterator[None]:
 
     def listen() -> None:
         while not done.is_set():
-            if not select.select([listener], [], [], 0.2)[0]:
+            if not readable(listener, 0.2):
                 continue
             data = os.read(listener, 65536)
             if not data:  # QEMU has not opened it yet, or has gone

@@ -8,7 +8,6 @@ its serial port, and then the firmware that the boot will use has to say anythin
 import contextlib
 import functools
 import os
-import select
 import shutil
 import socket
 import subprocess
@@ -25,6 +24,7 @@ from azready.boot.qemu.command import Architecture, Firmware, Pflash, Wanted
 from azready.boot.qemu.monitor import Monitor
 from azready.boot.watching.schedule import cpu_time
 from azready.errors import Failure
+from azready.proc import readable
 
 DEVICE = Path("/dev/kvm")
 
@@ -158,7 +158,7 @@ def _listened(
         spent, limit = (now - resumed, patience) if resumed else (now - launched, _START)
         if spent - waited > limit or now - launched > _LONGEST:
             return _Outcome(f"within {limit:g} s it did nothing", ran_out=True)
-        if not select.select([process.stdout], [], [], 0.05)[0]:
+        if not readable(process.stdout.fileno(), 0.05):
             continue
         said = os.read(process.stdout.fileno(), 4096)
         while said and says and says[0] in said:

@@ -32,8 +32,7 @@ def throwaway_key(owner: tuple[int, int] | None = None) -> Iterator[Key]:
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption())
     public = key.public_key().public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH)
-    # whoever the key is for must come to it: TMPDIR may lie where only this user may go
-    folder = Path(tempfile.mkdtemp(prefix="azready-key-", dir="/run" if owner and Path("/run").is_dir() else None))
+    folder = Path(tempfile.mkdtemp(prefix="azready-key-", dir=_open_to_others() if owner else None))
     try:
         path = folder / "id_ed25519"
         path.touch(0o600)
@@ -43,6 +42,14 @@ def throwaway_key(owner: tuple[int, int] | None = None) -> Iterator[Key]:
         yield Key(path, public.decode() + " azready-boot")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open_to_others() -> str:
+    """Where another user can come to a file of theirs: TMPDIR may lie where only this user may go."""
+    chosen = Path(tempfile.gettempdir()).resolve()
+    if all(folder.stat().st_mode & 0o001 for folder in (chosen, *chosen.parents)):
+        return str(chosen)
+    return "/var/tmp"
 
 
 def in_style(key: str, others: Sequence[str]) -> str:

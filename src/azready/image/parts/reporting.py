@@ -7,6 +7,7 @@ is what depends on the image: who can report in it, which unit is waited for, wh
 import re
 from collections.abc import Iterable, Iterator
 
+from azready import installed
 from azready.errors import Failure, UsageFailure
 from azready.image.actions import Action, Link, Write
 from azready.image.facts import Facts
@@ -17,8 +18,8 @@ from azready.image.targets import Files
 AGENTS = ("cloud-init", "waagent")
 """Those that can be silenced and still bring the data, or extensions."""
 TEMPLATE = "usr/lib/systemd/system/azure-report@.service"
-REPORTERS = "usr/lib/azure-provisioning/report.{py,sh}"
-PROGRAMS = "usr/lib/azure-provisioning/provision.{py,sh}"
+REPORTERS = f"{installed.PROGRAM}/report.{{py,sh}}"
+PROGRAMS = f"{installed.PROGRAM}/provision.{{py,sh}}"
 _WANTS = "etc/systemd/system/multi-user.target.wants"
 _PRESET = "usr/lib/systemd/system-preset/10-azure-report.preset"
 _UNIT = re.compile(r"[A-Za-z0-9:_.@\\-]+\.(service|target|socket|mount|path|timer|device|swap|automount|slice|scope)")

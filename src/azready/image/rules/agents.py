@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from azready import installed
 from azready.image.actions import Action
 from azready.image.facts import Facts
 from azready.image.facts.leftovers import Leftover
@@ -54,7 +55,7 @@ def _packaged(facts: Facts) -> list[Leftover]:
     in_copies=Copies.UNASKED,
 )
 def no_agents(facts: Facts) -> Iterator[Finding]:
-    if facts.files.glob("usr/lib/azure-provisioning/report.{py,sh}"):
+    if facts.files.glob(f"{installed.PROGRAM}/report.{{py,sh}}"):
         raise Skip("azready only reports for this image, and its agent brings the data")
     for each in _packaged(facts):
         yield Finding(f"{each.agent}: {each.what}")

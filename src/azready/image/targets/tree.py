@@ -3,6 +3,7 @@
 import errno
 import os
 import stat as modes
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class Tree:
         self.root = root
         self._described = described
         self._fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._closed = weakref.finalize(self, os.close, self._fd)
         here, top = os.stat(".", dir_fd=self._fd), os.stat("/")
         self._live = (here.st_dev, here.st_ino) == (top.st_dev, top.st_ino)
 
@@ -243,9 +245,8 @@ class Tree:
         return running.run_in(self.root, argv, stdin=stdin, env=env, check=check)
 
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._closed()
+        self._fd = -1
 
     def __enter__(self) -> "Tree":
         return self
