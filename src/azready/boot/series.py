@@ -17,8 +17,8 @@ from azready import installed
 from azready.boot import identity, waiting
 from azready.boot.diagnosis import diagnose
 from azready.boot.judging import judges
-from azready.boot.judging import running as judging
 from azready.boot.judging.access import Access
+from azready.boot.judging.running import hear, prepared, verdict
 from azready.boot.network.links import Network
 from azready.boot.record import BootRecord, Cause, Check, Expectation, HostFacts, JournalLine, Milestone
 from azready.boot.waiting import Pace
@@ -328,7 +328,7 @@ def _judged(
     found: tuple[Check, ...] = ()
     for word in plan.judges:
         judge = judges.judge(word, host.kind)
-        with console.step(f"Judge: {judge.name}"), judging.prepared(judge, access) as own:
-            heard = judging.hear(judge, own, running.beside, meanwhile)
-            found += judging.verdict(judge, heard, round(ledger.now(), 3))
+        with console.step(f"Judge: {judge.name}"), prepared(judge, access) as own:
+            heard = hear(judge, own, running.beside, meanwhile)
+            found += verdict(judge, heard, round(ledger.now(), 3))
     return found

@@ -184,14 +184,14 @@ def _plan(
 ) -> "Plan":
     from ipaddress import IPv4Address
 
-    from azready.boot.judging import judges as judging
+    from azready.boot.judging.judges import judge
     from azready.boot.network.links import Network
     from azready.boot.series import Plan
 
     if deadline is not None and deadline <= 0:
         raise UsageFailure(f"--deadline is {deadline:g}", "give a number of seconds above 0")
     for word in judges:
-        judging.judge(word, "container")
+        judge(word, "container")
     if heal and boots + recapture < 2:
         raise UsageFailure("--heal needs a boot after the first", "add --boots 2 or --recapture")
     try:

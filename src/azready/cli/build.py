@@ -70,13 +70,13 @@ def build(
     from azready.image import preparation, sealing
     from azready.image.parts.guest_program import parse_settings
     from azready.image.targets.opening import enter_namespace_for
-    from azready.pipelines import build as building
+    from azready.pipelines import build
 
     if deadline is not None and deadline <= 0:
         raise UsageFailure(f"--deadline is {deadline:g}", "give a number of seconds above 0")
     if unknown := set(skip or ()) - {"prepare", "generalize", "boot"}:
         raise UsageFailure(f"--skip cannot be {', '.join(sorted(unknown))}", "use prepare, generalize or boot")
-    options = building.Options(
+    options = build.Options(
         prepare=preparation.Options(settings=parse_settings(setting or [])),
         generalize=sealing.Options(tuple(user or ()), fix),
         waivers=read_waivers(waivers),
@@ -90,11 +90,11 @@ def build(
     )
     enter_namespace_for(str(source), changes=not dry_run and not {"prepare", "generalize"} <= options.skip)
     if dry_run:
-        print("\n".join(building.plan_lines(source, out, options)))
+        print("\n".join(build.plan_lines(source, out, options)))
         return
     console = Console(quiet=quiet)
     try:
-        built = building.build(source, out, options, console)
+        built = build.build(source, out, options, console)
     except KeyboardInterrupt:
         console.say("interrupted: the same command goes on with the step that was under way")
         raise

@@ -97,17 +97,17 @@ def capture(given: Options) -> None:
     without a provisioning agent", as one command. A run that was cut off goes on where it stopped when the same
     command is given again.
     """
-    from azready.azure import capture as capturing
+    from azready.azure import capture
     from azready.cli import azure_options as options
     from azready.console import Console
 
     options.check_output(given.output)
     wishes = _wishes(given)
-    capturing.check(wishes)
+    capture.check(wishes)
     asked = given.asked
     console = Console(quiet=given.quiet)
     if given.role:
-        options.print_role("capture", asked, capturing.rights_of(wishes, _no_work()), console)
+        options.print_role("capture", asked, capture.rights_of(wishes, _no_work()), console)
         return
     if given.dry_run:
         _print_plan(wishes, asked, given.output)
@@ -174,8 +174,7 @@ def _security_type(given: Options) -> str:
 
 
 def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:
-    from azready.azure import capture as capturing
-    from azready.azure import known
+    from azready.azure import capture, known
     from azready.azure.requests.model import RUN_TAG
     from azready.cli import azure_options as options
 
@@ -189,7 +188,7 @@ def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:
         ssh_from="<this machine>" if wishes.ssh_from == "auto" else wishes.ssh_from,
     )
 
-    options.print_plan(capturing.plan(planned, _no_work()), endpoint, output, known.planned(planned.place))
+    options.print_plan(capture.plan(planned, _no_work()), endpoint, output, known.planned(planned.place))
 
 
 def _no_work() -> "GuestWork":
@@ -205,8 +204,7 @@ def _no_work() -> "GuestWork":
 def _run(
     wishes: "Wishes", asked: Asked, console: "Console", state: Path | None, restart: bool, skip: frozenset[str]
 ) -> "Captured":
-    from azready.azure import capture as capturing
-    from azready.azure import keys
+    from azready.azure import capture, keys
     from azready.azure.console_log import fetcher
     from azready.azure.own_address import source_of_ssh
     from azready.azure.requests.model import RUN_TAG
@@ -251,7 +249,7 @@ def _run(
     with telling_leftovers(file, console):
         runner = Runner(session.client, file, console)
         work = guest_work(file.path.with_suffix(".hosts"), console, skip)
-        done = capturing.run(ready, work, runner, session.client, fetcher(session.ca), diagnose)
+        done = capture.run(ready, work, runner, session.client, fetcher(session.ca), diagnose)
     if not ready.keep:
         file.forget()
         file.path.with_suffix(".hosts").unlink(missing_ok=True)

@@ -69,18 +69,17 @@ def publish(given: Options) -> None:
 
     A run that was cut off goes on where it stopped, in the middle of the upload too.
     """
-    from azready.azure import preflight
-    from azready.azure import publish as publishing
+    from azready.azure import preflight, publish
     from azready.cli import azure_options as options
     from azready.console import Console
 
     options.check_output(given.output)
     wishes = _wishes(given)
-    publishing.check(wishes)
+    publish.check(wishes)
     asked = given.asked
     console = Console(quiet=given.quiet)
     if given.role:
-        options.print_role("publish", asked, publishing.rights_of(wishes), console)
+        options.print_role("publish", asked, publish.rights_of(wishes), console)
         return
     if given.dry_run:
         _print_plan(wishes, asked, given.output)
@@ -163,18 +162,18 @@ def disk_facts(path: Path, generation: str, architecture: str) -> "DiskFacts":
 
 
 def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:
-    from azready.azure import publish as publishing
+    from azready.azure import publish
     from azready.azure.requests.model import RUN_TAG
     from azready.cli import azure_options as options
 
     endpoint, found = options.planned_place(asked)
     tags = (*wishes.place.tags, (RUN_TAG, "<run>"))
     planned = replace(wishes, place=replace(wishes.place, subscription=found, tags=tags))
-    options.print_plan(publishing.plan(planned, lambda: None), endpoint, output)
+    options.print_plan(publish.plan(planned, lambda: None), endpoint, output)
 
 
 def _run(wishes: "Wishes", asked: Asked, console: "Console", state: Path | None, restart: bool) -> "Published":
-    from azready.azure import publish as publishing
+    from azready.azure import publish
     from azready.azure.requests.model import RUN_TAG
     from azready.azure.state import telling_leftovers
     from azready.azure.steps import Runner
@@ -201,7 +200,7 @@ def _run(wishes: "Wishes", asked: Asked, console: "Console", state: Path | None,
     ready = replace(wishes, place=replace(wishes.place, subscription=session.subscription, tags=tags))
     with telling_leftovers(file, console):
         runner = Runner(session.client, file, console)
-        done = publishing.run(ready, runner, session.client, console, ca=session.ca)
+        done = publish.run(ready, runner, session.client, console, ca=session.ca)
     file.forget()
     return done
 

@@ -79,14 +79,13 @@ def verify(given: Options) -> None:
     Exit code 0 when all became Ready, 1 when a guest failed, 3 when it could not be tried (Azure had no room, say) or
     when something could not be removed afterwards.
     """
-    from azready.azure import preflight
-    from azready.azure import verify as verifying
+    from azready.azure import preflight, verify
     from azready.cli import azure_options as options
     from azready.console import Console
     from azready.errors import Exit
 
     options.check_output(given.output)
-    wishes = verifying.Wishes(
+    wishes = verify.Wishes(
         place=given.place(given.group, given.location),
         own_group=not given.group,
         name="azready",
@@ -105,14 +104,14 @@ def verify(given: Options) -> None:
     asked = given.asked
     console = Console(quiet=given.quiet)
     if given.role:
-        options.print_role("verify", asked, verifying.rights_of(_named(wishes, "RUN", "SUBSCRIPTION")), console)
+        options.print_role("verify", asked, verify.rights_of(_named(wishes, "RUN", "SUBSCRIPTION")), console)
         return
     if given.dry_run:
         _print_plan(wishes, asked, given.output)
         return
     try:
         report = _run(wishes, asked, console, given.ssh_key, given.state, given.yes)
-    except verifying.NotRemoved as failure:
+    except verify.NotRemoved as failure:
         _render(failure.report, given.output)
         raise
     _render(report, given.output)
@@ -122,7 +121,7 @@ def verify(given: Options) -> None:
 
 def _named(wishes: "Wishes", run: str, subscription: str) -> "Wishes":
     """The wishes with the run's own names and tags."""
-    from azready.azure import verify as verifying
+    from azready.azure import verify
     from azready.azure.requests.model import RUN_TAG
 
     place = replace(
@@ -132,27 +131,26 @@ def _named(wishes: "Wishes", run: str, subscription: str) -> "Wishes":
         tags=(*wishes.place.tags, (RUN_TAG, run)),
     )
     ready = replace(wishes, place=place, name=f"azready-{run}")
-    verifying.check(ready)
+    verify.check(ready)
     return ready
 
 
 def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:
-    from azready.azure import verify as verifying
+    from azready.azure import verify
     from azready.cli import azure_options as options
 
     endpoint, found = options.planned_place(asked)
     planned = replace(_named(wishes, "RUN", found), public_key="<public key>")
     if planned.ssh_from == "auto":
         planned = replace(planned, ssh_from="<this machine>")
-    steps = [*verifying.plan(planned), *([] if planned.keep else verifying.clean_up(planned))]
+    steps = [*verify.plan(planned), *([] if planned.keep else verify.clean_up(planned))]
     options.print_plan(steps, endpoint, output)
 
 
 def _run(
     wishes: "Wishes", asked: Asked, console: "Console", ssh_key: Path | None, state: Path | None, yes: bool
 ) -> "Report":
-    from azready.azure import keys, prices
-    from azready.azure import verify as verifying
+    from azready.azure import keys, prices, verify
     from azready.azure.console_log import fetcher
     from azready.azure.own_address import source_of_ssh
     from azready.azure.reach import ssh_answers
@@ -191,7 +189,7 @@ def _run(
     )
     with telling_leftovers(file, console):
         runner = Runner(session.client, file, console)
-        report = verifying.run(ready, runner, session.client, console, fetcher(session.ca), diagnose, ssh_answers)
+        report = verify.run(ready, runner, session.client, console, fetcher(session.ca), diagnose, ssh_answers)
     if ready.keep:
         console.say(f"Kept in {ready.place.group}, with the key {key}; listed in {file.path}")
         return report
