@@ -66,7 +66,7 @@ def publishing(connect: Connect, blob: Blob, tmp_path: Path) -> Callable[..., Pu
         state = open_run(tmp_path / "state.json", "publish", {"name": wishes.name}, restart=False)
         place = replace(wishes.place, tags=((RUN_TAG, state.run.id),))
         client = connect(console=console)
-        done = publish.run(replace(wishes, place=place), Runner(client, state, console), client, console)
+        done = publish.run(replace(wishes, place=place), Runner(client, state, console), client, console, pause=0.05)
         state.forget()
         return done
 

@@ -127,7 +127,8 @@ def judged(tree: Path, *words: str, path: Path | None = None) -> tuple[int, Boot
 REBOOTS = """
 guest() { ssh -o ConnectTimeout=3 -F "$AZREADY_SSH_CONFIG" "$AZREADY_HOST" "$@"; }
 before=$(guest cat /run/azready-judged 2>/dev/null; guest 'sudo -n touch /var/judged /run/azready-judged; uname -n')
-guest sudo -n systemctl reboot
+# --force: now and then a session of ssh does not end, and systemd waits 90 s for it
+guest sudo -n systemctl --force reboot
 for i in $(seq 100); do
     sleep 0.3
     guest 'test -e /var/judged && test ! -e /run/azready-judged' && break

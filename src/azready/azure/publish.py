@@ -153,25 +153,32 @@ def _disk(wishes: Wishes) -> Request:
     )
 
 
-def run(wishes: Wishes, runner: Runner, client: Client, console: Console, *, ca: str | None = None) -> Published:
-    """Carry out the plan. Raises Failure; what arrived of an upload is not sent again by the next run."""
+def run(
+    wishes: Wishes, runner: Runner, client: Client, console: Console, *, ca: str | None = None, pause: float = 1.0
+) -> Published:
+    """Carry out the plan. Raises Failure; what arrived of an upload is not sent again by the next run.
+
+    `pause`: seconds after which an upload first tries again; the wait doubles.
+    """
     uploaded: list[Uploaded] = []
 
     def upload() -> None:
-        uploaded.append(_upload(wishes, client, console, runner.state, ca))
+        uploaded.append(_upload(wishes, client, console, runner.state, ca, pause))
 
     known = runner.run(plan(wishes, upload), runner.state.run.known)
     return Published(wishes.image(known), uploaded[0] if uploaded else None)
 
 
-def _upload(wishes: Wishes, client: Client, console: Console, state: StateFile, ca: str | None) -> Uploaded:
+def _upload(
+    wishes: Wishes, client: Client, console: Console, state: StateFile, ca: str | None, pause: float
+) -> Uploaded:
     def grant() -> Sas:
         return Sas(str(client.send(disks.grant_access(wishes.place, wishes.disk)).body["accessSAS"]))
 
     disk = disks.disk_id(wishes.place, wishes.disk)
     journal = journal_for(state.path.with_suffix(".pages"), f"{disk}#{state.run.id}", wishes.file)
     with console.transfer(f"upload {wishes.file.name}", wishes.facts.size) as progress:
-        done = Upload(wishes.file, grant, journal, progress, console.say, ca=ca).run()
+        done = Upload(wishes.file, grant, journal, progress, console.say, ca=ca, pause=pause).run()
     journal.forget()
     mib = 1024 * 1024
     console.say(
