@@ -197,9 +197,11 @@ def serving_blob(store: Store) -> Iterator[Blob]:
             pass
 
         def _serve(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            size = int(self.headers.get("Content-Length") or 0)
+            body = self.rfile.read(size)
             lower = {key.lower(): value for key, value in self.headers.items()}
-            reply = blob.answer(self.command, self.path, lower, body)
+            # a sender that went away in the middle has asked for nothing
+            reply = blob.answer(self.command, self.path, lower, body) if len(body) == size else None
             if reply is None:
                 self.close_connection = True
                 self.connection.close()
