@@ -27,7 +27,7 @@ _NEEDS = {"python": "python3-minimal (>= 3.6~), passwd", "sh": "passwd"}
 _WISHES = {"python": "openssh-server, sudo", "sh": "curl | wget, openssh-server, sudo"}
 """Bash, which every Debian has, is enough for the program in sh; curl and wget are faster."""
 _AGENTS = "cloud-init, waagent, walinuxagent"
-"""Two that provision race; `azready check` calls it an error (A01)."""
+"""Two that provision race; `azready check` calls it an error (P04)."""
 
 _POSTINST = """#!/bin/sh
 set -e

@@ -14,7 +14,7 @@ import typer
 
 from azready.cli import app, guide
 from azready.cli.common import furnish
-from azready.image.parts.guest_program import manifest
+from azready.installed import manifest
 from release.about import Release
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from azready.image.facts.init import Init
-from azready.image.parts.guest_program import Guest, fresh_settings, manifest, source
+from azready.image.parts.guest_program import Guest, Selection, belongs, fresh_settings, source
 from azready.image.preparation import Options
+from azready.installed import manifest
 
 GUESTS: tuple[Guest, ...] = ("python", "sh")
 _THERE = frozenset({"/etc/ssh/sshd_config.d", "/etc/init.d"})
@@ -46,16 +47,10 @@ class Payload:
 
 def payload(guest: Guest, init: Init, more: tuple[Entry, ...] = ()) -> Payload:
     """What `prepare` would install by default, and `more`; folders come before what lies in them."""
-    rows = manifest()
+    rows, selection = manifest(), Selection(guest, init, Options().rows, {})
 
     def fits(row: Mapping[str, Any]) -> bool:
-        return (
-            row.get("guest", "any") in ("any", guest)
-            and row.get("init", "any") in ("any", init)
-            and row.get("option", "") in ("", *Options().rows)
-            and row.get("job", "provision") in ("any", "provision")
-            and row.get("when") in (None, *_THERE)
-        )
+        return belongs(row, selection) and row.get("when") in (None, *_THERE)
 
     files = [
         Entry(row["target"], "file", int(row["mode"], 8), source(row["source"]), conffile=_is_setting(row["target"]))

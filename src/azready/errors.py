@@ -4,6 +4,7 @@ Every expected failure is a `Failure`: one sentence that says what is wrong, and
 Only `azready.cli` turns one into text on stderr and an exit code.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -35,3 +36,12 @@ class UsageFailure(Failure):
     """The user's input is wrong: an option value, a configuration file, a target that is not one."""
 
     exit_code = Exit.USAGE
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """A hint about a name that there is not: the one that was meant, or all that there are."""
+    import difflib  # here: it is wanted only where something is wrong
+
+    names = tuple(allowed)
+    near = difflib.get_close_matches(name, names, 1)
+    return f"do you mean {near[0]}?" if near else f"use one of {', '.join(names)}"

@@ -77,7 +77,6 @@ class RunOptions:
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="text|json", help="Form of the result on stdout.")
     ] = "text"
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False
 
     @property
     def asked(self) -> "Asked":

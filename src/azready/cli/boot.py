@@ -61,15 +61,8 @@ Accel = Annotated[
 ]
 Memory = Annotated[int, typer.Option(metavar="MIB", min=64, help="Disk: memory of the virtual machine.")]
 ConsoleFile = Annotated[Path | None, typer.Option("--console", metavar="FILE", help="Disk: keep the serial console.")]
-Outputs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FORM[=FILE]",
-        help="text, json, junit or html; with =FILE written there, and the text still printed; repeatable.",
-    ),
-]
+FORMS = ("text", "json", "junit", "html")
+Outputs = Annotated[list[str] | None, outputs.option(FORMS)]
 
 
 def register(app: typer.Typer) -> None:
@@ -118,7 +111,7 @@ def boot(
     given = Given(machine, words, fault or (), scenario, seed, strict)
     effective = resolve(given, settings)
     plan = _plan(target, effective, wireserver, deadline, boots, recapture, heal, keep, judge or [], init, ssh_check)
-    wanted = outputs.parse(output or (), ("text", "json", "junit", "html"))
+    wanted = outputs.parse(output or (), FORMS)
     for path in filter(None, (report, console_file)):
         outputs.require_writable(path)
     console = Console()

@@ -34,7 +34,6 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Replace OUT.vhd if it exists.")]
 KeepWork = Annotated[bool, typer.Option("--keep-work", help="Keep the work folder OUT.vhd.build.")]
 Output = Annotated[Literal["text", "json"], typer.Option("--output", help="json: print the manifest.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +57,6 @@ def build(
     yes: Yes = False,
     keep_work: KeepWork = False,
     output: Output = "text",
-    quiet: Quiet = False,
 ) -> None:
     """Prepare, generalize, check, boot and convert a copy of INPUT; beside OUT.vhd a manifest and an SBOM.
 
@@ -92,7 +90,7 @@ def build(
     if dry_run:
         print("\n".join(build.plan_lines(source, out, options)))
         return
-    console = Console(quiet=quiet)
+    console = Console()
     try:
         built = build.build(source, out, options, console)
     except KeyboardInterrupt:

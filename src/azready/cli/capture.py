@@ -105,7 +105,7 @@ def capture(given: Options) -> None:
     wishes = _wishes(given)
     capture.check(wishes)
     asked = given.asked
-    console = Console(quiet=given.quiet)
+    console = Console()
     if given.role:
         options.print_role("capture", asked, capture.rights_of(wishes, _no_work()), console)
         return

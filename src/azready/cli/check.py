@@ -43,16 +43,8 @@ Only = Annotated[
     list[str], typer.Option("--only", help="Ask only these: a rule's id, or an area's letter; repeatable.")
 ]
 SkipIds = Annotated[list[str], typer.Option("--skip", help="Leave these out; repeatable.")]
-Outputs = Annotated[
-    list[str],
-    typer.Option(
-        "--output",
-        "--format",
-        "-o",
-        metavar="FORM[=FILE]",
-        help="text, json, junit, sarif or github; with =FILE written there, and the text still printed; repeatable.",
-    ),
-]
+FORMS = ("text", "json", "junit", "sarif", "github")
+Outputs = Annotated[list[str], outputs.option(FORMS, "--format")]
 Waivers = Annotated[Path | None, typer.Option("--waivers", help="A TOML file of accepted findings, with reasons.")]
 
 
@@ -121,7 +113,7 @@ def _check(
         sealing=not before_generalize,
     )
     threshold = Severity[fail_on.name]
-    wanted = outputs.parse(output, ("text", "json", "junit", "sarif", "github"))
+    wanted = outputs.parse(output, FORMS)
     enter_namespace_for(target)
     with Console().busy(f"Looking at {target}"), look(target) as facts:
         results = checking.check(facts, RULES, choice)

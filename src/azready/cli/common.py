@@ -3,9 +3,11 @@
 They are added to the finished commands, so that a verb's module says only what is its own.
 """
 
+import copy
 import logging
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,10 +82,10 @@ def furnish(command: Any, verb: str = "") -> None:
     below: Mapping[str, Any] = getattr(command, "commands", {})
     if verb:
         own = {name for param in command.params for name in param.opts}
-        for param in _common():
-            if param.opts[0] not in own:
-                param.opts = [name for name in param.opts if name not in own]
-                param.expose_value = False
+        for added in _common():
+            if added.opts[0] not in own:
+                param = copy.copy(added)
+                param.opts = [name for name in added.opts if name not in own]
                 command.params.append(param)
         command.epilog = guide.epilog(verb)
     for name, each in below.items():
@@ -91,10 +93,15 @@ def furnish(command: Any, verb: str = "") -> None:
         each.short_help = guide.SHORT.get(f"{verb} {name}".strip(), each.short_help)
 
 
-def _common() -> list[Any]:
+@cache
+def _common() -> tuple[Any, ...]:
+    """The parameters of `_added`; their callbacks do the work, and no verb is given their values."""
     app = typer.Typer(add_completion=False)
     app.command()(_added)
-    return list(typer.main.get_command(app).params)
+    params = tuple(typer.main.get_command(app).params)
+    for param in params:
+        param.expose_value = False
+    return params
 
 
 def _options(command: Any) -> dict[str, defaults.Option]:

@@ -23,14 +23,13 @@ def convert(
     blank: bool = typer.Option(
         False, "--blank", help="Convert a disk that holds neither a partition table nor a file system too."
     ),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress."),
 ) -> None:
     """Make the fixed VHD that Azure takes: whole MiB, valid footer, backup GPT at the end, sparse on your disk."""
     from azready.image import conversion
 
     if output not in ("text", "json"):
         raise UsageFailure(f"--output is {output!r}", "use text or json")
-    console = Console(quiet=quiet)
+    console = Console()
     target = out if out is not None else disk.with_suffix(".vhd")
     plan = conversion.plan(disk, blank)
     for warning in plan.warnings:

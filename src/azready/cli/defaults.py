@@ -10,14 +10,13 @@ What the command line says wins. What answers a question, destroys, runs a comma
 taken from a file that may have come with somebody else's project.
 """
 
-import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from azready.errors import UsageFailure
+from azready.errors import UsageFailure, nearest
 
 FILE = "azready.toml"
 ALLOWED = (
@@ -106,13 +105,9 @@ def parse(table: Mapping[str, Any], path: Path) -> Defaults:
     return Defaults(path, shared, verbs)
 
 
-def _known(path: Path, what: str, name: str, allowed: Iterable[str]) -> None:
-    allowed = tuple(allowed)
-    if name in allowed:
-        return
-    near = difflib.get_close_matches(name, allowed, 1, 0.6)
-    hint = f"do you mean {near[0]}?" if near else f"use one of {', '.join(allowed)}"
-    raise UsageFailure(f"{path}: there is no {what} {name!r}", hint)
+def _known(path: Path, what: str, name: str, allowed: Sequence[str]) -> None:
+    if name not in allowed:
+        raise UsageFailure(f"{path}: there is no {what} {name!r}", nearest(name, allowed))
 
 
 def for_command(found: Defaults, names: Iterable[str], options: Mapping[str, Option]) -> dict[str, Any]:

@@ -3,12 +3,23 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import typer
 
 from azready import durable
 from azready.errors import UsageFailure
 
 Wanted = Mapping[str, Path | None]
 """Form to file; None is stdout."""
+
+
+def option(forms: Sequence[str], *more: str) -> Any:
+    """The option itself, of a verb that has these forms; `more` are other names of it."""
+    *others, last = forms
+    known = f"{', '.join(others)} or {last}"
+    how = "with =FILE written there, and the text still printed; repeatable."
+    return typer.Option("--output", *more, "-o", metavar="FORM[=FILE]", help=f"{known}; {how}")
 
 
 def parse(words: Sequence[str], forms: Sequence[str]) -> Wanted:

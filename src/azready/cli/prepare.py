@@ -1,6 +1,5 @@
 """`azready prepare`: takes the agents out of an image and puts the guest program in."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -75,8 +74,8 @@ def prepare(
 
     unit = _report_options(ready_when, report_only, silence or [], firewall=firewall, settings=setting or [])
     settings, added = parse_settings(setting or []), parse(copy_in or (), run or (), ssh_inject or ())
-    options = Options(guest, init, clone_guard, firewall, grow, network, disk_links, vf_rule, settings, added)
-    options = replace(options, report_only=report_only, silence=tuple(silence or ()), ready_when=unit)
+    chosen = (guest, init, clone_guard, firewall, grow, network, disk_links, vf_rule, settings, added)
+    options = Options(*chosen, report_only=report_only, silence=tuple(silence or ()), ready_when=unit)
     enter_namespace_for(target, changes=not dry_run)
     if dry_run:
         with open_target(target) as opened:

@@ -77,7 +77,7 @@ def publish(given: Options) -> None:
     wishes = _wishes(given)
     publish.check(wishes)
     asked = given.asked
-    console = Console(quiet=given.quiet)
+    console = Console()
     if given.role:
         options.print_role("publish", asked, publish.rights_of(wishes), console)
         return

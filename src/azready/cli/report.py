@@ -10,15 +10,8 @@ from azready.cli.check import FailOn
 from azready.errors import Exit
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="JSON of `azready check` and `azready boot`.")]
-Outputs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FORM[=FILE]",
-        help="text, json, junit, html or markdown; with =FILE written there, and the text still printed; repeatable.",
-    ),
-]
+FORMS = ("text", "json", "junit", "html", "markdown")
+Outputs = Annotated[list[str] | None, outputs.option(FORMS)]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +30,7 @@ def report(
     """
     from azready.pipelines import fleet
 
-    wanted = outputs.parse(output or (), ("text", "json", "junit", "html", "markdown"))
+    wanted = outputs.parse(output or (), FORMS)
     rows = fleet.read(files, fail_on.value)
     forms = {
         "text": lambda: fleet.as_text(rows),

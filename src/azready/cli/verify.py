@@ -102,7 +102,7 @@ def verify(given: Options) -> None:
         subnet=given.subnet,
     )
     asked = given.asked
-    console = Console(quiet=given.quiet)
+    console = Console()
     if given.role:
         options.print_role("verify", asked, verify.rights_of(_named(wishes, "RUN", "SUBSCRIPTION")), console)
         return

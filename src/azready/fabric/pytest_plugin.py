@@ -12,7 +12,6 @@ What it serves is said by markers, whose mistakes fail the test with the names t
     @pytest.mark.azure_fabric(seed=7, strict=False)
 """
 
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
@@ -78,9 +77,9 @@ def _positional(marker: pytest.Mark) -> tuple[str]:
 
 
 def _known(marker: str, given: Iterable[str], allowed: Iterable[str]) -> None:
+    from azready.errors import nearest
+
     names = sorted(allowed)
     for name in given:
         if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f"do you mean {near[0]}?" if near else f"use one of {', '.join(names)}"
-            pytest.fail(f"{marker} has no field {name!r}; {hint}", pytrace=False)
+            pytest.fail(f"{marker} has no field {name!r}; {nearest(name, names)}", pytrace=False)

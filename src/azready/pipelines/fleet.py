@@ -12,11 +12,11 @@ from typing import Any, Literal
 from azready import __version__
 from azready.console import printable
 from azready.errors import UsageFailure
+from azready.image.rules.model import Severity
 
 Outcome = Literal["yes", "no", "undecided"]
 _MARKS = {"yes": "✔", "no": "✘", "undecided": "?"}
 _TONES = {"yes": "good", "no": "bad", "undecided": "warn"}
-_GRAVE = ("info", "warning", "error", "fatal")
 _HOW = "keep them with: azready check … --output json=FILE, azready boot … --output json=FILE"
 
 
@@ -37,7 +37,8 @@ def read(paths: Sequence[Path], fail_on: str = "error") -> tuple[Row, ...]:
 
     `fail_on` is the least grave finding that is a no. Raises UsageFailure for a file that is no such JSON.
     """
-    rows = [row for path in paths for row in _rows(path, _GRAVE[_GRAVE.index(fail_on) :])]
+    grave = [each.word for each in Severity if each >= Severity[fail_on.upper()]]
+    rows = [row for path in paths for row in _rows(path, grave)]
     sources: dict[tuple[str, str], set[str]] = {}
     for row in rows:
         sources.setdefault((row.image, row.kind), set()).add(row.source)

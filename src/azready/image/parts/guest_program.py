@@ -154,14 +154,18 @@ def plan_links(files: Files, selection: Selection) -> tuple[Action, ...]:
     return tuple(links)
 
 
-def _fits(files: Files, row: Mapping[str, Any], selection: Selection) -> bool:
+def belongs(row: Mapping[str, Any], selection: Selection) -> bool:
+    """Whether a row of install.toml is of what was selected, wherever that is installed."""
     return (
         row.get("guest", "any") in ("any", selection.guest)
         and row.get("job", "provision") in ("any", selection.job)
         and row.get("init", "any") in ("any", selection.init)
         and row.get("option", "") in ("", *selection.options)
-        and ("when" not in row or files.exists(_inside(row["when"])))
     )
+
+
+def _fits(files: Files, row: Mapping[str, Any], selection: Selection) -> bool:
+    return belongs(row, selection) and ("when" not in row or files.exists(_inside(row["when"])))
 
 
 def _inside(path: str) -> str:
