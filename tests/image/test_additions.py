@@ -1,5 +1,6 @@
 """What is put in while an image is prepared: whose it is, where it goes, and what is refused."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from azready.errors import Failure, UsageFailure
+from azready.image import preparation
 from azready.image.actions import Chown, MakeFolder, Run, Write
+from azready.image.facts import Facts
 from azready.image.parts.additions import Additions, parse, plan_additions
 from azready.image.targets.tree import Tree
+from tests.image.sample import good_image
 
 
 @pytest.fixture
@@ -62,6 +66,30 @@ def test_keys_are_added_once_and_the_users(here: Path, image: Path) -> None:
         assert Chown("home/you/.ssh", 1001, 1001, "--ssh-inject") in plan_additions(
             files, parse((), (), [f"you:{here}/key.pub"])
         )
+
+
+def test_a_key_within_a_longer_line_is_not_there_yet(here: Path, image: Path) -> None:
+    (image / "home/me/.ssh/authorized_keys").write_text("# ssh-ed25519 AAAA me\n")
+    keys = _plan(image, parse((), (), [f"me:{here}/key.pub"]))["home/me/.ssh/authorized_keys"]
+    assert isinstance(keys, Write) and keys.data == b"# ssh-ed25519 AAAA me\nssh-ed25519 AAAA me\n"
+
+
+def test_an_image_that_only_reports_gets_them_too(here: Path, tmp_path: Path) -> None:
+    sample = good_image(tmp_path / "sample").write("usr/bin/curl", "", 0o755)
+    shutil.rmtree(sample.root / "usr/lib/azure-provisioning")
+    with Tree(sample.root) as files:
+        facts = Facts(files)
+        options = preparation.Options(report_only=True, added=parse([f"{here}/motd:/etc/motd"], ["true"], ()))
+        actions = preparation.plan(facts, options).actions
+    assert [each.path for each in actions if isinstance(each, Write) and each.path == "etc/motd"]
+    assert Run(("sh", "-c", "true"), title="run in the image", why="--run") in actions
+
+
+@pytest.mark.parametrize("option", [["--firewall"], ["--grow"], ["--set", "GROW=yes"]])
+def test_what_an_image_that_only_reports_has_no_use_for_is_refused(image: Path, option: list[str]) -> None:
+    words = [sys.executable, "-m", "azready", "prepare", image, "--report-only", "--dry-run", *option]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and f"no use for {option[0]}" in done.stderr
 
 
 @pytest.mark.parametrize("link", ["home/me/.ssh", "home/me/.ssh/authorized_keys"])

@@ -72,7 +72,8 @@ def prepare(
     from azready.image.parts.additions import parse
     from azready.image.parts.guest_program import parse_settings
 
-    unit = _report_options(ready_when, report_only, silence or [], firewall=firewall, settings=setting or [])
+    provisioning = {"--firewall": firewall, "--set": bool(setting), "--grow": bool(grow)}
+    unit = _report_options(ready_when, report_only, silence or [], provisioning)
     settings, added = parse_settings(setting or []), parse(copy_in or (), run or (), ssh_inject or ())
     chosen = (guest, init, clone_guard, firewall, grow, network, disk_links, vf_rule, settings, added)
     options = Options(*chosen, report_only=report_only, silence=tuple(silence or ()), ready_when=unit)
@@ -107,18 +108,16 @@ def _choices(guest: str, init: str, output: str) -> None:
     _one_of("--output", output, ("text", "json"))
 
 
-def _report_options(ready_when: str, report_only: bool, silence: list[str], firewall: bool, settings: list[str]) -> str:
-    """The unit that is waited for, or "". Raises UsageFailure for what does not go together."""
+def _report_options(ready_when: str, report_only: bool, silence: list[str], provisioning: dict[str, bool]) -> str:
+    """The unit that is waited for, or "". Raises UsageFailure for what does not go together; `provisioning` are
+    wishes that only an image has which azready provisions."""
     from azready.errors import UsageFailure
     from azready.image.parts.reporting import unit_name
 
     if silence and not report_only:
         raise UsageFailure("--silence is for images that keep an agent", "say --report-only, too")
-    if report_only and (firewall or settings):
-        raise UsageFailure(
-            f"--report-only installs no {'firewall' if firewall else 'settings'}",
-            "leave that option or --report-only out",
-        )
+    if report_only and (asked := [name for name, wished in provisioning.items() if wished]):
+        raise UsageFailure(f"--report-only has no use for {asked[0]}", "leave that option or --report-only out")
     return unit_name(ready_when) if ready_when else ""
 
 

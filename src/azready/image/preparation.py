@@ -134,6 +134,7 @@ def _plan_report_only(facts: Facts, options: Options, distribution: str) -> Prep
         (),
         (
             *guest_program.plan_files(files, selection),
+            *additions.plan_additions(files, options.added),
             *started,
             *_relabel(facts),
             *_reload(facts.live, "systemd"),

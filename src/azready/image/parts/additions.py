@@ -96,7 +96,8 @@ def _key(files: Files, user: str, path: Path) -> Iterator[Action]:
     if any(files.glob(each) and files.lstat(each).kind == "link" for each in (folder, keys)):
         raise Failure(f"/{folder} leads elsewhere: whose keys would these be?", "put the key there by hand")
     old = files.read_text(keys) if files.exists(keys) else ""
-    new = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip() and line not in old]
+    there = old.splitlines()
+    new = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip() and line not in there]
     text = old + ("\n" if old and not old.endswith("\n") else "") + "".join(f"{line}\n" for line in new)
     yield MakeFolder(folder, 0o700, account.uid, account.gid, why="--ssh-inject")
     yield Chown(folder, account.uid, account.gid, why="--ssh-inject")
