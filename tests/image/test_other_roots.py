@@ -8,10 +8,12 @@ import pytest
 
 from azready.errors import Failure
 from azready.image.checking import Unseen, ask
-from azready.image.facts import built
+from azready.image.facts import Facts, built
 from azready.image.facts.of_target import look
 from azready.image.rules import RULES
+from azready.image.rules.model import Reads
 from azready.image.targets.opening import open_target
+from azready.image.targets.tree import Tree
 from azready.proc import run
 from tests.image.conftest import Azready
 from tests.image.sample import UUID, Sample, good_image
@@ -74,6 +76,14 @@ def test_of_nixos_the_disk_and_the_boot_entries_are_checked(sample: Sample, tmp_
     unseen = _unseen(_disk(sample, tmp_path))
     assert {"P01", "S01", "N01", "A01"} <= unseen
     assert not {"D01", "D04", "D07", "B01", "B07", "B13", "B15", "B18"} & unseen
+
+
+def test_without_a_root_the_menus_rules_are_asked_only_where_there_is_a_menu(tmp_path: Path) -> None:
+    with Tree(tmp_path) as nothing:
+        facts = Facts(nothing, unseen="it is encrypted")
+        assert not facts.boot_entries
+        for rule in RULES:
+            assert isinstance(ask(rule, facts), Unseen) == (rule.reads is not Reads.DISK), rule.id
 
 
 @pytest.mark.parametrize("subvolume", ["system", "systems/first"])

@@ -21,6 +21,7 @@ from azready.image.facts.modprobe import Ban, gather_bans
 from azready.image.facts.mounts import Mount, parse_fstab
 from azready.image.facts.network import Network, gather_network
 from azready.image.facts.packages import Packages, read_packages
+from azready.image.facts.programs import architecture_of, find_program
 from azready.image.facts.reading import first_there, layered, text_of
 from azready.image.facts.selinux import Mode, selinux_mode
 from azready.image.facts.sshd import Sshd, gather_sshd
@@ -37,8 +38,6 @@ UDEV_FOLDERS = (
     "usr/lib/udev/rules.d",
     "lib/udev/rules.d",
 )
-_PROGRAMS = ("usr/bin", "usr/sbin", "bin", "sbin", "usr/local/bin", "usr/local/sbin")
-_ELF_MACHINES = {62: "x86_64", 183: "aarch64", 3: "i686", 40: "arm", 243: "riscv64"}
 
 
 @dataclass(eq=False)
@@ -160,11 +159,7 @@ class Facts:
     @cached_property
     def architecture(self) -> str:
         """Of the user land: `x86_64`, `aarch64`, or what else the shell is made for; empty when unknown."""
-        path = self.program("sh") or self.program("true")
-        head = self.files.read_head(path, 20) if path else b""
-        if head[:4] != b"\x7fELF":
-            return ""
-        return _ELF_MACHINES.get(int.from_bytes(head[18:20], "little"), "unknown")
+        return architecture_of(self.files)
 
     @cached_property
     def udev_rules(self) -> dict[str, str]:
@@ -173,7 +168,7 @@ class Facts:
 
     def program(self, name: str) -> str:
         """The path of a program in the usual folders, or an empty text."""
-        return first_there(self.files, (f"{folder}/{name}" for folder in _PROGRAMS)) or ""
+        return find_program(self.files, name)
 
     def homes(self) -> tuple[str, ...]:
         """The homes of everybody who can log in, relative to the root; those that are there."""

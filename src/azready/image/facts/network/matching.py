@@ -4,6 +4,7 @@ import re
 from fnmatch import fnmatchcase
 
 from azready.image.facts.network.model import Nic, fits
+from azready.image.facts.programs import architecture_of
 from azready.image.facts.reading import layered, sections, text_of
 from azready.image.facts.versions import compare_uapi
 from azready.image.targets import Files
@@ -74,15 +75,14 @@ def elsewhere(found: Found) -> str:
     return ""
 
 
-_MACHINES = {62: "x86-64", 183: "arm64", 3: "x86", 40: "arm", 243: "riscv64"}
-"""ELF's numbers, and systemd's words for them."""
+_WORDS = {"x86_64": "x86-64", "aarch64": "arm64", "i686": "x86", "arm": "arm", "riscv64": "riscv64"}
+"""Our names of processors, and systemd's."""
 
 
 def other_machine(files: Files, found: Found) -> str:
     """Why the file is for another processor or kernel than the image's; empty when it may apply."""
     if wanted := patterns(found, "Architecture"):
-        shell = next((path for path in ("usr/bin/sh", "bin/sh") if files.exists(path)), "")
-        own = _MACHINES.get(int.from_bytes(files.read_head(shell, 20)[18:20], "little"), "") if shell else ""
+        own = _WORDS.get(architecture_of(files), "")
         if own and not fits(wanted, own, "native"):
             return _said(found, "Architecture")
     kernels = [path.rpartition("/")[2] for path in files.glob("{usr/,}lib/modules/[0-9]*")]
