@@ -18,6 +18,7 @@ from azready.pipelines import trees
 from tests.conftest import OTHERS_PYTHON
 
 UID = 54321
+FIRST_SUB_ID = 600000
 ENTER = """
 set -eu
 home=$1 cgroup=$2; shift 2
@@ -42,7 +43,7 @@ def home(need: Callable[..., None]) -> Iterator[Path]:
             row = f"azuser:x:{UID}:{UID}::{home}:/bin/sh\n" if table == "passwd" else f"azuser:x:{UID}:\n"
             (home / "tables" / table).write_text(Path("/etc", table).read_text() + row)
         for table in ("subuid", "subgid"):
-            (home / "tables" / table).write_text("azuser:600000:65536\n")
+            (home / "tables" / table).write_text(f"azuser:{FIRST_SUB_ID}:65536\n")
         os.chown(home, UID, UID)
         yield home
         subprocess.run(["rm", "-rf", home / "tree"], check=False)
@@ -93,6 +94,20 @@ def test_an_ordinary_user_prepares_and_boots_a_tree(as_user: AsUser, home: Path,
     assert "✔ Silent" in done.stdout
     assert not list(cgroup.glob("azready-*")), "no cgroup stays"
     assert not list((home / ".cache").rglob("*boot-*")), "no writable layer stays"
+    _give_to_sub_ids(tree)
+    done = as_user("-m", "azready", "boot", tree, "--boots", "1", cgroup=cgroup)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "✓ ssh login: as azureuser" in done.stdout and "sudo: asks no password" in done.stdout
+
+
+def _give_to_sub_ids(tree: Path) -> None:
+    """As mmdebstrap, podman and the like leave a tree of an ordinary user: its root is the first sub-id."""
+    for path in (tree, *tree.rglob("*")):
+        status = path.lstat()
+        owners = [FIRST_SUB_ID if each == UID else each + 1 for each in (status.st_uid, status.st_gid)]
+        os.lchown(path, *owners)
+        if not path.is_symlink():
+            path.chmod(status.st_mode & 0o7777)
 
 
 def test_what_a_user_lacks_is_said(as_user: AsUser, home: Path) -> None:

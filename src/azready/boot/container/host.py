@@ -150,6 +150,7 @@ class Container:
             "id_maps": maps,
             "owner": self.owner,
             "shifted": ids.is_shifted(maps),
+            "tree_maps": _maps_of_owner(self.tree),
             "needs_cgroup": needs_cgroup,
             "ip": find_tool("ip", "iproute2"),
             "links": fabric_links(self.network),
@@ -282,13 +283,24 @@ def check_tree(tree: Path) -> Path:
         raise UsageFailure("/ is this machine itself", "boot a copy of it: a root tree in a directory, or a disk file")
     if not any((root / name).exists() for name in ("usr", "etc/os-release", "bin", "sbin")):
         raise UsageFailure(f"{tree} holds no operating system", "give the directory that holds usr, etc and var")
-    owner = (root / "etc").stat().st_uid if (root / "etc").exists() else root.stat().st_uid
-    if owner != os.geteuid():
+    owner = _owner(root)
+    if owner[0] != os.geteuid() and _maps_of_owner(root) is None:
         raise Failure(
-            f"{tree} belongs to another user (uid {owner})",
+            f"{tree} belongs to another user (uid {owner[0]})",
             "boot it as that user; a tree made as root boots as root only",
         )
     return root
+
+
+def _owner(root: Path) -> tuple[int, int]:
+    status = (root / "etc" if (root / "etc").exists() else root).stat()
+    return status.st_uid, status.st_gid
+
+
+def _maps_of_owner(root: Path) -> dict[str, Any] | None:
+    """Where a tree belongs to sub-ids of this user, how its users map to them."""
+    uid, gid = _owner(root)
+    return None if uid == os.geteuid() or os.geteuid() == 0 else ids.maps_of_sub_ids(uid, gid)
 
 
 _INITS = ("/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd", "/init")

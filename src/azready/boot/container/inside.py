@@ -64,7 +64,8 @@ def main() -> None:
             cgroup = make_cgroup(spec["name"])
             give(cgroup, *spec["owner"])
         space = _user_namespace(spec["id_maps"])
-        tree = lower.opened(spec["tree"], space if spec["shifted"] else None)
+        made_in = _user_namespace(spec["tree_maps"]) if spec["tree_maps"] else None
+        tree = lower.opened(spec["tree"], space if spec["shifted"] else None, made_in)
     except (OSError, subprocess.CalledProcessError) as error:
         _complain(control, error)
         _clear(cgroup, Path(spec["scratch"]))

@@ -3,6 +3,7 @@
 A tree of the machine's root belongs, in the guest, to the guest's root, which is nobody on this machine. The kernel
 shows it so by a mount with mapped ids; where the file system cannot do that (overlayfs, so most containers; NFS;
 tmpfs before Linux 6.3), the tree is copied by a tar that reads as root and one that writes as the guest's root.
+So is, for an ordinary user, a tree whose root is one of their sub-ids: rootless builders leave it so.
 """
 
 import os
@@ -41,8 +42,13 @@ class Lower:
                 os.close(descriptor)
 
 
-def opened(tree: str, shifted_by: int | None) -> Lower:
-    """Open a tree, outside the namespaces; with the owners of a user namespace (its descriptor) where that is given."""
+def opened(tree: str, shifted_by: int | None, made_in: int | None = None) -> Lower:
+    """Open a tree, outside the namespaces; with the owners of a user namespace (its descriptor) where that is given.
+
+    `made_in` is a user namespace whose root owns the tree, where that is not who calls.
+    """
+    if made_in is not None:
+        return Lower(tree, tar=_packed(tree, made_in))
     if shifted_by is None:
         return Lower(tree)
     if _kernel() >= _OVERLAY_TAKES_MAPPED:
@@ -58,9 +64,17 @@ def _kernel() -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def _packed(tree: str) -> int:
+def _packed(tree: str, made_in: int | None = None) -> int:
     ours, theirs = os.pipe()
-    subprocess.Popen(["sh", "-c", _PACK], cwd=tree, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.DEVNULL)
+    inside = () if made_in is None else ("nsenter", f"--user=/proc/self/fd/{made_in}", "--setuid=0", "--setgid=0", "--")
+    subprocess.Popen(
+        [*inside, "sh", "-c", _PACK],
+        cwd=tree,
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        pass_fds=() if made_in is None else (made_in,),
+    )
     os.close(theirs)
     return ours
 
