@@ -71,10 +71,13 @@ soak: setup
 lint: setup
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m pytest -q tests/style
 
-# Goes on where it was broken off (.survey/runs.jsonl); hours, since many cells wait. SURVEY='--limit 50' for a part.
+# Goes on where it was broken off (.survey/runs.jsonl); hours, since many cells wait. SURVEY='--limit 50' for a part;
+# AGENTS='--agent waagent-sid' for some columns, the others stay as they are.
+AGENTS ?= --agent all $(SAMPLES)
 survey: setup
-	$(VENV)/bin/azready fabric survey .survey --runs 2 --jobs $(JOBS) --agent all $(SAMPLES) --expect report-only \
-		$(SURVEY); test $$? -le 1 && cp .survey/survey.md .survey/survey.html .survey/survey.json docs/
+	$(VENV)/bin/azready fabric survey .survey --runs 2 --jobs $(JOBS) $(AGENTS) --expect report-only \
+		--beside docs/survey.json $(SURVEY); \
+		test $$? -le 1 && cp .survey/survey.md .survey/survey.html .survey/survey.json docs/
 
 # BENCH='guest' for one part, which leaves the page as it is.
 bench: setup

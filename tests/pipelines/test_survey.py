@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,7 +150,10 @@ def survey() -> Survey:
         made="2026-01-02",
         azready="1.0",
         deadline=90.0,
-        agents=(Surveyed("azready-py", "ours", "provision", True), Surveyed("theirs", "a | b", "report-only", False)),
+        agents=(
+            Surveyed("azready-py", "ours", "provision", True, "", "2026-01-02", "1.0"),
+            Surveyed("theirs", "a | b", "report-only", False, "", "2026-01-01", "0.9"),
+        ),
         scenarios=told,
         cells=(
             cell("azready-py", "incarnation-7", READY, READY),
@@ -166,6 +170,28 @@ def test_a_survey_can_be_drawn_again_from_its_json() -> None:
     assert cells.from_json(json.loads(pages.all_of(one)["survey.json"])) == one
 
 
+def test_columns_of_an_older_survey_stand_beside_the_new_ones() -> None:
+    """With their own day; who is in both is taken from the newer, of which ours come first."""
+    mine = Surveyed("mine", "", "provision", True, "", "2026-02-03", "1.1")
+    again = Surveyed("theirs", "", "report-only", False, "2", "2026-02-03", "1.1")
+    newer = replace(
+        survey(),
+        agents=(again, mine),
+        scenarios=(Told("report-503", "", "ready"),),
+        cells=(cell("theirs", "report-503", READY), cell("mine", "report-503", READY)),
+    )
+    both = cells.beside(survey(), newer)
+    assert [(agent.name, agent.made) for agent in both.agents] == [
+        ("mine", "2026-02-03"),
+        ("azready-py", "2026-01-02"),
+        ("theirs", "2026-02-03"),
+    ]
+    assert [told.name for told in both.scenarios] == ["flaky", "goalstate-bom", "incarnation-7", "report-503"]
+    assert {one.scenario for one in both.column("theirs")} == {"report-503"} and len(both.column("azready-py")) == 3
+    with pytest.raises(UsageFailure, match="waited 90 s, this one 60 s"):
+        cells.beside(survey(), replace(newer, deadline=60.0))
+
+
 def test_the_page_shows_who_survives_what() -> None:
     text = pages.markdown(survey())
     assert "- **everybody**: `goalstate-bom`" in text
@@ -174,7 +200,7 @@ def test_the_page_shows_who_survives_what() -> None:
     assert "| `incarnation-7` | ready | Ready 1.2 s | ✗ silent |" in text
     assert "| `flaky` | ready | ✗ silent | – |" in text
     assert "`azready fabric survey --agent theirs --scenario incarnation-7`" in text
-    assert "| theirs | a \\| b (reports only) | 2 | 1 | 1 | 0 | 15 |" in text
+    assert "| theirs | a \\| b (reports only) | 2026-01-01, azready 0.9 | 2 | 1 | 1 | 0 | 15 |" in text
 
 
 def test_the_html_page_is_whole_and_escaped() -> None:
@@ -279,6 +305,7 @@ def test_a_survey_of_commands_is_made_repeated_and_resumed(need: Callable[..., N
     assert all(one.steady and len(one.runs) == 2 for one in made.cells)
     lost = made.cell("once", "report-500")
     assert lost is not None and f"to repeat once in report-500: {lost.repeat}" in second.stderr
+    assert "once breaks 17: A report that was not accepted is sent again." in second.stdout
     assert _survey(out, *words, "--runs", "2").returncode == 1
     assert (out / "runs.jsonl").read_text().splitlines() == lines, "what was there is not run again"
 

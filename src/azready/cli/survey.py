@@ -49,6 +49,9 @@ def survey(
     ] = 90.0,
     seed: Annotated[int, typer.Option(help="Repeats what faults draw by chance.")] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Cells at the same time.")] = 2,
+    beside: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="An older survey, whose other agents are shown beside.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Stop after so many runs; a later call goes on. 0: all.")] = 0,
     output: Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="Form of the result.")] = "text",
 ) -> None:
@@ -59,8 +62,7 @@ def survey(
     Exit code: 0 every agent did in every scenario what it owes, 1 some did not, 2 wrong usage, 3 could not run.
     """
     from azready.fabric import scenario as plans
-    from azready.pipelines.survey import agents, pages
-    from azready.pipelines.survey.cells import as_json
+    from azready.pipelines.survey import agents, cells
     from azready.pipelines.survey.running import Conditions
 
     console = Console()
@@ -69,21 +71,37 @@ def survey(
     tasks = [(one, plan) for plan in known for one in chosen if one.meets(plan)]
     if not tasks:
         raise UsageFailure("none of these scenarios applies to these agents", "a command cannot show DHCP or a clock")
+    older = _older(beside) if beside else None
     conditions = Conditions(deadline, seed, jobs)
     done = _keep_running(tasks, conditions, runs, _log(folder) if folder else None, limit, console)
     result = _result(tasks, done, conditions)
     if not result.cells:
         raise Failure("no cell could be run here", "the warnings above say why")
-    if folder is not None:
-        _write(folder, pages.all_of(result), console)
-    if output == "json":
-        print(json.dumps(as_json(result), indent=1, ensure_ascii=False))
-    elif folder is None:
-        print("\n".join(pages.text(result)))
+    _tell(result, cells.beside(older, result) if older else result, folder, output, console)
     for cell in result.cells:
         if not cell.good:
             console.say(f"to repeat {cell.agent} in {cell.scenario}: {cell.repeat}")
     sys.exit(Exit.OK if all(cell.good for cell in result.cells) else Exit.NEGATIVE)
+
+
+def _tell(result: "Survey", whole: "Survey", folder: Path | None, output: str, console: Console) -> None:
+    from azready.pipelines.survey import cells, pages
+
+    if folder is not None:
+        _write(folder, pages.all_of(whole), console)
+    if output == "json":
+        print(json.dumps(cells.as_json(whole), indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(pages.text(whole) if folder is None else pages.breaches(result)))
+
+
+def _older(path: Path) -> "Survey":
+    from azready.pipelines.survey.cells import from_json
+
+    try:
+        return from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageFailure(f"{path} is no survey: {error}", "give the survey.json of an older one") from error
 
 
 def _write(folder: Path, texts: "Mapping[str, str]", console: Console) -> None:
@@ -138,13 +156,15 @@ def _result(tasks: "Sequence[Task]", done: "dict[Key, tuple[Run, ...]]", conditi
     versions = {cell.agent: cell.run.version for cell in cells}
     agents = {agent.name: agent for agent, _ in tasks}.values()
     known = {plan.name: plan for _, plan in tasks}
+    today = datetime.now(UTC).date().isoformat()
     return Survey(
-        made=datetime.now(UTC).date().isoformat(),
+        made=today,
         azready=__version__,
         deadline=conditions.deadline,
         agents=tuple(
-            Surveyed(one.name, one.about or one.given, one.expects, one.ours, versions.get(one.name, ""))
+            Surveyed(one.name, one.about or one.given, one.expects, one.ours, versions[one.name], today, __version__)
             for one in agents
+            if one.name in versions
         ),
         scenarios=tuple(Told(one.name, one.summary, one.expect) for one in known.values()),
         cells=cells,

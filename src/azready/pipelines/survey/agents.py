@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Literal
 
@@ -59,10 +60,7 @@ class Agent:
     source: Debian | Prepared | Tree | Command
     expects: Expectation = "provision"
     """`report-only`: it tells the platform how it went, and leaves users, keys and host name to others."""
-
-    @property
-    def ours(self) -> bool:
-        return isinstance(self.source, Prepared)
+    ours: bool = False
 
     @property
     def package(self) -> str:
@@ -72,18 +70,21 @@ class Agent:
     @property
     def given(self) -> str:
         """The command or tree, as the command line has it."""
-        return self.options[1].partition("=")[2]
+        match self.source:
+            case Tree(path):
+                return str(path)
+            case Command(text):
+                return text
+        return ""
 
     @property
     def options(self) -> list[str]:
         """The words that name it on the command line."""
+        if self.name in OWN:
+            return ["--agent", self.name]
         expects = [] if self.expects == "provision" else ["--expect", self.expects]
-        match self.source:
-            case Tree(path):
-                return ["--agent-tree", f"{self.name}={path}", *expects]
-            case Command(text):
-                return ["--agent", f"{self.name}={text}", *expects]
-        return ["--agent", self.name]
+        option = "--agent-tree" if isinstance(self.source, Tree) else "--agent"
+        return [option, f"{self.name}={self.given}", *expects]
 
     def meets(self, scenario: Scenario) -> bool:
         """Whether the scenario can be carried out for it: a container has no clock and no drive of its own, a command
@@ -107,8 +108,12 @@ def _own() -> Iterator[Agent]:
         network: Network = "networkd" if number == "12" else "ifupdown"
         yield Agent(f"cloud-init-{number}", f"Debian's cloud-init, {called}", Debian(suite, "cloud-init", network))
     python, shell = Prepared("trixie", "python", ("python3-minimal",)), Prepared("trixie", "sh", ("curl",))
-    yield Agent("azready-py", "azready's provision.py, Debian 13", python)
-    yield Agent("azready-sh", "azready's provision.sh, Debian 13", shell)
+    yield Agent("azready-py", "azready's provision.py, Debian 13", python, ours=True)
+    yield Agent("azready-sh", "azready's provision.sh, Debian 13", shell, ours=True)
+    guest = resources.files("azready.guest")
+    for interpreter, name in (("python3 -I -S", "report.py"), ("sh", "report.sh")):
+        command = Command(shlex.join([*interpreter.split(), str(guest / name), "--platform", "azure"]))
+        yield Agent(f"azready-{name}", f"azready's {name}", command, "report-only", ours=True)
 
 
 OWN = {agent.name: agent for agent in _own()}

@@ -82,6 +82,9 @@ class Surveyed:
     expects: str
     ours: bool
     version: str = ""
+    made: str = ""
+    """The day its cells were run, ISO 8601, and the version of azready that did it."""
+    azready: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,26 @@ class Survey:
         return tuple(one for one in self.cells if one.agent == agent)
 
 
+def beside(older: Survey, newer: Survey) -> Survey:
+    """Both in one: who is in both is taken from the newer, ours come first. Cells of scenarios that are gone are not
+    shown. Raises UsageFailure where a cell of one is not comparable with a cell of the other."""
+    if older.deadline != newer.deadline:
+        raise UsageFailure(
+            f"the older survey waited {older.deadline:g} s, this one {newer.deadline:g} s",
+            f"use --deadline {older.deadline:g}",
+        )
+    new = {agent.name for agent in newer.agents}
+    kept = tuple(agent for agent in older.agents if agent.name not in new)
+    scenarios = {told.name: told for told in (*older.scenarios, *newer.scenarios)}
+    cells = (*(cell for cell in older.cells if cell.agent not in new), *newer.cells)
+    return replace(
+        newer,
+        agents=tuple(sorted((*newer.agents, *kept), key=lambda agent: not agent.ours)),
+        scenarios=tuple(scenarios[name] for name in sorted(scenarios)),
+        cells=cells,
+    )
+
+
 def as_json(survey: Survey) -> dict[str, Any]:
     table = asdict(survey)
     for row, cell in zip(table["cells"], survey.cells, strict=True):
@@ -128,7 +151,7 @@ def from_json(table: Mapping[str, Any]) -> Survey:
         made=table["made"],
         azready=table["azready"],
         deadline=table["deadline"],
-        agents=tuple(Surveyed(**row) for row in table["agents"]),
+        agents=tuple(Surveyed(**{"made": table["made"], "azready": table["azready"]} | row) for row in table["agents"]),
         scenarios=tuple(Told(**row) for row in table["scenarios"]),
         cells=tuple(_cell(row) for row in table["cells"]),
     )

@@ -208,7 +208,7 @@ numbered sentences. Each names the scenarios that show it, or the findings by wh
     azready fabric survey --agent-tree mine=TREE                     # an image, booted
 
 runs an agent in all of them, and prints the sentences that it breaks. An agent that reports and does nothing else
-(`--expect report-only`) owes the chapters Address, Goal state and Report.
+(`--expect report-only`) owes the chapters Address, Goal state, Report and Metadata Security Protocol.
 [survey.md](survey.md) has the agents of today."""
 
 _TAIL = """

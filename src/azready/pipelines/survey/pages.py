@@ -76,7 +76,7 @@ def _counts(survey: Survey, agent: Surveyed) -> tuple[int, int, int, int]:
 
 
 def text(survey: Survey) -> Iterator[str]:
-    """Scenarios down, agents across; then what each agent breaks."""
+    """Scenarios down, agents across; then what went wrong."""
     names = [agent.name for agent in survey.agents]
     rows = [["", *names]]
     for scenario in survey.scenarios:
@@ -85,16 +85,17 @@ def text(survey: Survey) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
+    yield from breaches(survey)
+
+
+def breaches(survey: Survey) -> Iterator[str]:
+    """Each cell that is not as owed, with its reason, and each sentence that an agent breaks, with what shows it."""
     for agent in survey.agents:
-        yield from _broken_as_text(survey, agent)
-
-
-def _broken_as_text(survey: Survey, agent: Surveyed) -> Iterator[str]:
-    for cell in survey.column(agent.name):
-        if not cell.good:
-            yield f"{agent.name}, {cell.scenario}: {reason(cell.run)}"
-    for sentence, evidence in broken(survey.column(agent.name)):
-        yield f"{agent.name} breaks {sentence.number}: {sentence.says} [{', '.join(one.scenario for one in evidence)}]"
+        for cell in survey.column(agent.name):
+            if not cell.good:
+                yield f"{agent.name}, {cell.scenario}: {reason(cell.run)}"
+        for one, shown in broken(survey.column(agent.name)):
+            yield f"{agent.name} breaks {one.number}: {one.says} [{', '.join(cell.scenario for cell in shown)}]"
 
 
 # --- Markdown ---
@@ -108,7 +109,7 @@ def _head(survey: Survey) -> str:
     groups = "\n".join(f"- **{who}**: {', '.join(f'`{one}`' for one in which)}" for who, which in _survivors(survey))
     return f"""# Which agent survives what
 
-Made by `azready fabric survey` (`make survey`) on {survey.made} with azready {survey.azready}; do not edit.
+Made by `azready fabric survey` (`make survey`), last on {survey.made} with azready {survey.azready}; do not edit.
 {len(survey.agents)} agents, {len(survey.scenarios)} scenarios, {len(survey.cells)} cells. {_repeated(survey)}
 
 An agent of an image was booted as PID 1's child in a container, a command ran at Azure's addresses in a namespace
@@ -142,14 +143,15 @@ def _repeated(survey: Survey) -> str:
 
 def _agents(survey: Survey) -> Iterator[str]:
     yield "## Agents\n"
-    yield "| agent | what it is | cells | as owed | silent | otherwise wrong | sentences broken |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| agent | what it is | run | cells | as owed | silent | otherwise wrong | sentences broken |"
+    yield "|---|---|---|---|---|---|---|---|"
     for agent in survey.agents:
         cells, good, lost, bad = _counts(survey, agent)
         numbers = ", ".join(str(sentence.number) for sentence, _ in broken(survey.column(agent.name)))
         about = " ".join(filter(None, [_cell(agent.about), agent.version]))
         about += " (reports only)" if agent.expects == "report-only" else ""
-        yield f"| {agent.name} | {about} | {cells} | {good} | {lost} | {bad} | {numbers or 'none'} |"
+        run = f"{agent.made}, azready {agent.azready}"
+        yield f"| {agent.name} | {about} | {run} | {cells} | {good} | {lost} | {bad} | {numbers or 'none'} |"
 
 
 def _table(survey: Survey) -> Iterator[str]:
@@ -212,7 +214,9 @@ reason; open it for the command that repeats it.</p>
 
 
 def _agent(agent: Surveyed) -> str:
-    return f'<span title="{escape(agent.about)} {escape(agent.version)}">{escape(agent.name)}</span>'
+    run = f"run {agent.made} with azready {agent.azready}"
+    about = " ".join(filter(None, [agent.about, agent.version])) + f", {run}"
+    return f'<span title="{escape(about)}">{escape(agent.name)}</span>'
 
 
 def _row(survey: Survey, scenario: str, summary: str) -> str:
