@@ -8,7 +8,7 @@ import pytest
 
 from azready.boot.container.tree import boot_tree
 from azready.boot.diagnosis import diagnose
-from azready.boot.qemu.command import Guest, Hardware, Kernel
+from azready.boot.qemu.command import Bootable, Hardware, Kernel
 from azready.boot.qemu.disk import boot_disk
 from azready.boot.record import BootRecord, ConsoleLine, from_json
 from azready.boot.series import Plan
@@ -42,7 +42,7 @@ def test_the_lease_never_comes(broken: Callable[..., Path]) -> None:
 
 
 def _boot_kernel(kernel: Kernel, deadline: float = 40.0) -> BootRecord:
-    guest = Guest(kernel=kernel, hardware=Hardware(memory=256))
+    guest = Bootable(kernel=kernel, hardware=Hardware(memory=256))
     plan = Plan(boots=1, login=False, deadline=deadline)
     (record,) = boot_disk(guest, Machine(), plan, target="mini kernel")
     return record
@@ -65,7 +65,7 @@ def _boot_debian(kernel: Kernel, faults: tuple[Fault, ...] = ()) -> BootRecord:
     """Boot a whole Debian by this kernel until its boot is over."""
     disk = machines.debian_disk(1)
     size = disk.stat().st_size
-    guest = Guest(firmware="bios", disk=disk, format="raw", size=size, kernel=kernel, hardware=Hardware(memory=512))
+    guest = Bootable(firmware="bios", disk=disk, format="raw", size=size, kernel=kernel, hardware=Hardware(memory=512))
     plan = Plan(boots=1, login=False, deadline=900.0, faults=faults)
     (record,) = boot_disk(guest, Machine(), plan, target="Debian")
     assert record.verdict.because.startswith("the boot ended in"), record.headline
@@ -108,7 +108,7 @@ def test_a_disk_with_nothing_to_boot(tmp_path: Path, need: Callable[..., None]) 
     disk = tmp_path / "empty.raw"
     machines.make_table(disk, 64 << 20, "label: dos\nsize=32M, bootable\n")
     plan = Plan(boots=1, login=False, deadline=6.0)
-    guest = Guest(firmware="bios", disk=disk, format="raw", size=64 << 20, hardware=Hardware(memory=128))
+    guest = Bootable(firmware="bios", disk=disk, format="raw", size=64 << 20, hardware=Hardware(memory=128))
     (record,) = boot_disk(guest, Machine(generation=1), plan, target=str(disk))
     found = diagnose(record)
     assert found and found.code in ("no-boot-loader", "no-kernel-output", "no-kernel"), found

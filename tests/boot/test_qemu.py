@@ -18,7 +18,7 @@ from azready.boot.compare import compare, worse
 from azready.boot.drawing.page import page
 from azready.boot.qemu import command, packets
 from azready.boot.qemu.command import (
-    Guest,
+    Bootable,
     Hardware,
     Pflash,
     Taps,
@@ -38,55 +38,55 @@ from tests.boot.test_diagnose import _silent
 VM_ID = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 
 
-def _words(guest: Guest, machine: Machine, **choices: object) -> list[str]:
+def _words(guest: Bootable, machine: Machine, **choices: object) -> list[str]:
     net = choices.pop("net", UserNetwork((), 2222))
     paths = {"medium": Path("/m.iso"), "pflash": None, "control": 3} | choices
     return command.command(guest, machine, net, **paths)  # type: ignore[arg-type]
 
 
 def test_firmware_tables_are_those_of_azure() -> None:
-    second = " ".join(_words(Guest(disk=Path("/d")), Machine(vm_id=VM_ID)))
+    second = " ".join(_words(Bootable(disk=Path("/d")), Machine(vm_id=VM_ID)))
     assert f"asset={ASSET_TAG}" in second and f"uuid={VM_ID}" in second and "version=Hyper-V UEFI" in second
-    first = " ".join(_words(Guest(firmware="bios", disk=Path("/d")), Machine(vm_id=VM_ID, generation=1)))
+    first = " ".join(_words(Bootable(firmware="bios", disk=Path("/d")), Machine(vm_id=VM_ID, generation=1)))
     assert "uuid=3d2c1b0a-5f4e-7160-8293-a4b5c6d7e8f9" in first, "Generation 1 swaps the first three fields"
     assert "-machine pc " in first and "-machine q35 " in second
 
 
 def test_nothing_leads_out_and_the_medium_can_be_gone() -> None:
-    words = _words(Guest(disk=Path("/d")), Machine())
+    words = _words(Bootable(disk=Path("/d")), Machine())
     (net,) = [word for word in words if word.startswith("user,")]
     assert "restart" not in net and "restrict=on" in net and "hostfwd=tcp:127.0.0.1:2222-:22" in net
     assert any("file=/m.iso" in word for word in words)
-    empty = _words(Guest(disk=Path("/d")), Machine(), medium=None)
+    empty = _words(Bootable(disk=Path("/d")), Machine(), medium=None)
     assert not any("media=cdrom" in word for word in empty) and any(word.startswith("scsi-cd") for word in empty)
 
 
 def test_the_clock_may_be_ahead() -> None:
-    assert "-rtc" not in _words(Guest(disk=Path("/d")), Machine())
-    words = _words(Guest(disk=Path("/d")), Machine(), clock=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    assert "-rtc" not in _words(Bootable(disk=Path("/d")), Machine())
+    words = _words(Bootable(disk=Path("/d")), Machine(), clock=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     assert words[words.index("-rtc") + 1] == "base=2026-01-02T03:04:05"
 
 
 def test_random_bytes_come_as_hyper_v_gives_them_where_qemu_can() -> None:
-    words = _words(Guest(disk=Path("/d")), Machine(), entropy=Path("/e"))
+    words = _words(Bootable(disk=Path("/d")), Machine(), entropy=Path("/e"))
     assert words[words.index("-acpitable") + 1] == "sig=OEM0,data=/e"
-    assert "-acpitable" not in _words(Guest(architecture="aarch64", disk=Path("/d")), Machine(), entropy=Path("/e"))
+    assert "-acpitable" not in _words(Bootable(architecture="aarch64", disk=Path("/d")), Machine(), entropy=Path("/e"))
 
 
 def test_paths_with_commas_stay_one_value() -> None:
-    words = _words(Guest(disk=Path("/a,b")), Machine(), pflash=Pflash(Path("/x,y"), Path("/v")))
+    words = _words(Bootable(disk=Path("/a,b")), Machine(), pflash=Pflash(Path("/x,y"), Path("/v")))
     assert any("file=/a,,b" in word for word in words) and any("file=/x,,y" in word for word in words)
 
 
 def test_every_nic_has_its_tap() -> None:
     machine = Machine(secondary_nics=(("00:0d:3a:6e:00:99", "10.1.0.9"),))
-    words = _words(Guest(disk=Path("/d")), machine, net=Taps(("tap0", "tap1")))
+    words = _words(Bootable(disk=Path("/d")), machine, net=Taps(("tap0", "tap1")))
     nics = [word for word in words if word.startswith("virtio-net-pci")]
     assert [f"mac={machine.mac}" in nics[0], "mac=00:0d:3a:6e:00:99" in nics[1]] == [True, True]
 
 
 def test_arm64_is_another_machine() -> None:
-    words = _words(Guest(architecture="aarch64", disk=Path("/d")), Machine())
+    words = _words(Bootable(architecture="aarch64", disk=Path("/d")), Machine())
     assert words[0] == "qemu-system-aarch64" and "virt" in words
 
 
@@ -177,7 +177,7 @@ def test_a_real_kernel_is_provisioned(need: Callable[..., None], network: str) -
     look = "cat /sys/class/dmi/id/chassis_asset_tag; mount -t udf -o ro /dev/sr0 /cd && grep -c Section /cd/ovf-env.xml"
     script = f"{machines.NETWORK}{machines.REPORT}mkdir /cd\n{look}\ndate -u +day:%F\n"
     script += "echo ready login:\nsleep 1\npoweroff -f\n"
-    guest = Guest(kernel=machines.mini(script), hardware=Hardware(memory=256, network=network))  # type: ignore[arg-type]
+    guest = Bootable(kernel=machines.mini(script), hardware=Hardware(memory=256, network=network))  # type: ignore[arg-type]
     ahead = Fault(service="clock", jump=10 * 86400.0)
     plan = Plan(boots=1, login=False, deadline=90.0, faults=(ahead,))
     days = {f"day:{datetime.now(UTC) + timedelta(days=10, minutes=later):%F}" for later in (0, 5)}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
-from azready.boot.qemu.command import Guest, Hardware
+from azready.boot.qemu.command import Bootable, Hardware
 from azready.boot.qemu.disk import boot_disk
 from azready.boot.record import BootRecord
 from azready.boot.series import Plan
@@ -72,7 +72,7 @@ def run(
         modules=(*machines.MODULES, *modules),
         files={f"work/{name}": content for name, content in work.items()},
     )
-    guest = Guest(
+    guest = Bootable(
         firmware="bios",
         disk=disk or base_disk(),
         format="qcow2" if disk else "raw",

@@ -24,7 +24,7 @@ FAILED = '{"state":"NotReady","details":{"subStatus":"ProvisioningFailed","descr
 def cell(tmp_path: Path, command: str, plan: Scenario, deadline: float = 5.0) -> matrix.Cell:
     (tmp_path / "report.py").write_text(REPORT)
     full = command.replace("REPORT", f"{sys.executable} {tmp_path}/report.py {{wireserver}}")
-    (one,) = trials.run([plan], [matrix.Guest("test", full)], deadline)
+    (one,) = trials.run([plan], [matrix.GuestProgram("test", full)], deadline)
     return one
 
 

@@ -24,7 +24,7 @@ Outcome = Expected | Literal["hung"]
 
 
 @dataclass(frozen=True)
-class Guest:
+class GuestProgram:
     name: str
     command: str
     """Words as in a shell, with places in braces."""
@@ -38,7 +38,7 @@ class Cell:
     """How one guest fared in one scenario."""
 
     scenario: Scenario
-    guest: Guest
+    guest: GuestProgram
     outcome: Outcome
     verdict: Verdict
     seconds: float
@@ -67,7 +67,7 @@ class Cell:
         return f"{'' if self.good else '✗ '}{self.outcome} {at:.1f} s{noted}"
 
 
-def guest(word: str) -> Guest:
+def guest(word: str) -> GuestProgram:
     """A guest from `NAME=COMMAND`, or the name of one of azready's own."""
     name, equals, command = word.partition("=")
     if not equals:
@@ -80,7 +80,7 @@ def guest(word: str) -> Guest:
     except (KeyError, ValueError, IndexError) as error:
         places = ", ".join(f"{{{place}}}" for place in _PLACES)
         raise UsageFailure(f"--guest {word!r}: {error} is not a place", f"places: {places}") from error
-    return Guest(name, command)
+    return GuestProgram(name, command)
 
 
 _PLACES = ("root", "imds", "wireserver", "medium", "deadline", "python", "provision_py", "provision_sh")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from azready.boot.qemu.command import Architecture, Guest, Hardware
+from azready.boot.qemu.command import Architecture, Bootable, Hardware
 from azready.boot.qemu.disk import boot_disk
 from azready.boot.record import BootRecord
 from azready.boot.series import Plan
@@ -98,7 +98,7 @@ def boot(
         console.warn(
             "the EFI system partition has no \\EFI\\BOOT\\BOOTX64.EFI or BOOTAA64.EFI: a new VM may not find it"
         )
-    guest = Guest(
+    guest = Bootable(
         architecture=facts.architecture,
         firmware="uefi" if generation == 2 else "bios",
         disk=path,

@@ -2,7 +2,7 @@
 
     with Container(tree, network) as container:
         fabric = Fabric(machine, sockets=container.sockets)
-        guest = container.start(order)              # a Guest: pid, console, notify
+        guest = container.start(order)              # a RunningGuest: pid, console, notify
         container.ask_guest(guest, ["uname", "-n"])
 
 Works as root and as an ordinary user with sub-ids. Everything ends with the `with` block; and if this process is
@@ -46,7 +46,7 @@ _COPY_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
-class Guest:
+class RunningGuest:
     """A booted guest: PID 1 as the host sees it, and descriptors that its owner closes."""
 
     pid: int
@@ -175,7 +175,7 @@ class Container:
 
     # --- guests ---
 
-    def start(self, order: Order) -> Guest:
+    def start(self, order: Order) -> RunningGuest:
         """Boot the tree once. The previous guest must have ended."""
         message = {
             "number": order.number,
@@ -194,7 +194,7 @@ class Container:
             raise RuntimeError("the container is not open")
         messages.send(self._control, message)
         told, descriptors, pid = self._expect("guest")
-        return Guest(pid, descriptors[0], descriptors[1], descriptors[2], told["guest"])
+        return RunningGuest(pid, descriptors[0], descriptors[1], descriptors[2], told["guest"])
 
     def _expect(self, kind: str, seconds: float = _START_SECONDS) -> tuple[dict[str, Any], list[int], int]:
         if self._control is None:
@@ -248,12 +248,12 @@ class Container:
         enter = [find_tool("nsenter", "util-linux"), f"--target={self._supervisor}", *user, "--net"]
         return [*enter, "--", *dies_with_parent(), *argv]
 
-    def in_guest(self, guest: Guest, argv: Sequence[str]) -> list[str | Path]:
+    def in_guest(self, guest: RunningGuest, argv: Sequence[str]) -> list[str | Path]:
         """Words that run a program of the guest in the guest."""
         spaces = ["--net", "--pid", "--mount", "--uts", "--ipc"]
         return [*_nsenter(guest.pid), *spaces, "--", "/usr/bin/env", "-i", f"PATH={GUEST_PATH}", *argv]
 
-    def ask_guest(self, guest: Guest, argv: Sequence[str], timeout: float = 20.0) -> Completed | None:
+    def ask_guest(self, guest: RunningGuest, argv: Sequence[str], timeout: float = 20.0) -> Completed | None:
         """Run a program in the guest to its end; None when the guest has ended or does not answer in time."""
         alone = [find_tool("setsid", "util-linux"), "--wait"]  # else the guest could type into the caller's terminal
         try:

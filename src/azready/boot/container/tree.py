@@ -13,7 +13,7 @@ from typing import Literal, Self
 from azready import installed
 from azready.agents import CLOUD_INIT, OURS, WAAGENT
 from azready.boot import identity, series, systemd_imds
-from azready.boot.container.host import Container, Guest, Order, find_init, uses_systemd
+from azready.boot.container.host import Container, Order, RunningGuest, find_init, uses_systemd
 from azready.boot.network.links import guest_rules
 from azready.boot.record import BootRecord, Cause, Check, HostFacts, JournalLine, Milestone, Outcome
 from azready.boot.series import Plan, Running, Seen, Turn
@@ -118,7 +118,7 @@ class RunningTree:
     """A guest in a container; `guest` is another after each of its reboots."""
 
     container: Container
-    guest: Guest
+    guest: RunningGuest
     turn: Turn
     ledger: Ledger
     watch: Watch

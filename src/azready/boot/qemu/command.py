@@ -56,7 +56,7 @@ class Hardware:
 
 
 @dataclass(frozen=True)
-class Guest:
+class Bootable:
     """What to boot: a disk by firmware, or a kernel (with or without a disk).
 
     `format` is QEMU's name of the disk's format, `size` its bytes (of a raw one, a VHD's footer is left out). `node`
@@ -195,7 +195,7 @@ _X86_SAYS = {word: b"\xba\xf8\x03\xb0" + word + b"\xee\xf4\xeb\xfd" for word in 
 
 
 def command(
-    guest: Guest,
+    guest: Bootable,
     machine: Machine,
     net: Net,
     *,
@@ -304,14 +304,14 @@ def _smbios(machine: Machine) -> list[str]:
     return words
 
 
-def _entropy(guest: Guest, entropy: Path | None) -> list[str]:
+def _entropy(guest: Bootable, entropy: Path | None) -> list[str]:
     """Hyper-V's random bytes for the kernel; QEMU gives tables of its user's to x86 only."""
     if entropy is None or guest.architecture != "x86_64":
         return []
     return ["-acpitable", f"sig=OEM0,data={_quoted(entropy)}"]
 
 
-def _boot(guest: Guest, pflash: Pflash | None) -> list[str]:
+def _boot(guest: Bootable, pflash: Pflash | None) -> list[str]:
     words = _pflash(pflash)
     if guest.kernel is not None:
         words += ["-kernel", str(guest.kernel.image), "-append", guest.kernel.command_line]
@@ -329,7 +329,7 @@ def _pflash(pflash: Pflash | None) -> list[str]:
     ]
 
 
-def _disk(guest: Guest) -> list[str]:
+def _disk(guest: Bootable) -> list[str]:
     if guest.disk is None:
         return []
     device = {
@@ -341,7 +341,7 @@ def _disk(guest: Guest) -> list[str]:
     return [*_drive(guest), *device]
 
 
-def _drive(guest: Guest) -> list[str]:
+def _drive(guest: Bootable) -> list[str]:
     """The layer over the disk, as `os`; where a node is given, what is below the layer is spelt out."""
     if guest.node is None:
         return ["-drive", f"if=none,id=os,format={guest.format},{_CARELESS},file={_quoted(guest.disk)}"]

@@ -18,7 +18,7 @@ from azready.boot import series
 from azready.boot.network.tap import TapNetwork, tap_network
 from azready.boot.qemu import command, packets, process, trial
 from azready.boot.qemu.acceleration import Acceleration
-from azready.boot.qemu.command import Guest, Net, Pflash
+from azready.boot.qemu.command import Bootable, Net, Pflash
 from azready.boot.qemu.health import Health
 from azready.boot.qemu.monitor import Monitor
 from azready.boot.qemu.scratch import Scratch, room, scratch
@@ -42,7 +42,7 @@ _STANDSTILL = 60.0
 
 
 def boot_disk(
-    guest: Guest,
+    guest: Bootable,
     machine: Machine,
     plan: Plan,
     console: Console = SILENT,
@@ -91,7 +91,7 @@ class DiskHost:
     agent = "other"
     owner: tuple[int, int] | None = None
 
-    def __init__(self, guest: Guest, machine: Machine, plan: Plan, target: str) -> None:
+    def __init__(self, guest: Bootable, machine: Machine, plan: Plan, target: str) -> None:
         self.target = target
         self._guest, self._machine, self._plan = guest, machine, plan
         self._open = contextlib.ExitStack()
@@ -286,7 +286,7 @@ class RunningDisk:
 @contextlib.contextmanager
 def _started(
     folder: Path,
-    guest: Guest,
+    guest: Bootable,
     pflash: Pflash | None,
     acceleration: Acceleration,
     wiring: Wiring,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from azready.boot.qemu import command
-from azready.boot.qemu.command import Guest, Pflash
+from azready.boot.qemu.command import Bootable, Pflash
 from azready.errors import Failure
 from azready.proc import CommandFailed, find_tool, run
 
@@ -26,15 +26,15 @@ class Scratch:
     """The folder, and the guest that boots there."""
 
     folder: Path
-    guest: Guest
+    guest: Bootable
 
-    def prepare(self, number: int, new_vm: bool) -> tuple[Guest, Pflash | None]:
+    def prepare(self, number: int, new_vm: bool) -> tuple[Bootable, Pflash | None]:
         """What QEMU runs in this boot: the disk as the boot before left it, under a new layer; and the firmware, which
         for a new VM remembers nothing. Called again for the same number, it begins again."""
         with room(self.folder.parent):
             return self._layered(number), self._firmware(number, new_vm)
 
-    def _layered(self, number: int) -> Guest:
+    def _layered(self, number: int) -> Bootable:
         """A layer names what is below it only where that can name nothing itself; else QEMU is told so when it starts
         (`command.py`), and the layer before is copied."""
         if self.guest.disk is None:
@@ -66,7 +66,7 @@ class Scratch:
         return Pflash(found.code, now)
 
 
-def _below(guest: Guest) -> str:
+def _below(guest: Bootable) -> str:
     if guest.disk is None:
         raise RuntimeError("it is not open")
     path = str(guest.disk.resolve())
@@ -99,7 +99,7 @@ def make_room(folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def scratch(guest: Guest) -> Iterator[Scratch]:
+def scratch(guest: Bootable) -> Iterator[Scratch]:
     """The scratch folder while the block lasts. Raises Failure where QEMU or firmware is missing."""
     find_tool(*command.program(guest.architecture))
     if guest.firmware == "uefi" and guest.kernel is None:

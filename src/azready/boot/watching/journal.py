@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from azready import installed
-from azready.boot.container.host import Container, Guest
+from azready.boot.container.host import Container, RunningGuest
 from azready.boot.record import JournalLine, Milestone
 from azready.fabric.ledger import Exchange, Ledger
 from azready.fabric.protocol import kvp
@@ -18,7 +18,7 @@ _FIELDS = "MESSAGE,SYSLOG_IDENTIFIER,PRIORITY,_SYSTEMD_UNIT,UNIT,_COMM"
 _SHOWN = ("basic.target", "multi-user.target", "ssh.service", "sshd.service", "ssh.socket", installed.UNIT)
 
 
-def read_journal(container: Container, guest: Guest) -> tuple[JournalLine, ...]:
+def read_journal(container: Container, guest: RunningGuest) -> tuple[JournalLine, ...]:
     """The guest's journal of this boot; empty where it has none."""
     done = container.ask_guest(guest, ["journalctl", "-b", "-o", "json", f"--output-fields={_FIELDS}", "--no-pager"])
     return parse_journal(done.stdout if done else "", guest.began)
@@ -52,13 +52,13 @@ _WAAGENT_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+)Z (INFO|WARNIN
 _WAAGENT_PRIORITIES = {"ERROR": 3, "WARNING": 4, "INFO": 6, "VERBOSE": 7}
 
 
-def read_kvp(container: Container, guest: Guest) -> bytes:
+def read_kvp(container: Container, guest: RunningGuest) -> bytes:
     """The pool of key-value pairs that the guest left for Hyper-V; empty where it left none."""
     done = container.ask_guest(guest, ["base64", f"/{kvp.POOL}"])
     return base64.b64decode(done.stdout) if done and done.status == 0 else b""
 
 
-def read_waagent_log(container: Container, guest: Guest) -> tuple[JournalLine, ...]:
+def read_waagent_log(container: Container, guest: RunningGuest) -> tuple[JournalLine, ...]:
     """waagent's own log of this boot, as lines of the journal: it tells the journal nothing."""
     done = container.ask_guest(guest, ["cat", WAAGENT_LOG])
     began = time.time() - (time.monotonic() - guest.began)
@@ -88,7 +88,7 @@ _CLOUD_INIT_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+) - \S+\[[A-Z
 _TELLING = re.compile(r"init-local/check-cache: SUCCESS|request error|Network is unreachable|[Ff]ailed to obtain DHCP")
 
 
-def read_cloud_init_log(container: Container, guest: Guest) -> tuple[JournalLine, ...]:
+def read_cloud_init_log(container: Container, guest: RunningGuest) -> tuple[JournalLine, ...]:
     """What cloud-init's own log of this boot tells beyond the journal."""
     done = container.ask_guest(guest, ["cat", CLOUD_INIT_LOG])
     began = time.time() - (time.monotonic() - guest.began)
@@ -106,7 +106,7 @@ def parse_cloud_init_log(text: str, epoch: float) -> tuple[JournalLine, ...]:
     return tuple(found)
 
 
-def read_units(container: Container, guest: Guest) -> dict[str, float]:
+def read_units(container: Container, guest: RunningGuest) -> dict[str, float]:
     """When units became active, in seconds since the guest began; those that did not are left out."""
     words = ["systemctl", "show", "-p", "Id,ActiveEnterTimestampMonotonic", *_SHOWN]
     done = container.ask_guest(guest, words)

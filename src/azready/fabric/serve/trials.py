@@ -12,7 +12,7 @@ from pathlib import Path
 from azready import installed, userns
 from azready.fabric.faults import Fault
 from azready.fabric.machine import Machine
-from azready.fabric.matrix import Cell, Guest, Outcome
+from azready.fabric.matrix import Cell, GuestProgram, Outcome
 from azready.fabric.protocol import media
 from azready.fabric.scenario import Scenario
 from azready.fabric.serve.live import Fabric
@@ -37,7 +37,7 @@ IMAGE_NAME = "image"
 
 
 def run(
-    scenarios: Sequence[Scenario], guests: Sequence[Guest], deadline: float, seed: int = 0, jobs: int = 4
+    scenarios: Sequence[Scenario], guests: Sequence[GuestProgram], deadline: float, seed: int = 0, jobs: int = 4
 ) -> Iterator[Cell]:
     """Run every guest in every scenario, at most `jobs` at once; cells come in order, as they end.
 
@@ -69,7 +69,7 @@ def _programs(folder: Path) -> dict[str, str]:
 
 def _run_one(
     scenario: Scenario,
-    one: Guest,
+    one: GuestProgram,
     deadline: float,
     seed: int,
     folder: Path,
