@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from azready.boot.container.tree import boot_tree
-from azready.boot.qemu.command import Guest, Hardware
+from azready.boot.qemu.command import Bootable, Hardware
 from azready.boot.qemu.disk import boot_disk
 from azready.boot.record import BootRecord
 from azready.boot.series import Plan
@@ -51,7 +51,7 @@ def main() -> None:
         _measured("container", lambda: boot_tree(tree, Machine(), once))
         trees.remove(tree)
         kernel = machines.mini(f"{machines.NETWORK}{machines.REPORT}echo login:\nsleep 1\npoweroff -f\n")
-        mini = Guest(kernel=kernel, hardware=Hardware(memory=256))
+        mini = Bootable(kernel=kernel, hardware=Hardware(memory=256))
         _measured("mini kernel", lambda: boot_disk(mini, Machine(), once, target="mini"))
         if "--disk" in sys.argv[1:]:
             disk = Path(name) / "disk.raw"

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from azready.image.parts.guest_program import Guest
+from azready.image.parts.guest_program import Flavour
 
 HOMEPAGE = "https://github.com/azready/azready"
 MAINTAINER = "The azready authors <azready@users.noreply.github.com>"
@@ -30,11 +30,11 @@ class Release:
             raise ValueError(f"version {self.version!r}: apk, dpkg and rpm agree only on numbers with dots")
 
 
-def name(guest: Guest) -> str:
+def name(guest: Flavour) -> str:
     return "azready-guest" if guest == "python" else "azready-guest-sh"
 
 
-def other(guest: Guest) -> str:
+def other(guest: Flavour) -> str:
     """The package that cannot be installed beside this one."""
     return name("sh" if guest == "python" else "python")
 

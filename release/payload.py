@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from azready.image.facts.init import Init
-from azready.image.parts.guest_program import Guest, Selection, belongs, fresh_settings, source
+from azready.image.parts.guest_program import Flavour, Selection, belongs, fresh_settings, source
 from azready.image.preparation import Options
 from azready.installed import manifest
 
-GUESTS: tuple[Guest, ...] = ("python", "sh")
+GUESTS: tuple[Flavour, ...] = ("python", "sh")
 _THERE = frozenset({"/etc/ssh/sshd_config.d", "/etc/init.d"})
 """Places that a package takes for granted; a row that wants another one is for images that `prepare` has looked at."""
 
@@ -33,7 +33,7 @@ class Entry:
 class Payload:
     """Files and folders, the links that start them at boot, and the sources that the image's Python may compile."""
 
-    guest: Guest
+    guest: Flavour
     init: Init
     entries: tuple[Entry, ...]
     links: tuple[Entry, ...]
@@ -45,7 +45,7 @@ class Payload:
         return tuple(dict.fromkeys(each.path.rpartition("/")[2] for each in self.links))
 
 
-def payload(guest: Guest, init: Init, more: tuple[Entry, ...] = ()) -> Payload:
+def payload(guest: Flavour, init: Init, more: tuple[Entry, ...] = ()) -> Payload:
     """What `prepare` would install by default, and `more`; folders come before what lies in them."""
     rows, selection = manifest(), Selection(guest, init, Options().rows, {})
 

@@ -16,7 +16,7 @@ import pytest
 
 from azready.boot.container.tree import boot_tree
 from azready.boot.qemu import health, trial
-from azready.boot.qemu.command import Guest, Hardware
+from azready.boot.qemu.command import Bootable, Hardware
 from azready.boot.qemu.disk import boot_disk
 from azready.boot.qemu.monitor import Monitor
 from azready.boot.record import BootRecord
@@ -43,7 +43,7 @@ def qemu(need: Callable[..., None]) -> Callable[..., BootRecord]:
     ) -> BootRecord:
         disk = hardware.pop("disk", None)
         chosen = Hardware(**{"memory": 192, "accel": "tcg", **hardware})  # type: ignore[arg-type]
-        guest = Guest(kernel=machines.mini(script), hardware=chosen, disk=disk, format="raw")  # type: ignore[arg-type]
+        guest = Bootable(kernel=machines.mini(script), hardware=chosen, disk=disk, format="raw")  # type: ignore[arg-type]
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(boot_disk, guest, Machine(), plan, target="mini")
             if pid := _child("qemu-system", running, "-name"):
@@ -91,7 +91,7 @@ def test_a_full_scratch_disk(
         real = machines.mini(script)  # made in the cache that has room
         assert real.initrd
         monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-        guest = Guest(
+        guest = Bootable(
             kernel=real,
             disk=disk,
             format="raw",
@@ -114,7 +114,7 @@ def test_no_room_for_the_files_that_a_boot_begins_with(
     try:
         monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
         for size in (40, 0):  # the layer finds no room; nor does the folder itself
-            guest = Guest(firmware="bios", disk=disk, format="raw", size=1 << 20, hardware=Hardware(accel="tcg"))
+            guest = Bootable(firmware="bios", disk=disk, format="raw", size=1 << 20, hardware=Hardware(accel="tcg"))
             with (cache / f"fill{size}").open("wb") as file, contextlib.suppress(OSError):
                 while os.statvfs(cache).f_bfree * 4 > size:
                     file.write(bytes(4096))
@@ -155,12 +155,12 @@ def test_a_qemu_that_somebody_kills(qemu: Callable[..., BootRecord]) -> None:
 
 _BOOTED = """
 import sys
-from azready.boot.qemu.command import Guest, Hardware
+from azready.boot.qemu.command import Bootable, Hardware
 from azready.boot.qemu.disk import boot_disk
 from azready.boot.series import Plan
 from azready.fabric import Machine
 disk = {"disk": sys.argv[1], "format": "raw", "size": 1 << 20}
-boot_disk(Guest(firmware="bios", hardware=Hardware(accel="tcg"), **disk), Machine(), Plan(boots=1), target="empty")
+boot_disk(Bootable(firmware="bios", hardware=Hardware(accel="tcg"), **disk), Machine(), Plan(boots=1), target="empty")
 """
 
 
@@ -233,7 +233,7 @@ def kvm(need: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_kvm_that_dies_later_is_left_for_emulation(kvm: Callable[[str], None], lie: str) -> None:
     kvm(lie)
     script = f"{machines.NETWORK}{machines.REPORT}echo ready login:\nsleep 1\npoweroff -f\n"
-    guest = Guest(kernel=machines.mini(script), hardware=Hardware(memory=192))
+    guest = Bootable(kernel=machines.mini(script), hardware=Hardware(memory=192))
     (record,) = boot_disk(guest, Machine(), ONCE, target="mini")
     assert record.passed and record.how == "qemu/tcg/kernel", record.cause
     assert "KVM ran a trial guest and its firmware, but" in record.host.why and "emulated" in record.host.why
@@ -241,7 +241,7 @@ def test_a_kvm_that_dies_later_is_left_for_emulation(kvm: Callable[[str], None],
 
 def test_a_kvm_that_dies_later_and_is_insisted_on_is_no_verdict(kvm: Callable[[str], None]) -> None:
     kvm("later: crash")
-    guest = Guest(kernel=machines.mini(WAITS), hardware=Hardware(memory=192, accel="kvm"))
+    guest = Bootable(kernel=machines.mini(WAITS), hardware=Hardware(memory=192, accel="kvm"))
     (record,) = boot_disk(guest, Machine(), PATIENT, target="mini")
     _is(record, "kvm-failed", "kvm run failed")
 

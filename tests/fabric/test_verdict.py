@@ -215,7 +215,7 @@ def test_the_whole_sentence(entries: tuple[Entry, ...], at: float | None, said: 
         ((UNSIGNED, FAILED), "OSProvisioningClientError", 1.0, "no key"),
         ((UNSIGNED, FAILED, READY), "OSProvisioningClientError", 1.0, "no key"),
         (
-            (UNSIGNED, READY, HealthReport(3.0, "xml", "NotReady", "ProvisioningFailed")),
+            (UNSIGNED, READY, HealthReport(2.0, "xml", "NotReady", "ProvisioningFailed")),
             "OSProvisioningInternalError",
             2.0,
             "the guest reported Ready, but",

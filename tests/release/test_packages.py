@@ -14,7 +14,7 @@ from azready.fabric.machine import Machine
 from azready.image.actions import Link, MakeFolder, Write
 from azready.image.facts.init import KNOWN, Init
 from azready.image.parts import guest_program
-from azready.image.parts.guest_program import Guest, Selection
+from azready.image.parts.guest_program import Flavour, Selection
 from azready.image.preparation import Options
 from azready.image.targets.tree import Tree
 from azready.pipelines import trees
@@ -29,7 +29,7 @@ WANTS = "etc/systemd/system/multi-user.target.wants"
 
 @pytest.mark.parametrize("init", KNOWN)
 @pytest.mark.parametrize("guest", GUESTS)
-def test_a_package_holds_what_prepare_installs(tmp_path: Path, guest: Guest, init: Init) -> None:
+def test_a_package_holds_what_prepare_installs(tmp_path: Path, guest: Flavour, init: Init) -> None:
     for folder in ("etc/ssh/sshd_config.d", "etc/init.d"):
         (tmp_path / folder).mkdir(parents=True)
     chosen = Selection(guest, init, Options().rows, {})

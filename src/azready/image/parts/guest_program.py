@@ -14,7 +14,7 @@ from azready.image.facts.init import KNOWN, Init
 from azready.image.targets import Files
 from azready.installed import PROGRAM, manifest
 
-Guest = Literal["python", "sh"]
+Flavour = Literal["python", "sh"]
 
 _OLDEST_PYTHON = (3, 6)
 _GUEST = "azready.guest"
@@ -25,14 +25,14 @@ _BOOT = f"/{PROGRAM}/boot"
 class Selection:
     """Which rows of install.toml an image gets."""
 
-    guest: Guest
+    guest: Flavour
     init: Init
     options: frozenset[str]
     settings: Mapping[str, str]
     job: Literal["provision", "report"] = "provision"
 
 
-def choose_guest(files: Files, wanted: str) -> Guest:
+def choose_guest(files: Files, wanted: str) -> Flavour:
     """`python` where the image has Python 3.6 or newer, else `sh` where it has curl or wget.
 
     Raises Failure when what is wanted cannot run in the image.

@@ -12,7 +12,7 @@ from azready.errors import Failure, UsageFailure
 from azready.image.actions import Action, Link, Write
 from azready.image.facts import Facts
 from azready.image.facts.reading import text_of
-from azready.image.parts.guest_program import Guest
+from azready.image.parts.guest_program import Flavour
 from azready.image.targets import Files
 
 AGENTS = ("cloud-init", "waagent")
@@ -35,7 +35,7 @@ def unit_name(text: str) -> str:
     return name
 
 
-def choose_reporter(files: Files, wanted: str) -> Guest:
+def choose_reporter(files: Files, wanted: str) -> Flavour:
     """report.py where the image has the whole library of Python 3.6 or newer, else report.sh where it has curl.
 
     Raises Failure when what is wanted cannot run in the image.
