@@ -119,7 +119,7 @@ def _choices(facts: Facts) -> list[str]:
     if network.netplan.installed and {"networkd", "networkmanager"} & {*names, *network.installed}:
         names.insert(0, "netplan")
     if "networkd" in network.installed and "networkd" not in names:
-        names.append("networkd, which is enabled for it")
+        names.append("networkd, enabled for it,")
     return names
 
 
@@ -239,7 +239,7 @@ def _at(path: str) -> Callable[[Facts], Candidates]:
 WRITERS: Mapping[str, Callable[[Facts], Candidates]] = {
     "netplan": _netplan,
     "networkd": _networkd,
-    "networkd, which is enabled for it": _enabled_networkd,
+    "networkd, enabled for it,": _enabled_networkd,
     "networkmanager": _networkmanager,
     "ifupdown": _ifupdown,
     "wicked": _at("etc/sysconfig/network/ifcfg-eth0"),

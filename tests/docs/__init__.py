@@ -1,0 +1,1 @@
+"""Command blocks of README and docs: each is run by a test, or says why it is not."""
