@@ -7,7 +7,7 @@ namespace calls `require` first, or `become_root`: they say which switch it is.
 import os
 import pwd
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +102,53 @@ def scratch_folder(prefix: str, root: Root) -> Iterator[Path]:
         yield folder
     finally:
         run([*root.words(), "rm", "-rf", "--one-file-system", "--", folder])
+
+
+def maps_of_sub_ids(uid: int, gid: int, beside: bool = False) -> dict[str, list[list[str]]] | None:
+    """How users of a tree whose root has sub-ids of this user map to its own, as rootless builders leave it.
+
+    By tool (newuidmap, newgidmap), its words but the process. `beside`: this user is in the namespace, too, under the
+    id that follows, so that its files are within reach. None where uid or gid are no sub-ids of this user.
+    """
+    maps = {}
+    tables = (("newuidmap", uid, "/etc/subuid", os.getuid()), ("newgidmap", gid, "/etc/subgid", os.getgid()))
+    for tool, first, table, own in tables:
+        ends = [start + count for start, count in own_sub_ids(Path(table)) if start <= first < start + count]
+        if not ends:
+            return None
+        count = ends[0] - first
+        words = [find_tool(tool, "uidmap"), "0", str(first), str(count)]
+        maps[tool] = [[*words, str(count), str(own), "1"] if beside else words]
+    return maps
+
+
+def become_root_of(maps: Mapping[str, Sequence[Sequence[str]]]) -> None:
+    """Move this process into a user namespace with these maps (`maps_of_sub_ids`), as its root.
+
+    A child writes the maps: that is allowed from outside only. Raises OSError, Failure.
+    """
+    from azready.kernel.syscalls import CLONE_NEWUSER, unshare  # Linux alone has them
+
+    waiting, ready = os.pipe()
+    process = str(os.getpid())
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(ready)
+            os.read(waiting, 1)  # ends when the namespace is made
+            for words in (words for rows in maps.values() for words in rows):
+                run([words[0], process, *words[1:]])
+            status = 0
+        finally:
+            os._exit(status)
+    unshare(CLONE_NEWUSER)
+    for descriptor in (waiting, ready):
+        os.close(descriptor)
+    if os.waitpid(child, 0)[1] != 0:
+        raise Failure("newuidmap gives this user none of its sub-ids", "look at /etc/subuid and /etc/subgid")
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
 
 
 def user_name() -> str:

@@ -266,6 +266,14 @@ def test_an_ordinary_user_prepares_a_tree(users_folder: Path, as_user: AsUser) -
     assert done.returncode == 0, done.stderr
     assert not (root / "etc/waagent.conf").exists()
     assert (root / "usr/lib/azure-provisioning/provision.py").stat().st_uid == 65534
+    (root / "etc/waagent.conf").write_text("")
+    shutil.rmtree(root / "usr/lib/azure-provisioning")
+    subprocess.run(["chown", "-R", "200000:200000", root], check=True)  # as mmdebstrap leaves it: root is a sub-id
+    done = as_user(users_folder, "prepare", "tree")
+    assert done.returncode == 0, done.stderr
+    owners = {(path.lstat().st_uid, path.lstat().st_gid) for path in root.rglob("*")}
+    assert owners == {(200000, 200000)}, "what is put in belongs to the tree's root"
+    assert not (root / "etc/waagent.conf").exists() and (root / "usr/lib/azure-provisioning/provision.py").exists()
     subprocess.run(["chown", "-R", "0:0", root], check=True)
     refused = as_user(users_folder, "prepare", "tree")
     assert refused.returncode == 3

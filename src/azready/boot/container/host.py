@@ -300,7 +300,7 @@ def _owner(root: Path) -> tuple[int, int]:
 def _maps_of_owner(root: Path) -> dict[str, Any] | None:
     """Where a tree belongs to sub-ids of this user, how its users map to them."""
     uid, gid = _owner(root)
-    return None if uid == os.geteuid() or os.geteuid() == 0 else ids.maps_of_sub_ids(uid, gid)
+    return None if uid == os.geteuid() or os.geteuid() == 0 else userns.maps_of_sub_ids(uid, gid)
 
 
 _INITS = ("/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd", "/init")

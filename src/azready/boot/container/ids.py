@@ -36,18 +36,6 @@ def id_maps() -> dict[str, Any]:
     }
 
 
-def maps_of_sub_ids(uid: int, gid: int) -> dict[str, Any] | None:
-    """How users of a tree whose root has sub-ids of this user map to its own, as rootless builders leave it; in the
-    form of `id_maps`. None where uid or gid are no sub-ids of this user."""
-    maps = {}
-    for tool, first, table in (("newuidmap", uid, "/etc/subuid"), ("newgidmap", gid, "/etc/subgid")):
-        ends = [start + count for start, count in userns.own_sub_ids(Path(table)) if start <= first < start + count]
-        if not ends:
-            return None
-        maps[tool] = [[find_tool(tool, "uidmap"), "0", str(first), str(ends[0] - first)]]
-    return maps
-
-
 def owner(maps: dict[str, Any]) -> tuple[int, int]:
     """The uid and gid that the guest's root has here."""
     if "uid" in maps:

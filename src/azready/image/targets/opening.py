@@ -135,7 +135,8 @@ def enter_namespace_for(spec: str, changes: bool = False) -> None:
 
     A disk's mounts are then seen by nobody else and go with the command, however it ends. An ordinary user becomes
     root of a user namespace, for a disk file and for a tree that the user (or the user's sub-ids) owns. A disk that
-    `changes` takes more ids than the user's own: raises Failure before anything is copied.
+    `changes` takes more ids than the user's own: raises Failure before anything is copied. A tree of sub-ids that
+    `changes` makes the user its root.
     Only a command line may call it: it replaces the process.
     """
     if os.environ.get(_INSIDE) or spec.startswith("ssh://") or not Path(spec).exists():
@@ -146,10 +147,25 @@ def enter_namespace_for(spec: str, changes: bool = False) -> None:
         return
     if disk and changes:
         userns.require_owners()
-    words = userns.become_root().words("--mount")
+    words = _of_sub_ids(Path(spec)) if changes and not disk else None
+    words = words or userns.become_root().words("--mount")
     os.environ[_INSIDE] = "1"
     sys.stdout.flush()
     os.execv(words[0], [*words, sys.executable, "-m", "azready", *sys.argv[1:]])
+
+
+def _of_sub_ids(tree: Path) -> list[str] | None:
+    """Become the root to whom a tree of this user's sub-ids belongs, or what is put in would belong to somebody else.
+
+    Returns the words before a command that is to run so; None where the tree is this user's own.
+    """
+    status = tree.stat()
+    maps = userns.maps_of_sub_ids(status.st_uid, status.st_gid, beside=True)
+    if status.st_uid == os.geteuid() or maps is None:
+        return None
+    unshare = find_tool("unshare", "util-linux")
+    userns.become_root_of(maps)
+    return [unshare, "--mount", "--"]
 
 
 def _owned(uid: int) -> bool:
