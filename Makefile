@@ -15,7 +15,7 @@ SAMPLES := --agent 'article-python=python3 $(GUESTS)/published.py' --agent 'arti
 	--agent 'article-python-2026=python3 $(GUESTS)/published-2026.py' \
 	--agent 'article-mended=python3 $(GUESTS)/mended.py'
 
-.PHONY: help demo quick test test-all test-hosts fuzz crash mutants soak lint bench survey packages setup clean
+.PHONY: help demo quick test test-all test-hosts fuzz crash mutants soak lint bench survey packages docs setup clean
 
 help:
 	@echo "make demo        a real Debian image loses its agent, gets ours, boots in a local Azure, and is judged"
@@ -29,6 +29,7 @@ help:
 	@echo "make soak        1,000 first boots while the platform misbehaves, Debian's agents beside (hours; SOAK='--runs 20')"
 	@echo "make lint        ruff, mypy, shellcheck"
 	@echo "make packages    .deb, .rpm, .apk and .tar of the guest program, in dist/"
+	@echo "make docs        the site of docs/ and of the Python API, in dist/site"
 	@echo "make bench       speed, as ratios in one run"
 	@echo "make survey      agents x scenarios, to docs/survey.md: hours, but it goes on where it was broken off"
 
@@ -85,6 +86,10 @@ bench: setup
 
 packages: setup
 	$(PYTHON) -m release $(RELEASE)
+
+# Strict: a link that leads nowhere is an error.
+docs: setup
+	$(PYTHON) -m mkdocs build
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from azready.pipelines import trees
+from tests.cli.test_common import EVERY
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -59,20 +60,14 @@ OPTION = re.compile(r"azready (\w+)\b([^\n]*)")
 
 @pytest.mark.parametrize("recipe", sorted(path for path in RECIPES.rglob("*") if path.is_file()), ids=str)
 def test_every_command_of_a_recipe_is_one_that_azready_has(recipe: Path) -> None:
+    commands = dict(EVERY)
     for line in recipe.read_text().splitlines():
         if line.lstrip().startswith(("#", '"""')):
             continue
         for verb, rest in OPTION.findall(line.replace('azready"', "azready")):
             if verb in ("pytest", "comes"):
                 continue
-            shown = subprocess.run(
-                [sys.executable, "-m", "azready", verb, "--help"],
-                capture_output=True,
-                text=True,
-                check=False,
-                env={**os.environ, "COLUMNS": "200"},
-            )
             if recipe.suffix in (".sh", ".hcl", ".yml", "") and re.search(r"--|\$|/", rest):
-                assert shown.returncode == 0, f"{verb}: {shown.stderr}"
+                known = {option for param in commands[verb].params for option in (*param.opts, *param.secondary_opts)}
                 for option in re.findall(r"(?<=\s)--[a-z-]+", rest):
-                    assert option in shown.stdout, f"azready {verb} has no {option}"
+                    assert option in known, f"azready {verb} has no {option}"

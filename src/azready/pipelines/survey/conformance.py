@@ -204,8 +204,11 @@ For whoever writes a provisioning agent for Azure, in whatever language: what it
 numbered sentences. Each names the scenarios that show it, or the findings by which the fabric tells that it was broken
 ([fabric.md](fabric.md) explains both). Where each fact comes from is in [fidelity.md](fidelity.md).
 
-    azready fabric survey --agent 'mine=my-agent --root {root}'      # a command; or
-    azready fabric survey --agent-tree mine=TREE                     # an image, booted
+<!-- shown by tests/pipelines/test_survey.py::test_a_survey_of_commands_is_made_repeated_and_resumed -->
+```sh
+azready fabric survey --agent 'mine=my-agent --root {root}'      # a command; or
+azready fabric survey --agent-tree mine=TREE                     # an image, booted
+```
 
 runs an agent in all of them, and prints the sentences that it breaks. An agent that reports and does nothing else
 (`--expect report-only`) owes the chapters Address, Goal state, Report and Metadata Security Protocol.

@@ -177,7 +177,12 @@ def _wrong(survey: Survey) -> Iterator[str]:
         yield "|---|---|---|---|"
         for cell in wrong:
             run = cell.run
-            yield f"| `{cell.scenario}` | {_cell(reason(run))} | {', '.join(run.findings)} | `{_cell(cell.repeat)}` |"
+            yield f"| `{cell.scenario}` | {_words(reason(run))} | {', '.join(run.findings)} | `{_cell(cell.repeat)}` |"
+
+
+def _words(said: str) -> str:
+    """A guest's words in a cell: brackets are no link."""
+    return _cell(said).replace("[", "\\[")
 
 
 def _cell(words: str) -> str:
