@@ -116,6 +116,12 @@ def test_what_becomes_of_a_body(fault: Fault, body: bytes) -> None:
     assert (spoilt.status, spoilt.body) == (fault.status or 200, body)
 
 
+def test_a_fault_of_no_words_does_nothing() -> None:
+    assert spoil(GOOD, Fault(), 0, LATER) == GOOD
+    assert steps(b"HEAD", b"abcd", Fault()) == (Send(b"HEADabcd"),)
+    assert not Fault().imds_locked and not Fault().without and not Fault().jump
+
+
 def test_garbled_is_the_same_from_the_same_seed() -> None:
     first, again, other = (spoil(GOOD, Fault(garble=True), seed, LATER).body for seed in (1, 1, 2))
     assert first == again != GOOD.body
@@ -199,6 +205,7 @@ def test_the_goal_state_changes_after_an_answer() -> None:
 
 def test_a_drip_sends_everything_at_its_rate() -> None:
     sent = steps(b"HEAD", b"x" * 96, Fault(drip=100))
+    assert sent[0] == Send(b"HEADxxxxxx"), "ten pieces a second"
     assert b"".join(step.data for step in sent if isinstance(step, Send)) == b"HEAD" + b"x" * 96
     assert sum(step.seconds for step in sent if isinstance(step, Wait)) == pytest.approx(1.0)
 

@@ -32,15 +32,22 @@ class Mutant:
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
-    """Every change that is known of a file; docstrings, annotations and messages stay as they are."""
+    """Every change that is known of a file; docstrings, annotations, decorators and messages stay as they are."""
     tree = ast.parse(path.read_text())
+    decorators = {id(part) for node in ast.walk(tree) for part in _of_decorators(node)}
     for number, node in enumerate(ast.walk(tree)):
-        if changed := _changed(node):
+        if id(node) not in decorators and (changed := _changed(node)):
             what, new = changed
             other = copy.deepcopy(tree)
             _replace(other, number, new)
             text = ast.unparse(ast.fix_missing_locations(other))
             yield Mutant(path, getattr(node, "lineno", 0), what, text)
+
+
+def _of_decorators(node: ast.AST) -> Iterator[ast.AST]:
+    """What `@dataclass(frozen=True)` and its like consist of: no test could see a difference worth its lines."""
+    for decorator in getattr(node, "decorator_list", []):
+        yield from ast.walk(decorator)
 
 
 def _changed(node: ast.AST) -> tuple[str, ast.AST] | None:

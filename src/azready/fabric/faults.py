@@ -149,7 +149,7 @@ def _applies(fault: Fault, attempt: int, at: float) -> bool:
 
 
 def _drawn(fault: Fault, seed: int, index: int, attempt: int) -> bool:
-    return fault.probability >= 1 or random.Random(f"{seed}/{index}/{attempt}").random() < fault.probability
+    return random.Random(f"{seed}/{index}/{attempt}").random() < fault.probability
 
 
 def spoil(response: Response, fault: Fault, seed: int, later: str) -> Response:

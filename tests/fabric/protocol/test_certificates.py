@@ -1,6 +1,8 @@
 """The certificate exchange, with openssl as the agent, by the commands that agents run."""
 
 import base64
+import datetime
+import json
 import re
 import subprocess
 import sys
@@ -83,6 +85,12 @@ def test_the_attested_document_is_signed_and_says_by_whom(tmp_path: Path, need: 
     document = attested.document(Machine(), "2025-04-07", "1234567890")
     (tmp_path / "s.der").write_bytes(base64.b64decode(document["signature"]))
     content = _run(tmp_path, "openssl", "smime", "-verify", "-in", "s.der", "-inform", "DER", "-noverify")
-    assert b'"nonce":"1234567890"' in content
+    told = json.loads(content)
+    assert told["nonce"] == "1234567890"
+    written, until = (
+        datetime.datetime.strptime(told["timeStamp"][each], "%m/%d/%y %H:%M:%S %z")
+        for each in ("createdOn", "expiresOn")
+    )
+    assert until - written == datetime.timedelta(hours=6)
     issuer = _run(tmp_path, "openssl", "pkcs7", "-inform", "DER", "-in", "s.der", "-print_certs", "-noout")
     assert b"not Microsoft" in issuer

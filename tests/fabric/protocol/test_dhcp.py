@@ -101,6 +101,20 @@ def test_strangers_other_servers_clients_and_what_is_no_question_are_not(questio
     assert dhcp.answer(question, MACHINE) is None
 
 
+def test_options_may_be_padded_split_and_cut() -> None:
+    """RFC 2132 (a pad is one byte, 255 ends), RFC 3396 (an option that comes twice is one long one)."""
+    header = packet(dhcp.DISCOVER)[:240]
+    options = (
+        b"\0" + bytes([53, 1, 1]) + b"\0\0\0" + bytes([60, 2]) + b"ab" + bytes([60, 1]) + b"c" + bytes([50, 0, 255, 12])
+    )
+    message = dhcp.parse(header + options)
+    assert message is not None
+    assert message.options == {53: b"\x01", 60: b"abc"}
+    cut = dhcp.parse(header + bytes([53, 1, 1, 60, 9]) + b"ab")
+    assert cut is not None
+    assert cut.options == {53: b"\x01", 60: b"ab"}
+
+
 def test_a_refusal_leaves_the_client_without_an_address() -> None:
     refused = asked(wanted("10.9.9.9"))
     assert refused.yours == bytes(4)

@@ -340,6 +340,15 @@ def test_the_temporary_disk_is_that_of_the_size() -> None:
     assert told == {"Standard_B2s": b"8192", "Standard_D4s_v6": b"0"}
 
 
+def test_the_attested_document_has_one_path() -> None:
+    for path in ("/metadata/attested/document", "/metadata/attested/document/"):
+        document = json.loads(get(f"{path}?api-version=2021-02-01&nonce=1234567890").response.body)
+        assert document["encoding"] == "pkcs7" and base64.b64decode(document["signature"])
+    for path in ("/metadata/attested", "/metadata/attested/documents", "/metadata/attested/document/x"):
+        answer = get(f"{path}?api-version=2021-02-01")
+        assert (answer.response.status, codes(answer)) == (404, ["imds-unknown-path"])
+
+
 def test_reprovisiondata_is_the_medium_when_offered() -> None:
     answer = get("/metadata/reprovisiondata?api-version=2019-06-01", rules=Rules(reprovision=True))
     assert b"<HostName>web-1<" in answer.response.body
