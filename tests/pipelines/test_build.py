@@ -13,14 +13,18 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from azready.errors import Failure, UsageFailure
-from azready.image import sealing
-from azready.image.facts import packages
+from azready.image import checking, sealing
+from azready.image.facts import Facts, packages
+from azready.image.rules import RULES
 from azready.image.rules.waivers import Waiver
+from azready.image.targets.tree import Tree
 from azready.pipelines import build as building
 from azready.pipelines import sbom
 from azready.pipelines.build import Options
 from tests import cuts
 from tests.boot import cloud, machines
+from tests.image.rules.cases import CASES
+from tests.image.sample import good_image
 from tests.untouched import watched
 
 NEEDS = ("root", "tool:mmdebstrap", "tool:sfdisk", "tool:mke2fs", "tool:mcopy", "tool:objcopy", "tool:qemu-img")
@@ -232,6 +236,8 @@ def test_a_stock_cloud_disk_becomes_an_image_by_one_command(tmp_path: Path, need
     """shim and GRUB, cloud-init, waagent, netplan and chrony, as Debian ships them: the README's main command."""
     need(*NEEDS, "tool:fatlabel", "tool:qemu-system-x86_64")
     source, out = cloud.disk(), tmp_path / "out.vhd"
+    planned = _azready("build", source, "-o", out, "--dry-run")
+    assert planned.returncode == 0 and "nothing is known that would stop" in planned.stdout, planned.stderr
     words = ("build", source, "-o", out, "--output", "json")
     done, changes = watched(sys.executable, "-m", "azready", *words, timeout=880)
     assert done.returncode == 0, done.stderr
@@ -244,3 +250,14 @@ def test_a_stock_cloud_disk_becomes_an_image_by_one_command(tmp_path: Path, need
     assert beside == {"manifest.json", "cdx.json", "boot.html", "boot.junit.xml", "boots.json"}
     again = _azready("build", source, "-o", out)
     assert again.returncode == 2 and "--yes" in again.stderr
+
+
+@pytest.mark.parametrize(("id", "fixable"), [("B01", True), ("K01", False)])
+def test_the_plan_names_the_rule_that_will_stop_the_build(tmp_path: Path, id: str, fixable: bool) -> None:
+    sample = good_image(tmp_path)
+    CASES[id].bad[0](sample)
+    results = checking.check(Facts(Tree(tmp_path)), RULES, checking.Choice(only=frozenset({id})))
+    said = "\n".join(building._foreseen(results, Options()))
+    assert "says no" in said and id in said and ("--fix" in said) == fixable
+    fixing = "\n".join(building._foreseen(results, Options(generalize=sealing.Options(fix=True))))
+    assert (id in fixing) == (not fixable)

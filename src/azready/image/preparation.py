@@ -5,7 +5,7 @@ packages, then what packages leave, last the links that start the guest program.
 finds, so the same command completes what was cut off; each decision looks at what stays, never at what goes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from azready.agents import AGENTS, WAAGENT
@@ -150,9 +150,7 @@ def tried(facts: Facts, preparation: Preparation) -> Facts:
     """The facts after the plan, without carrying it out: programs are not run, but what packages own is gone."""
     rehearsal = Rehearsal(facts.files, facts.live)
     apply([action for action in preparation.actions if not isinstance(action, Run)], rehearsal)
-    for path in preparation.owned:
-        if rehearsal.glob(path) and rehearsal.lstat(path).kind != "dir":
-            rehearsal.remove(path)
+    _forget(rehearsal, preparation.owned)
     return Facts(rehearsal, facts.live, facts.disk)
 
 
@@ -161,10 +159,15 @@ def _without(facts: Facts, found: Sequence[Leftover], removing: managers.Removal
     rehearsal = Rehearsal(facts.files, facts.live)
     for each in found:
         apply(each.remedy, rehearsal)
-    for path in removing.owned:
-        if rehearsal.glob(path) and rehearsal.lstat(path).kind != "dir":
-            rehearsal.remove(path)
+    _forget(rehearsal, removing.owned)
     return Facts(rehearsal, facts.live, facts.disk)
+
+
+def _forget(rehearsal: Rehearsal, owned: Iterable[str]) -> None:
+    """Take out what removed packages own. A folder stays for others; so does a link to one, such as /lib."""
+    for path in owned:
+        if rehearsal.glob(path) and not (rehearsal.exists(path) and rehearsal.stat(path).kind == "dir"):
+            rehearsal.remove(path)
 
 
 def carry_out(

@@ -106,7 +106,8 @@ def _next_round(facts: Facts, options: Options) -> Sealing:
         answer = ask(rule, facts)
         if isinstance(answer, Unseen):
             raise Failure(
-                f"{rule.id} ({rule.title}) could not look: {answer.reason}", f"or leave it out: --skip {rule.id}"
+                f"{rule.id} ({rule.title}) could not look: {answer.reason}",
+                f"make it readable, or leave the rule out: azready generalize --skip {rule.id}",
             )
         if isinstance(answer, Found) and rule.repair is not None:
             actions = tuple(rule.repair(facts, answer.findings))
@@ -167,11 +168,16 @@ def _refuse_what_would_be_useless(facts: Facts, steps: Sequence[Step], options: 
             raise Useless(rule.vital.message, rule.vital.hint)
 
 
+def tried(facts: Facts, options: Options) -> Facts:
+    """The facts after sealing, which is tried in memory: programs of the image are not run."""
+    rehearsal = Rehearsal(facts.files, facts.live)
+    _until_nothing_is_found(rehearsal, lambda: Facts(rehearsal, facts.live, facts.disk), options)
+    return Facts(rehearsal, facts.live, facts.disk)
+
+
 def _refuse_what_would_be_worse(facts: Facts, options: Options) -> None:
     """Try the plan in memory, and compare what every rule of weight says before and after."""
-    tried = Rehearsal(facts.files, facts.live)
-    _until_nothing_is_found(tried, lambda: Facts(tried, facts.live, facts.disk), options)
-    after = Facts(tried, facts.live, facts.disk)
+    after = tried(facts, options)
     for rule in RULES:
         if rule.id in options.skip or not (found := _grave(rule, after)) or _grave(rule, facts):
             continue

@@ -12,7 +12,7 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,13 +115,38 @@ def plan_lines(source: Path, out: Path, options: Options) -> tuple[str, ...]:
             to_prepare = preparation.plan(facts, options.prepare)
             gone = ", ".join(sorted({each.agent for each in to_prepare.found})) or "no agent"
             lines.append(f"prepare: {to_prepare.distribution}; {gone} to remove, {len(to_prepare.actions)} actions")
+        after = preparation.tried(facts, to_prepare) if "prepare" in steps else facts
         if "generalize" in steps:
-            prepared = preparation.tried(facts, to_prepare) if "prepare" in steps else facts
-            lines += [f"generalize: {step.title}" for step in _sealing_plan(prepared, options.generalize).steps]
-    lines.append("check: every rule")
+            lines += [f"generalize: {step.title}" for step in _sealing_plan(after, options.generalize).steps]
+            after = sealing.tried(after, options.generalize)
+        lines += _foreseen(checking.check(after, RULES, _choice(options)), options)
     if "boot" in steps:
         lines.append(f"boot: {options.boots} in QEMU against the local Azure")
     return (*lines, *(f"convert: {line}" for line in to_convert.lines()), f"would write {out}; nothing was done")
+
+
+def _foreseen(results: Sequence[checking.Result], options: Options) -> Iterator[str]:
+    """What the check will say, as far as it can be told before programs of the image have run."""
+    wrong = checking.stopping(results, Severity.ERROR)
+    if "prepare" not in options.skip:  # package managers have not run yet
+        wrong = tuple(result for result in wrong if not result.rule.fix.startswith("azready prepare"))
+    if options.generalize.fix:  # may run the image's programs, whose outcome nobody knows yet
+        wrong = tuple(result for result in wrong if not result.rule.repair)
+    if not wrong:
+        yield "check: every rule; nothing is known that would stop the build here"
+        return
+    yield "check: says no, and the build stops here:"
+    for result in wrong:
+        fixed = ", fixed by --fix" if result.rule.repair else ""
+        yield f"  {result.rule.id} {result.rule.fault}{fixed}; or accepted in a file for --waivers"
+
+
+def _choice(options: Options) -> checking.Choice:
+    return checking.Choice(
+        skip=frozenset(rule.id for rule in RULES if rule.finished_only),
+        waivers=options.waivers,
+        sealing="generalize" not in options.skip,
+    )
 
 
 def require_bootable(source: Path) -> conversion.Plan:
@@ -264,13 +289,8 @@ def _sealing_plan(facts: Facts, options: sealing.Options) -> sealing.Sealing:
 
 
 def _check(work: Work, options: Options) -> dict[str, Any]:
-    choice = checking.Choice(
-        skip=frozenset(rule.id for rule in RULES if rule.finished_only),
-        waivers=options.waivers,
-        sealing="generalize" not in options.skip,
-    )
     with look(str(work.disk)) as facts:
-        results = checking.check(facts, RULES, choice)
+        results = checking.check(facts, RULES, _choice(options))
         inventory = sbom.Inventory(
             name="image",
             distribution=facts.distro.id,

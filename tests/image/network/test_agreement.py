@@ -3,6 +3,7 @@
 rules' cases, and the trees of the reports on network files that do not fit."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,15 @@ def test_sealing_leaves_the_network_as_good_as_it_found_it(
         asked = bool(Facts(tree).network.asking)
         sealing.carry_out(tree, lambda: Facts(tree), sealing.Options())
         assert bool(Facts(tree).network.asking) >= asked
+
+
+def test_what_is_tried_keeps_the_links_that_systems_share(tmp_path: Path) -> None:
+    """/lib is a link to a folder, and among the paths that nearly every package owns."""
+    sample = good_image(tmp_path).write("usr/lib/agent/program", "").write("usr/bin/curl", "", 0o755)
+    sample.write("usr/lib/shared/file", "").link("alias", "usr/lib").link("gone", "nowhere")
+    facts = Facts(Tree(tmp_path))
+    plan = preparation.plan(facts, preparation.Options())
+    owned = frozenset({"alias", "alias/agent", "usr/lib/agent/program", "gone", ".", "usr"})
+    after = preparation.tried(facts, replace(plan, owned=owned)).files
+    assert after.exists("alias/shared/file") and after.exists("usr/bin/curl")
+    assert not after.exists("usr/lib/agent/program") and not after.glob("gone")
