@@ -19,6 +19,7 @@ VERBS = (
     "boot",
     "convert",
     "build",
+    "sysext",
     "capture",
     "publish",
     "verify",

@@ -15,7 +15,9 @@ from azready.kernel.syscalls import (
     MS_NOEXEC,
     MS_NOSUID,
     MS_RDONLY,
+    MS_REC,
     MS_REMOUNT,
+    MS_SHARED,
     bind,
     bind_device,
     mount,
@@ -97,6 +99,10 @@ def enter(scratch: Path, spec: dict[str, Any], console: int) -> socket.socket:
     for target, source in spec["covers"].items():
         if Path(target).exists():
             bind(source, target)
+    if Path(spec["init"][0]).resolve().name == "systemd":
+        # What systemd does on a machine, and leaves in a container to whoever made it: mounts made in a namespace of a
+        # program's own (systemd-sysext) come back to the system's. Among the guest's namespaces only.
+        mount("", "/", flags=MS_REC | MS_SHARED)
     for descriptor in (0, 1, 2):
         os.dup2(console, descriptor)
     return _make_notify()
