@@ -6,6 +6,7 @@ Long-lived children (a booted container, QEMU) use `spawn`; everything else `run
 import logging
 import os
 import select
+import selectors
 import shlex
 import shutil
 import subprocess
@@ -129,6 +130,55 @@ def run(
     if check and result.status != 0:
         raise CommandFailed(result, hint)
     return result
+
+
+MOST_HEARD = 32 * 1024 * 1024
+"""Bytes taken of each output of a program that speaks for a guest: a journal of a first boot has one or two."""
+
+
+def ask(
+    argv: Sequence[str | Path], *, timeout: float, most: int = MOST_HEARD, env: Mapping[str, str] | None = None
+) -> Completed:
+    """Run a program whose words are a guest's: of what it says `most` bytes are taken, and with more it is ended.
+
+    Raises Failure when it cannot be started, or when it or a child of it still speaks after `timeout` seconds.
+    """
+    words, until = tuple(str(word) for word in argv), time.monotonic() + timeout
+    heard = {"stdout": bytearray(), "stderr": bytearray()}
+    try:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=None if env is None else dict(env),
+        )
+    except OSError as error:
+        raise Failure(f"{words[0]} cannot be started: {error.strerror}") from error
+    with process, selectors.DefaultSelector() as selector:
+        for name in heard:
+            selector.register(getattr(process, name), selectors.EVENT_READ, name)
+        try:
+            while selector.get_map() and all(len(data) <= most for data in heard.values()):
+                if (left := until - time.monotonic()) <= 0:
+                    raise Failure(f"{shlex.join(words)} did not end within {timeout:g} s")
+                _hear(selector, heard, left)
+            if not selector.get_map():
+                process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired as error:
+            raise Failure(f"{shlex.join(words)} did not end within {timeout:g} s") from error
+        finally:
+            process.kill()
+    out, err = (data[:most].decode(errors="replace") for data in heard.values())
+    return Completed(words, process.returncode, out, err)
+
+
+def _hear(selector: selectors.BaseSelector, heard: dict[str, bytearray], seconds: float) -> None:
+    for key, _ in selector.select(seconds):
+        data = os.read(key.fd, 65536)
+        heard[key.data] += data
+        if not data:
+            selector.unregister(key.fileobj)
 
 
 def run_bytes(argv: Sequence[str | Path], stdin: bytes) -> bytes:

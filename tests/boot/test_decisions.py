@@ -23,7 +23,7 @@ from azready.boot.record import BootRecord, MachineFacts
 from azready.boot.series import Plan, turns
 from azready.boot.watching.journal import milestones, parse_journal, parse_units
 from azready.boot.watching.login import judge_login
-from azready.boot.watching.watch import clean
+from azready.boot.watching.watch import LINE_LIMIT, Stream, clean
 from azready.fabric import Fault, Machine
 from azready.fabric.ledger import Exchange, HealthReport, Ledger
 from azready.fabric.serve.sealed import routes_out
@@ -90,6 +90,17 @@ def test_journal_entries_are_read_with_their_own_times_and_older_boots_left_out(
         (0.3, "", ""),
     ]
     assert (lines[0].priority, lines[0].unit) == (4, "x.service")
+
+
+def test_a_console_line_without_end_is_cut_and_loses_nothing() -> None:
+    lines: list[str] = []
+    stream = Stream(lambda at, line: lines.append(line))
+    for _ in range(100):
+        stream.feed(0.0, b"x" * 1000)
+    assert len(stream.rest) <= LINE_LIMIT
+    stream.feed(0.0, b"\nnext\n")
+    assert "".join(lines) == "x" * 100_000 + "next"
+    assert max(map(len, lines)) <= LINE_LIMIT + 1000
 
 
 def test_unit_times_leave_out_what_never_was_active() -> None:

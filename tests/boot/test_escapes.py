@@ -1,6 +1,9 @@
 """A booted tree is an enemy: its root tries known ways out of a container, and stays inside."""
 
+import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +14,7 @@ from azready.boot.container import ids
 from azready.boot.container.host import Container, Order
 from azready.boot.network.links import Network
 from tests.boot import machines
+from tests.boot.conftest import Prepared
 from tests.conftest import layered
 
 SCRIPT = Path(__file__).with_name("escapes.py").read_text()
@@ -100,3 +104,28 @@ def test_a_way_in_is_as_the_guests_root(need: Callable[..., None]) -> None:
         assert "No such device" in done.stderr
         for each in (guest.console, guest.alive, guest.notify):
             os.close(each)
+
+
+LIES = {
+    "usr/bin/journalctl": 'echo \'{"__MONOTONIC_TIMESTAMP":"1e999"}\'; exec yes \'["\\ud800"]\'',
+    "usr/bin/base64": "echo =; exec yes é",
+    "etc/azure-provisioning.d/50-flood": "head -c 20000000 /dev/zero | tr '\\0' x >/dev/console",
+}
+"""Programs of a tree that answer azready's questions, and one that fills the console."""
+
+
+@pytest.mark.slow
+def test_a_guest_whose_own_tools_lie_without_end_fills_no_memory(prepared: Prepared, tmp_path: Path) -> None:
+    """Nor does it stop azready, which looks at the memory of its own process."""
+    limit = 2 << 30
+    with layered(prepared(), tmp_path / "tree") as tree:
+        for name, text in LIES.items():
+            (tree / name).unlink(missing_ok=True)
+            (tree / name).write_text(f"#!/bin/sh\n{text}\n")
+            (tree / name).chmod(0o755)
+        words = ["prlimit", f"--as={limit}", sys.executable, "-m", "azready", "boot", tree, "--boots", "1"]
+        done = subprocess.run([*words, "--output", f"json={tmp_path}/boot.json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    (record,) = json.loads((tmp_path / "boot.json").read_text())["boots"]
+    assert record["verdict"]["code"] == "", record["verdict"]
+    assert not record["journal"]

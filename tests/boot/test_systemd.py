@@ -1,5 +1,6 @@
 """systemd's own client of IMDS, in boots of Debian sid: what docs/systemd.md says of it."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -49,6 +50,24 @@ def test_the_database_of_the_tree_says_what_init_is_told(tmp_path: Path) -> None
         "systemd.imds.extra_header=More: yes",
         "systemd.imds.key.ipv4_public=/a",
     )
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "bytes"])
+def test_a_database_that_is_no_file_is_not_read(kind: str, tmp_path: Path) -> None:
+    """A tree is hostile until it has shown otherwise: a pipe would wait for ever, a link may lead to this machine."""
+    database = tmp_path / systemd_imds.DATABASE
+    for path in (tmp_path / systemd_imds.DAEMON, database):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / systemd_imds.DAEMON).touch()
+    (tmp_path / "other").write_text(DATABASE)
+    if kind == "pipe":
+        os.mkfifo(database)
+    elif kind == "link":
+        database.symlink_to(tmp_path / "other")
+    else:
+        database.write_bytes(b"dmi:*\n A=\xff\n")
+    found = systemd_imds.arguments(tmp_path, dmi(MACHINE))
+    assert found == ("systemd.imds=yes", *(("systemd.imds.a=\ufffd",) if kind == "bytes" else ()))
 
 
 @pytest.mark.slow

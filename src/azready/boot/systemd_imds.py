@@ -6,12 +6,16 @@ would.
 Facts: systemd's src/imds/imds-generator.c, imdsd.c, hwdb.d/40-imds.hwdb, rules.d/60-dmi-id.rules.
 """
 
+import os
+import stat
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 DAEMON = "usr/lib/systemd/systemd-imdsd"
 DATABASE = "usr/lib/udev/hwdb.d/40-imds.hwdb"
+_MOST = 1 << 20
+"""Bytes read of it; Debian's has 8 thousand."""
 
 
 def reads_imds(tree: Path) -> bool:
@@ -24,10 +28,19 @@ def arguments(tree: Path, dmi: Mapping[str, str]) -> tuple[str, ...]:
     IMDS, and what the tree's own hardware database says of this machine."""
     if not reads_imds(tree):
         return ()
-    found = properties(
-        (tree / DATABASE).read_text(encoding="utf-8"), f"{dmi['modalias']}cat{dmi['chassis_asset_tag']}:"
-    )
+    found = properties(_read(tree / DATABASE), f"{dmi['modalias']}cat{dmi['chassis_asset_tag']}:")
     return ("systemd.imds=yes", *(f"{_option(key)}={value}" for key, value in found.items()))
+
+
+def _read(path: Path) -> str:
+    """A file of a tree that may be hostile: nothing where it is a link, a pipe or a device."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, "rb") as file:
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return file.read(_MOST).decode("utf-8", "replace") if is_file else ""
 
 
 def _option(key: str) -> str:

@@ -37,7 +37,7 @@ from azready.boot.record import Cause
 from azready.boot.watching.schedule import Stopped
 from azready.errors import Failure, UsageFailure
 from azready.fabric.ledger import Service
-from azready.proc import Completed, dies_with_parent, find_tool, run, stop
+from azready.proc import Completed, ask, dies_with_parent, find_tool, stop
 
 _START_SECONDS = 30.0
 _REBOOT = -signal.SIGHUP & 255
@@ -257,7 +257,7 @@ class Container:
         """Run a program in the guest to its end; None when the guest has ended or does not answer in time."""
         alone = [find_tool("setsid", "util-linux"), "--wait"]  # else the guest could type into the caller's terminal
         try:
-            return run([*alone, *self.in_guest(guest, argv)], check=False, timeout=timeout)
+            return ask([*alone, *self.in_guest(guest, argv)], timeout=timeout)
         except Failure:
             return None
 

@@ -35,16 +35,24 @@ def parse_journal(text: str, epoch: float) -> tuple[JournalLine, ...]:
 def _journal_lines(text: str, epoch: float) -> Iterator[JournalLine]:
     for line in text.splitlines():
         try:
-            row = json.loads(line)
-            at = int(row["__MONOTONIC_TIMESTAMP"]) / 1e6 - epoch
-        except (ValueError, KeyError, TypeError, RecursionError):  # the guest's own words
+            yield _journal_line(json.loads(line), epoch)
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # the guest's own words
             continue
-        message = row.get("MESSAGE", "")
-        if isinstance(message, list):  # bytes that are no text
-            message = bytes(message).decode("utf-8", "replace") if all(isinstance(x, int) for x in message) else ""
-        identifier = str(row.get("SYSLOG_IDENTIFIER") or row.get("_COMM") or "")
-        unit = str(row.get("UNIT") or row.get("_SYSTEMD_UNIT") or "")
-        yield JournalLine(round(at, 4), identifier, str(message or ""), int(row.get("PRIORITY", 6)), unit)
+
+
+def _journal_line(row: dict[str, Any], epoch: float) -> JournalLine:
+    at = round(int(row["__MONOTONIC_TIMESTAMP"]) / 1e6 - epoch, 4)
+    message = row.get("MESSAGE", "")
+    if isinstance(message, list):  # bytes that are no text
+        message = bytes(message).decode("utf-8", "replace")
+    identifier = row.get("SYSLOG_IDENTIFIER") or row.get("_COMM") or ""
+    unit = row.get("UNIT") or row.get("_SYSTEMD_UNIT") or ""
+    return JournalLine(at, _text(identifier), _text(message), int(row.get("PRIORITY", 6)), _text(unit))
+
+
+def _text(value: object) -> str:
+    """A value of JSON as text that can be written: JSON knows halves of characters, UTF-8 does not."""
+    return str(value or "").encode("utf-8", "replace").decode()
 
 
 WAAGENT_LOG = "/var/log/waagent.log"
@@ -55,7 +63,10 @@ _WAAGENT_PRIORITIES = {"ERROR": 3, "WARNING": 4, "INFO": 6, "VERBOSE": 7}
 def read_kvp(container: Container, guest: RunningGuest) -> bytes:
     """The pool of key-value pairs that the guest left for Hyper-V; empty where it left none."""
     done = container.ask_guest(guest, ["base64", f"/{kvp.POOL}"])
-    return base64.b64decode(done.stdout) if done and done.status == 0 else b""
+    try:
+        return base64.b64decode(done.stdout) if done and done.status == 0 else b""
+    except ValueError:  # the guest's own base64
+        return b""
 
 
 def read_waagent_log(container: Container, guest: RunningGuest) -> tuple[JournalLine, ...]:
@@ -71,11 +82,19 @@ def parse_waagent_log(text: str, epoch: float) -> tuple[JournalLine, ...]:
     at, priority = -1.0, 6
     for line in text.splitlines():
         if match := _WAAGENT_LINE.match(line):
-            at = round(datetime.fromisoformat(f"{match[1]}+00:00").timestamp() - epoch, 4)
+            at = _since(epoch, match[1])
             priority, line = _WAAGENT_PRIORITIES[match[2]], match[3]
         if at >= 0 and line.strip():
             found.append(JournalLine(at, "waagent", line, priority, "walinuxagent.service"))
     return tuple(found)
+
+
+def _since(epoch: float, stamp: str) -> float:
+    """Seconds from `epoch`, a Unix time, to a time in UTC; -1 for what is none."""
+    try:
+        return round(datetime.fromisoformat(f"{stamp}+00:00").timestamp() - epoch, 4)
+    except ValueError:
+        return -1.0
 
 
 def without_copies(journal: tuple[JournalLine, ...]) -> tuple[JournalLine, ...]:
@@ -100,10 +119,9 @@ def parse_cloud_init_log(text: str, epoch: float) -> tuple[JournalLine, ...]:
     found = []
     for line in text.splitlines():
         if (match := _CLOUD_INIT_LINE.match(line)) and _TELLING.search(match[2]):
-            at = round(datetime.fromisoformat(f"{match[1].replace(',', '.')}+00:00").timestamp() - epoch, 4)
-            if at >= 0:
-                found.append(JournalLine(at, "cloud-init", match[2], 6, "cloud-init.log"))
-    return tuple(found)
+            at = _since(epoch, match[1].replace(",", "."))
+            found.append(JournalLine(at, "cloud-init", match[2], 6, "cloud-init.log"))
+    return tuple(line for line in found if line.at >= 0)
 
 
 def read_units(container: Container, guest: RunningGuest) -> dict[str, float]:
@@ -119,7 +137,7 @@ def parse_units(text: str, epoch: float) -> dict[str, float]:
     for block in text.split("\n\n"):
         table: Mapping[str, str] = dict(line.partition("=")[::2] for line in block.splitlines())
         stamp = table.get("ActiveEnterTimestampMonotonic", "0")
-        if stamp.isdigit() and int(stamp):
+        if re.fullmatch("[0-9]{1,18}", stamp) and int(stamp):
             found[table.get("Id", "")] = round(int(stamp) / 1e6 - epoch, 4)
     return found
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from azready.boot.record import Check
 from azready.errors import Failure
 from azready.fabric.machine import Machine
-from azready.proc import Completed, has_tool, how_to_install, run
+from azready.proc import Completed, ask, has_tool, how_to_install
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ def in_style(key: str, others: Sequence[str]) -> str:
 
 REMOTE = "uname -n; id -un; sudo -n true && echo sudo works"
 """Three lines, when all is well."""
+_MOST_SAID = 64 * 1024
+"""Bytes: a guest may answer with more than its three lines, a message of the day for one, but not without end."""
 
 
 def ssh_words(
@@ -114,7 +116,7 @@ def check_login(
 
 def _try(words: Sequence[str | Path]) -> Completed:
     try:
-        return run(words, check=False, timeout=10, env={**os.environ, "LC_ALL": "C"})
+        return ask(words, timeout=10, most=_MOST_SAID, env={**os.environ, "LC_ALL": "C"})
     except Failure as failure:
         return Completed(tuple(map(str, words)), 255, "", failure.message)
 

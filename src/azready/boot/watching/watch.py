@@ -25,6 +25,8 @@ _CUT = re.compile(r"\x1b\[[0-9;]*…|…\[?[0-9;]*m")
 """systemd shortens long names without a look at the colours in them."""
 CONSOLE_LIMIT = 20_000
 """Lines kept of a console; a guest that loops does not fill the memory."""
+LINE_LIMIT = 8 * 1024
+"""Characters after which a line is over, with its end or without."""
 
 
 def clean(text: str) -> str:
@@ -33,7 +35,7 @@ def clean(text: str) -> str:
 
 
 @dataclass
-class _Stream:
+class Stream:
     """The lines of one descriptor, as they come."""
 
     take: Callable[[float, str], None]
@@ -44,6 +46,9 @@ class _Stream:
         *lines, self.rest = (self.rest + self.decoder.decode(data)).split("\n")
         for line in lines:
             self.take(at, line)
+        if len(self.rest) > LINE_LIMIT:
+            self.take(at, self.rest)
+            self.rest = ""
 
 
 @dataclass
@@ -57,7 +62,7 @@ class Watch:
 
     def __post_init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         self._notify = -1
         self._stop, self._stopped = os.pipe()
         self._selector.register(self._stop, selectors.EVENT_READ)
@@ -69,7 +74,7 @@ class Watch:
 
     def follow(self, descriptor: int, take: Callable[[float, str], None]) -> None:
         """Call `take(seconds, line)` for every line that comes from a descriptor."""
-        self._streams[descriptor] = _Stream(take)
+        self._streams[descriptor] = Stream(take)
         self._selector.register(descriptor, selectors.EVENT_READ)
 
     def follow_notify(self, descriptor: int) -> None:
