@@ -149,7 +149,9 @@ def accounts(dice: Dice) -> dict[str, Node | None]:
     if dice.often(0.3):
         more["etc/gshadow"] = File("root:*::\nsudo:*::bob\n", 0o640)
     if dice.often(0.2):
-        more["etc/subuid"] = File(dice.one("", "bob:100000:65536\n", "bob:100000:65536\nx:y:z\n"))
+        more["etc/subuid"] = File(
+            dice.one("", "bob:100000:65536\n", "bob:100000:65536\nx:y:z\n", "bob:4294000000:65536\n")
+        )
     if dice.often(0.2):
         more[f"etc/{dice.one('passwd', 'shadow', 'group')}.lock"] = File(dice.one("1", "999999", "", "x\n"), 0o600)
     if dice.often(0.2):

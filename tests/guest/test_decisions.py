@@ -209,6 +209,31 @@ def test_hosts_gets_the_name_once(guest: ModuleType) -> None:
     assert guest.hosts_with("127.0.0.1 localhost", "vm1") == "127.0.0.1 localhost\n127.0.1.1 vm1\n"
     assert guest.hosts_with("127.0.1.1 old\n::1 x\n", "a.b") == "127.0.1.1 a.b a\n::1 x\n"
     assert guest.hosts_with("# vm1\n", "vm1") == "# vm1\n127.0.1.1 vm1\n"
+    assert (
+        guest.hosts_with("10.0.0.1 a\r\n# x\u2028y\x0cz\n", "vm1") == "10.0.0.1 a\r\n# x\u2028y\x0cz\n127.0.1.1 vm1\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [("0", True), ("4294967294", True), ("0" * 5000 + "7", True), ("4294967297", False), ("9" * 5000, False)]
+    + [(text, False) for text in ("", "-1", "+1", " 1", "\u00b2", "\u0661", "1\n", "1_0")],
+    ids=lambda value: repr(value)[:12],
+)
+def test_numbers_are_plain_decimals(guest: ModuleType, text: str, taken: bool) -> None:
+    assert guest.is_number(text, 0, 1 << 32) is taken
+
+
+def test_a_full_name_is_no_end_of_a_line(guest: ModuleType) -> None:
+    """U+2028, U+0085 and form feeds in a name; numbers of another script in subuid."""
+    people = "root:x:0:0:root:/root:/bin/sh\nme:x:1000:1000:A\u2028B\x0cC\u0085:/home/me:/bin/sh\n"
+    owner = guest.Account("me", 1000, 1000, "/home/me", "/bin/sh")
+    texts = {"passwd": people, "shadow": "root:*:1::::::\n", "gshadow": "sudo:*::\n", "group": "sudo:x:27:me\n"}
+    texts["subuid"] = "x:\u00b2:\u00b2\nbob:4294000000:65536\n"
+    made = guest.completed(texts, owner, 19000, True)
+    assert made["shadow"].endswith("me:!:19000:0:99999:7:::\n")
+    assert made["gshadow"] == "sudo:*::me\nme:!::\n" and made["group"].endswith("me:x:1000:\n")
+    assert made["subuid"].endswith("me:4294065536:65536\n")
 
 
 @pytest.mark.parametrize(

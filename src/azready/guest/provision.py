@@ -221,6 +221,12 @@ _TAKES_VALUE = {
 }
 
 
+def lines_of(text):
+    """The lines of a file of the image. str.splitlines ends them at U+2028, too, and at form feeds: names have both."""
+    lines = text.split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
 def parse_settings(text):
     """Read KEY=value lines. Returns the settings with defaults filled in, and warnings about what was not followed."""
     values = {key: default for key, (default, _) in SETTING.items()}
@@ -351,7 +357,8 @@ def without_controls(text):
 
 def is_number(text, least, most):
     """Whether `text` is a plain decimal number between `least` and `most`."""
-    return 0 < len(text) <= 9 and not text.strip("0123456789") and least <= int(text) <= most
+    digits = text.lstrip("0") or "0"
+    return bool(text) and not text.strip("0123456789") and len(digits) <= 10 and least <= int(digits) <= most
 
 
 def step_list(text):
@@ -1251,7 +1258,7 @@ def valid_user(name):
 
 def uid_min(login_defs):
     """The smallest uid of a person, by login.defs."""
-    for line in login_defs.splitlines():
+    for line in lines_of(login_defs):
         words = line.split()
         if words[:1] == ["UID_MIN"] and len(words) > 1 and is_number(words[1], 0, 999999999):
             return int(words[1])
@@ -1261,7 +1268,7 @@ def uid_min(login_defs):
 def home_mode(login_defs):
     """The mode that useradd gives to a new home, by login.defs."""
     mode, mask = None, 0o022
-    for line in login_defs.splitlines():
+    for line in lines_of(login_defs):
         words = line.split()
         if len(words) > 1 and words[0] in ("HOME_MODE", "UMASK") and not words[1].strip("01234567"):
             if words[0] == "UMASK":
@@ -1290,7 +1297,7 @@ def joined_as(gshadow, groups, name):
     """The text of gshadow with a user in each group that has them by /etc/group: useradd writes that file first."""
     theirs = [fields[0] for fields in groups if len(fields) == 4 and name in fields[3].split(",")]
     text = []
-    for line in gshadow.splitlines():
+    for line in lines_of(gshadow):
         fields = line.split(":")
         if len(fields) == 4 and fields[0] in theirs and name not in fields[3].split(","):
             line += ("," if fields[3] else "") + name
@@ -1303,7 +1310,7 @@ def completed(texts, owner, today, was_cut):
     name, new = owner.name, {}
 
     def lines(file):
-        return [line.split(":") for line in new.get(file, texts[file]).splitlines()]
+        return [line.split(":") for line in lines_of(new.get(file, texts[file]))]
 
     def add(file, line):
         new[file] = with_line(new.get(file, texts[file]), line)
@@ -1323,7 +1330,11 @@ def completed(texts, owner, today, was_cut):
             new["gshadow"] = joined
     for file in ("subuid", "subgid"):
         if file in texts and (new or was_cut) and name not in [fields[0] for fields in lines(file)]:
-            ends = [int(f[1]) + int(f[2]) for f in lines(file) if len(f) == 3 and f[1].isdigit() and f[2].isdigit()]
+            ends = [
+                int(f[1]) + int(f[2])
+                for f in lines(file)
+                if len(f) == 3 and is_number(f[1], 0, 1 << 32) and is_number(f[2], 0, 1 << 32)
+            ]
             add(file, "%s:%d:65536" % (name, max([100000] + ends)))
     return new
 
@@ -1335,7 +1346,7 @@ def without_ageing(line, today):
         return line
     if fields[2] == "0":  # to be changed at the next login
         fields[2] = str(today)
-    if fields[4].isdigit() and int(fields[4]) < 10000:
+    if is_number(fields[4], 0, 9999):
         fields[4] = ""
     fields[6] = ""
     return ":".join(fields)
@@ -1544,7 +1555,7 @@ def missing_keys(existing, keys):
 
 def hosts_with(text, name):
     """/etc/hosts with a line for `name` (127.0.1.1, as Debian does), or None when it has one."""
-    lines = text.splitlines()
+    lines = lines_of(text)
     fields = [line.split("#", 1)[0].split() for line in lines]
     if any(name.lower() in [word.lower() for word in words[1:]] for words in fields):
         return None
@@ -1561,7 +1572,7 @@ def hosts_with(text, name):
 
 def knows_itself(nsswitch):
     """Whether NSS resolves the VM's own name without a line in /etc/hosts."""
-    for line in nsswitch.splitlines():
+    for line in lines_of(nsswitch):
         words = line.split("#", 1)[0].split()
         if words[:1] == ["hosts:"]:
             return "myhostname" in words
@@ -1973,7 +1984,7 @@ def _start(path, words, environment, stdin, stdout):
 def account(tree, name):
     """The account of that name, or None. On a live machine NSS is asked as well, as login does."""
     for path in ("/etc/passwd", "/usr/lib/passwd"):
-        for line in tree.text(path).splitlines():
+        for line in lines_of(tree.text(path)):
             fields = line.split(":")
             if fields[0] == name and len(fields) == 7 and is_number(fields[2], 0, 1 << 32):
                 return Account(name, int(fields[2]), int(fields[3]), fields[5], fields[6])
@@ -1991,7 +2002,7 @@ def account(tree, name):
 def groups_of(tree):
     """Group name -> members, from /etc/group."""
     groups = {}
-    for line in tree.text("/etc/group").splitlines():
+    for line in lines_of(tree.text("/etc/group")):
         fields = line.split(":")
         if len(fields) == 4:
             groups[fields[0]] = fields[3].split(",")
@@ -2517,7 +2528,7 @@ def _shell(tree, wish):
 def _wanted_groups(tree, setting):
     """The groups for the admin that exist; those of /usr/lib/group are copied to /etc/group, which can be written."""
     known, wanted = groups_of(tree), []
-    vendors = {line.split(":", 1)[0]: line for line in tree.text("/usr/lib/group").splitlines()}
+    vendors = {line.split(":", 1)[0]: line for line in lines_of(tree.text("/usr/lib/group"))}
     for group in setting.split(",") if setting else GROUPS:
         if group not in known and group in vendors and not tree.is_fixed("/etc"):
             line = ":".join(vendors[group].split(":")[:3]) + ":"
@@ -2543,7 +2554,7 @@ def _refuse_system_account(tree, wishes, owner):
 
 
 def _homes_of_others(tree, name):
-    lines = [line.split(":") for line in tree.text("/etc/passwd").splitlines()]
+    lines = [line.split(":") for line in lines_of(tree.text("/etc/passwd"))]
     return [fields[5].rstrip("/") for fields in lines if len(fields) == 7 and fields[0] != name]
 
 
@@ -2989,13 +3000,18 @@ def read_sshd(tree, user):
     sshd = Sshd(file)
     if file:
         who = (user, groups_with(tree, user)) if user else ("", [])
-        _read_sshd_file(tree, sshd, file, who, True, False, 0)
+        try:
+            _read_sshd_file(tree, sshd, file, who, True, False, 0)
+        except RecursionError:
+            sshd.plain = False
     return sshd
 
 
 def _read_sshd_file(tree, sshd, path, who, active, inside, depth):
     """One file; an Include is followed. A Match block ends at the next, and with its file, not with the file that
-    includes it."""
+    includes it. Raises RecursionError where sshd gives up too: files that include themselves."""
+    if depth > 16:
+        raise RecursionError
     begins = active
     for line in tree.text(path).split("\n"):
         name, words = sshd_words(line)
@@ -3006,7 +3022,7 @@ def _read_sshd_file(tree, sshd, path, who, active, inside, depth):
             inside, active = True, begins and bool(applies)
             sshd.plain, sshd.unsure = False, sshd.unsure or applies is None
         elif name == "include":
-            for pattern in words if depth < 16 else ():
+            for pattern in words:
                 pattern = pattern if pattern.startswith("/") else "/etc/ssh/" + pattern
                 for file in glob(tree, pattern):
                     _read_sshd_file(tree, sshd, file, who, active, inside, depth + 1)
@@ -3048,7 +3064,7 @@ def groups_with(tree, user):
     """The names of a user's groups."""
     owner = account(tree, user)
     names = []
-    for line in tree.text("/etc/group").splitlines() + tree.text("/usr/lib/group").splitlines():
+    for line in lines_of(tree.text("/etc/group")) + lines_of(tree.text("/usr/lib/group")):
         fields = line.split(":")
         if len(fields) == 4 and (user in fields[3].split(",") or owner and fields[2] == str(owner.gid)):
             names.append(fields[0])
@@ -3279,7 +3295,7 @@ def _root(tree):
 
 
 def _shadow_field(tree, name):
-    for line in tree.text("/etc/shadow").splitlines():
+    for line in lines_of(tree.text("/etc/shadow")):
         fields = line.split(":")
         if fields[0] == name and len(fields) > 1:
             return fields[1]
@@ -3736,7 +3752,7 @@ def _shut_account(tree, owner):
         return "the shell of %s is %s" % (owner.name, owner.shell)
     if tree.live and owner.shell and not tree.exists(owner.shell):
         return "the shell of %s, %s, is not there" % (owner.name, owner.shell)
-    for line in tree.text("/etc/shadow").splitlines():
+    for line in lines_of(tree.text("/etc/shadow")):
         fields = line.split(":")
         if fields[0] == owner.name and len(fields) > 7:
             if is_number(fields[7], 0, 99999999) and int(fields[7]) <= time.time() // 86400:
@@ -3812,7 +3828,7 @@ def sudo_is_plain(tree, user):
     last = all("/etc/sudoers.d/" + other < ours for other in others_of(names))
     if not (last and last_word_is_include(unmarked(main))) and "#include " + ours not in main:
         return False
-    for line in tree.text("/etc/nsswitch.conf").splitlines():
+    for line in lines_of(tree.text("/etc/nsswitch.conf")):
         if line.startswith("sudoers:") and line.split("#")[0].split()[1:] != ["files"]:
             return False
     lines = [line.split() for line in unmarked(main).splitlines()]

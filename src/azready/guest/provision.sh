@@ -1982,7 +1982,7 @@ complete_account() {
         write_lacking $file "$user:$(awk -F: '
             NF == 3 && $2 + $3 > most { most = $2 + $3 }
             BEGIN { most = 100000 }
-            END { print most }' "$root/etc/$file"):65536"
+            END { printf "%.0f", most }' "$root/etc/$file"):65536" # mawk prints what exceeds 2^31 with an e
     done
     was_cut=yes
 }
@@ -2418,9 +2418,11 @@ unmarked() {
 # ---- what sshd reads ----
 
 # sshd_flat FILE DEPTH: all lines of sshd's files, in sshd's order; an Include becomes what it includes, between brackets: a
-# Match block ends with its file, not with the file that includes it.
+# Match block ends with its file, not with the file that includes it. Where files include themselves, sshd gives up, and so
+# does this: it ends the subshell.
 sshd_flat() {
-    [ -r "$1" ] && [ "$2" -le 16 ] || return 0
+    [ -r "$1" ] || return 0
+    [ "$2" -le 16 ] || { line IncludesItself && exit; }
     while read -r text || [ -n "$text" ]; do
         case $text in
             '' | '#'*) ;;

@@ -129,8 +129,17 @@ CASES = [
     ),
     Case(
         "useradd was cut off after passwd",
-        tree=image(WHOLE, "", GROUPED, **{"etc/gshadow": File("root:*::\n", 0o640)}),
-        changes={**HALF, "etc/gshadow": File("root:*::\nazureuser:!::\n", 0o640)},
+        tree=image(
+            WHOLE,
+            "",
+            GROUPED,
+            **{"etc/gshadow": File("root:*::\n", 0o640), "etc/subuid": File("bob:4294000000:65536\n")},
+        ),
+        changes={
+            **HALF,
+            "etc/gshadow": File("root:*::\nazureuser:!::\n", 0o640),
+            "etc/subuid": File("bob:4294000000:65536\nazureuser:4294065536:65536\n"),
+        },
         commands=(VISUDO,),
         says=("/etc/shadow had no entry for azureuser", "/etc/group had no entry for azureuser"),
         everywhere=True,

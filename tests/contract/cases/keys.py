@@ -291,6 +291,14 @@ CASES = [
         },
     ),
     elsewhere(
+        "files of sshd that include themselves, three times each",
+        "AuthorizedKeysFile .ssh/own\nInclude /etc/ssh/round.conf",
+        "home/azureuser/.ssh/own",
+        more_files={
+            "etc/ssh/round.conf": File("Include /etc/ssh/r*.conf /etc/ssh/round.conf\nInclude /etc/ssh/round.conf\n")
+        },
+    ),
+    elsewhere(
         "the vendor's sshd_config in /usr/etc",
         "",
         "home/azureuser/.ssh/vendor",
