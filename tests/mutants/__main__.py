@@ -39,7 +39,13 @@ PARTS = {
     "rules": Part(("image/rules/*.py",), ("tests/image/rules", "tests/image/test_check.py")),
     "decisions": Part(
         ("boot/diagnosis/*.py", "boot/waiting.py", "boot/compare.py", "boot/record.py"),
-        ("tests/boot/test_decisions.py", "tests/boot/test_waiting.py", "tests/boot/test_timeline.py"),
+        (
+            "tests/boot/test_decisions.py",
+            "tests/boot/test_waiting.py",
+            "tests/boot/test_timeline.py",
+            "tests/boot/test_causes.py",
+            "tests/boot/test_compare.py",
+        ),
     ),
     "guest": Part(("guest/provision.py",), ("tests/guest",)),
 }

@@ -131,7 +131,8 @@ def waiting_units(record: BootRecord) -> dict[str, str]:
         if match := _WAITS.search(line):
             found[match[1] or match[2]] = line.strip()
         elif match := _DONE.search(line):
-            over = [name for name in found if name == match[1] or (match[2] and name.startswith(match[1]))]
+            done = match[1].removesuffix(".")  # of StatusUnitFormat=name
+            over = [name for name in found if name == done or (match[2] and name.startswith(match[1]))]
             for name in over:
                 del found[name]
     return found
