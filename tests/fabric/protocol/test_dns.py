@@ -30,7 +30,8 @@ def ask(name: str, kind: int = dns.A, machine: Machine = MACHINE) -> tuple[int, 
     assert said[12 : len(query)] == query[12:]
     rest, found = said[len(query) :], []
     while rest:
-        size = struct.unpack_from("!H", rest, 10)[0]
+        pointer, _, network, seconds, size = struct.unpack_from("!3HIH", rest)
+        assert (pointer, network, seconds) == (0xC00C, 1, 10), "of the name asked for, class IN, ten seconds"
         found.append(str(ipaddress.ip_address(rest[12 : 12 + size])))
         rest = rest[12 + size :]
     assert len(found) == answers

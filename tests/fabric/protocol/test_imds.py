@@ -136,6 +136,14 @@ def test_a_test_may_put_any_value_anywhere() -> None:
     compute = json.loads(get(f"/metadata/instance/compute?api-version={NEWEST}", machine=odd).response.body)
     assert compute["osProfile"]["disablePasswordAuthentication"] == ""
     assert compute["publicKeys"] == []
+    address = "network/interface/0/ipv4/ipAddress/0"
+    deep = Machine(
+        imds=((f"{address}/publicIpAddress", "203.0.113.9"), ("network/interface/0/ipv4/subnet/0", "odd"), ("a/b", 1))
+    )
+    whole = json.loads(get(f"/metadata/instance?api-version={NEWEST}", machine=deep).response.body)
+    ipv4 = whole["network"]["interface"][0]["ipv4"]
+    assert ipv4["ipAddress"] == [{"privateIpAddress": "10.1.0.4", "publicIpAddress": "203.0.113.9"}]
+    assert ipv4["subnet"] == ["odd"] and whole["a"] == {"b": 1}
 
 
 @pytest.mark.parametrize(
