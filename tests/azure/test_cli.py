@@ -18,6 +18,7 @@ from tests.azure.blobs import Blob, FileStore, serving_blob
 from tests.azure.fake_arm.model import SUBSCRIPTION, TENANT, Arm, Guest
 from tests.azure.fake_arm.server import Fault, serving
 from tests.azure.samples import NO_ROOT, kinds
+from tests.cli.schemas import conforms
 
 pytestmark = pytest.mark.timeout(120)
 MIB = 1024 * 1024
@@ -89,7 +90,7 @@ def test_publish_then_verify(user: SimpleNamespace, disk: Path, blob: Blob) -> N
     assert not list((user.home / "state").rglob("*.json")), "nothing is left to go on with"
     checked = user.run("verify", image, "-l", "westeurope", "--yes", "--output", "json")
     assert checked.returncode == 0, checked.stderr
-    assert json.loads(checked.stdout)["allReady"] is True
+    assert conforms("verify", checked.stdout)["allReady"] is True
     assert "the price is not known" in checked.stderr
     assert kinds(user.arm) == ["images", "resourceGroups"]
 
@@ -126,7 +127,7 @@ def test_what_a_forgotten_run_left_is_no_part_of_the_result(user: SimpleNamespac
     user.run(*publish(disk))
     user.arm.resources.clear()
     done = user.run(*publish(disk, "--restart", "--output", "json"))
-    assert json.loads(done.stdout)["image"].endswith("/images/web")
+    assert conforms("publish", done.stdout)["image"].endswith("/images/web")
     assert "The forgotten run left behind" in done.stderr
 
 
@@ -141,7 +142,7 @@ def test_a_dry_run_needs_no_login_and_sends_nothing(user: SimpleNamespace, disk:
         assert done.returncode == 0, done.stderr
         assert "PUT https://management.azure.com/subscriptions/<subscription>/" in done.stdout
         assert "# az " in done.stdout and done.stdout.rstrip().endswith("Nothing was sent.")
-        rows = json.loads(user.run(*words, "--output", "json", **nobody).stdout)
+        rows = conforms("plan", user.run(*words, "--output", "json", **nobody).stdout)["steps"]
         assert any(row.get("method") == "PUT" and row["az"] for row in rows)
     assert user.server.exchanges == []
 

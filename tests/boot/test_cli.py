@@ -1,6 +1,5 @@
 """`azready boot` as its users run it: what it prints, the exit codes, and what it says to wrong input."""
 
-import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from azready.boot.record import from_json
+from tests.cli.schemas import conforms
 
 Prepared = Callable[..., Path]
 
@@ -37,7 +37,7 @@ def test_every_form_in_one_run_and_json_holds_the_whole_record(prepared: Prepare
     files = [word for form in ("junit", "html", "text") for word in ("-o", f"{form}={tmp_path / form}")]
     done = azready(prepared(), "--boots", "1", "--no-ssh-check", "--output", "json", *files)
     assert done.returncode == 0, done.stderr
-    table = json.loads(done.stdout)
+    table = conforms("boot", done.stdout)
     assert "✔ Provisioned" in (tmp_path / "text").read_text() and "\x1b" not in (tmp_path / "text").read_text()
     assert "</html>" in (tmp_path / "html").read_text()
     suite = ElementTree.parse(tmp_path / "junit").getroot()[0]

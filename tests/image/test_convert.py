@@ -1,6 +1,5 @@
 """Disks of every format become the VHD that Azure takes; what cannot is refused, and nothing half made stays."""
 
-import json
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from azready.image.disk import diskfile, sparse
 from azready.image.disk.formats import vhd
 from azready.image.targets.opening import to_change
 from azready.proc import run
+from tests.cli.schemas import conforms
 
 MIB = 1 << 20
 TABLE = "label: gpt\nsize=16M, type=U\ntype=L\n"
@@ -182,7 +182,7 @@ def test_the_command(disk: Path) -> None:
     assert dry.returncode == 0 and "nothing was done" in dry.stdout and not out.exists()
     done = _azready("convert", disk, out, "--verify", "-o", "json")
     assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)
+    facts = conforms("convert", done.stdout)
     assert facts["uploadSizeBytes"] == out.stat().st_size and facts["verified"] and facts["hyperVGenerations"] == ["V2"]
     again = _azready("convert", disk, out)
     assert again.returncode == 2 and "--yes" in again.stderr and "Traceback" not in again.stderr

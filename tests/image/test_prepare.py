@@ -20,6 +20,7 @@ from azready.image.preparation import Options, plan
 from azready.image.removal import dpkg
 from azready.image.targets.tree import Tree
 from azready.installed import manifest
+from tests.cli.schemas import conforms
 from tests.image.conftest import Azready, CopyTree
 
 WAAGENT = ("bookworm", ("waagent",))
@@ -63,7 +64,7 @@ def test_waagent_goes_and_the_guest_program_comes(copy_tree: CopyTree, azready: 
     assert before - set(packages(root)) == {"waagent"}
     again = azready("prepare", root, "--output", "json")
     assert again.returncode == 0
-    assert not [each for each in json.loads(again.stdout)["actions"] if each["changed"]]
+    assert not [each for each in conforms("prepare", again.stdout)["actions"] if each["changed"]]
 
 
 def test_a_dry_run_changes_nothing(copy_tree: CopyTree, azready: Azready) -> None:

@@ -23,6 +23,7 @@ from azready.pipelines import sbom
 from azready.pipelines.build import Options
 from tests import cuts
 from tests.boot import cloud, machines
+from tests.cli.schemas import conforms
 from tests.image.rules.cases import CASES
 from tests.image.sample import good_image
 from tests.untouched import watched
@@ -242,7 +243,7 @@ def test_a_stock_cloud_disk_becomes_an_image_by_one_command(tmp_path: Path, need
     done, changes = watched(sys.executable, "-m", "azready", *words, timeout=880)
     assert done.returncode == 0, done.stderr
     assert changes == [], "nothing of the machine is changed"
-    manifest = json.loads(done.stdout)
+    manifest = conforms("build", done.stdout)
     assert manifest["ready"] is True and manifest["image"]["hyperVGenerations"] == ["V2"]
     assert manifest["steps"]["boot"]["verdicts"][0]["verdict"].startswith("Provisioned")
     assert "boot" in done.stderr and "5/5 convert" in done.stderr

@@ -1,6 +1,5 @@
 """`azready doctor`: what is missing is named, all of it at once, with this machine's own package names."""
 
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from azready import packages
 from azready.errors import Failure
 from azready.pipelines import doctor
 from azready.pipelines.doctor import Ability, advice, examine
+from tests.cli.schemas import conforms
 
 
 def _refused() -> None:
@@ -74,7 +74,7 @@ def _doctor(*words: str, path: str | None = None) -> "subprocess.CompletedProces
 
 def test_the_verb_says_it_and_its_exit_code_too(tmp_path: Path) -> None:
     done = _doctor("azure", "trees", "-o", "json")
-    document = json.loads(done.stdout)
+    document = conforms("doctor", done.stdout)
     works = [row["works"] for row in document["abilities"]]
     assert [row["name"] for row in document["abilities"]] == ["trees", "azure"]
     assert done.returncode == (0 if all(works) else 3)

@@ -18,6 +18,7 @@ from azready.image.rules import RULES
 from azready.image.rules.model import Finding, Severity
 from azready.pipelines import fleet
 from tests.boot.test_page import EVIL, RECORD
+from tests.cli.schemas import conforms
 
 GOOD = replace(RECORD, target="disk.raw", verdict=Verdict("", 1.0, "Ready"), checks=(), cause=None, findings=())
 WARNED = Result(RULES[0], Severity.WARNING, Found((Finding("a thing"),)))
@@ -77,7 +78,7 @@ def test_every_form_says_what_is_wrong_and_an_images_words_stay_text(tmp_path: P
     assert all(line.startswith(("|", "#")) or not line for line in fleet.as_markdown(rows).splitlines())
     suites = list(ElementTree.fromstring(fleet.as_junit(rows)))
     assert [suite.get("failures") for suite in suites] == ["1", "1"]
-    assert json.loads(fleet.as_json(rows))["outcome"] == "no"
+    assert conforms("report", fleet.as_json(rows))["outcome"] == "no"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from azready.fabric.verdict import Verdict
 from azready.pipelines.survey import agents, cells, conformance, pages, running
 from azready.pipelines.survey.agents import Agent, Command, Tree
 from azready.pipelines.survey.cells import Cell, Log, Run, Survey, Surveyed, Told
+from tests.cli.schemas import conforms
 
 DOCS = Path(__file__).parents[2] / "docs"
 READY = Run("ready", 1.25, "")
@@ -167,7 +168,7 @@ def survey() -> Survey:
 
 def test_a_survey_can_be_drawn_again_from_its_json() -> None:
     one = survey()
-    assert cells.from_json(json.loads(pages.all_of(one)["survey.json"])) == one
+    assert cells.from_json(conforms("fabric-survey", pages.all_of(one)["survey.json"])) == one
 
 
 def test_columns_of_an_older_survey_stand_beside_the_new_ones() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from azready.cli import documents
 from azready.console import Console
 from azready.errors import Failure, UsageFailure
 
@@ -321,7 +322,7 @@ def print_plan(steps: "list[Step]", endpoint: str, output: str, known: "Known | 
             | ({"note": step.note} if isinstance(step, Work) and step.note else {})
             for step, request in pairs
         ]
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        print(documents.as_json({"steps": rows}))
         return
     for number, (step, request) in enumerate(pairs, 1):
         print(f"{number}. {step.title}" + (f": {request.usual}" if request and request.usual else ""))

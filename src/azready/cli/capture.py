@@ -1,6 +1,5 @@
 """`azready capture`: a VM in Azure becomes an image that needs no agent."""
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +24,7 @@ from azready.cli.azure_options import (
     Yes,
     takes,
 )
+from azready.cli.documents import as_json
 
 if TYPE_CHECKING:
     from azready.azure.capture import Captured, GuestWork, Wishes
@@ -269,7 +269,7 @@ def _render(done: "Captured", keep: bool, output: str) -> None:
             "journal": done.journal.splitlines(),
             "kept": keep,
         }
-        print(json.dumps(facts, indent=2))
+        print(as_json(facts))
         return
     print(done.image)
     if done.trial:

@@ -1,10 +1,10 @@
 """`azready convert DISK OUT.vhd`: the fixed VHD that Azure takes."""
 
-import json
 from pathlib import Path
 
 import typer
 
+from azready.cli.documents import as_json
 from azready.console import Console
 from azready.errors import UsageFailure
 
@@ -54,7 +54,7 @@ def convert(
         "warnings": list(plan.warnings),
     }
     if output == "json":
-        print(json.dumps(facts, indent=2))
+        print(as_json(facts))
         return
     for line in plan.lines():
         print(line)

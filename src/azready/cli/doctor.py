@@ -1,12 +1,12 @@
 """`azready doctor`: what this machine can do, and the line to type for the rest."""
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from azready.cli.documents import as_json
 from azready.errors import Exit, UsageFailure
 
 if TYPE_CHECKING:
@@ -65,4 +65,4 @@ def _as_json(examined: "Sequence[Examined]") -> str:
         }
         for each in examined
     ]
-    return json.dumps({"version": 1, "abilities": rows, "install": advice(examined)}, indent=2, ensure_ascii=False)
+    return as_json({"abilities": rows, "install": advice(examined)})

@@ -1,6 +1,5 @@
 """`azready fabric`: the local Azure alone, for any agent."""
 
-import json
 import os
 import signal
 import sys
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from azready.cli.documents import as_json
 from azready.cli.survey import survey
 from azready.console import Console
 from azready.errors import Exit, UsageFailure
@@ -228,7 +228,7 @@ def matrix(
             console.say("\n".join(f"    {line}" for line in cell.output.splitlines()[-8:]))
             words = ["--scenario", cell.scenario.name, "--guest", cell.guest.name, "--seed", str(seed or 0)]
             console.say(f"  to repeat: azready fabric matrix {' '.join(words)}")
-    print("\n".join(runs.table(cells)) if output == "text" else json.dumps([_cell(one) for one in cells], indent=2))
+    print("\n".join(runs.table(cells)) if output == "text" else as_json({"cells": [_cell(one) for one in cells]}))
     sys.exit(Exit.OK if all(cell.good for cell in cells) else Exit.NEGATIVE)
 
 
@@ -263,7 +263,7 @@ def replay(
 
     done = replay_log(logs.read(log), strict)
     if output == "json":
-        print(json.dumps(asdict(done), indent=2))
+        print(as_json(asdict(done)))
     else:
         for one in done.differences:
             print(f"{one.at:8.3f} {one.method} {one.target}\n    was {one.was}\n    now {one.now}")
@@ -333,7 +333,7 @@ def _conclude(fabric: "Fabric", deadline: float, effective: "Settings", console:
 
     verdict = judge(fabric.ledger, round(deadline, 1))
     if output == "json":
-        print(json.dumps(verdict_as_json(verdict, fabric.ledger), indent=2))
+        print(as_json(verdict_as_json(verdict, fabric.ledger)))
     else:
         print("\n".join(verdict_lines(verdict, fabric.ledger)))
     if not verdict.provisioned:

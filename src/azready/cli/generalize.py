@@ -147,7 +147,7 @@ def _print_result(target: "Target", planned: "Sealing", sealed: "Sealed", output
 
 
 def _print_json(target: "Target", planned: "Sealing", sealed: "Sealed | None") -> None:
-    import json
+    from azready.cli.documents import as_json
 
     document: dict[str, object] = {
         "target": target.describe(),
@@ -160,4 +160,4 @@ def _print_json(target: "Target", planned: "Sealing", sealed: "Sealed | None") -
         document["changed"] = sum(outcome.changed for outcome in sealed.outcomes)
         document["left"] = [result.rule.id for result in sealed.left]
         document["rewritten"] = [result.rule.id for result in sealed.rewritten]
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    print(as_json(document))

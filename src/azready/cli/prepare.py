@@ -219,7 +219,7 @@ def _print_json(
     actions: list[dict[str, object]],
     left: "tuple[Leftover, ...] | None",
 ) -> None:
-    import json
+    from azready.cli.documents import as_json
 
     document = {
         "target": target.describe(),
@@ -232,4 +232,4 @@ def _print_json(
     }
     if left is not None:
         document["left"] = [each.describe() for each in left]
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    print(as_json(document))

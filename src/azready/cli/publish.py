@@ -1,6 +1,5 @@
 """`azready publish`: a disk on this machine becomes a managed image or a gallery version."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +18,7 @@ from azready.cli.azure_options import (
     RunOptions,
     takes,
 )
+from azready.cli.documents import as_json
 
 if TYPE_CHECKING:
     from azready.azure.preflight import DiskFacts
@@ -213,7 +213,7 @@ def _render(done: "Published", output: str) -> None:
             "bytesSent": sent.sent if sent else 0,
             "bytesSkipped": sent.skipped if sent else 0,
         }
-        print(json.dumps(facts, indent=2))
+        print(as_json(facts))
         return
     print(done.image)
     print(f"try it: azready verify {done.image} -l REGION")

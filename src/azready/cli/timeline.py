@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from azready.cli.documents import as_json
 from azready.console import Console, printable
 from azready.errors import Exit, UsageFailure
 
@@ -45,7 +46,7 @@ def timeline(first: First, second: Second = None, report: Page = None, output: O
 
     rows = compare(before, after)
     if output == "json":
-        print(json.dumps([vars(row) for row in rows], indent=1))
+        print(as_json({"rows": [vars(row) for row in rows]}))
     else:
         _print_rows(rows)
     if worse(rows):

@@ -1,7 +1,6 @@
 """`azready verify`: VMs from an image, without agent: Ready or not, and why."""
 
 import hashlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +21,7 @@ from azready.cli.azure_options import (
     Yes,
     takes,
 )
+from azready.cli.documents import as_json
 
 if TYPE_CHECKING:
     from azready.azure.instances import Instance
@@ -213,7 +213,7 @@ def _render(report: "Report", output: str) -> None:
         instances = [
             asdict(item) | {"diagnosis": item.diagnosis.facts if item.diagnosis else None} for item in report.instances
         ]
-        print(json.dumps(facts | {"instances": instances}, indent=2))
+        print(as_json(facts | {"instances": instances}))
         return
     for instance in report.instances:
         print(_line(instance))

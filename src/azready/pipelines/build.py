@@ -361,6 +361,7 @@ def _publish(work: Work, source: Path, out: Path, options: Options, console: Con
         digest, of_source = _digest(image), _digest(source)
     bill, manifest = out.with_name(f"{out.name}.cdx.json"), out.with_name(f"{out.name}.manifest.json")
     table = {
+        "version": 1,
         "azready": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "input": {

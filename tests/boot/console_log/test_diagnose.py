@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from azready.boot.console_log import diagnose
 from azready.boot.console_log.reading import boots_of, text_of
 from tests.boot.console_log.logs import LOGIN, READY, boots, causes, in_azures_form, kernel, up
+from tests.cli.schemas import conforms
 
 SHARED = Path(__file__).parents[4] / "shared/cases/azure-console-logs"
 OF_OTHERS = {
@@ -157,7 +158,7 @@ def test_the_verb(tmp_path: Path) -> None:
     done = run(str(log))
     assert done.returncode == 1 and b"[fstab]" in done.stdout and b"fix: " in done.stdout and not done.stderr
     done = run("-", "-o", "json", given=in_azures_form(up(login=False) + READY))
-    assert done.returncode == 0 and json.loads(done.stdout)["outcome"] == "provisioned"
+    assert done.returncode == 0 and conforms("diagnose", done.stdout)["outcome"] == "provisioned"
     assert run().returncode == 2 and run("--vm", "x").returncode == 2 and run(str(tmp_path)).returncode == 2
     missing = run(str(tmp_path / "none"))
     assert missing.returncode in (2, 3) and b"Traceback" not in missing.stderr

@@ -41,7 +41,8 @@ class Diagnosis:
         """`outcome`: `cause`, `provisioned` or `unknown`."""
         outcome = "cause" if self.cause else "provisioned" if self.provisioned else "unknown"
         cause = asdict(self.cause) if self.cause else None
-        return json.dumps({"outcome": outcome, "cause": cause, "boots": self.boots, "notes": self.notes}, indent=2)
+        told = {"outcome": outcome, "cause": cause, "boots": self.boots, "notes": self.notes}
+        return json.dumps({"version": 1, **told}, indent=2)
 
 
 def diagnose(raw: bytes) -> Diagnosis:

@@ -142,7 +142,7 @@ def as_json(survey: Survey) -> dict[str, Any]:
     table = asdict(survey)
     for row, cell in zip(table["cells"], survey.cells, strict=True):
         row |= {"good": cell.good, "lost": cell.lost, "steady": cell.steady}
-    return table
+    return {"version": 1, **table}
 
 
 def from_json(table: Mapping[str, Any]) -> Survey:
