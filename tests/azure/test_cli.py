@@ -80,13 +80,25 @@ def publish(disk: Path, *more: str) -> tuple[str, ...]:
     return ("publish", str(disk), "-n", "web", "-g", "rg", "-l", "westeurope", "--hyper-v-generation", "V2", *more)
 
 
+LOUD = ("--debug", "--log-file")
+MARK = "Zq7-Marked.Word"
+
+
+def told(user: SimpleNamespace, *runs: subprocess.CompletedProcess[str]) -> str:
+    """All that runs have said, and what lies in the user's home now."""
+    files = (path.read_text(errors="replace") for path in user.home.rglob("*") if path.is_file())
+    return "".join([*(run.stdout + run.stderr for run in runs), *files])
+
+
 def test_publish_then_verify(user: SimpleNamespace, disk: Path, blob: Blob) -> None:
-    done = user.run(*publish(disk))
+    log = user.home / "log"
+    done = user.run(*publish(disk), *LOUD, str(log), AZURE_CLIENT_SECRET=MARK)
     assert done.returncode == 0, done.stderr
+    assert "INFO ✓ upload" in log.read_text()
+    assert not [word for word in (MARK, "sig=SECRET", "eyJ", "Bearer") if word in told(user, done)]
     image = done.stdout.splitlines()[0]
     assert image.endswith("/images/web")
     assert "Using the service principal in AZURE_CLIENT_ID" in done.stderr
-    assert "SECRET" not in done.stdout + done.stderr
     assert not list((user.home / "state").rglob("*.json")), "nothing is left to go on with"
     checked = user.run("verify", image, "-l", "westeurope", "--yes", "--output", "json")
     assert checked.returncode == 0, checked.stderr
@@ -105,8 +117,12 @@ def test_verify_wants_a_yes_and_makes_nothing_without(user: SimpleNamespace, dis
 
 def test_an_upload_that_breaks_is_continued_by_the_same_command(user: SimpleNamespace, disk: Path, blob: Blob) -> None:
     user.server.faults.append(Fault("POST", "endGetAccess", 403, "AuthorizationFailed", "no right to endGetAccess"))
-    broken = user.run(*publish(disk))
+    proxy = f"http://me:{MARK}@127.0.0.1:1"
+    shut = user.run(*publish(disk), *LOUD, str(user.home / "log"), HTTPS_PROXY=proxy)
+    assert (shut.returncode, "Unable to connect to proxy" in shut.stderr) == (3, True)
+    broken = user.run(*publish(disk), *LOUD, str(user.home / "log"))
     assert broken.returncode == 3
+    assert not [word for word in (MARK, "sig=SECRET", "eyJ") if word in told(user, broken, shut)]
     assert "AuthorizationFailed, this login lacks a right" in broken.stderr
     assert "az disk delete --yes --ids" in broken.stderr and "request id" in broken.stderr
     again = user.run(*publish(disk))

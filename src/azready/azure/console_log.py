@@ -41,7 +41,7 @@ def fetcher(ca: str | None = None) -> Fetch:
         try:
             with urllib.request.urlopen(url, timeout=30, context=context) as answer:
                 return bytes(answer.read(LARGEST))
-        except (urllib.error.URLError, http.client.HTTPException) as error:
+        except (urllib.error.URLError, http.client.HTTPException, ValueError) as error:  # the last names the address
             raise OSError(getattr(error, "reason", "") or type(error).__name__) from None
 
     return fetch

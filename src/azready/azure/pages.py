@@ -59,8 +59,10 @@ class Reply:
         text = self.headers.get("retry-after", "")
         if text.isdecimal():
             return float(text)
-        parsed = email.utils.parsedate_to_datetime(text) if text else None
-        return max(0.0, parsed.timestamp() - time.time()) if parsed else 0.0
+        try:
+            return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+        except (ValueError, TypeError, OverflowError):
+            return 0.0
 
 
 class Connection:

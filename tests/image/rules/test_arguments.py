@@ -7,6 +7,7 @@ import pytest
 
 from azready.image.apply import apply
 from azready.image.facts import Facts
+from azready.image.facts.cmdline import shown
 from azready.image.rules import cmdline_repairs
 from azready.image.targets.tree import Tree
 from tests.image.sample import KERNEL, UUID, Sample, good_image
@@ -74,3 +75,9 @@ def test_a_rescue_entry_is_left_alone(tmp_path: Path) -> None:
     )
     _changed(sample, add=("x=1",))
     assert (tmp_path / "boot/grub/grub.cfg").read_text().splitlines()[-1].endswith(" single")
+
+
+def test_no_report_shows_the_password_of_an_address() -> None:
+    assert shown("ds=nocloud;s=http://me:secret@host/x") == "ds=nocloud;s=http://…@host/x"
+    assert shown("root=cifs://me:secret@host/share") == "root=cifs://…@host/share"
+    assert shown("inst.ks=https://host/a@b") == "inst.ks=https://host/a@b"

@@ -260,3 +260,8 @@ def _words(text: str) -> tuple[str, ...]:
         return tuple(shlex.split(text))
     except ValueError:
         return tuple(text.split())
+
+
+def shown(argument: str) -> str:
+    """An argument as reports show it: without the user and password that an address may hold."""
+    return re.sub(r"(?<=://)[^/@\s]*(?=@)", "…", argument)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
-from azready.image.facts.cmdline import BootEntry, grub_defaults
+from azready.image.facts.cmdline import BootEntry, grub_defaults, shown
 from azready.image.rules import cmdline_repairs
 from azready.image.rules.devices import DEVICE_NAME, HARDWARE_NAME, named_devices
 from azready.image.rules.guards import needs_systemd, the_boot_entries
@@ -49,7 +49,8 @@ def _unwanted(facts: Facts, pattern: str, why: str, severity: Severity | None = 
         for arg in entry.args:
             if expression.match(arg) and arg not in seen:
                 seen.add(arg)
-                yield Finding(f"{arg}: {why}", entry.where, f"remove {arg} {_where_to_set(facts)}", severity)
+                named = shown(arg)
+                yield Finding(f"{named}: {why}", entry.where, f"remove {named} {_where_to_set(facts)}", severity)
 
 
 def _make_serial_last(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from azready.image.facts import Facts
+from azready.image.facts.cmdline import shown
 from azready.image.facts.disk import plain_name
 from azready.image.rules.devices import DEVICE_NAME, HARDWARE_NAME, named_devices
 from azready.image.rules.model import Severity
@@ -20,7 +21,7 @@ def of_the_builder(facts: Facts, contents: Mapping[str, bytes]) -> Said:
     for name, data in sorted(contents.items()):
         text = data.decode(errors="replace")
         if _ARGUMENTS.search(name):
-            yield from ((f"its {name} says {arg}", None) for arg in _foreign_arguments(facts, text.split()))
+            yield from ((f"its {name} says {shown(arg)}", None) for arg in _foreign_arguments(facts, text.split()))
         elif _DEVICES_FILE.search(name) and _BOUND.search(text):
             yield f"its {name} lists disks by their hardware: LVM sees no other", None
         elif name.endswith("etc/multipath/wwids") and any(line and line[0] != "#" for line in text.splitlines()):
