@@ -46,13 +46,16 @@ _KEYS: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("KernelCommandLine", ("!azready.nothing", "azready.nothing")),
     ),
     "Link": (
-        ("Unmanaged", ("yes", "no", "true", "on", "0", "1")),
+        ("Unmanaged", ("yes", "no", "true", "on", "0", "1", "maybe")),
         ("ActivationPolicy", ("up", "down", "manual", "always-up", "always-down")),
         ("RequiredForOnline", ("no",)),
         ("MTUBytes", ("1400",)),
     ),
     "Network": (
-        ("DHCP", ("yes", "no", "ipv4", "ipv6", "true", "both", "v4", "on", "none", "YES", "t", "")),
+        (
+            "DHCP",
+            ("yes", "no", "ipv4", "ipv6", "true", "bogus", "both", "v4", "on", "none", "YES", "", "yes \\\n "),
+        ),
         ("DHCP", ("yes", "ipv4")),
         ("Address", ("10.9.0.5/24", "")),
         ("EmitLLDP", ("no",)),
@@ -98,6 +101,8 @@ _STANZAS = (
     "allow-auto eth0\niface eth0 inet dhcp\n",
     "no-auto-down eth0\n",
     "allow-class eth0\niface eth0 inet dhcp\n",
+    "auto /!(lo)\niface eth0 inet dhcp\n",
+    "source /etc/network/interfaces.d\n",
 )
 
 
@@ -118,6 +123,11 @@ _NG = (
     "auto eth0\niface eth0 inet static\n    address 10.0.0.4/24\n",
     "auto eth0\niface eth0 inet6 auto\n",
     "auto eth0\niface eth0 inet manual\n    use dhcp\n",
+    "auto ens3 eth0\niface eth0 inet dhcp\n",
+    "allow-hotplug eth0\niface eth0 inet dhcp\n",
+    "interface eth0\n    use dhcp\nauto eth0\n",
+    "auto eth0\niface eth0 inet6 dhcp\n",
+    "source interfaces.d/eth0\n",
 )
 
 
@@ -135,15 +145,22 @@ _NETPLAN_VALUES = {
     "dhcp6": ("true", "no"),
     "optional": ("true",),
     "match": ("{name: eth0}", '{name: "e*"}', "{driver: hv_netvsc}", '{driver: ["veth", "hv_netvsc"]}', "{}",
-              '{name: "eth*", driver: mlx5_core}', "{macaddress: 00:0d:3a:00:00:01}", "{nmae: eth0}"),
+              '{name: "eth*", driver: mlx5_core}', "{macaddress: 00:0d:3a:00:00:01}", "{nmae: eth0}", "{name: [eth0]}",
+              "{macaddress: any}"),
     "addresses": ("[10.0.0.4/24]",),
-    "activation-mode": ("manual", "off"),
+    "activation-mode": ("manual", "off", "up"),
     "set-name": ("lan0",),
     "renderer": ("networkd", "NetworkManager"),
-    "link-local": ("[]", "[ipv6]"),
+    "link-local": ("[]", "[ipv6]", "[ipv5]"),
     "macaddress": ("00:0d:3a:00:00:02",),
     "dhpc4": ("true",),
-    "mtu": ("1400",),
+    "mtu": ("1400", "big"),
+    "gateway4": ("10.0.0.1", "fd00::1"),
+    "nameservers": ("{addresses: [10.0.0.1]}", "[10.0.0.1]", "{addresses: [one]}"),
+    "routes": ("[{to: default, via: 10.0.0.1}]", "[{to: default}]", "[{to: 10.0.0.0/8, vai: 10.0.0.1}]"),
+    "dhcp4-overrides": ("{route-metric: 100}", "{use-domains: route}", "{metric: 100}"),
+    "optional-addresses": ("[ipv4-ll, dhcp6]", "[dhcp]"),
+    "dhcp-identifier": ("mac", "duid", "uuid"),
 }  # fmt: skip
 
 
@@ -172,7 +189,7 @@ _DHCPCD = ("denyinterfaces eth0", "denyinterfaces eth*", "denyinterfaces eth1 et
            "allowinterfaces e* z*", "noipv4", "nodhcp", "interface eth0", "interface eth1", "interface zlast",
            "static routers=10.0.0.1", "interface eth0\nipv4", "dhcp", "hostname", "# denyinterfaces eth0",
            "interface eth1\ninform 10.0.0.5/24", "interface eth0\nstatic ip_address=10.0.0.4/24",
-           "interface e*\nnodhcp",
+           "interface e*\nnodhcp", "interface eth0 eth1\nnodhcp",
            "profile late\nstatic ip_address=10.0.0.4/24", "nooption domain_name", "ipv6only")  # fmt: skip
 
 
@@ -184,10 +201,12 @@ def dhcpcd(chosen: random.Random) -> Job:
 
 _CONNECTION = {
     "connection": ("type=802-3-ethernet", "type=wifi", "interface-name=eth0", "interface-name=eth1",
-                   "autoconnect=false", "autoconnect=true", "autoconnect-priority=5", "autoconnect-priority=-9"),
+                   "autoconnect=false", "autoconnect=true", "autoconnect=no", "autoconnect=0",
+                   "permissions=user:bob:;", "autoconnect-priority=5", "autoconnect-priority=-9"),
     "match": ("interface-name=eth*;", "interface-name=eth*;!eth1;", "interface-name=ens3;", "driver=veth;",
               "driver=hv_netvsc;"),
-    "ipv4": ("method=auto", "method=manual\naddress1=10.0.0.4/24,10.0.0.1", "method=disabled", "method=link-local"),
+    "ipv4": ("method=auto", "method=manual\naddress1=10.0.0.4/24,10.0.0.1", "method=disabled",
+             "method=link-local", "method=dhcp", "method=manual"),
     "802-3-ethernet": ("mac-address=00:0D:3A:00:00:01", "mtu=1400"),
 }  # fmt: skip
 _SETTINGS = (
@@ -202,6 +221,8 @@ _SETTINGS = (
     "[keyfile]\nunmanaged-devices=type:ethernet",
     "[device-x]\nmatch-device=interface-name:ens3\nmanaged=0",
     "[device]\nmanaged=false",
+    "[device-a]\nmatch-device=interface-name:eth0\nmanaged=1\n[device-b]\nmatch-device=*\nmanaged=0",
+    "[keyfile]\nunmanaged-devices=interface-name:e[!n]*",
     "[main]\nplugins=ifupdown,keyfile\n[ifupdown]\nmanaged=false",
 )
 

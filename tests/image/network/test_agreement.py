@@ -128,7 +128,7 @@ TREES: dict[str, tuple[Callable[[Sample], object], bool]] = {
         "etc/NetworkManager/system-connections/a.nmconnection", "[connection]\ntype=ethernet\n", 0o644), False),
     "NetworkManager, static first": (lambda s: _nm(s).write(
         "etc/NetworkManager/system-connections/a.nmconnection",
-        "[connection]\ntype=ethernet\ninterface-name=eth0\nautoconnect-priority=9\n[ipv4]\nmethod=manual\n", 0o600).write(
+        "[connection]\ntype=ethernet\ninterface-name=eth0\nautoconnect-priority=9\n[ipv4]\nmethod=manual\naddress1=10.0.0.4/24\n", 0o600).write(
         "etc/NetworkManager/system-connections/b.nmconnection", "[connection]\ntype=ethernet\n", 0o600), False),
     "NetworkManager, left to ifupdown": (lambda s: _nm(s).write("etc/NetworkManager/NetworkManager.conf",
         "[main]\nplugins=ifupdown,keyfile\n[ifupdown]\nmanaged=false\n").write(INTERFACES, "iface eth0 inet manual\n"), False),
@@ -148,6 +148,28 @@ TREES: dict[str, tuple[Callable[[Sample], object], bool]] = {
     "ifupdown, static": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}auto eth0\niface eth0 inet static\n  address 10.0.0.4/24\n  gateway 10.0.0.1\n"), False),
     "ifupdown, the cloud's helper": (lambda s: _ifupdown(s).write(INTERFACES, LO).write("etc/network/cloud-ifupdown-helper", "").write(
         "etc/udev/rules.d/75-cloud-ifupdown.rules", 'RUN+="/etc/network/cloud-ifupdown-helper"\n'), True),
+    "netplan, a gateway that is none": (lambda s: _netplan(s, "network: {ethernets: {eth0: {dhcp4: true, gateway4: router}}}\n"), False),
+    "netplan, servers in a list": (lambda s: _netplan(s, "network: {ethernets: {eth0: {dhcp4: true, nameservers: [10.0.0.1]}}}\n"), False),
+    "netplan, a default route to nowhere": (lambda s: _netplan(s, "network: {ethernets: {eth0: {dhcp4: true, routes: [{to: default}]}}}\n"), False),
+    "netplan, names in a list": (lambda s: _netplan(s, "network: {ethernets: {a: {dhcp4: true, match: {name: [eth0]}}}}\n"), False),
+    "netplan, a card without a word": (lambda s: _netplan(s, "network:\n  ethernets:\n    eth0:\n"), False),
+    "netplan, a second document": (lambda s: _netplan(s, "network: {ethernets: {eth0: {dhcp4: true}}}\n---\nno: no\n"), True),
+    "netplan, an alias": (lambda s: _netplan(s, "network: {ethernets: {eth0: &c {dhcp4: true}, eth1: *c}}\n"), True),
+    "netplan, a VLAN over nothing": (lambda s: _netplan(s, "network: {ethernets: {eth0: {dhcp4: true}}, vlans: {v: {id: 5, link: x}}}\n"), False),
+    "networkd, a value it does not know": (lambda s: s.write(NETWORKD, "[Match]\nName=eth0\n[Network]\nDHCP=yes\nDHCP=@dhcp@\n"), True),
+    "networkd, two lines joined": (lambda s: s.write(NETWORKD, "[Match]\nName=ens3 \\\n eth0\n[Network]\nDHCP=yes\n"), True),
+    "networkd, saved by Notepad": (lambda s: s.write(NETWORKD, "\ufeff[Match]\r\nName=eth0\r\n[Network]\r\nDHCP=yes\r\n"), True),
+    "NetworkManager, for one user": (lambda s: _nm(s).write(
+        "etc/NetworkManager/system-connections/a.nmconnection", "[connection]\ntype=ethernet\npermissions=user:bob:;\n", 0o600), False),
+    "NetworkManager, a method it does not know": (lambda s: _nm(s).write(
+        "etc/NetworkManager/system-connections/a.nmconnection", "[connection]\ntype=ethernet\n[ipv4]\nmethod=dhcp\n", 0o600), True),
+    "NetworkManager, first section counts": (lambda s: _nm(s).write("etc/NetworkManager/conf.d/a.conf",
+        "[device-a]\nmatch-device=interface-name:eth0\nmanaged=1\n[device-b]\nmatch-device=*\nmanaged=0\n"), True),
+    "ifupdown, source of a folder": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}source /etc/network/interfaces.d\n").write(
+        "etc/network/interfaces.d/eth0", "auto eth0\niface eth0 inet dhcp\n"), False),
+    "ifupdown, all but lo": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}auto /!(lo)\niface eth0 inet dhcp\n"), True),
+    "ifupdown-ng, a second name": (lambda s: _ng(s).write(INTERFACES, f"{LO}auto eth1 eth0\niface eth0 inet dhcp\n"), False),
+    "ifupdown-ng, hotplug": (lambda s: _ng(s).write(INTERFACES, f"{LO}allow-hotplug eth0\niface eth0 inet dhcp\n"), False),
     "dhcpcd": (lambda s: s.disable("systemd-networkd").unit("dhcpcd"), True),
     "dhcpcd, static": (lambda s: s.disable("systemd-networkd").unit("dhcpcd").write(
         "etc/dhcpcd.conf", "interface eth0\nstatic ip_address=10.0.0.4/24\n"), False),

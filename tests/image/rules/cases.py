@@ -85,6 +85,13 @@ def alpine(s: Sample) -> None:
     s.write("etc/os-release", "ID=alpine\nVERSION_ID=3.23.0\n").write("sbin/openrc", "", 0o755)
     s.write("etc/inittab", "::sysinit:/sbin/openrc sysinit\n").link("sbin/init", "/bin/busybox")
     s.write("bin/busybox", "", 0o755).link("etc/runlevels/boot/bootmisc", "/etc/init.d/bootmisc")
+    s.write("etc/init.d/bootmisc", "depend()\n{\n\tneed localmount\n}\n")
+    s.write("etc/init.d/localmount", "depend()\n{\n\tneed fsck root\n\tkeyword -docker -lxc\n}\n")
+    s.write("etc/init.d/root", "depend() {\n\tneed fsck\n\tkeyword -docker -lxc\n}\n")
+
+
+def rc_sys(value: str) -> Callable[[Sample], object]:
+    return lambda s: s.write("etc/rc.conf", f"rc_parallel=YES\nrc_sys={value}\n")
 
 
 def fedora(s: Sample) -> None:
@@ -394,8 +401,12 @@ CASES: dict[str, Case] = {
     "D13": Case((lambda s: s.arguments(f"roothash={'4f' * 32}"), lambda s: s.arguments(f"usrhash={'4f' * 32}"),
                  lambda s: s.link("ostree", "sysroot/ostree"), lambda s: s.write("etc/NIXOS", "")),
                 bad_disks=(slots("rootfs_a", "rootfs_b"),), good_disks=(slots("root", "home"),)),
-    "B19": Case((lambda s: None, argument("rw")), (argument("rootflags=noatime,rw"), lambda s: s.link(
-        "etc/runlevels/boot/root", "/etc/init.d/root")), base=alpine),
+    "B19": Case((lambda s: s.remove("etc/runlevels/boot/bootmisc"), lambda s: s.write(
+        "etc/init.d/localmount", "depend()\n{\n\tneed fsck\n}\n")), (lambda s: None, lambda s: s.remove(
+            "etc/runlevels/boot/bootmisc").link("etc/runlevels/boot/root", "/etc/init.d/root"),
+            argument("rootflags=noatime,rw")), base=alpine),
+    "B20": Case((rc_sys('"lxc"'), rc_sys("DOCKER"), lambda s: s.write(".dockerenv", "")),
+                (rc_sys('""'), rc_sys("XENU"), lambda s: s.write("etc/rc.conf", "#rc_sys=lxc\n")), base=alpine),
     # ---- network
     "N01": Case(
         (lambda s: s.disable("systemd-networkd"), lambda s: s.edit(NETWORKD, "DHCP=ipv4", "DHCP=ipv6"),

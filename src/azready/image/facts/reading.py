@@ -64,9 +64,29 @@ def numbered(text: str, comments: str = "#") -> Iterator[tuple[int, str]]:
 
 
 def sections(text: str) -> Iterator[tuple[str, str, str, int]]:
-    """An INI-like file as (section, key, value, line number): systemd's, NetworkManager's; keys may repeat."""
+    """An INI-like file as (section, key, value, line number): NetworkManager's, connman's; keys may repeat."""
+    yield from _sections(numbered(text, "#;"))
+
+
+def unit_sections(text: str) -> Iterator[tuple[str, str, str, int]]:
+    """A file of systemd's in the same form: a "\\" joins a line with the next (systemd.syntax(7)), a byte order mark
+    is passed over."""
+    yield from _sections(_joined(numbered(text.removeprefix("\ufeff"), "#;")))
+
+
+def _joined(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    first, begun = 0, ""
+    for number, line in lines:
+        if line.endswith("\\"):
+            first, begun = first or number, f"{begun}{line[:-1]} "
+        else:
+            yield first or number, begun + line
+            first, begun = 0, ""
+
+
+def _sections(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[str, str, str, int]]:
     section = ""
-    for number, line in numbered(text, "#;"):
+    for number, line in lines:
         if line.startswith("[") and line.endswith("]"):
             section = line[1:-1]
         else:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from azready.image.facts.reading import layered, lstat_of, names_in, numbered, sections, text_of
+from azready.image.facts.reading import layered, lstat_of, names_in, numbered, text_of, unit_sections
 from azready.image.targets import Files
 
 SYSTEM_FOLDERS = (
@@ -85,7 +85,7 @@ class Units:
         paths += layered(self.files, [f"{folder}/{name}.d" for folder in SYSTEM_FOLDERS], ".conf")
         found: list[str] = []
         for path in paths:
-            for where, what, value, _ in sections(text_of(self.files, path) or ""):
+            for where, what, value, _ in unit_sections(text_of(self.files, path) or ""):
                 if where == section and what == key:
                     found = [*found, value] if value else []
         return found

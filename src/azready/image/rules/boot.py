@@ -1,15 +1,17 @@
-"""B01–B12 and B17: what the kernel is told, and the consoles."""
+"""B01–B12, B17, B19, B20: what the kernel is told, and the consoles."""
 
 import re
 from collections.abc import Iterator, Sequence
 
-from azready.image.actions import Action, Write
-from azready.image.facts import Facts
+from azready.image.actions import Action, Link, Write
+from azready.image.facts import Facts, openrc
 from azready.image.facts.cmdline import BootEntry, grub_defaults, shown
+from azready.image.facts.reading import lstat_of
 from azready.image.rules import cmdline_repairs
 from azready.image.rules.devices import DEVICE_NAME, HARDWARE_NAME, named_devices
 from azready.image.rules.guards import needs_systemd, the_boot_entries
 from azready.image.rules.model import Copies, Finding, Profile, Reads, Severity, Skip, rule
+from azready.image.rules.repairs import comment_lines, remove
 
 _FOREIGN = (
     (r"(ds|ci\.ds|ci\.datasource)=(?![Aa]zure)", "it points cloud-init to another cloud"),
@@ -335,20 +337,54 @@ def acpi_on(facts: Facts) -> Iterator[Finding]:
     yield from _unwanted(facts, r"(acpi=off|noacpi|pci=noacpi|noapic)$", "Azure's hardware is described by ACPI")
 
 
+_RUNLEVELS = "etc/runlevels"
+
+
 @rule(
     "B19",
     "the root file system becomes writable",
     fault="the root file system stays read-only",
-    why="Alpine's initramfs mounts it read-only, whatever `rw` says. Nothing can be provisioned, if nothing changes "
-    "that: the host's name cannot even be written.",
+    why="Alpine's initramfs mounts it read-only, whatever `rw` says; OpenRC's service `root` makes it writable, and "
+    "`localmount` asks for that. Nothing can be provisioned otherwise: the host's name cannot even be written.",
     fix="rc-update add root boot; or add rootflags=rw to the kernel command line",
     sources="OWN",
-    severity=Severity.ERROR,
+    severity=Severity.FATAL,
+    repair=lambda facts, findings: (Link(f"{_RUNLEVELS}/boot/root", "/etc/init.d/root"),),
 )
 def root_writable(facts: Facts) -> Iterator[Finding]:
     if facts.init != "openrc" or facts.distro.id != "alpine":
         raise Skip("systemd and other initramfs mount it as fstab or the command line says")
-    entry = the_boot_entries(facts)[0]
-    flags = [flag for value in entry.values("rootflags") for flag in value.split(",")]
-    if "rw" not in flags and not facts.units.enabled("root"):
-        yield Finding("no service `root` in a runlevel, and no rootflags=rw", entry.where)
+    flags = [flag for value in the_boot_entries(facts)[0].values("rootflags") for flag in value.split(",")]
+    if "rw" not in flags and "root" not in openrc.started(facts.files, facts.units.openrc):
+        yield Finding("no runlevel has a service that needs `root`, and there is no rootflags=rw", _RUNLEVELS)
+
+
+def _claim_no_container(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
+    yield from comment_lines(facts, findings)
+    yield from remove(facts, [finding for finding in findings if finding.where == _DOCKER])
+
+
+_DOCKER = ".dockerenv"
+
+
+@rule(
+    "B20",
+    "nothing says that the system runs in a container",
+    fault="the system takes the VM for a container",
+    why="A disk that was made of a container's export has its marks. By /.dockerenv or rc_sys, OpenRC leaves out what "
+    "a container does not need: the root file system stays read-only, nothing is mounted, no clock is set. systemd "
+    "reads no kernel command line then, and starts no login on the serial port.",
+    fix="remove /.dockerenv; take rc_sys out of /etc/rc.conf: OpenRC sees by itself where it runs",
+    sources="OWN",
+    severity=Severity.FATAL,
+    repair=_claim_no_container,
+)
+def no_container(facts: Facts) -> Iterator[Finding]:
+    if facts.init not in ("openrc", "systemd"):
+        raise Skip("neither systemd nor OpenRC starts it")
+    if lstat_of(facts.files, _DOCKER):
+        grave = Severity.FATAL if facts.init == "openrc" else Severity.ERROR
+        yield Finding("Docker's mark of a container", _DOCKER, f"remove /{_DOCKER}", grave)
+    system = openrc.claimed_system(facts.files) if facts.init == "openrc" else None
+    if system and not system.name.startswith("xen"):
+        yield Finding(f"rc_sys={system.name}", system.where, "take rc_sys out: OpenRC sees by itself where it runs")

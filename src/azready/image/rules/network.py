@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.facts.network import STACKS
-from azready.image.facts.reading import lstat_of, sections, shell_values, stat_of
+from azready.image.facts.reading import lstat_of, sections, shell_values, stat_of, unit_sections
 from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with, needs_systemd
 from azready.image.rules.mac_repairs import free_of_macs
@@ -108,7 +108,7 @@ def no_fixed_address(facts: Facts) -> Iterator[Finding]:
 
 
 def _routes(text: str) -> Iterator[tuple[str, str, int]]:
-    return ((key, value, number) for section, key, value, number in sections(text) if section == "Route")
+    return ((key, value, number) for section, key, value, number in unit_sections(text) if section == "Route")
 
 
 def _covers(network: str, addresses: Sequence[str]) -> bool:

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from azready.image.facts.network.model import Line, Nic, Profile, Reading, Scene, Stack
-from azready.image.facts.reading import layered, lstat_of, names_in, text_of
+from azready.image.facts.reading import layered, names_in, stat_of, text_of
 from azready.image.targets import Files
 
 MAIN = "etc/network/interfaces"
@@ -69,21 +69,23 @@ def _is_ng(files: Files) -> bool:
 
 
 def _sourced(files: Files, path: str, how: str, pattern: str) -> list[str]:
-    """ifupdown-ng reads every name of a folder, and knows no patterns: a file that is not there ends its parsing."""
-    base = "" if pattern.startswith("/") else f"{path.rpartition('/')[0]}/"
+    """ifupdown-ng reads every name of a folder, and knows neither patterns nor relative names: a file that is not
+    there ends its parsing. None reads a folder that `source` names."""
+    is_ng = _is_ng(files)
+    base = "" if pattern.startswith("/") or is_ng else f"{path.rpartition('/')[0]}/"
     place = f"{base}{pattern}".strip("/")
-    found = lstat_of(files, place)
-    if _is_ng(files) and how == "source-directory":
+    if is_ng and how == "source-directory":
         return [f"{place}/{name}" for name in names_in(files, place) if not name.startswith(".")]
-    if _is_ng(files) and found is None:
-        raise ValueError(f"source {pattern}: ifupdown-ng knows no patterns, and there is no such file")
-    if how == "source-directory" or (found and found.kind == "dir"):
+    if is_ng and ((found := stat_of(files, place)) is None or found.kind != "file"):
+        raise ValueError(f"source {pattern}: ifupdown-ng takes the path of one file, and there is no such file")
+    if how == "source-directory":
         return [f"{place}/{name}" for name in names_in(files, place) if re.fullmatch(r"[a-zA-Z0-9_-]+", name)]
     return [each for each in files.glob(place) if (text_of(files, each)) is not None]
 
 
 def _parse(files: Files) -> _Text:
-    """ifupdown-ng's `iface X` without a method is a stanza too, and adds to one of the same name."""
+    """ifupdown-ng's `iface X` without a method is a stanza too, and adds to one of the same name. Of `auto` it takes
+    the first word, and no other word brings up at boot."""
     found = _Text(ng=_is_ng(files))
     try:
         lines = list(_lines(files, MAIN))
@@ -91,9 +93,9 @@ def _parse(files: Files) -> _Text:
         return _Text(refused=str(error))
     for path, number, line in lines:
         words = line.split()
-        if words[0] in _AT_BOOT:
-            found.started += words[1:]
-        elif words[0] == "iface" and len(words) >= 2:
+        if words[0] in (("auto",) if found.ng else _AT_BOOT):
+            found.started += words[1:2] if found.ng else words[1:]
+        elif len(words) >= 2 and words[0] in (("iface", "interface") if found.ng else ("iface",)):
             found.stanzas.append(_stanza(words, path))
         elif words[0] == "template" and len(words) == 2:
             found.stanzas.append(_Stanza(words[1], path, "template"))
@@ -116,7 +118,8 @@ def _stanza(words: list[str], path: str) -> _Stanza:
 
 
 def _profile(stanza: _Stanza, text: _Text) -> Profile | None:
-    if not stanza.name or stanza.family in ("inet6", "template"):
+    of_ipv6 = stanza.family == "inet6" and not (text.ng and stanza.method == "dhcp")  # its `dhcp` asks for both
+    if not stanza.name or of_ipv6 or stanza.family == "template":
         return None
     uses = stanza.says("use", "dhcp") or (text.ng and _inherits_dhcp(stanza, text))
     dhcp = stanza.method == "dhcp" or uses
@@ -151,11 +154,18 @@ def _cards_of(logical: str, started: list[str]) -> tuple[str, ...]:
         card = card.lstrip("/").partition("/")[0] or "*"
         if equals and mapped == logical:
             found.append(card)
-        elif not equals and is_pattern and fnmatchcase(logical, card):
+        elif not equals and is_pattern and _matches(logical, card):
             found.append(logical)
         elif not equals and card == logical:
             found.append(card)
     return tuple(found)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """As fnmatch(3) with FNM_EXTMATCH, of which `!(lo|eth1)` is in use."""
+    if left_out := re.fullmatch(r"!\(([^()]*)\)", pattern):
+        return not any(fnmatchcase(name, each) for each in left_out[1].split("|"))
+    return fnmatchcase(name, pattern)
 
 
 def profiles(files: Files) -> tuple[Profile, ...]:

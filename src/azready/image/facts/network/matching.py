@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 from azready.image.facts.network.model import Nic, fits
 from azready.image.facts.programs import architecture_of
-from azready.image.facts.reading import layered, sections, text_of
+from azready.image.facts.reading import layered, text_of, unit_sections
 from azready.image.facts.versions import compare_uapi
 from azready.image.targets import Files
 
@@ -32,7 +32,7 @@ def gathered(files: Files, path: str, folders: tuple[str, ...]) -> Found:
     name = path.rpartition("/")[2]
     found: Found = {}
     for each in (path, *layered(files, [f"{folder}/{name}.d" for folder in folders], ".conf")):
-        for section, key, value, _ in sections(text_of(files, each) or ""):
+        for section, key, value, _ in unit_sections(text_of(files, each) or ""):
             if value:
                 found[section, key] = [*found.get((section, key), []), value]
             elif section == "Match" or key not in _SCALARS:

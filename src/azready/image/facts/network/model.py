@@ -13,6 +13,7 @@ FIRST_NIC = "eth0"
 _TEMPORARY = ("lo", "veth*", "docker*", "br-*", "virbr*", "ve-*", "vz-*", "vb-*", "host0", "wl*", "ww*", "bnep*")
 _FUNCTION_DRIVERS = ("mlx4_en", "mlx5_core", "mana")
 TRUE = ("yes", "true", "1", "on", "y", "t")
+FALSE = ("no", "false", "0", "off", "n", "f")
 
 
 def fits(patterns: tuple[str, ...], *values: str) -> bool:

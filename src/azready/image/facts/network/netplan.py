@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from azready.image.facts.network.model import FIRST_NIC, Line, Nic, Profile, fits
+from azready.image.facts.network.netplan_values import BOND_MODES, YES, check_values
 from azready.image.facts.reading import layered, text_of
 from azready.image.targets import Files
 
@@ -24,7 +25,6 @@ _KINDS = (
     "dummy-devices",
     "virtual-ethernets",
 )
-_YES = ("true", "on", "yes", "y")
 GENERATOR = "{usr/lib,lib,usr/libexec}/systemd/system-generators/netplan"
 
 
@@ -75,22 +75,20 @@ def parse_netplan(text: str) -> dict[str, Any]:
     import yaml  # here: most images have none, and it takes a tenth of a start
 
     try:
-        document = yaml.load(text, yaml.BaseLoader)
+        document = next(yaml.load_all(text, yaml.BaseLoader), None)  # further documents are not read
     except yaml.YAMLError as error:
         raise ValueError(str(error).splitlines()[0]) from error
     if document is None or document == "":
         return {}
-    network = _only(_mapping(document, "the file"), ("network",), "the file").get("network")
-    if not network:
-        return {}
+    network = _only(_mapping(document, "the file"), ("network",), "the file").get("network", {})
     _only(_mapping(network, "network"), _NETWORK_KEYS, "network")
     if network.get("version", "2") != "2":
         raise ValueError(f"version {network['version']}: it takes only 2")
     _check_renderer(network, "network")
-    for kind in ("ethernets", "bridges", "bonds"):
+    for kind in ("ethernets", "bridges", "bonds", "vlans"):
         for name, card in _mapping(network.get(kind, {}), kind).items():
             _check_card(str(name), card, kind)
-    return dict(network)
+    return {key: _unshared(value) for key, value in network.items()}
 
 
 _NETWORK_KEYS = (
@@ -123,7 +121,7 @@ def _check_renderer(fields: dict[str, Any], what: str) -> None:
 
 
 def _check_card(name: str, card: object, kind: str) -> None:
-    fields = _mapping(card, name) if card != "" else {}
+    fields = _mapping(card, name)
     if kind == "ethernets":
         _only(fields, _ETHERNET_KEYS, name)
         _check_renderer(fields, name)
@@ -135,10 +133,17 @@ def _check_card(name: str, card: object, kind: str) -> None:
     match = _mapping(fields.get("match", {}), f"match of {name}")
     if unknown := set(match) - {"name", "driver", "macaddress"}:
         raise ValueError(f"match of {name} has {', '.join(sorted(unknown))}")
-    for key in ("dhcp4", "dhcp6", "optional"):
-        value = fields.get(key, "no")
-        if not isinstance(value, str) or value.lower() not in (*_YES, "false", "no", "off", "n"):
-            raise ValueError(f"{key} of {name} is no boolean")
+    check_values(name, fields)
+    parameters = fields.get("parameters") or {}
+    if kind == "bonds" and isinstance(parameters, dict) and parameters.get("mode", BOND_MODES[0]) not in BOND_MODES:
+        raise ValueError(f"mode {parameters['mode']} of {name} is unknown")
+
+
+def _unshared(value: Any) -> Any:
+    """What a YAML alias repeats, as copies: later files add to each by itself."""
+    if isinstance(value, dict):
+        return {key: _unshared(each) for key, each in value.items()}
+    return [_unshared(each) for each in value] if isinstance(value, list) else value
 
 
 def _mapping(value: object, what: str) -> dict[str, Any]:
@@ -160,6 +165,9 @@ def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
 def _undefined(document: dict[str, Any], known: dict[str, Any]) -> str:
     """A part of a bridge or bond that neither this file nor one before it defines: netplan refuses the file."""
     names = {str(name) for kind in _KINDS for name in known.get(kind, {})}
+    for name, vlan in document.get("vlans", {}).items():
+        if str(vlan.get("link", "")) not in names:
+            return f"{name}: interface '{vlan.get('link', '')}' is not defined"
     for kind in ("bridges", "bonds"):
         for name, above in document.get(kind, {}).items():
             parts = above.get("interfaces", []) if isinstance(above, dict) else []
@@ -210,7 +218,7 @@ def _profile(stack: str, path: str, name: str, card: dict[str, Any], master: str
         path,
         names,
         _strings(match.get("driver")) if isinstance(match, dict) else (),
-        str(card.get("dhcp4", "no")).lower() in _YES,
+        str(card.get("dhcp4", "no")).lower() in YES,
         tuple(static),
         tuple(Line(f"macaddress: {mac}", path) for mac in macs if mac),
         elsewhere="it is bound to a MAC address" if bound else _empty_match(stack, match, card),

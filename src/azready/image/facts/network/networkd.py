@@ -13,9 +13,9 @@ from azready.image.facts.network.matching import (
     other_machine,
     patterns,
 )
-from azready.image.facts.network.model import TRUE, Line, Nic, Profile, Reading, Scene, Stack
+from azready.image.facts.network.model import FALSE, TRUE, Line, Nic, Profile, Reading, Scene, Stack
 from azready.image.facts.network.naming import NETWORKD_FOLDERS
-from azready.image.facts.reading import layered, sections, text_of
+from azready.image.facts.reading import layered, text_of, unit_sections
 from azready.image.targets import Files
 
 _DHCP4 = (*TRUE, "ipv4", "both", "v4")
@@ -49,19 +49,21 @@ def _profile(files: Files, path: str) -> Profile:
         path,
         names,
         patterns(found, "Driver"),
-        _last(found, "Network", "DHCP").lower() in _DHCP4,
+        _last(found, "Network", "DHCP", (*_DHCP4, *FALSE, "ipv6", "none", "v6")) in _DHCP4,
         _values(files, path, "Network", ("Address", "Gateway")) + _values(files, path, "Address", ("Address",)),
         _values(files, path, "Match", ("MACAddress", "PermanentMACAddress"))
         + _values(files, path, "Link", ("MACAddress",)),
-        unmanaged=_last(found, "Link", "Unmanaged").lower() in TRUE,
+        unmanaged=_last(found, "Link", "Unmanaged", (*TRUE, *FALSE)) in TRUE,
         elsewhere=where,
         master=_last(found, "Network", "Bridge") or _last(found, "Network", "Bond"),
-        down=_last(found, "Link", "ActivationPolicy") in _STAYS_DOWN,
+        down=_last(found, "Link", "ActivationPolicy", (*_STAYS_DOWN, "up", "always-up", "bound")) in _STAYS_DOWN,
     )
 
 
-def _last(found: Found, section: str, key: str) -> str:
-    return (found.get((section, key)) or [""])[-1]
+def _last(found: Found, section: str, key: str, known: tuple[str, ...] = ()) -> str:
+    """The last value, in small letters where `known` are the values that networkd takes: it passes over others."""
+    values = [value.lower() if known else value for value in found.get((section, key)) or ()]
+    return next((value for value in reversed(values) if not known or value in known), "")
 
 
 def _values(files: Files, path: str, section: str, keys: tuple[str, ...]) -> tuple[Line, ...]:
@@ -71,7 +73,7 @@ def _values(files: Files, path: str, section: str, keys: tuple[str, ...]) -> tup
     for each in (path, *layered(files, [f"{folder}/{name}.d" for folder in NETWORKD_FOLDERS], ".conf")):
         lines += [
             Line(f"{key}={value}", f"{each}:{number}")
-            for where, key, value, number in sections(text_of(files, each) or "")
+            for where, key, value, number in unit_sections(text_of(files, each) or "")
             if where == section and key in keys and value
         ]
     return tuple(lines)

@@ -3,6 +3,7 @@
 Sources: NetworkManager.conf(5), nm-settings-keyfile(5), NetworkManager's rules of udev.
 """
 
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
@@ -17,7 +18,8 @@ _KEYFILES = (
     "run/NetworkManager/system-connections",
     "usr/lib/NetworkManager/system-connections",
 )
-_OFF = "autoconnect=false"
+_OFF = ("autoconnect=", "permissions=")
+"""By these a profile starts for nobody, and yet NetworkManager makes none by itself beside it."""
 _ETHERNET = ("ethernet", "802-3-ethernet")
 
 
@@ -63,8 +65,8 @@ def parse_keyfile(text: str, path: str, is_open: bool = False) -> Iterator[Profi
     """A NetworkManager connection; only Ethernet ones. Old files call the section 802-3-ethernet."""
     values = {(section, key): value for section, key, value, _ in sections(text)}
     by_section = next((section for section, _ in values if section in _ETHERNET), "")
-    if values.get(("connection", "type"), by_section) not in _ETHERNET:
-        return  # without a type, and a section that tells it, NetworkManager takes nothing of the file
+    if values.get(("connection", "type"), by_section) not in _ETHERNET or _is_invalid(values):
+        return
     named = values.get(("connection", "interface-name")) or values.get(("match", "interface-name"), "")
     method = values.get(("ipv4", "method"), "auto")
     manual = method == "manual"
@@ -84,11 +86,24 @@ def parse_keyfile(text: str, path: str, is_open: bool = False) -> Iterator[Profi
     )
 
 
+def _is_invalid(values: dict[tuple[str, str], str]) -> bool:
+    """Whether NetworkManager takes nothing of such a file, as of one that tells no type."""
+    method = values.get(("ipv4", "method"), "auto")
+    addressed = any(section == "ipv4" and re.fullmatch(r"address(es|\d+)", key) for section, key in values)
+    return method not in _METHODS or (method == "manual" and not addressed)
+
+
+_METHODS = ("auto", "manual", "link-local", "shared", "disabled")
+
+
 def _why_not(values: dict[tuple[str, str], str], bound: bool, is_open: bool) -> str:
     if is_open:
         return "others may read it, so NetworkManager ignores it: mode 0600"
-    if values.get(("connection", "autoconnect"), "true").lower() not in TRUE:
-        return _OFF
+    said = values.get(("connection", "autoconnect"), "")
+    if said in ("false", "0"):  # what is no boolean of GKeyFile's leaves the default
+        return f"autoconnect={said}"
+    if users := values.get(("connection", "permissions")):
+        return f"permissions={users}"
     if bound:
         return "it is bound to a MAC address"
     for key in ("path", "kernel-command-line"):
@@ -132,8 +147,12 @@ def read(scene: Scene) -> Reading:
     if applied:
         why = f"{applied[0].path} is what it takes, and has no DHCP for IPv4"
         return Reading(tuple(mine), applied, any(each.dhcp4 or each.master for each in applied), why)
-    if off := next((each for each in mine if each.elsewhere == _OFF and fits(each.names, *scene.nic.names)), None):
-        return Reading(tuple(mine), (), why=f"{off.path} has {_OFF}, and stands for the one that it makes by itself")
+    if off := next(
+        (each for each in mine if each.elsewhere.startswith(_OFF) and fits(each.names, *scene.nic.names)), None
+    ):
+        return Reading(
+            tuple(mine), (), why=f"{off.path} has {off.elsewhere}, and stands for the one that it makes by itself"
+        )
     by_itself = not _specified(configured.get(("main", "no-auto-default"), ""), scene.nic)
     return Reading(tuple(mine), (), by_itself, "no profile fits, and no-auto-default forbids one by itself")
 
@@ -143,10 +162,8 @@ def _why_unmanaged(scene: Scene, configured: dict[tuple[str, str], str], plugins
     for (section, key), value in configured.items():
         if (section, key) == ("keyfile", "unmanaged-devices") and _specified(value, nic):
             return f"unmanaged-devices={value} leaves {nic.name} out"
-        if section.startswith("device") and (key, value.lower()) in (("managed", "0"), ("managed", "false")):
-            match = configured.get((section, "match-device"), "*")
-            if _specified(match, nic):
-                return f"[{section}] managed={value} leaves {nic.name} out"
+    if (said := _said_of_device(scene.files, nic)) and said[1].lower() in ("0", "false", "no", "off"):
+        return f"[{said[0]}] managed={said[1]} leaves {nic.name} out"
     if "ifupdown" in plugins and configured.get(("ifupdown", "managed"), "false").lower() not in TRUE:
         text = text_of(scene.files, "etc/network/interfaces") or ""
         if any(line.split()[:2] == ["iface", nic.name] for _, line in numbered(text)):
@@ -156,6 +173,19 @@ def _why_unmanaged(scene: Scene, configured: dict[tuple[str, str], str], plugins
     if unmanaged_by_udev(scene.files):
         return "a udev rule says NM_UNMANAGED for it"
     return ""
+
+
+def _said_of_device(files: Files, nic: Nic) -> tuple[str, str] | None:
+    """The section and value of `managed` that count: of the last file's sections that fit, the first."""
+    for path in reversed(_configuration(files)):
+        said: dict[str, dict[str, str]] = {}
+        for section, key, value, _ in sections(text_of(files, path) or ""):
+            if section.startswith("device"):
+                said.setdefault(section, {})[key] = value
+        for section, values in said.items():
+            if "managed" in values and _specified(values.get("match-device", "*"), nic):
+                return section, values["managed"]
+    return None
 
 
 def _specified(listed: str, nic: Nic) -> bool:
@@ -169,16 +199,21 @@ def _specified(listed: str, nic: Nic) -> bool:
 def _names(word: str, nic: Nic) -> bool:
     kind, colon, value = word.partition(":")
     if not colon:
-        return fnmatchcase(nic.name, word.lstrip("="))
+        return _matches(nic.name, word.lstrip("="))
     match kind:
         case "interface-name":
-            return value.lstrip("=~") == nic.name if value.startswith("=") else fnmatchcase(nic.name, value.lstrip("~"))
+            return value.lstrip("=~") == nic.name if value.startswith("=") else _matches(nic.name, value.lstrip("~"))
         case "driver":
-            return fnmatchcase(nic.driver, value)
+            return _matches(nic.driver, value)
         case "type":
             return value == "ethernet"
         case _:
             return False
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """GLib's patterns know "*" and "?" only."""
+    return fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
 STACK = Stack("networkmanager", "usr/{sbin,bin}/NetworkManager", ("NetworkManager.service", "networkmanager"), read)

@@ -22,7 +22,7 @@ def _read_dhcpcd(scene: Scene) -> Reading:
     for number, line in numbered(text_of(scene.files, _DHCPCD) or ""):
         words = line.split()
         if words[0] in ("interface", "ssid", "profile"):
-            block = words[1] if len(words) > 1 else ""
+            block = " ".join(words[1:])
         elif words[0] == "denyinterfaces" and not block:
             denied = denied or _listed(words[1:], name)
         elif words[0] == "allowinterfaces" and not block:
