@@ -31,11 +31,12 @@ COMES_UP = "systemd-notify --ready; sleep 600"
 DIES = 'systemd-notify --status="no database"; exit 3'
 
 
-def add_service(tree: Path, then: str) -> None:
+def add_service(tree: Path, then: str, target: str = "multi-user") -> None:
     """my.service, enabled; the one line in it asks for the report."""
     folder = tree / "etc/systemd/system"
     (folder / "my.service").write_text(UNIT.format(then=then))
-    (folder / "multi-user.target.wants/my.service").symlink_to("../my.service")
+    (folder / f"{target}.target.wants").mkdir(exist_ok=True)
+    (folder / f"{target}.target.wants/my.service").symlink_to("../my.service")
 
 
 def journal(record: object, *words: str) -> str:
@@ -60,6 +61,30 @@ def test_cloud_init_brings_the_data_and_azready_the_report(need: Callable[..., N
     assert [(report.state, report.agent) for report in first.reports] == [("Ready", "azure-report/0.1.0")]
     assert not second.reports, journal(second, "report")
     assert "is reported already" in journal(second, "azure-report")
+
+
+WAAGENT_HAS_WORKED = """until ls /var/lib/waagent | grep -q SharedConfig; do sleep 0.5; done; systemd-notify --ready
+sleep 600"""
+
+
+@pytest.mark.slow
+def test_waagent_stays_for_the_data_and_says_nothing(debian_tree: Callable[..., Path]) -> None:
+    """It provisions (Debian leaves that to cloud-init), and has read its goal state before my.service is up. It starts
+    after multi-user.target, which therefore does not wait for my.service."""
+    tree = debian_tree("bookworm", "waagent", "eject", "curl", network="ifupdown")
+    config = tree / "etc/waagent.conf"
+    config.write_text(config.read_text().replace("Provisioning.Agent=cloud-init", "Provisioning.Agent=auto"))
+    add_service(tree, WAAGENT_HAS_WORKED.replace("\n", "; "), target="graphical")
+    run([sys.executable, "-m", "azready", "prepare", tree, "--report-only", "--silence", "waagent", "--guest", "sh"])
+    first, second = boot_tree(tree, MACHINE, Plan(boots=2, deadline=60.0, login=False))
+    assert [(report.state, report.agent) for report in first.reports] == [("Ready", "azure-report/0.1.0")]
+    assert "Provisioning already completed" in journal(first, "rovision"), journal(first)
+    asked = {
+        dict(each.request_headers).get("User-Agent", "")[:12]
+        for each in first.exchanges
+        if each.at < first.reports[0].at
+    }
+    assert "WALinuxAgent" in asked and not second.reports, journal(second, "report")
 
 
 @pytest.mark.slow
