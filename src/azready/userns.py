@@ -5,7 +5,6 @@ namespace calls `require` first, or `become_root`: they say which switch it is.
 """
 
 import os
-import pwd
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -153,6 +152,8 @@ def become_root_of(maps: Mapping[str, Sequence[Sequence[str]]]) -> None:
 
 def user_name() -> str:
     """This user's name; the number for a user id without an account, as in some containers."""
+    import pwd  # not on Windows
+
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:

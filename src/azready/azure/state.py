@@ -5,7 +5,6 @@ one-time steps are done, the tag on every resource says which run made it. A res
 asked for: if the answer is lost, it is listed all the same. No secret is ever written here.
 """
 
-import fcntl
 import json
 import os
 import uuid
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from azready import durable
+from azready import durable, locks
 from azready.azure import keys, known
 from azready.azure.known import Known
 from azready.azure.requests.model import removal
@@ -166,7 +165,7 @@ def alone(path: Path) -> Iterator[None]:
     lock = path.with_suffix(".lock")
     with lock.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locks.hold(file)
         except BlockingIOError:
             raise Failure(f"another azready works on {path}", "wait for it, or give this one its own --state") from None
         try:

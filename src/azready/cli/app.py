@@ -1,6 +1,8 @@
 """The verbs and what they have in common: which there are, and how a run of one ends."""
 
 import importlib
+import shlex
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +31,11 @@ VERBS = (
     "diagnose",
     "doctor",
 )
+
+
+ANYWHERE = ("convert", "fabric", "timeline", "report", "diagnose", "capture", "publish", "verify")
+"""Verbs that want nothing which only Linux has. `fabric` itself: run, matrix and survey start guests."""
+_ASKS = frozenset({"-h", "--help", "--list", "--explain"})
 
 
 class Interrupted(Failure):
@@ -79,11 +86,28 @@ def _global_options(
     pass
 
 
+def require_linux(words: Sequence[str], platform: str = sys.platform) -> None:
+    """Raise Failure for a command that only Linux can carry out, with the line that does it in a container."""
+    if platform == "linux" or not words or words[0].startswith("-") or _ASKS & set(words):
+        return
+    away = words[0] in ("check", "prepare", "generalize") and any(word.startswith("ssh://") for word in words)
+    guests = words[0] == "fabric" and {"run", "matrix", "survey"} & set(words[1:2])
+    uploads = platform == "win32" and words[0] == "publish" and "--dry-run" not in words
+    if (words[0] in ANYWHERE or away) and not guests and not uploads:
+        return
+    raise Failure(
+        f"azready {words[0]} works on Linux only; on this system: {', '.join(ANYWHERE)}, and ssh:// targets",
+        f'run it in a container: docker run --rm --privileged -v "$PWD:/work" azready {shlex.join(words)} '
+        "(once, in azready's source: docker build -f Containerfile -t azready .)",
+    )
+
+
 def run(words: Sequence[str]) -> int:
     """Run the verb that the words begin with; returns its exit code.
 
     Raises Failure, PipeClosed. A verb is loaded alone: the options of all others take time to read.
     """
+    require_linux(words)
     for verb in words[:1] if words and words[0] in VERBS else VERBS:
         importlib.import_module(f"azready.cli.{verb}").register(app)
     command = typer.main.get_command(app)

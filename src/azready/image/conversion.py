@@ -5,7 +5,6 @@ Facts: Microsoft, "Create and upload a generic Linux VHD" (fixed, whole MiB), "U
 """
 
 import contextlib
-import fcntl
 import glob
 import os
 import re
@@ -16,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from azready import durable
+from azready import durable, locks
 from azready.errors import Failure, UsageFailure
 from azready.image.disk import diskfile, qemu, sparse
 from azready.image.disk.diskfile import DiskFile
@@ -200,7 +199,7 @@ def _sweep(target: Path) -> None:
 def _is_free(descriptor: int) -> bool:
     """Whether nobody held the file; from now on we do, until it is closed."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locks.hold(descriptor)
     except OSError:
         return False
     return True

@@ -5,7 +5,6 @@ goes on after the last step that ended. The output, its manifest and its SBOM ap
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -18,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from azready import __version__, durable
+from azready import __version__, durable, locks
 from azready.boot.drawing.junit import as_junit
 from azready.boot.drawing.page import page
 from azready.boot.qemu.command import Hardware, Wanted
@@ -206,7 +205,7 @@ def _work(source: Path, out: Path, options: Options) -> Iterator[Work]:
         raise UsageFailure(f"cannot make {folder}: {error.strerror}", "choose a folder you may write to") from error
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locks.hold(lock)
         except OSError as error:
             raise Failure(f"another build of {out} is running", "wait for it") from error
         work = Work(folder, _keys(source, options), {})

@@ -11,7 +11,6 @@ The cache is `${XDG_CACHE_HOME:-~/.cache}/azready/trees`; a tree's key holds the
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -24,7 +23,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from azready import userns
+from azready import locks, userns
 from azready.console import SILENT, Console
 from azready.devices import OWN_DEV
 from azready.errors import UsageFailure
@@ -285,7 +284,7 @@ def _whole(path: Path, make: Callable[[Path], None]) -> None:
 def _locked(key: str) -> Iterator[None]:
     """Hold the lock of one tree: several processes may want it, one builds it."""
     with (cache_directory() / f".{key}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        locks.hold(file, wait=True)
         yield
 
 

@@ -6,7 +6,6 @@ killed are removed by the next one.
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from azready import locks
 from azready.boot.qemu import command
 from azready.boot.qemu.command import Bootable, Pflash
 from azready.errors import Failure
@@ -110,7 +110,7 @@ def scratch(guest: Bootable) -> Iterator[Scratch]:
         _sweep(home)
         folder = Path(tempfile.mkdtemp(prefix="boot-", dir=home))
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    locks.hold(lock, wait=True)
     try:
         yield Scratch(folder, guest)
     finally:
@@ -124,7 +124,7 @@ def _sweep(home: Path) -> None:
         with contextlib.suppress(OSError):
             lock = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locks.hold(lock)
                 shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(lock)

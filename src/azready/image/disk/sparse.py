@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 
@@ -20,6 +19,9 @@ Progress = Callable[[int], None]
 
 def data_ranges(file: int, size: int) -> Iterator[tuple[int, int]]:
     """The ranges (start, end) below `size` that may hold data, by the file system's own account."""
+    if not hasattr(os, "SEEK_DATA"):  # Windows
+        yield 0, size
+        return
     at = 0
     while at < size:
         try:
@@ -37,7 +39,9 @@ def data_ranges(file: int, size: int) -> Iterator[tuple[int, int]]:
 
 def clone(source: int, target: int, size: int) -> bool:
     """Share the first `size` bytes with an empty file, where the file system can: at once, and taking no space."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ImportError):
+        import fcntl
+
         fcntl.ioctl(target, _FICLONE, source)
         os.ftruncate(target, size)
         return True

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 _MOST_LINKS = 40
 """As Linux itself: a longer chain is a loop."""
 
-_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
 
 @dataclass(frozen=True)
 class Place:
@@ -86,7 +84,7 @@ def _descend(fds: list[int], path: str, follow: bool) -> tuple[str, list[str]]:
         elif last:
             return name, trail
         else:
-            fds.append(os.open(name, _FOLDER, dir_fd=fds[-1]))
+            fds.append(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fds[-1]))
             trail.append(name)
     return ".", trail
 
