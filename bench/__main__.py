@@ -17,7 +17,7 @@ from rich.console import Console
 
 from azready.fabric.machine import Machine
 from bench import page
-from bench.lab import INSIDE, Lab, debian, reexec
+from bench.lab import INSIDE, PEERS, Lab, debian, reexec
 from bench.table import Row, as_table
 
 LAB = ["guest"]
@@ -31,15 +31,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Speed, as ratios measured in one run.")
     parser.add_argument("-n", "--rounds", type=int, default=15, help="measurements of each (default 15)")
     parser.add_argument("--page", type=Path, help="write the figures to this file, as Markdown")
+    parser.add_argument(
+        "--peer", action="append", default=[], metavar="NAME=COMMAND",
+        help="another agent beside ours in guest, as NAME=/path/of/a/program WORD…: it runs in a throwaway tree",
+    )  # fmt: skip
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of: {', '.join(parts)} (default: all)")
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in parts]
     if unknown:
         parser.error(f"no part {unknown[0]!r}: they are {', '.join(parts)}")
     wanted = options.parts or parts
+    if without := [peer for peer in options.peer if not Path(peer.partition("=")[2].partition(" ")[0]).is_file()]:
+        parser.error(f"--peer {without[0]!r} is no NAME=COMMAND whose first word is a file")
+    if options.peer:
+        os.environ[PEERS] = "\n".join(options.peer)
     if os.environ.get(INSIDE) == "1":
         return _measure([part for part in wanted if part in LAB], options.rounds)
-    debian("bookworm", "curl", "python3")  # built out here, where there is a network
+    for packages in (("curl", "python3"), ("busybox",)):  # built out here, where there is a network
+        debian("bookworm", *packages)
     with tempfile.TemporaryDirectory(prefix="azready-bench-") as folder:
         rows = Path(folder) / "rows"
         rows.touch()

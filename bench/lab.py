@@ -28,6 +28,8 @@ WIRESERVER, IMDS = "168.63.129.16", "169.254.169.254"
 GUEST = Path(__file__).parents[1] / "src/azready/guest"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INSIDE = "AZREADY_LAB"
+PEERS = "AZREADY_PEERS"
+"""Names the agents of `--peer`, NAME=COMMAND a line, to the process inside."""
 
 
 def command(argv: Sequence[str | Path]) -> list[str | Path]:

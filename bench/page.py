@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from bench import promises
 from bench.table import Row
 
 ROWS = "AZREADY_BENCH_ROWS"
@@ -40,6 +41,7 @@ def kept(path: Path) -> dict[str, list[Row]]:
 def as_page(rows: Mapping[str, Sequence[Row]]) -> str:
     """Markdown: where and when, a table a part, and the head of the part's module, which says how."""
     lines = [_HEAD + f"Measured {time.strftime('%Y-%m-%d')}: {_machine()}.", ""]
+    lines += ["## What was to be reached", "", *promises.lines(row for part in rows.values() for row in part), ""]
     for part, measured in rows.items():
         lines += [f"## {part}", "", _how(part), ""]
         lines += ["| figure | now | to reach | fails over | | from |", "|---|---|---|---|---|---|"]

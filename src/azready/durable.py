@@ -4,8 +4,14 @@ A rename alone promises nothing: file systems may write the new name long before
 its commit every 5 s, XFS and btrfs within 30 s).
 """
 
+import contextlib
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+
+_PAUSE = 0.1
+"""Seconds in which a disk is given more than it can write at once."""
 
 
 def rename(part: Path, target: Path) -> None:
@@ -13,6 +19,32 @@ def rename(part: Path, target: Path) -> None:
     settle(part)
     part.replace(target)
     settle(target.parent)
+
+
+@contextlib.contextmanager
+def settling(path: Path) -> Iterator[None]:
+    """While something writes a file, bring what it has written to the disk: less is left to wait for at the end.
+
+    It promises nothing: the `rename` or `settle` afterwards does.
+    """
+    finished = threading.Event()
+
+    def keep_at_it() -> None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with contextlib.suppress(OSError):  # which `settle` will say
+                while not finished.wait(_PAUSE):
+                    os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    helper = threading.Thread(target=keep_at_it)
+    helper.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        helper.join()
 
 
 def settle(path: Path) -> None:

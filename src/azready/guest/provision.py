@@ -2803,16 +2803,18 @@ def _write_sudoers(tree, name):
         if tree.tool("visudo"):
             tree.run(["visudo", "-c", "-q", "-f", path])
 
+    # the rule is a fixed text with a name that was checked: among the usual it can break nothing
+    main = tree.text("/etc/sudoers")
+    usual = main and last_word_is_include(unmarked(main)) and rules_are_usual(main)
     text = "# Written by azure-provisioning\n%s ALL=(ALL:ALL) NOPASSWD: ALL\n" % sudoers_name(name)
     if not tree.exists("/etc/sudoers.d"):
         tree.folder("/etc/sudoers.d", 0o750)
     file = "/etc/sudoers.d/" + rule_name(tree.names("/etc/sudoers.d"), "90-azure-provisioning")
-    changed = tree.write(file, text.encode(), 0o440, check)
+    last = all("/etc/sudoers.d/" + other < file for other in others_of(tree.names("/etc/sudoers.d")))
+    changed = tree.write(file, text.encode(), 0o440, None if usual and last else check)
     for other in tree.names("/etc/sudoers.d"):
         if is_ours(other) and file != "/etc/sudoers.d/" + other:
             tree.remove("/etc/sudoers.d/" + other)
-    main = tree.text("/etc/sudoers")
-    last = all("/etc/sudoers.d/" + other < file for other in others_of(tree.names("/etc/sudoers.d")))
     if main and not (last and last_word_is_include(unmarked(main))):
         # sudo before 1.9.1 knows it with # only; our file alone, since a second look at all would define aliases twice
         changed = tree.rewrite("/etc/sudoers", _marked(main, "#include %s\n" % file), check) or changed
@@ -3014,6 +3016,8 @@ def _read_sshd_file(tree, sshd, path, who, active, inside, depth):
         raise RecursionError
     begins = active
     for line in tree.text(path).split("\n"):
+        if not line or line[0] == "#":  # most lines
+            continue
         name, words = sshd_words(line)
         if not name:
             continue
@@ -3831,6 +3835,11 @@ def sudo_is_plain(tree, user):
     for line in lines_of(tree.text("/etc/nsswitch.conf")):
         if line.startswith("sudoers:") and line.split("#")[0].split()[1:] != ["files"]:
             return False
+    return rules_are_usual(main)
+
+
+def rules_are_usual(main):
+    """Whether sudoers holds no rules of its own but for root and groups."""
     lines = [line.split() for line in unmarked(main).splitlines()]
     return all(not words or words[0][0] in "#@%" or words[0] == "root" or words[0][:8] == "Defaults" for words in lines)
 

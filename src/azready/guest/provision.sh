@@ -28,7 +28,6 @@ SYSTEMD_IMDS=/usr/lib/systemd/systemd-imds
 NEWLINE='
 '
 TAB='	'
-CR=$(echo r | tr r '\015')
 
 USAGE='usage: provision.sh [run] [OPTION...]                 apply what the owner asked for, then report
        provision.sh report [--failed TEXT] [OPTION...] only report: Ready, or that provisioning failed and why
@@ -55,8 +54,12 @@ USAGE='usage: provision.sh [run] [OPTION...]                 apply what the owne
 # mksh has no printf of its own, and printf of a file system shows its arguments to everybody: secrets never go there.
 if [ -n "${KSH_VERSION-}" ]; then
     line() { print -r -- "$*"; }
+    bare() { print -rn -- "$*"; }
+    carriage_return() { print '\r'; }
 else
     line() { printf '%s\n' "$*"; }
+    bare() { printf %s "$*"; }
+    carriage_return() { printf '\r\n'; }
 fi
 # What a tool, a hook or the platform wrote reaches no console as anything but text.
 say() {
@@ -85,9 +88,19 @@ has() {
 # lower TEXT: sets lowered.
 lower() {
     lowered=$1
-    case $lowered in
-        *[A-Z]*) lowered=$(line "$1" | tr '[:upper:]' '[:lower:]') ;;
-    esac
+    for pair in Aa Bb Cc Dd Ee Ff Gg Hh Ii Jj Kk Ll Mm Nn Oo Pp Qq Rr Ss Tt Uu Vv Ww Xx Yy Zz; do
+        case $lowered in
+            *[A-Z]*) ;;
+            *) return ;;
+        esac
+        capital=${pair%?}
+        while :; do
+            case $lowered in
+                *"$capital"*) lowered=${lowered%%"$capital"*}${pair#?}${lowered#*"$capital"} ;;
+                *) break ;;
+            esac
+        done
+    done
 }
 
 # ---- time ----
@@ -128,15 +141,19 @@ longer() {
 # ourselves; each has its own exit code for that, which a command may have, too: the clock tells.
 limited() {
     timed_out=''
-    [ -n "${timeout_form-}" ] || find_timeout
+    [ -n "$timeout_form" ] || guess_timeout
     clock
     deadline_at=$((now + $1 * 100 - 5))
-    case $timeout_form in
-        new) timeout -k 5 "$@" ;;
-        old) timeout -t "$@" ;;
-        none) { watched "$@"; } 7<&0 ;;
-    esac
+    timed "$@"
     ended=$?
+    if [ -n "$timeout_guessed" ]; then
+        timeout_guessed=''
+        # an older one that knows no -k has started nothing
+        [ $ended = 0 ] || { find_timeout && [ $timeout_form = new ]; } || {
+            timed "$@"
+            ended=$?
+        }
+    fi
     case $ended in
         124 | 137 | 143)
             clock
@@ -146,6 +163,29 @@ limited() {
     return $ended
 }
 
+timed() {
+    case $timeout_form in
+        new) timeout -k 5 "$@" ;;
+        old) timeout -t "$@" ;;
+        none) { watched "$@"; } 7<&0 ;;
+    esac
+}
+
+# Sets timeout_form. A program of that name that is no link is most likely GNU's: the first use of it will tell.
+guess_timeout() {
+    IFS=:
+    for folder in $PATH; do
+        IFS=" $TAB$NEWLINE"
+        [ -x "$folder/timeout" ] || continue
+        [ ! -h "$folder/timeout" ] || break
+        timeout_form=new timeout_guessed=yes
+        return
+    done
+    IFS=" $TAB$NEWLINE"
+    find_timeout
+}
+
+# By trying.
 find_timeout() {
     timeout_form=none
     if timeout -k 5 9 cat </dev/null 2>/dev/null; then
@@ -178,7 +218,7 @@ watched() {
 # ---- files ----
 
 # store FILE MODE [OWNER]: standard input becomes FILE, whole or not at all. The folder is synced with the others by
-# `settle`, before anything is said to be done.
+# `settle`, before anything is said to be done. A new folder that waits for its owner (`unowned`) gets the file's.
 store() {
     [ ! -d "$1" ] || return 1
     temporary=${1%/*}/.${1##*/}.azp-tmp
@@ -194,11 +234,12 @@ store() {
     dd bs=65536 conv=fsync of="$temporary" 2>/dev/null
     written=$?
     umask 022
-    [ $written = 0 ] && { [ -z "${3-}" ] || chown "$3" "$temporary"; } &&
+    [ $written = 0 ] && { [ -z "${3-}" ] || chown "$3" ${unowned:+"$unowned"} "$temporary"; } &&
         { has "$2" '0600 0644 0440 0400' || chmod "$2" "$temporary"; } && mv -f "$temporary" "$1" || {
         rm -f "$temporary"
         return 1
     }
+    unowned=''
     touched "${1%/*}"
 }
 
@@ -206,6 +247,7 @@ store() {
 rewrite() {
     ! cmp -s "$work/text" "$root$1" || return 0
     changed=yes
+    forget
     if [ -n "$dry_run" ]; then
         say "would write $1"
         return
@@ -241,15 +283,28 @@ put() {
         return
     fi
     cat >"$work/new"
-    if [ -f "$root$1" ] && [ ! -h "$root$1" ] && cmp -s "$work/new" "$root$1" && [ "$(stat -c 0%a "$root$1")" = "$2" ]; then
+    put_text "$1" "$2" "$work/new"
+}
+
+# put_text PATH MODE FILE: the same of a file that is there.
+put_text() {
+    if [ -f "$root$1" ] && [ ! -h "$root$1" ] && alike "$3" "$root$1" && [ "$(stat -c 0%a "$root$1")" = "$2" ]; then
         return 0
     fi
     changed=yes
     if [ -n "$dry_run" ]; then
         say "would write $1"
     else
-        store "$root$1" "$2" <"$work/new" || step_failed "$1: cannot be written"
+        store "$root$1" "$2" <"$3" || step_failed "$1: cannot be written"
     fi
+}
+
+# alike FILE FILE: they hold the same. Most that do not differ in their first lines, which needs no program.
+alike() {
+    one_line "$1"
+    first=$value
+    one_line "$2"
+    [ "$value" = "$first" ] && cmp -s "$1" "$2"
 }
 
 # folder PATH MODE: made where missing, with that mode.
@@ -258,10 +313,13 @@ folder() {
     if [ ! -d "$root$1" ]; then
         # shellcheck disable=SC2174 # parents are ordinary folders
         mkdir -p -m "$2" "$root$1" 2>"$work/trouble" || step_failed "$(cat "$work/trouble")"
-        touched "$root${1%/*}/"
+        case $1 in
+            /run/*) ;; # in memory
+            *) touched "$root${1%/*}/" ;;
+        esac
         return
     fi
-    [ "$(stat -c 0%a "$root$1")" = "$2" ] || chmod "$2" "$root$1"
+    chmod "$2" "$root$1"
 }
 
 # ---- programs ----
@@ -272,6 +330,7 @@ try() {
         say "would run $*"
         return 0
     fi
+    forget
     limited 120 "$@" <"$work/input" >"$work/output" 2>&1 && return 0
     if [ -n "$timed_out" ]; then
         error="$1: ran too long"
@@ -287,12 +346,22 @@ run() { try "$@" || step_failed "$error"; }
 
 step_failed() { fail "failure in step $step" "error=$1"; }
 
-# Everything between two steps lives in a folder of ours, in memory where there is such a place.
+# Everything between two steps lives in a folder of ours, in memory where there is such a place. Sets CR, too: it is read
+# from there, since most shells name it only by a process.
 make_work() {
+    # the folder of the lock with it, where that can be: one program for both
+    set -- "$root/run/azure-provisioning"
+    [ "$verb" = run ] && [ -z "$dry_run" ] && [ ! -e "$1" ] && [ ! -h "$1" ] && [ -w "$root/run" ] || set --
+    umask 077
     for place in "${TMPDIR:-/run}" /run /dev/shm /tmp; do
-        if [ -d "$place" ] && [ -w "$place" ]; then
-            work=$place/.azp-$$
-            (umask 077 && mkdir "$work") 2>/dev/null && return 0
+        work=$place/.azp-$$
+        if [ -d "$place" ] && [ -w "$place" ] && mkdir "$work" "$@" 2>/dev/null; then
+            umask 022
+            run_made=${1-}
+            carriage_return >"$work/input"
+            read -r CR <"$work/input"
+            : >"$work/input"
+            return
         fi
     done
     say 'no place for temporary files'
@@ -328,16 +397,16 @@ sends_headers() {
 }
 
 # http METHOD URL HEADER... : the body of a POST is $work/request, the answer's body goes to $work/body.
-# Sets status (empty when no whole answer came), phrase, retry_after, trouble.
+# Sets status (empty when no whole answer came), phrase, retry_after, trouble, and size, in bytes of the body.
 http() {
-    method=$1 url=$2 status='' phrase='' retry_after='' trouble=''
+    method=$1 url=$2 status='' phrase='' retry_after='' trouble='' size=''
     shift 2
     [ ! -e "$work/failed" ] || rm -f "$work/failed"
     : >"$work/head"
     : >"$work/body"
     : >"$work/trouble"
     "http_$client" "$@"
-    read_head
+    read_head "$work/head"
     if [ -e "$work/failed" ]; then
         read -r failed <"$work/failed"
         # GNU wget says 8 (6 for 401) and busybox 1 for an answer that is an error: an answer all the same.
@@ -352,34 +421,73 @@ http() {
     elif [ -z "$status" ]; then
         trouble='no HTTP answer'
     fi
-    if [ "$(wc -c <"$work/body")" -gt "$BODY_LIMIT" ]; then
+    [ -n "$size" ] || size=$(($(wc -c <"$work/body")))
+    if [ "$size" -gt "$BODY_LIMIT" ]; then
         status='' trouble="the answer has more than $BODY_LIMIT bytes"
     fi
 }
 
+# read_head FILE: sets status, phrase, retry_after.
 read_head() {
+    status='' phrase='' retry_after=''
     while IFS=" $TAB" read -r name value rest; do
         case $name in
             HTTP/1.*) status=${value%"$CR"} phrase=${rest%"$CR"} retry_after='' ;;
             [Rr][Ee][Tt][Rr][Yy]-[Aa][Ff][Tt][Ee][Rr]:) retry_after=${value%"$CR"} ;;
         esac
-    done <"$work/head"
+    done <"$1"
     case $status in
         [1-5][0-9][0-9]) ;;
         *) status='' ;;
     esac
 }
 
-# The headers as options of curl and of both wgets differ only in the name of the option.
+# The headers as options of curl and of both wgets differ only in the name of the option. What curl writes is counted by
+# itself, and bounded by the kernel, in blocks of 512 or 1,024 bytes as the shell has it.
 http_curl() {
     for header in "$@"; do
         shift
         set -- "$@" -H "$header"
     done
     [ "$method" = GET ] || set -- "$@" --data-binary "@$work/request"
-    { curl -q -sS --noproxy '*' --connect-timeout 2 -m 10 -X "$method" "$@" -D "$work/head" "$url" \
-        2>"$work/trouble" || echo $? >"$work/failed"; } | head -c $((BODY_LIMIT + 1)) >"$work/body"
+    set -- -sS --noproxy '*' --connect-timeout 2 -m 10 -X "$method" "$@" -w '%{http_code} %{size_download}\n' \
+        -D "$work/head" -o "$work/body" "$url"
+    ended=2
+    [ -z "$goal_too" ] || curl_both "$@"
+    if [ $ended = 2 ]; then # one that is older than --fail-early (7.52) has asked nothing
+        ended=0
+        bounded_curl "$@" || ended=$?
+        [ $ended != 0 ] || read -r _ size <"$work/size"
+    fi
+    size=${size%%[.,]*} # older ones write 0.000
+    [ $ended = 0 ] || {
+        echo $ended >"$work/failed"
+        size=''
+    }
 }
+
+# The same, and behind an answer that is no error the goal state, for the first report: one curl for both costs half of
+# two. What the goal state says may change: it serves for half a minute, and once.
+curl_both() {
+    ended=0
+    bounded_curl --fail-early -f "$@" --next -sS --noproxy '*' --connect-timeout 1 -m 3 -H 'x-ms-version: 2012-11-30' \
+        -H "x-ms-agent-name: $AGENT" -w '%{http_code} %{size_download}\n' -D "$work/goal.head" -o "$work/goal.xml" \
+        "$wireserver/machine?comp=goalstate" || ended=$?
+    { read -r _ size && read -r goal_status goal_size; } <"$work/size" || goal_status=''
+    case $ended,$goal_status in
+        0,[1-5]*)
+            clock
+            [ "${goal_size%%[.,]*}" -gt "$BODY_LIMIT" ] || goal_from=$wireserver goal_until=$((now + 3000))
+            ;;
+        22,* | *,???) ended=0 ;; # answered: with an error, or it is the goal state that was not
+    esac
+}
+
+bounded_curl() (
+    trap '' XFSZ
+    ulimit -f $((BODY_LIMIT / 512 + 2)) 2>/dev/null
+    exec curl -q "$@" 2>"$work/trouble" >"$work/size"
+)
 
 http_gnu_wget() {
     for header in "$@"; do
@@ -1094,8 +1202,25 @@ stamped() {
 
 # Both byte orders, so that the clone guard needs no program to compare.
 stamp() {
-    line "${vm_id:-unknown}${vm_id:+$NEWLINE$other_id}" >"$work/text"
-    store "$state/$1" 0600 <"$work/text" && settle
+    [ "$1" = "$stamp_ready" ] || new_stamp "$1" || return 1
+    # the next one goes to the disk with this, and gets its name when it is true
+    [ "$1,$silent" != applied, ] || ! new_stamp reported || stamp_ready=reported
+    # all that it promises is on the disk, and its own text, before it has its name
+    settle
+    mv -f "$state/.$1.azp-tmp" "$state/$1" || return 1
+    touched "$state"
+    settle
+}
+
+new_stamp() {
+    temporary=$state/.$1.azp-tmp
+    { [ ! -e "$temporary" ] && [ ! -h "$temporary" ]; } || rm -f "$temporary"
+    umask 077
+    { line "${vm_id:-unknown}${vm_id:+$NEWLINE$other_id}" >"$temporary"; } 2>/dev/null
+    written=$?
+    umask 022
+    [ $written = 0 ] || return 1
+    touched "$temporary"
 }
 
 # ---- inputs ----
@@ -1249,14 +1374,19 @@ earlier() {
 
 # One try. Sets imds to yes, or problem, and reason for the report.
 ask_imds() {
+    goal_too=''
+    case $client,$form,$provisiondata,$silent$goal_from in
+        curl,auto,no, | curl,xml,no,) [ -z "$vm_id" ] || { find_wireserver && goal_too=yes; } ;;
+    esac
     http GET "$imds_base/metadata/instance?$api" 'Metadata: true'
+    goal_too=''
     [ -n "$status$root" ] || ! imds_is_locked || ask_systemd_imds
     case $status in
         200)
             problem='200, but not the document it should be' reason='error parsing IMDS metadata'
             read_imds || return 0
             imds=yes
-            say "IMDS: 200 $phrase, $(($(wc -c <"$work/body"))) bytes"
+            say "IMDS: 200 $phrase, $size bytes"
             ;;
         '')
             problem=$trouble reason='connection timeout querying IMDS'
@@ -1285,7 +1415,7 @@ ask_systemd_imds() {
     { limited 30 "$SYSTEMD_IMDS" "/instance?$api#" 2>"$work/trouble" || echo $? >"$work/failed"; } |
         head -c $((BODY_LIMIT + 1)) >"$work/body"
     if [ -s "$work/body" ]; then
-        status=200 phrase='OK, by systemd-imds'
+        status=200 phrase='OK, by systemd-imds' size=$(($(wc -c <"$work/body")))
     else
         one_line "$work/trouble"
         trouble="systemd-imds: ${value:-no answer}"
@@ -1317,7 +1447,7 @@ pause() {
 }
 
 read_imds() {
-    rm -f "$work/user-data"
+    [ ! -e "$work/user-data" ] || rm -f "$work/user-data"
     awk -v work="$work" "$SHARED$KEYS$READ_JSON$FOUND_IMDS" "$work/body" >"$work/imds" 2>/dev/null || return 1
     while read -r name value; do
         case $name in
@@ -1506,7 +1636,12 @@ ask_networkd() {
 # cookie at byte 236), the others write lines; the last valid lease of a file wins.
 option_245() {
     epoch
-    case $(dd if="$1" bs=1 skip=236 count=4 2>/dev/null | od -An -tx1) in
+    one_line "$1"
+    packet=''
+    case $value in
+        [!\ -~]*) packet=$(dd if="$1" bs=1 skip=236 count=4 2>/dev/null | od -An -tx1) ;; # a packet begins with 1 or 2
+    esac
+    case $packet in
         *63*82*53*63*)
             address=$(od -An -v -tu1 -j 240 "$1" | awk -v now="$unix_time" -v written="$written" "$PACKET_245")
             ;;
@@ -1688,6 +1823,7 @@ wish_policy() {
 wish_keys() {
     : >"$work/keys"
     : >"$work/bad-keys"
+    key_count=0
     usable_keys imds IMDS || usable_keys ovf 'the medium' || :
 }
 
@@ -1695,7 +1831,10 @@ usable_keys() {
     [ -f "$work/$1" ] || return 1
     while read -r name value; do
         case $name in
-            key) line "$value" >>"$work/keys" ;;
+            key)
+                line "$value" >>"$work/keys"
+                key_count=$((key_count + 1))
+                ;;
             bad_key)
                 number=${value#key }
                 warn "key ${number%% *} from $2 ${number#* }"
@@ -1753,7 +1892,7 @@ step_hostname() {
     changed=''
     if [ -w "$root/etc" ]; then
         line "$host" >"$work/text"
-        put /etc/hostname 0644 <"$work/text"
+        put_text /etc/hostname 0644 "$work/text"
         put_hosts
     else
         warn '/etc is read-only: the host name is set for this boot only'
@@ -1775,7 +1914,13 @@ step_hostname() {
 put_hosts() {
     ! knows_itself || return 0
     hosts=$root/etc/hosts
-    [ -s "$hosts" ] || { line '127.0.0.1 localhost' >"$work/hosts" && hosts=$work/hosts; }
+    if [ ! -s "$hosts" ]; then
+        alias=${host%%.*}
+        [ "$alias" != "$host" ] || alias=''
+        line "127.0.0.1 localhost${NEWLINE}127.0.1.1 $host${alias:+ $alias}" >"$work/hosts.new"
+        put /etc/hosts 0644 <"$work/hosts.new"
+        return
+    fi
     awk -v name="$host" '
         BEGIN { alias = name; sub(/\..*/, "", alias); ours = "127.0.1.1 " name (alias == name ? "" : " " alias) }
         {
@@ -1791,21 +1936,43 @@ put_hosts() {
     put /etc/hosts 0644 <"$work/hosts.new"
 }
 
-# NSS resolves the VM's own name without a line in /etc/hosts: only the first line of hosts: counts.
+# NSS resolves the VM's own name without a line in /etc/hosts.
 knows_itself() {
-    [ -r "$root/etc/nsswitch.conf" ] || return 1
-    while read -r database services || [ -n "$database" ]; do
-        [ "$database" = hosts: ] || continue
-        case " ${services%%#*} " in
-            *[\ $TAB]myhostname[\ $TAB]*) return 0 ;;
-        esac
-        return 1
-    done <"$root/etc/nsswitch.conf"
+    nss_services hosts
+    case " $services " in
+        *[\ $TAB]myhostname[\ $TAB]*) return 0 ;;
+    esac
     return 1
 }
 
+# nss_services DATABASE: sets services to where NSS looks, in its first line; "" where it does not say.
+nss_services() {
+    services=''
+    [ -r "$root/etc/nsswitch.conf" ] || return 0
+    while read -r database services || [ -n "$database" ]; do
+        services=${services%%#*}
+        services=${services%"${services##*[! $TAB]}"}
+        [ "$database" != "$1:" ] || return 0
+    done <"$root/etc/nsswitch.conf"
+    services=''
+}
+
 # account NAME: sets uid, gid, home and shell, from the tree's own files or, on this machine, from whatever else NSS knows.
+# Read once, until something may have changed it: a shell reads byte by byte.
 account() {
+    if [ "$1" != "$known_account" ]; then
+        known_uid='' known_secret='' known_gid='' known_home='' known_shell=''
+        ! read_account "$1" || known_uid=$uid known_secret=$secret known_gid=$gid known_home=$home known_shell=$shell
+        known_account=$1
+    fi
+    uid=$known_uid secret=$known_secret gid=$known_gid home=$known_home shell=$known_shell
+    [ -n "$uid" ]
+}
+
+# What was read is not what is there any more.
+forget() { known_account='' group_text='' shadow_text='' sudoers_known=''; }
+
+read_account() {
     uid='' shell=''
     for accounts in /etc/passwd /usr/lib/passwd; do
         [ -r "$root$accounts" ] || continue
@@ -1814,19 +1981,40 @@ account() {
         done <"$root$accounts"
     done
     uid=''
-    [ -z "$root" ] && have getent && getent passwd "$1" >"$work/account" || return 1
+    nss_services passwd
+    [ -z "$root" ] && [ "$services" != files ] && have getent && getent passwd "$1" >"$work/account" || return 1
     IFS=: read -r login secret uid gid _ home shell <"$work/account"
 }
 
 # entry NAME FILE: sets entry to the line of NAME in an account file of the tree.
 entry() {
-    [ -r "$root/etc/$2" ] || return 1
-    while IFS= read -r entry || [ -n "$entry" ]; do
-        case $entry in
-            "$1":*) return 0 ;;
+    case $2 in
+        group) text=$group_text ;;
+        shadow) text=$shadow_text ;;
+        *) text='' ;;
+    esac
+    if [ -z "$text" ]; then
+        [ -r "$root/etc/$2" ] || return 1
+        text_of "$root/etc/$2"
+        case $2 in
+            group) group_text=$text ;;
+            shadow) shadow_text=$text ;;
         esac
-    done <"$root/etc/$2"
-    return 1
+    fi
+    case $text in
+        *"$NEWLINE$1:"*) ;;
+        *) return 1 ;;
+    esac
+    entry=${text#*"$NEWLINE$1:"}
+    entry=$1:${entry%%"$NEWLINE"*}
+}
+
+# text_of FILE: sets text to its lines, a line end before and behind each.
+text_of() {
+    text=$NEWLINE
+    while IFS= read -r entry || [ -n "$entry" ]; do
+        text=$text$entry$NEWLINE
+    done <"$1"
 }
 
 # add_entry LINE FILE: one more line in an account file of the tree.
@@ -1921,7 +2109,7 @@ begin() {
     : >"$root$BEGUN"
     touched "$root$BEGUN"
     settle
-    trap 'rm -rf "$work" "$root$BEGUN"' EXIT
+    left_behind=$root$BEGUN
 }
 
 # An account of the image's own is nobody's to log in with: its home, and the keys in it, are another's.
@@ -2299,7 +2487,10 @@ left_as_it_is() {
 write_sudoers() {
     rule_file /etc/sudoers.d ''
     line "# Written by azure-provisioning$NEWLINE$quoted ALL=(ALL:ALL) NOPASSWD: ALL" >"$work/sudoers"
-    cmp -s "$work/sudoers" "$root$rule_file" || check_sudoers "$work/sudoers"
+    read_sudoers
+    # the rule is a fixed text with a name that was checked: among the usual it can break nothing
+    [ "$included$sudoers_plain$rule_last" = yesyesyes ] || cmp -s "$work/sudoers" "$root$rule_file" ||
+        check_sudoers "$work/sudoers"
     put "$rule_file" 0440 <"$work/sudoers"
     set +f
     set -- "$root"/etc/sudoers.d/*90-azure-provisioning
@@ -2366,6 +2557,8 @@ sorts_before() {
 # Sets included, yes where /etc/sudoers takes in /etc/sudoers.d and no rule of its own comes after that; sudoers_plain,
 # yes where it holds nothing but what is usual, and ours_included, yes where our file is taken in by its name.
 read_sudoers() {
+    [ "$sudoers_known" != "/${rule_file-}" ] || return 0
+    sudoers_known=/${rule_file-}
     included='' sudoers_plain=yes ours_included='' sudoers_there='' skipping=''
     [ -s "$root/etc/sudoers" ] || return 0
     sudoers_there=yes
@@ -2556,12 +2749,22 @@ BEGIN {
     for (i = 1; i <= n; i++) quiet[part[i]] = 1
     quiet["pubkeyauthentication yes"] = quiet["permituserrc yes"] = quiet["disableforwarding no"] = 1
 }
-$0 == "#azp(" { begins[depth + 1] = active[depth + 1] = active[depth]; inside[depth + 1] = inside[depth]; depth++; next }
-$0 == "#azp)" { depth--; next }
-{
-    text = $0
+function enter() { begins[depth + 1] = active[depth + 1] = active[depth]; inside[depth + 1] = inside[depth]; depth++ }
+# the usual Include, of files that the shell has named; any other is for the shell
+function included(   n, file, i, s) {
+    if (depth || n_words != 1 || w[1] !~ /^(\/etc\/ssh\/)?sshd_config\.d\/\*\.conf$/) { odd = 1; exit }
+    n = split(drop_ins, file, " ")
+    for (i = 1; i <= n; i++) {
+        enter()
+        while ((getline s <file[i]) > 0) one(s)
+        close(file[i])
+        depth--
+    }
+}
+function one(s,   name, rest, verdict, value, i) {
+    text = s
     gsub(/^[ \t\r\f]+|[ \t\r\f]+$/, "", text)
-    if (text == "" || text ~ /^#/) next
+    if (text == "" || text ~ /^#/) return
     if (text ~ /^"/) {
         name = substr(text, 2)
         sub(/".*/, "", name)
@@ -2574,27 +2777,50 @@ $0 == "#azp)" { depth--; next }
     sub(/^[ \t\r\f]+/, "", rest)
     if (rest ~ /^=/) sub(/^=[ \t\r\f]*/, "", rest)
     name = keyword(name)
-    if (name == "") next
+    if (name == "") return
     words(rest)
+    if (name == "include" && direct) { included(); return }
     if (name == "match") {
         verdict = applies()
         inside[depth] = 1
         active[depth] = begins[depth] && verdict == 1
         plain = "no"
         if (verdict == 2) unsure = 1
-        next
+        return
     }
     if (inside[depth] && (name == "passwordauthentication" || name == "kbdinteractiveauthentication") && n_words && w[1] == "yes")
         opens = 1
-    if (!active[depth]) next
+    if (!active[depth]) return
     value = n_words ? w[1] : ""
     for (i = 2; i <= n_words; i++) value = value "\t" w[i]
     take(inside[depth] + 0, name, value)
     if (name == "authorizedkeysfile") { if (value !~ /^(%h\/)?\.ssh\/authorized_keys(\t|$)/) plain = "no" }
     else if (!(name in quiet) && !((name " " value) in quiet)) plain = "no"
 }
+$0 == "#azp(" && !direct { enter(); next }
+$0 == "#azp)" && !direct { depth--; next }
+{ one($0) }
+# whether pam_access has a say, and the host keys that are whole: read here since awk is quick at it
+function others(root,   file, s, kind, n, i, first, said) {
+    file = root "/etc/pam.d/sshd"
+    said = "no"
+    while ((getline s <file) > 0) if (s ~ /pam_access\.so/ && s !~ /^[ \t]*#/) said = "yes"
+    n = split("rsa ecdsa ed25519", kind, " ")
+    for (i = 1; i <= n; i++) {
+        file = root "/etc/ssh/ssh_host_" kind[i] "_key"
+        first = 1
+        while ((getline s <file) > 0) {
+            if (first && s !~ /^-----BEGIN /) break
+            if (s ~ /^-----END /) { said = said " " kind[i]; break }
+            first = 0
+        }
+        close(file)
+    }
+    return said
+}
 END {
-    print "flags " plain " " (unsure ? "yes" : "no") " " (opens ? "yes" : "no")
+    if (odd) exit 3
+    print "flags " plain " " (unsure ? "yes" : "no") " " (opens ? "yes" : "no") (direct ? " " others(root) : "")
     print_all()
 }
 '
@@ -2627,12 +2853,32 @@ read_sshd() {
     : >"$work/sshd"
     [ -n "$sshd_main" ] || return 0
     groups_with "${1-}"
-    sshd_flat "$root$sshd_main" 0 |
+    sshd_usual "${1-}" || sshd_flat "$root$sshd_main" 0 |
         awk -v user="${1-}" -v groups="$user_groups" "$SSHD_WORDS$SSHD_READ" >"$work/sshd"
     sshd_flags
 }
 
-sshd_flags() { read -r _ sshd_plain sshd_unsure sshd_opens <"$work/sshd"; }
+# sshd_usual USER: the same where the main file includes nothing but the usual folder: without this shell's reading
+# byte by byte. 1 where there is more to it.
+sshd_usual() {
+    set +f
+    set -- "$1" "$root"/etc/ssh/sshd_config.d/*.conf
+    set -f
+    [ -e "$2" ] || set -- "$1"
+    drop_ins=''
+    for file in "$@"; do
+        [ "$file" = "$1" ] || drop_ins="$drop_ins $file"
+    done
+    case $root$drop_ins in
+        *[!a-zA-Z0-9\ /._-]* | *..*) return 1 ;;
+    esac
+    for file in $drop_ins "$root$sshd_main"; do [ -r "$file" ] || return 1; done
+    awk -v direct=1 -v root="$root" -v drop_ins="$drop_ins" -v user="$1" -v groups="$user_groups" "$SSHD_WORDS$SSHD_READ" \
+        "$root$sshd_main" >"$work/sshd" 2>/dev/null
+}
+
+# Sets whole_keys, too, the host keys that were seen to be whole, and pam_access, "no" where it was seen to have no say.
+sshd_flags() { read -r _ sshd_plain sshd_unsure sshd_opens pam_access whole_keys <"$work/sshd"; }
 
 # groups_with USER: sets user_groups, separated by blanks.
 groups_with() {
@@ -2641,12 +2887,19 @@ groups_with() {
     account "$1" || gid=''
     for file in /etc/group /usr/lib/group; do
         [ -r "$root$file" ] || continue
-        while IFS=: read -r group _ number members || [ -n "$group" ]; do
-            case ,$members, in
+        if [ $file = /etc/group ]; then entry "$1" group || :; else text_of "$root$file"; fi
+        IFS=$NEWLINE
+        # shellcheck disable=SC2086 # one line a word
+        set -- "$1" $text
+        IFS=" $TAB$NEWLINE"
+        for text in "$@"; do
+            group=${text%%:*} members=${text#*:*:} number=${members%%:*}
+            case ,${members#*:}, in
                 *",$1,"*) user_groups="$user_groups $group" ;;
                 *) [ -z "$gid" ] || [ "$number" != "$gid" ] || user_groups="$user_groups $group" ;;
             esac
-        done <"$root$file"
+        done
+        text=''
     done
 }
 
@@ -2703,8 +2956,7 @@ step_keys() {
         did='no user name: skipped'
         return
     fi
-    key_count=$(($(wc -l <"$work/keys")))
-    if [ $key_count = 0 ]; then
+    if [ "$key_count" = 0 ]; then
         did='none given'
         return
     fi
@@ -2734,7 +2986,7 @@ bring_keys() {
     keys_path
     added=0
     add_keys
-    if [ $added != 0 ] && [ -z "$root" ] && [ -e /sys/fs/selinux/enforce ] && have restorecon; then
+    if [ "$added" != 0 ] && [ -z "$root" ] && [ -e /sys/fs/selinux/enforce ] && have restorecon; then
         run restorecon -F -R "${keys_path%/*}"
     fi
 }
@@ -2816,16 +3068,49 @@ open_to_sshd() {
 
 own_folder() {
     [ -z "$dry_run" ] || return 0
-    [ -d "$1" ] || { (umask 077 && mkdir "$1") && touched "${1%/*}"; } || step_failed "${1#"$root"} cannot be made"
-    [ "$me" != 0 ] || [ "$(stat -c %u:%g "$1")" = "$uid:$gid" ] || chown "$uid:$gid" "$1"
-    [ "$(stat -c %a "$1")" = 700 ] || chmod 0700 "$1"
+    if [ ! -d "$1" ]; then
+        umask 077
+        mkdir "$1" || step_failed "${1#"$root"} cannot be made"
+        umask 022
+        touched "${1%/*}"
+        # one that is the last gets its owner with the file in it: one program less
+        [ -z "$unowned" ] || chown "$uid:$gid" "$unowned"
+        [ "$me" != 0 ] || unowned=$1
+        return
+    fi
+    owner_mode=$(stat -c '%u:%g %a' "$1")
+    [ "$me" != 0 ] || [ "${owner_mode% *}" = "$uid:$gid" ] || chown "$uid:$gid" "$1"
+    [ "${owner_mode#* }" = 700 ] || chmod 0700 "$1"
 }
 
 # What is there stays, and a key that is there in any form is not repeated.
 merge_keys() {
-    existing=$1
-    [ -f "$existing" ] || existing=/dev/null
-    awk -v existing="$existing" '
+    if [ -s "$1" ]; then
+        lacking_keys "$1"
+    else
+        added=$key_count new_keys=$work/keys
+    fi
+    [ "$added" != 0 ] || [ ! -e "$1" ] || return 0
+    if [ -n "$dry_run" ]; then
+        say "would write $keys_path"
+        return
+    fi
+    owner_of_keys "$1"
+    if [ -s "$1" ]; then
+        {
+            cat "$1"
+            [ -z "$(tail -c 1 "$1")" ] || line
+            cat "$new_keys"
+        } >"$work/all-keys"
+        new_keys=$work/all-keys
+    fi
+    store "$1" "$mode" "$owner" <"$new_keys" || step_failed "$keys_path cannot be written"
+}
+
+# lacking_keys FILE: sets new_keys, a file of those that are not in FILE in any form, and added, how many they are.
+lacking_keys() {
+    new_keys=$work/new-keys
+    awk -v existing="$1" '
         BEGIN {
             while ((getline text <existing) > 0) {
                 gsub(/\r/, " ", text)
@@ -2838,11 +3123,10 @@ merge_keys() {
             if (!(($i, $(i + 1)) in present)) print
         }' "$work/keys" >"$work/new-keys"
     added=$(($(wc -l <"$work/new-keys")))
-    [ $added != 0 ] || [ ! -e "$1" ] || return 0
-    if [ -n "$dry_run" ]; then
-        say "would write $keys_path"
-        return
-    fi
+}
+
+# Sets owner and mode for the file of keys.
+owner_of_keys() {
     owner=$uid:$gid mode=0600
     if [ -z "$below" ] && [ -e "$1" ]; then
         mode=0$(stat -c %a "$1") holder=$(stat -c %u:%g "$1")
@@ -2856,12 +3140,6 @@ merge_keys() {
         esac
     fi
     [ "$me" = 0 ] || owner=''
-    {
-        cat "$existing"
-        [ -z "$(tail -c 1 "$existing")" ] || line
-        cat "$work/new-keys"
-    } >"$work/all-keys"
-    store "$1" "$mode" "$owner" <"$work/all-keys" || step_failed "$keys_path cannot be written"
 }
 
 readable_by_all() {
@@ -3188,6 +3466,7 @@ own_unit_makes_keys() {
 # those of them that have something in them.
 find_missing_host_keys() {
     missing='' damaged=''
+    [ "$whole_keys" != 'rsa ecdsa ed25519' ] || return 0
     for kind in rsa ecdsa ed25519; do
         whole=''
         if [ -s "$root/etc/ssh/ssh_host_${kind}_key" ]; then
@@ -3444,6 +3723,7 @@ step_hooks() {
 # run_shown PATH WHAT: one of the image's or the owner's programs, its output in our log, facts in its environment.
 run_shown() {
     account "${user:-//}" || home=''
+    forget
     limited "$hook_timeout" env -i PATH="$PATH" AZURE_VM_ID="$vm_id" AZURE_VM_NAME="${imds_name-}" \
         AZURE_HOSTNAME="$host" AZURE_LOCATION="${imds_location-}" AZURE_ADMIN_USER="$user" AZURE_ADMIN_HOME="$home" \
         AZURE_CUSTOM_DATA="$(state_path custom-data)" AZURE_USER_DATA="$(state_path user-data)" \
@@ -3692,7 +3972,7 @@ unreadable_keys() {
 # What may keep the owner out, or let others in, and cannot be asked.
 say_doubts() {
     [ ! -e "$root/etc/nologin" ] || warn '/etc/nologin is there: nobody but root logs in while it is'
-    if [ -r "$root/etc/pam.d/sshd" ] && [ -r "$root/etc/security/access.conf" ]; then
+    if [ "$pam_access" != no ] && [ -r "$root/etc/pam.d/sshd" ] && [ -r "$root/etc/security/access.conf" ]; then
         while read -r text || [ -n "$text" ]; do
             case $text in
                 '#'* | '') ;;
@@ -3740,10 +4020,8 @@ sudo_is_plain() {
         esac
     done <"$rule_file"
     [ -n "$ours" ] || return 1
-    [ -r /etc/nsswitch.conf ] || return 0
-    while read -r database services || [ -n "$database" ]; do
-        [ "$database" != sudoers: ] || [ "$services" = files ] || return 1
-    done </etc/nsswitch.conf
+    nss_services sudoers
+    has "${services:-files}" files
 }
 
 # take STEP: one step, with its time.
@@ -3830,7 +4108,15 @@ send() {
 
 send_xml() {
     find_wireserver
-    http GET "$wireserver/machine?comp=goalstate" 'x-ms-version: 2012-11-30' "x-ms-agent-name: $AGENT"
+    clock
+    if [ "$goal_from" = "$wireserver" ] && [ "$now" -lt "$goal_until" ]; then
+        goal_file=$work/goal.xml trouble=''
+        read_head "$work/goal.head"
+    else
+        http GET "$wireserver/machine?comp=goalstate" 'x-ms-version: 2012-11-30' "x-ms-agent-name: $AGENT"
+        goal_file=$work/body
+    fi
+    goal_from=''
     case $status in
         200) ;;
         '')
@@ -3847,7 +4133,7 @@ send_xml() {
             ;;
     esac
     container='' instance='' incarnation=''
-    if awk "$SHARED$READ_XML$FOUND_GOAL_STATE" "$work/body" >"$work/goal" 2>/dev/null; then
+    if awk "$SHARED$READ_XML$FOUND_GOAL_STATE" "$goal_file" >"$work/goal" 2>/dev/null; then
         while read -r key value || [ -n "$key" ]; do
             case $key in
                 container) container=$value ;;
@@ -3879,21 +4165,21 @@ health_xml() {
     [ -z "$substatus" ] || details="<Details><SubStatus>$substatus</SubStatus><Description>$(
         line "$fields" | awk -v form=xml "$DESCRIBE"
     )</Description></Details>"
-    {
-        line '<?xml version="1.0" encoding="utf-8"?><Health xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"' \
-            'xmlns:xsd="http://www.w3.org/2001/XMLSchema">'
-        line "<GoalStateIncarnation>$(escape_xml "$incarnation")</GoalStateIncarnation><Container>"
-        line "<ContainerId>$(escape_xml "$container")</ContainerId><RoleInstanceList><Role>"
-        line "<InstanceId>$(escape_xml "$instance")</InstanceId><Health><State>$state_word</State>$details</Health>"
-        line '</Role></RoleInstanceList></Container></Health>'
-    } | tr -d '\n' >"$work/request"
+    escape_xml "$incarnation"
+    health='<?xml version="1.0" encoding="utf-8"?><Health xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+    health="$health xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\"><GoalStateIncarnation>$escaped</GoalStateIncarnation>"
+    escape_xml "$container"
+    health="$health<Container><ContainerId>$escaped</ContainerId><RoleInstanceList><Role>"
+    escape_xml "$instance"
+    health="$health<InstanceId>$escaped</InstanceId><Health><State>$state_word</State>$details</Health>"
+    bare "$health</Role></RoleInstanceList></Container></Health>" >"$work/request"
 }
 
-# Most values need nothing, and then no process is started.
+# Sets escaped. Most values need nothing, and then no process is started.
 escape_xml() {
+    escaped=$1
     case $1 in
-        *[\&\<\>]* | *[!\ -~]*) line "$1" | awk -v form=xml "$DESCRIBE" ;;
-        *) line "$1" ;;
+        *[\&\<\>]* | *[!\ -~]*) escaped=$(line "$1" | awk -v form=xml "$DESCRIBE") ;;
     esac
 }
 
@@ -3919,10 +4205,12 @@ judge() {
     [ -z "$status" ] || say "Response: $status $phrase"
 }
 
+wants_kvp() { [ "$kvp" = yes ] && [ -z "$dry_run" ] && [ -d "$root/var/lib/hyperv" ]; }
+
 # write_kvp FIELDS: PROVISIONING_REPORT for the host, in Hyper-V's pool: records of 512 bytes of key and 2048 of value,
 # NUL-padded; one key has one record. The kernel passes on 1,022 bytes of a value unharmed.
 write_kvp() {
-    [ "$kvp" = yes ] && [ -z "$dry_run" ] && [ -d "$root/var/lib/hyperv" ] || return 0
+    wants_kvp || return 0
     pool=$root/var/lib/hyperv/.kvp_pool_1
     if [ -h "$pool" ]; then
         warn '/var/lib/hyperv/.kvp_pool_1 is a symbolic link'
@@ -4003,8 +4291,10 @@ finish() {
         say "Provisioned $1 in $took s: not reported ($silent)"
         exit 0
     fi
-    facts_now
-    write_kvp "result=success$NEWLINE$facts"
+    ! wants_kvp || {
+        facts_now
+        write_kvp "result=success$NEWLINE$facts"
+    }
     send Ready
     clock
     took
@@ -4032,11 +4322,21 @@ disable() {
         "$root/etc"/rc[2345].d/S??$AGENT "$root/etc/service/$AGENT" "$root/etc/runit/runsvdir"/*/$AGENT
     set -f
     for wants in "$@"; do
-        [ -e "$wants" ] || [ -h "$wants" ] || continue
-        if rm -f "$wants" 2>/dev/null; then
-            say "${wants#"$root"} is off from now on"
-        else
+        shift
+        if [ -d "$wants" ] && [ ! -h "$wants" ]; then
             warn "${wants#"$root"} stays"
+        elif [ -e "$wants" ] || [ -h "$wants" ]; then
+            set -- "$@" "$wants"
+        fi
+    done
+    # and with it what we worked in: the run ends here
+    rm -rf "$work" "$@" 2>/dev/null
+    trap - EXIT
+    for wants in "$@"; do
+        if [ -e "$wants" ] || [ -h "$wants" ]; then
+            warn "${wants#"$root"} stays"
+        else
+            say "${wants#"$root"} is off from now on"
         fi
     done
 }
@@ -4193,8 +4493,7 @@ parse_settings() {
     custom_data=save skip_setting='' warnings='' access=fail groups_setting='' shell_setting='' require_custom_data=no
     provisiondata=no
     [ ! -r "$root$config" ] || while IFS=" $TAB" read -r text || [ -n "$text" ]; do
-        text=${text%"$CR"}
-        text=${text%"${text##*[! $TAB]}"}
+        text=${text%"${text##*[!$TAB-\ ]}"} # from tab to blank there is the carriage return, too
         case $text in
             '' | '#'*) continue ;;
         esac
@@ -4295,9 +4594,9 @@ provision() {
         fi
         take "$candidate"
     done
-    settle
     [ -n "$only$dry_run$stateless" ] || stamp applied ||
         warn "$STATE/applied cannot be written: this VM is provisioned again at each boot"
+    settle
 }
 
 # This VM has its stamps.
@@ -4399,7 +4698,7 @@ work_goes_on() {
 # One run at a time, where there is flock. The lock ends with the process; hooks do not inherit it.
 lock() {
     [ -z "$dry_run" ] || return 0
-    folder /run/azure-provisioning 0700
+    [ -n "$run_made" ] || folder /run/azure-provisioning 0700
     umask 077
     if ! { true 9>>"$root/run/azure-provisioning/lock"; } 2>/dev/null; then
         umask 022
@@ -4420,8 +4719,17 @@ shell_name() {
     fi
 }
 
-act() {
+# Sets me, the user id: from the kernel, where it tells.
+who_runs() {
+    me=''
+    while read -r name me _; do
+        [ "$name" != Uid: ] || return 0
+    done 2>/dev/null </proc/self/status
     me=$(id -u)
+}
+
+act() {
+    who_runs
     if [ -z "$root" ] && [ "$me" != 0 ]; then
         say 'azure-provisioning must run as root; --root DIR acts on a tree'
         exit 77
@@ -4437,7 +4745,7 @@ act() {
     shell_name
     say "$AGENT $VERSION ($shell_name): VM ${vm_id:-unknown}, generation $generation"
     [ -z "$warnings" ] || line "$warnings" | while IFS= read -r text; do warn "$text"; done
-    trap 'rm -rf "$work"' EXIT
+    trap 'rm -rf "$work" ${left_behind:+"$left_behind"} ${stamp_ready:+"$state/.$stamp_ready.azp-tmp"}' EXIT
     trap 'exit 143' TERM INT HUP
     make_work
     : >"$work/input"
@@ -4450,6 +4758,8 @@ act() {
     "${verb}_verb"
 }
 
+timeout_form='' timeout_guessed='' left_behind='' stamp_ready='' unowned='' goal_too='' goal_from='' whole_keys='' pam_access=''
+forget
 step='' silent='' dirty='' failures=0 stateless='' home_was='' written='' interfaces='' medium='' refused_devices='' fail_code=1 work=/nonexistent
 STATE=/var/lib/azure-provisioning HOOKS=/etc/azure-provisioning.d
 clock

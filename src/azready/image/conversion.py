@@ -23,7 +23,7 @@ from azready.image.disk.formats import gpt, superblocks, vhd
 from azready.image.disk.formats.partitions import Table, read_table
 from azready.image.disk.reading import reader
 from azready.image.disk.sparse import Progress
-from azready.proc import find_tool, has_tool, run, spawn, stop
+from azready.proc import find_tool, run, spawn, stop
 
 _ROOM = "make room where it is written, and run it again"
 _MBR_LIMIT = 2 << 40
@@ -159,7 +159,8 @@ def convert(
     """
     check_target(doing.source, target, overwrite)
     with _appearing(target) as part:
-        _copy(doing, part, advance)
+        with durable.settling(part):
+            _copy(doing, part, advance)
         if verify:
             _compare(doing, part)
         _finish(doing, part, vhd.build(doing.virtual_size, unique_id, created))
@@ -206,7 +207,7 @@ def _is_free(descriptor: int) -> bool:
 
 
 def _copy(doing: Plan, part: Path, advance: Progress) -> None:
-    """The disk's bytes, without zeros: by sharing blocks, by qemu-img, or without it by ourselves.
+    """The disk's bytes, without zeros: by sharing blocks or by the kernel's copy, other formats by qemu-img.
 
     qemu-img's target is raw: the footer is ours, and no limit of its VHD driver holds.
     """
@@ -214,10 +215,9 @@ def _copy(doing: Plan, part: Path, advance: Progress) -> None:
         with doing.source.open("rb") as source, part.open("r+b") as target:
             if sparse.clone(source.fileno(), target.fileno(), doing.disk_size):
                 advance(doing.disk_size)
-                return
-            if not has_tool("qemu-img"):
+            else:
                 sparse.copy(source.fileno(), target.fileno(), doing.disk_size, advance)
-                return
+            return
     tool = find_tool("qemu-img", "qemu-utils")
     argv: list[str | Path] = [tool, "convert", "-p", "-U", qemu.name(doing.disk.node), "-O", "raw", part]
     with tempfile.TemporaryFile() as errors:

@@ -220,11 +220,21 @@ CASES = [
         everywhere=True,
     ),
     Case(
-        "sudoers as Debian has it",
+        "sudoers as Debian has it: nothing to ask visudo",
         tree={
             "etc/sudoers": File(
                 "Defaults env_reset\nroot\tALL=(ALL:ALL) ALL\n%sudo ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n",
                 0o440,
+            )
+        },
+        changes=provisioned(),
+        commands=(USERADD,),
+    ),
+    Case(
+        "sudoers with a rule for somebody: visudo is asked",
+        tree={
+            "etc/sudoers": File(
+                "Defaults env_reset\nbackup ALL=(root) NOPASSWD: /usr/bin/rsync\n@includedir /etc/sudoers.d\n", 0o440
             )
         },
         changes=provisioned(),

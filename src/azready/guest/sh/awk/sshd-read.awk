@@ -50,12 +50,22 @@ BEGIN {
     for (i = 1; i <= n; i++) quiet[part[i]] = 1
     quiet["pubkeyauthentication yes"] = quiet["permituserrc yes"] = quiet["disableforwarding no"] = 1
 }
-$0 == "#azp(" { begins[depth + 1] = active[depth + 1] = active[depth]; inside[depth + 1] = inside[depth]; depth++; next }
-$0 == "#azp)" { depth--; next }
-{
-    text = $0
+function enter() { begins[depth + 1] = active[depth + 1] = active[depth]; inside[depth + 1] = inside[depth]; depth++ }
+# the usual Include, of files that the shell has named; any other is for the shell
+function included(   n, file, i, s) {
+    if (depth || n_words != 1 || w[1] !~ /^(\/etc\/ssh\/)?sshd_config\.d\/\*\.conf$/) { odd = 1; exit }
+    n = split(drop_ins, file, " ")
+    for (i = 1; i <= n; i++) {
+        enter()
+        while ((getline s <file[i]) > 0) one(s)
+        close(file[i])
+        depth--
+    }
+}
+function one(s,   name, rest, verdict, value, i) {
+    text = s
     gsub(/^[ \t\r\f]+|[ \t\r\f]+$/, "", text)
-    if (text == "" || text ~ /^#/) next
+    if (text == "" || text ~ /^#/) return
     if (text ~ /^"/) {
         name = substr(text, 2)
         sub(/".*/, "", name)
@@ -68,26 +78,49 @@ $0 == "#azp)" { depth--; next }
     sub(/^[ \t\r\f]+/, "", rest)
     if (rest ~ /^=/) sub(/^=[ \t\r\f]*/, "", rest)
     name = keyword(name)
-    if (name == "") next
+    if (name == "") return
     words(rest)
+    if (name == "include" && direct) { included(); return }
     if (name == "match") {
         verdict = applies()
         inside[depth] = 1
         active[depth] = begins[depth] && verdict == 1
         plain = "no"
         if (verdict == 2) unsure = 1
-        next
+        return
     }
     if (inside[depth] && (name == "passwordauthentication" || name == "kbdinteractiveauthentication") && n_words && w[1] == "yes")
         opens = 1
-    if (!active[depth]) next
+    if (!active[depth]) return
     value = n_words ? w[1] : ""
     for (i = 2; i <= n_words; i++) value = value "\t" w[i]
     take(inside[depth] + 0, name, value)
     if (name == "authorizedkeysfile") { if (value !~ /^(%h\/)?\.ssh\/authorized_keys(\t|$)/) plain = "no" }
     else if (!(name in quiet) && !((name " " value) in quiet)) plain = "no"
 }
+$0 == "#azp(" && !direct { enter(); next }
+$0 == "#azp)" && !direct { depth--; next }
+{ one($0) }
+# whether pam_access has a say, and the host keys that are whole: read here since awk is quick at it
+function others(root,   file, s, kind, n, i, first, said) {
+    file = root "/etc/pam.d/sshd"
+    said = "no"
+    while ((getline s <file) > 0) if (s ~ /pam_access\.so/ && s !~ /^[ \t]*#/) said = "yes"
+    n = split("rsa ecdsa ed25519", kind, " ")
+    for (i = 1; i <= n; i++) {
+        file = root "/etc/ssh/ssh_host_" kind[i] "_key"
+        first = 1
+        while ((getline s <file) > 0) {
+            if (first && s !~ /^-----BEGIN /) break
+            if (s ~ /^-----END /) { said = said " " kind[i]; break }
+            first = 0
+        }
+        close(file)
+    }
+    return said
+}
 END {
-    print "flags " plain " " (unsure ? "yes" : "no") " " (opens ? "yes" : "no")
+    if (odd) exit 3
+    print "flags " plain " " (unsure ? "yes" : "no") " " (opens ? "yes" : "no") (direct ? " " others(root) : "")
     print_all()
 }

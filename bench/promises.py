@@ -1,0 +1,27 @@
+"""What was to be reached, and for each row that is not: which calls take it, and which limit holds (promises.toml).
+
+docs/figures.md shows them beside what a run measured; a reason is shown only while its row is not reached.
+"""
+
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from bench.table import Row
+
+TABLE = Path(__file__).with_suffix(".toml")
+
+
+def lines(rows: Iterable[Row]) -> Iterator[str]:
+    """The table in Markdown, of the promises whose rows were measured, and of those that no run measures."""
+    measured = {row.name: (row, row.goal) for row in rows if row.name and row.goal is not None}
+    yield "| figure | now | to reach | reached | if not, why |"
+    yield "|---|---|---|---|---|"
+    for promise in tomllib.loads(TABLE.read_text(encoding="utf-8"))["promise"]:
+        why = " ".join(promise["why"].split())
+        if "name" not in promise:
+            yield f"| {promise['what']} | | {promise['goal']} | not measured | {why} |"
+        elif promise["name"] in measured:
+            row, goal = measured[promise["name"]]
+            verdict = "yes | |" if row.value <= goal else f"no | {why} |"
+            yield f"| {row.name}: {row.what} | {row.value:.{row.digits}f} | {goal:g} | {verdict}"
