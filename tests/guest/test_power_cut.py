@@ -90,9 +90,9 @@ MUTANTS = {
         "a file not synced": ("        posix.fsync(descriptor)\n        if check:", "        if check:"),
     },
     "sh": {
-        "no sync before `applied`": ('    settle\n    [ -n "$only', "    dirty=''\n    [ -n \"$only"),
+        "no sync before `applied`": ('    settle\n    mv -f "$state', "    dirty=''\n    mv -f \"$state"),
         "`reported` before the accepted Ready": ("    send Ready\n", "    stamp reported\n    send Ready\n"),
-        "`reported` not synced": (' <"$work/text" && settle', ' <"$work/text"'),
+        "`reported` not synced": ('    touched "$state"\n    settle\n', '    touched "$state"\n'),
         "a file not synced": ("dd bs=65536 conv=fsync", "dd bs=65536"),
     },
 }

@@ -97,11 +97,11 @@ def test_a_run_writes_nothing_that_is_not_listed(need: Need) -> None:
 
 
 @pytest.mark.timeout(400)
-def test_a_plain_first_boot_starts_two_programs_and_syncs_what_it_must(need: Need) -> None:
+def test_a_plain_first_boot_starts_one_program_and_syncs_what_it_must(need: Need) -> None:
     need("tool:strace")
     seen = _scene(need, "counts", "bookworm")
     assert seen["status"] == 0, seen["said"]
-    assert [re.findall(r"[\w-]+", line)[2] for line in seen["execs"]] == ["useradd", "visudo"], seen["execs"]
+    assert [re.findall(r"[\w-]+", line)[2] for line in seen["execs"]] == ["useradd"], seen["execs"]
     # 5 for the account (the mark, its three files of /etc/skel, the home), 5 for other files, 6 for folders
     assert seen["own_fsyncs"] <= 16
     assert seen["fsyncs"] <= 28
