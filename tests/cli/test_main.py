@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from azready.cli import completing
 from azready.cli.app import VERBS
 
 
@@ -86,3 +88,15 @@ def test_the_shell_completes_verbs_and_options() -> None:
     assert completed("azready co") == ["convert"]
     assert completed("azready build --k") == ["--keep-work"]
     assert completed("azready build --output ") == ["text", "json"]
+    assert completed("azready boot --scenario incarnation-7") == ["incarnation-7"]
+
+
+def test_it_completes_the_names_that_azready_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").touch()
+    assert completing.scenarios("mine") == ["mine.toml"] and "flaky" in completing.scenarios("")
+    assert ("P01" in dict(completing.rules("p0"))) and "K01" not in dict(completing.rules("p0"))
+    assert completing.machine_fields("admin_u") == ["admin_username="]
+    assert "GROW=yes" in completing.settings("GROW=") and "GROW=" in completing.settings("GR")
+    assert completing.silenced("c") == ["cloud-init"]
+    assert completing.faults("service=imds,att") == ["service=imds,attempts="]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from azready.cli import completing
 from azready.console import Console
 from azready.errors import UsageFailure
 
@@ -16,7 +17,13 @@ Source = Annotated[Path, typer.Argument(metavar="INPUT", help="A disk file: raw,
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="OUT.vhd", help="The fixed VHD to make.")]
 User = Annotated[list[str] | None, typer.Option("--user", "-u", help="Remove this user of the image; repeatable.")]
 Setting = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting of the guest program; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Setting of the guest program; repeatable.",
+        autocompletion=completing.settings,
+    ),
 ]
 Fix = Annotated[bool, typer.Option("--fix", help="Also fix settings that `azready check` finds.")]
 Waivers = Annotated[Path | None, typer.Option("--waivers", help="A TOML file of accepted findings, with reasons.")]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from azready.cli import completing
 from azready.cli.azure_options import (
     DEFAULT_SIZE,
     Admin,
@@ -80,9 +81,12 @@ class Options(GalleryOptions, RunOptions):
     ] = True
     encryption_set: EncryptionSet = ""
     plan: Plan = ""
-    skip: Annotated[list[str], typer.Option("--skip", help="A rule of `azready check` to leave out; repeatable.")] = (
-        field(default_factory=list)
-    )
+    skip: Annotated[
+        list[str],
+        typer.Option(
+            "--skip", help="A rule of `azready check` to leave out; repeatable.", autocompletion=completing.rules
+        ),
+    ] = field(default_factory=list)
     trial: Annotated[bool, typer.Option("--trial/--no-trial", help="Prove the image with a VM made from it.")] = True
     keep: Keep = False
     restart: Restart = False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from azready.cli import outputs
+from azready.cli import completing, outputs
 from azready.console import Console
 from azready.errors import UsageFailure
 
@@ -40,9 +40,14 @@ Profiles = Annotated[
     list[ProfileName], typer.Option("--profile", "-p", help="What the image is meant for; repeatable.")
 ]
 Only = Annotated[
-    list[str], typer.Option("--only", help="Ask only these: a rule's id, or an area's letter; repeatable.")
+    list[str],
+    typer.Option(
+        "--only", help="Ask only these: a rule's id, or an area's letter; repeatable.", autocompletion=completing.rules
+    ),
 ]
-SkipIds = Annotated[list[str], typer.Option("--skip", help="Leave these out; repeatable.")]
+SkipIds = Annotated[
+    list[str], typer.Option("--skip", help="Leave these out; repeatable.", autocompletion=completing.rules)
+]
 FORMS = ("text", "json", "junit", "sarif", "github")
 Outputs = Annotated[list[str], outputs.option(FORMS, "--format")]
 Waivers = Annotated[Path | None, typer.Option("--waivers", help="A TOML file of accepted findings, with reasons.")]
@@ -65,7 +70,10 @@ def check(
     fail_on: Annotated[FailOn, typer.Option(help="The least grave finding that makes the exit code 1.")] = FailOn.ERROR,
     output: Outputs = [],  # noqa: B006
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what passed, and what was skipped.")] = False,
-    explain: Annotated[str, typer.Option("--explain", metavar="ID", help="Say what a rule wants and why.")] = "",
+    explain: Annotated[
+        str,
+        typer.Option("--explain", metavar="ID", help="Say what a rule wants and why.", autocompletion=completing.rules),
+    ] = "",
     list_rules: Annotated[bool, typer.Option("--list", help="Print every rule, one a line.")] = False,
 ) -> None:
     """Check an image against everything that Azure wants of it. Changes nothing, needs no subscription.

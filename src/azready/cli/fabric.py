@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from azready.cli import completing
 from azready.cli.documents import as_json
 from azready.cli.survey import survey
 from azready.console import Console
@@ -26,15 +27,30 @@ MachineFile = Annotated[
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="A field of the VM, for example admin_username=me."),
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="A field of the VM, for example admin_username=me.",
+        autocompletion=completing.machine_fields,
+    ),
 ]
 ScenarioName = Annotated[
     str | None,
-    typer.Option(envvar="AZREADY_SCENARIO", metavar="NAME|FILE", help="Plan of faults; see azready fabric scenarios."),
+    typer.Option(
+        envvar="AZREADY_SCENARIO",
+        metavar="NAME|FILE",
+        help="Plan of faults; see azready fabric scenarios.",
+        autocompletion=completing.scenarios,
+    ),
 ]
 FaultWords = Annotated[
     list[str] | None,
-    typer.Option("--fault", metavar="KEY=VALUE,…", help="One fault: service=imds,path=*,attempts=1-3,status=503."),
+    typer.Option(
+        "--fault",
+        metavar="KEY=VALUE,…",
+        help="One fault: service=imds,path=*,attempts=1-3,status=503.",
+        autocompletion=completing.faults,
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(envvar="AZREADY_SEED", help="Repeats what faults draw by chance.")]
 Strict = Annotated[

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from azready.cli import completing
 from azready.console import Console
 from azready.errors import Exit, UsageFailure
 
@@ -26,7 +27,9 @@ def generalize(
         list[str], typer.Option("--user", "-u", help="Remove this user, home and all, at the end; repeatable.")
     ] = [],  # noqa: B006 (Typer copies it)
     fix: Annotated[bool, typer.Option("--fix", help="Also fix settings that `azready check` finds.")] = False,
-    skip: Annotated[list[str], typer.Option("--skip", help="Rules to leave alone; repeatable.")] = [],  # noqa: B006
+    skip: Annotated[
+        list[str], typer.Option("--skip", help="Rules to leave alone; repeatable.", autocompletion=completing.rules)
+    ] = [],  # noqa: B006
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a running system is sealed.")] = False,
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Disk: write the changed copy there.")] = None,

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from azready.cli import completing
+
 if TYPE_CHECKING:
     from azready.image.actions import Action
     from azready.image.apply import Outcome
@@ -25,9 +27,20 @@ SshInject = Annotated[
     typer.Option("--ssh-inject", metavar="USER:KEYFILE", help="Let these public keys log in as a user; repeatable."),
 ]
 
-Silence = Annotated[list[str] | None, typer.Option(metavar="AGENT", help="With --report-only: AGENT reports no more.")]
+Silence = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="AGENT", help="With --report-only: AGENT reports no more.", autocompletion=completing.silenced
+    ),
+]
 Setting = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting of the guest program; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Setting of the guest program; may be repeated.",
+        autocompletion=completing.settings,
+    ),
 ]
 
 
