@@ -16,7 +16,7 @@ from bench.__main__ import show
 from bench.table import Row
 
 MIB = 1 << 20
-SIZE_MIB, DATA_MIB, ROUNDS = 8192, 3072, 5
+SIZE_MIB, DATA_MIB, ROUNDS = 8192, 3072, 3
 
 
 def _disk(folder: Path) -> Path:

@@ -1570,13 +1570,18 @@ def hosts_with(text, name):
     return "\n".join(lines) + "\n"
 
 
-def knows_itself(nsswitch):
-    """Whether NSS resolves the VM's own name without a line in /etc/hosts."""
+def nss_services(nsswitch, database):
+    """Where NSS looks for a database, by its first line in nsswitch.conf; none where that does not say."""
     for line in lines_of(nsswitch):
         words = line.split("#", 1)[0].split()
-        if words[:1] == ["hosts:"]:
-            return "myhostname" in words
-    return False
+        if words[:1] == [database + ":"]:
+            return words[1:]
+    return []
+
+
+def knows_itself(nsswitch):
+    """Whether NSS resolves the VM's own name without a line in /etc/hosts."""
+    return "myhostname" in nss_services(nsswitch, "hosts")
 
 
 def escape_xml(text):
@@ -1982,13 +1987,15 @@ def _start(path, words, environment, stdin, stdout):
 
 
 def account(tree, name):
-    """The account of that name, or None. On a live machine NSS is asked as well, as login does."""
+    """The account of that name, or None. On a live machine NSS is asked, too, as login does, where it looks further."""
     for path in ("/etc/passwd", "/usr/lib/passwd"):
         for line in lines_of(tree.text(path)):
+            if not line.startswith(name + ":"):
+                continue
             fields = line.split(":")
-            if fields[0] == name and len(fields) == 7 and is_number(fields[2], 0, 1 << 32):
+            if len(fields) == 7 and is_number(fields[2], 0, 1 << 32):
                 return Account(name, int(fields[2]), int(fields[3]), fields[5], fields[6])
-    if tree.live:
+    if tree.live and nss_services(tree.text("/etc/nsswitch.conf"), "passwd") != ["files"]:
         import pwd
 
         try:

@@ -373,33 +373,30 @@ make_work() {
 # Which client there is, by what it can do: headers, a body, no proxy. The first that fits. Wget2 is none of them: it
 # shows no headers and has other options.
 choose_client() {
+    client='' wget=''
     if have curl; then
         client=curl
-    elif wget --version 2>/dev/null | head -n 1 | grep -q '^GNU Wget [0-9]'; then
-        client=gnu_wget
-    elif have wget && sends_headers wget; then
-        client=busybox_wget wget=wget
-    elif have busybox && sends_headers busybox wget; then
-        client=busybox_wget wget='busybox wget'
-    elif have bash; then
-        client=bash_tcp
     else
-        return 1
+        ! have wget || which_wget wget
+        [ -n "$client" ] || ! have busybox || which_wget busybox wget
+        [ -n "$client" ] || ! have bash || client=bash_tcp
     fi
+    [ -n "$client" ]
 }
 
-# sends_headers WORD...: it is a busybox wget that was built with long options.
-sends_headers() {
-    case $("$@" --help 2>&1) in
-        *BusyBox*--header*) return 0 ;;
+# which_wget WORD...: GNU's says its version, and busybox, which has none, shows its help; it must be built with long
+# options.
+which_wget() {
+    case $("$@" --version 2>&1) in
+        GNU\ Wget\ [0-9]*) [ $# = 2 ] || client=gnu_wget ;;
+        *BusyBox*--header*) client=busybox_wget wget="$*" ;;
     esac
-    return 1
 }
 
 # http METHOD URL HEADER... : the body of a POST is $work/request, the answer's body goes to $work/body.
 # Sets status (empty when no whole answer came), phrase, retry_after, trouble, and size, in bytes of the body.
 http() {
-    method=$1 url=$2 status='' phrase='' retry_after='' trouble='' size=''
+    method=$1 url=$2 status='' phrase='' retry_after='' trouble='' size='' bounded=''
     shift 2
     [ ! -e "$work/failed" ] || rm -f "$work/failed"
     : >"$work/head"
@@ -414,17 +411,29 @@ http() {
             gnu_wget,[68],?* | busybox_wget,1,[3-5]*) ;;
             *)
                 status=''
-                IFS= read -r trouble <"$work/trouble"
+                said_by_client
                 trouble=${trouble:-$client ended with $failed}
                 ;;
         esac
     elif [ -z "$status" ]; then
         trouble='no HTTP answer'
     fi
-    [ -n "$size" ] || size=$(($(wc -c <"$work/body")))
-    if [ "$size" -gt "$BODY_LIMIT" ]; then
+    # what is no more than the kernel let through is read whole
+    [ -n "$size$bounded" ] && [ -z "$trouble" ] || size=$(($(wc -c <"$work/body")))
+    if [ "${size:-0}" -gt "$BODY_LIMIT" ]; then
         status='' trouble="the answer has more than $BODY_LIMIT bytes"
     fi
+}
+
+# Sets trouble: the first line that is none of an answer's head, which both wgets show on the same output, set in.
+said_by_client() {
+    while IFS= read -r trouble; do
+        case $client,$trouble in
+            *wget,\ *) ;;
+            *) return ;;
+        esac
+    done <"$work/trouble"
+    trouble=''
 }
 
 # read_head FILE: sets status, phrase, retry_after.
@@ -484,10 +493,15 @@ curl_both() {
 }
 
 bounded_curl() (
-    trap '' XFSZ
-    ulimit -f $((BODY_LIMIT / 512 + 2)) 2>/dev/null
+    bound
     exec curl -q "$@" 2>"$work/trouble" >"$work/size"
 )
+
+# What is started from here writes no file that is larger than an answer may be.
+bound() {
+    trap '' XFSZ
+    ulimit -f $((BODY_LIMIT / 512 + 2)) 2>/dev/null
+}
 
 http_gnu_wget() {
     for header in "$@"; do
@@ -495,9 +509,18 @@ http_gnu_wget() {
         set -- "$@" "--header=$header"
     done
     [ "$method" = GET ] || set -- "$@" --method="$method" --body-file="$work/request"
-    { limited 12 wget -q -S --no-config --no-proxy --connect-timeout=2 --read-timeout=10 -t 1 --max-redirect=0 "$@" \
-        -O - "$url" 2>"$work/head" || echo $? >"$work/failed"; } | head -c $((BODY_LIMIT + 1)) >"$work/body"
-    grep -v '^ ' "$work/head" >"$work/trouble"
+    bounded_wget wget -q -S --no-config --no-proxy --connect-timeout=2 --read-timeout=10 -t 1 --max-redirect=0 "$@"
+}
+
+# bounded_wget WORD...: the head of the answer and what wget says come together, and are told apart by how they begin.
+bounded_wget() {
+    [ -n "$timeout_form" ] || guess_timeout # once: below it would be forgotten
+    bounded=yes
+    (
+        bound
+        limited 12 "$@" -O "$work/body" "$url" 2>"$work/head"
+    ) || echo $? >"$work/failed"
+    [ ! -e "$work/failed" ] || cat "$work/head" >"$work/trouble"
 }
 
 # Busybox: no -T, with which 1.35 of Debian crashes; the body as a word, since --post-file came only with 1.34 (it holds
@@ -507,11 +530,12 @@ http_busybox_wget() {
         shift
         set -- "$@" --header "$header"
     done
-    [ "$method" = GET ] || set -- "$@" --post-data "$(cat "$work/request")"
+    if [ "$method" != GET ]; then
+        IFS= read -r request <"$work/request"
+        set -- "$@" --post-data "$request"
+    fi
     # shellcheck disable=SC2086 # one word or two
-    { limited 12 $wget -q -S -Y off "$@" -O - "$url" 2>"$work/head" || echo $? >"$work/failed"; } |
-        head -c $((BODY_LIMIT + 1)) >"$work/body"
-    grep -v '^ ' "$work/head" >"$work/trouble"
+    bounded_wget $wget -q -S -Y off "$@"
 }
 
 http_bash_tcp() {
@@ -1386,7 +1410,7 @@ ask_imds() {
             problem='200, but not the document it should be' reason='error parsing IMDS metadata'
             read_imds || return 0
             imds=yes
-            say "IMDS: 200 $phrase, $size bytes"
+            say "IMDS: 200 $phrase, ${size:-$(($(wc -c <"$work/body")))} bytes"
             ;;
         '')
             problem=$trouble reason='connection timeout querying IMDS'
