@@ -20,7 +20,7 @@ from azready.image.targets.tree import Tree
 from azready.proc import run
 from release import __main__ as release
 from release.about import Release
-from tests.boot import alpine
+from tests.boot import alpine, machines
 
 
 @pytest.fixture
@@ -54,6 +54,33 @@ def test_apk_takes_the_agent_out_and_openrc_starts_our_program(tree: Path) -> No
     (record,) = boot_tree(alpine, Machine(name="alpine-1"), Plan(boots=1, deadline=60))
     assert record.passed, record.console
     assert (record.verdict.provisioned, [report.state for report in record.reports]) == (True, ["Ready"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_disk_made_of_a_containers_system_is_built_to_ready(need: Callable[..., None], tmp_path: Path) -> None:
+    """OpenRC takes the VM for a container, until that is mended: its root stays read-only."""
+    need("root", "file:/dev/loop-control", "tool:sfdisk", "tool:mke2fs", "tool:mcopy", "tool:objcopy", "tool:qemu-img",
+         f"file:{machines.STUB}", "tool:qemu-system-x86_64")  # fmt: skip
+    waivers, out = tmp_path / "waivers.toml", tmp_path / "out.vhd"
+    waivers.write_text('[waivers]\nS01 = "reached over the serial console"\n')
+    words = [
+        "build",
+        alpine.disk(),
+        "-o",
+        out,
+        "--fix",
+        "--user",
+        "quicksand",
+        "--waivers",
+        waivers,
+        "--output",
+        "json",
+    ]
+    done = run([sys.executable, "-m", "azready", *words], check=False, timeout=1700)
+    assert done.status == 0, done.stderr
+    boot = json.loads(done.stdout)["steps"]["boot"]
+    assert boot["how"].startswith("qemu") and boot["verdicts"][0]["verdict"].startswith("Provisioned: Ready")
 
 
 @pytest.mark.slow
