@@ -11,6 +11,7 @@ from azready.image.facts.reading import lstat_of, shell_values, stat_of
 from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with, there
 from azready.image.rules.model import Copies, Finding, Severity, Stage, rule
+from azready.image.rules.traces import ENROLMENTS, HARMLESS, SECRETS, SELF_SIGNED
 
 UNINITIALIZED = "uninitialized\n"
 _LEASES = (
@@ -30,59 +31,6 @@ _SEEDS = (
     "var/lib/random-seed",
     "var/lib/{seedrng,misc/random-seed}",
 )
-_ENROLMENTS = {
-    "Kerberos": ("etc/krb5.keytab",),
-    "IPA": ("var/lib/ipa-client/sysrestore/*", "etc/ipa/default.conf"),
-    "SSSD": ("var/lib/sss/db/*.ldb", "var/lib/sss/secrets/*"),
-    "Samba": ("var/lib/samba/private/*.tdb", "var/lib/samba/account_policy.tdb"),
-    "Red Hat subscription": ("etc/pki/{consumer,entitlement}/*.pem", "etc/sysconfig/rhn/systemid"),
-    "SUSE subscription": ("etc/SUSEConnect", "etc/zypp/credentials.d/*"),
-    "Ubuntu Pro": ("var/lib/ubuntu-advantage/private/*", "var/lib/ubuntu-pro/private/*"),
-    "Landscape": ("var/lib/landscape/client/*",),
-    "Puppet": ("var/lib/puppet/ssl/*", "etc/puppetlabs/puppet/ssl/*"),
-    "Salt": ("etc/salt/minion_id", "etc/salt/pki/minion/*"),
-    "Chef": ("etc/chef/client.pem",),
-    "Insights": ("etc/insights-client/{machine-id,.registered}",),
-    "Docker": ("etc/docker/key.json", "var/lib/docker/engine-id"),
-    "Tailscale": ("var/lib/tailscale/tailscaled.state",),
-    "ZeroTier": ("var/lib/zerotier-one/identity.{secret,public}",),
-    "CrowdStrike Falcon": ("opt/CrowdStrike/falconstore*",),
-    "snapd": ("var/lib/snapd/device/private-keys-v1/*",),
-    "k3s, RKE2": ("etc/rancher/node/password", "var/lib/rancher/{k3s,rke2}/server/{token,node-token,cred/passwd}"),
-    "kubelet": ("var/lib/kubelet/pki/*", "etc/kubernetes/{kubelet,bootstrap-kubelet,admin}.conf"),
-    "NetBird": ("etc/netbird/config.json", "var/lib/netbird/*.json"),
-    "Nebula": ("etc/nebula/*.key",),
-    "Teleport": ("var/lib/teleport/{host_uuid,proc/sqlite.db}",),
-    "Consul": ("{opt,var/lib}/consul/{node-id,serf/*}",),
-    "Nomad": ("{opt,var/lib}/nomad/{,data/}client/{client-id,secret-id}",),
-    "Wazuh, OSSEC": ("var/ossec/etc/client.keys",),
-    "Elastic Agent": ("{opt/Elastic/Agent,var/lib/elastic-agent}/fleet.enc",),
-    "Beats": ("var/lib/*beat/meta.json",),
-    "Datadog": ("etc/datadog-agent/auth_token",),
-    "Amazon SSM": ("var/lib/amazon/ssm/{registration,Vault/Store/*}",),
-    "Azure Arc": ("var/opt/azcmagent/{agentconfig.json,certs/*}",),
-    "Netdata": ("var/lib/netdata/registry/netdata.public.unique.id", "var/lib/netdata/cloud.d/*"),
-    "passwords of apt's repositories": ("etc/apt/auth.conf", "etc/apt/auth.conf.d/*"),
-    "tokens in a home": tuple(
-        f"{home}/{name}"
-        for home in ("root", "home/*")
-        for name in (
-            *(".netrc", ".git-credentials", ".config/git/credentials", ".vault-token", ".kube/config", ".pypirc"),
-            *(".npmrc", ".config/gh/hosts.yml", ".config/containers/auth.json", ".pgpass", ".my.cnf"),
-            *(".cargo/credentials{,.toml}", ".gem/credentials", ".config/helm/registry/config.json", ".s3cfg", ".boto"),
-            *(".config/composer/auth.json", ".config/doctl/config.yaml", ".config/hub"),
-            *(".gnupg/private-keys-v1.d/*", ".terraform.d/credentials.tfrc.json", ".config/rclone/rclone.conf"),
-        )
-    ),
-    "containers of root": ("root/.docker/config.json",),
-    "cloud accounts": ("root/{.azure,.aws,.config/gcloud}", "home/*/{.azure,.aws,.config/gcloud,.docker/config.json}"),
-    "iSCSI": ("etc/iscsi/initiatorname.iscsi",),
-    "NVMe over fabrics": ("etc/nvme/hostnqn", "etc/nvme/hostid"),
-    "multipath": ("etc/multipath/wwids",),
-    "LVM devices": ("etc/lvm/devices/system.devices",),
-    "MySQL": ("var/lib/mysql/auto.cnf",),
-    "yum": ("var/lib/yum/uuid",),
-}
 _NAMES = ("localhost", "localhost.localdomain", "localhost6", "debian", "ubuntu", "fedora", "alpine", "archlinux", "")
 
 
@@ -261,35 +209,22 @@ def no_seeds(facts: Facts) -> Iterator[Finding]:
     in_copies=Copies.TOLD,
 )
 def enrolled_nowhere(facts: Facts) -> Iterator[Finding]:
-    places = facts.files.glob_each(each for patterns in _ENROLMENTS.values() for each in patterns)
-    for what, patterns in _ENROLMENTS.items():
+    places = facts.files.glob_each(each for patterns in ENROLMENTS.values() for each in patterns)
+    for what, patterns in ENROLMENTS.items():
         for pattern in patterns:
             for path in places[pattern]:
                 found = lstat_of(facts.files, path)
                 if found and not (found.kind == "file" and found.size == 0) and not _generates(facts, path):
-                    yield Finding(what, path, severity=Severity.WARNING if what in _HARMLESS else None)
+                    yield Finding(what, path, severity=Severity.WARNING if what in HARMLESS else None)
     yield from _kept_by_hand(facts)
     for number, _ in lines_with(facts, _POPCON, r"^MY_HOSTID=.?\w"):
         yield Finding("popularity contest", f"{_POPCON}:{number}", severity=Severity.WARNING)
 
 
-_IN_URL = r"^[^#]*://[^\s/:@]+:[^\s/@]+@"
-_SECRETS = (
-    ("a private key of WireGuard", "etc/wireguard/*.conf", r"^\s*PrivateKey\s*=\s*\S"),
-    ("a private key of OpenVPN", "etc/openvpn/{,client/,server/}*", r"^-----BEGIN .*PRIVATE KEY-----"),
-    ("an account of Let's Encrypt", "etc/letsencrypt/accounts/*/*/*/private_key.json", r"."),
-    ("a repository's password", "etc/{yum.repos.d/*.repo,zypp/repos.d/*.repo}", r"^\s*password\s*=\s*\S"),
-    ("a repository's password", "etc/{yum.repos.d/*.repo,zypp/repos.d/*.repo}", _IN_URL),
-    ("a repository's password", "etc/{apt/sources.list,apt/sources.list.d/*,apk/repositories}", _IN_URL),
-    ("a proxy's password", "etc/{apt/apt.conf,apt/apt.conf.d/*,dnf/dnf.conf,yum.conf}", _IN_URL),
-)  # fmt: skip
-"""What it is, where, and the line that shows it: whoever put it there has to decide."""
-
-
 def _kept_by_hand(facts: Facts) -> Iterator[Finding]:
     fix = "take it out by hand; give each VM its own (custom data, a hook, a key vault)"
-    places = facts.files.glob_each(pattern for _, pattern, _ in _SECRETS)
-    for what, pattern, line in _SECRETS:
+    places = facts.files.glob_each(pattern for _, pattern, _ in SECRETS)
+    for what, pattern, line in SECRETS:
         for path in places[pattern]:
             found = lstat_of(facts.files, path)
             for number, _ in lines_with(facts, path, line)[:1] if found and found.kind == "file" else ():
@@ -297,7 +232,6 @@ def _kept_by_hand(facts: Facts) -> Iterator[Finding]:
 
 
 _POPCON = "etc/popularity-contest.conf"
-_HARMLESS = ("iSCSI", "yum", "MySQL")
 
 
 def _generates(facts: Facts, path: str) -> bool:
@@ -328,4 +262,4 @@ def _forget(facts: Facts, finding: Finding) -> Iterator[Action]:
     in_copies=Copies.TOLD,
 )
 def no_shared_certificate(facts: Facts) -> Iterator[Finding]:
-    yield from there(facts, "etc/ssl/private/ssl-cert-snakeoil.key", "etc/pki/tls/private/localhost.key")
+    yield from there(facts, *SELF_SIGNED)
