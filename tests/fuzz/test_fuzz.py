@@ -4,7 +4,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.fuzz import _bytes, boot_bytes, fabric_bytes, guest_bytes, image_bytes, two_programs
+from tests.fuzz import _bytes, boot_bytes, document_bytes, fabric_bytes, guest_bytes, image_bytes, two_programs
 from tests.fuzz.__main__ import targets
 from tests.fuzz._bytes import Reader
 
@@ -14,7 +14,7 @@ def test_both_guest_programs_do_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "target", [boot_bytes, fabric_bytes, guest_bytes, image_bytes], ids=lambda target: target.__name__
+    "target", [boot_bytes, document_bytes, fabric_bytes, guest_bytes, image_bytes], ids=lambda target: target.__name__
 )
 def test_readers_of_bytes_from_outside_refuse_and_never_break(target: ModuleType) -> None:
     assert list(target.campaign(seed=1, runs=60)) == []
@@ -33,4 +33,6 @@ def test_a_reader_that_breaks_or_hangs_is_told_of(monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_campaign_is_found() -> None:
-    assert {"boot_bytes", "fabric_bytes", "guest_bytes", "image_bytes", "two_programs"} <= set(targets())
+    assert {"boot_bytes", "document_bytes", "fabric_bytes", "guest_bytes", "image_bytes", "two_programs"} <= set(
+        targets()
+    )

@@ -91,7 +91,7 @@ def test_systemd_finds_nothing_wrong(need: Callable[..., None], service: str, tm
     assert not ours, done.stderr
 
 
-EXPOSURE = {"hostkeys": 17, "name": 94, "failed": 24, "clone": 69}
+EXPOSURE = {"hostkeys": 17, "name": 25, "failed": 24, "clone": 69}
 """Of azure-provisioning-*.service, as docs/threat-model.md has it, times ten: 100 is a program that may do what
 root may. The provisioning itself has none: its hooks may do anything."""
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from azready.fabric.faults import Fault
+from azready.fabric.fields import held
 from azready.fabric.ledger import Exchange, Finding, HealthReport
 from azready.fabric.render import fault_words
 from azready.fabric.verdict import Verdict
@@ -320,7 +321,7 @@ def from_json(table: dict[str, Any]) -> BootRecord:
     values["faults"] = tuple(_fault(row) for row in values["faults"])
     values["machine"] = MachineFacts(**values["machine"])
     values["cause"] = _cause(values["cause"]) if values["cause"] else None
-    return BootRecord(**values)
+    return held(BootRecord(**values))
 
 
 def _cause(row: dict[str, Any]) -> Cause:

@@ -85,7 +85,7 @@ def read(path: Path | None) -> Defaults | None:
             return None
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageFailure(f"{path}: {error}", "write it as TOML: key = value") from error
     return parse(table, path)
 

@@ -35,8 +35,8 @@ def timeline(first: First, second: Second = None, report: Page = None, output: O
     """
     from azready.boot.drawing.page import page
 
-    before = _read(first)
-    after = None if second is None else _read(second)
+    before = read(first)
+    after = None if second is None else read(second)
     if report is not None:
         write_page(report, page(after or before), Console())
     if after is None:
@@ -62,7 +62,7 @@ def write_page(path: Path, text: str, console: Console) -> None:
     console.say(f"report: {path}")
 
 
-def _read(path: Path) -> "tuple[BootRecord, ...]":
+def read(path: Path) -> "tuple[BootRecord, ...]":
     from azready.boot.record import from_json
 
     try:
@@ -76,7 +76,7 @@ def _read(path: Path) -> "tuple[BootRecord, ...]":
         return tuple(from_json(row) for row in rows)
     except OSError as error:
         raise UsageFailure(f"{path}: {error.strerror}", "keep one with: azready boot … --output json >FILE") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageFailure(
             f"{path} holds no boots: {error}", "keep one with: azready boot … --output json >FILE"
         ) from error

@@ -11,6 +11,7 @@ from typing import IO, Any
 from azready import __version__
 from azready.errors import UsageFailure
 from azready.fabric.faults import Fault
+from azready.fabric.fields import held
 from azready.fabric.ledger import Entry, Exchange, Finding, HealthReport, entry_as_json
 from azready.fabric.machine import Machine, as_table
 from azready.fabric.machine import from_table as machine_from_table
@@ -85,16 +86,16 @@ def read(path: Path) -> Log:
     head = tables[0]
     try:
         entries = tuple(_entry(table) for table in tables[1:])
-        plan = tuple(Fault(**{key: _untupled(value) for key, value in one.items()}) for one in head["faults"])
-    except (KeyError, TypeError) as error:
+        plan = tuple(held(Fault(**{key: _untupled(value) for key, value in one.items()})) for one in head["faults"])
+        return Log(machine_from_table(head["machine"], str(path)), bool(head["strict"]), plan, entries)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageFailure(f"{path}: not an entry of this version: {error}", "log the run again") from error
-    return Log(machine_from_table(head["machine"], str(path)), bool(head["strict"]), plan, entries)
 
 
 def _is_whole(line: str) -> bool:
     try:
         json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
@@ -112,7 +113,7 @@ def _tables(lines: list[str], path: Path) -> Iterator[dict[str, Any]]:
 
 def _entry(table: dict[str, Any]) -> Entry:
     fields = {key: _untupled(value) for key, value in table.items() if key != "kind"}
-    return _KINDS[table["kind"]](**fields)
+    return held(_KINDS[table["kind"]](**fields))
 
 
 def _untupled(value: Any) -> Any:

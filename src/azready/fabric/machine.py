@@ -210,7 +210,7 @@ def load(path: Path) -> Machine:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageFailure(f"{path}: {error.strerror}", "give a TOML file that describes the VM") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageFailure(f"{path} is not TOML: {error}", "see docs/machine.md for an example") from error
     return from_table(table, str(path))
 

@@ -59,6 +59,8 @@ def load(name: str) -> Scenario:
             return parse(Path(name).read_text(encoding="utf-8"), Path(name).stem, name)
         except OSError as error:
             raise UsageFailure(f"{name}: {error.strerror}", "give a scenario's name or its TOML file") from error
+        except UnicodeDecodeError as error:
+            raise UsageFailure(f"{name} is not TOML: {error}", "see docs/fabric.md for an example") from error
     if name not in names():
         raise UsageFailure(f"there is no scenario {name!r}", f"scenarios: {', '.join(names())}; or a TOML file")
     file = resources.files("azready.fabric") / "scenarios" / f"{name}.toml"
@@ -69,7 +71,7 @@ def parse(text: str, name: str, source: str) -> Scenario:
     """A scenario from the text of its file; `source` names it in errors."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageFailure(f"{source} is not TOML: {error}", "see docs/fabric.md for an example") from error
     unknown = sorted(set(table) - set(_KEYS))
     if unknown:

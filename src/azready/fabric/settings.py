@@ -109,7 +109,7 @@ def _value(key: str, text: str) -> Any:
         return [text]
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 
@@ -118,7 +118,7 @@ def _read(file: Path) -> dict[str, Any]:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageFailure(f"{file}: {error.strerror}", "give a TOML file of settings") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageFailure(f"{file} is not TOML: {error}", "see docs/fabric.md for an example") from error
     known = (*_PLAIN, "machine", "fault")
     unknown = sorted(set(table) - set(known))

@@ -58,7 +58,7 @@ def _rows(path: Path, grave: Sequence[str]) -> Iterator[Row]:
             raise UsageFailure(f"{path} holds neither a check nor boots", _HOW)
     except OSError as error:
         raise UsageFailure(f"{path}: {error.strerror}", _HOW) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageFailure(f"{path} is not the JSON of a check or of boots: {error}", _HOW) from error
 
 

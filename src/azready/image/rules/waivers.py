@@ -26,7 +26,7 @@ def parse_waivers(text: str, path: str) -> tuple[Waiver, ...]:
     hint = 'write it like this:\n    [waivers]\n    S01 = "reached over the serial console only"'
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageFailure(f"{path} is not a waiver file: {error}", hint) from error
     table = document.get("waivers")
     if not isinstance(table, dict) or set(document) != {"waivers"}:
