@@ -47,7 +47,10 @@ PARTS = {
             "tests/boot/test_compare.py",
         ),
     ),
-    "guest": Part(("guest/provision.py",), ("tests/guest",)),
+    "guest": Part(
+        ("guest/provision.py",),
+        tuple(f"tests/guest/test_{name}.py" for name in ("decisions", "parsers", "json", "medium", "run")),
+    ),
 }
 
 

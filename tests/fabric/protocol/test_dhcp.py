@@ -66,6 +66,8 @@ def test_the_header_names_azure_as_server_and_gateway() -> None:
     assert said[44:47] == b"DSM"
     assert said[4:12] == packet(dhcp.DISCOVER)[4:8] + bytes(2) + b"\x80\x00"
     assert len(said) >= 300
+    short = dhcp.answer(packet(dhcp.DISCOVER), MACHINE, [Fault(service="dhcp", without=(15, 121, 245))])
+    assert short is not None and len(short) == 300, "BOOTP's least"
 
 
 @pytest.mark.parametrize(
