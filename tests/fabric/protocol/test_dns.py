@@ -45,6 +45,14 @@ def test_the_machines_own_name_has_its_addresses_in_any_case() -> None:
     assert ask(NAME, 16) == (0, [])
 
 
+def test_a_question_must_be_whole() -> None:
+    whole = question(NAME)
+    assert struct.unpack_from("!H", dns.answer(whole, MACHINE) or b"", 2)[0] & 15 == 0
+    for cut in (whole[:-1], whole[:-5], whole[:20]):
+        said = dns.answer(cut, MACHINE)
+        assert said is not None and said[3] & 15 == dns.MALFORMED
+
+
 @pytest.mark.parametrize(
     ("name", "code"),
     [

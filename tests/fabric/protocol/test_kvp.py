@@ -51,6 +51,15 @@ def test_what_hyper_v_would_spoil_is_found() -> None:
         assert says in message
 
 
+def test_what_is_just_short_enough_passes() -> None:
+    good = report(f"result=success|vm_id={MACHINE.vm_id}")
+    assert faults(good + record(b"k" * 254, b"v") + record(b"l", b"v" * 1022)) == []
+    keys = b"".join(record(b"%d" % number, b"v") for number in range(1023))
+    assert faults(good + keys) == []
+    (message,) = faults(good + keys + record(b"one more", b"v"))
+    assert message.endswith("1025 keys")
+
+
 def test_a_report_of_another_vm_or_without_result_is_found() -> None:
     assert "vm_id" in faults(report("result=success|vm_id=00000000-0000-0000-0000-000000000000"))[0]
     assert "result" in faults(report(f"outcome=fine|vm_id={MACHINE.vm_id}"))[0]
