@@ -267,7 +267,7 @@ def _never(code: str, record: BootRecord) -> None:
         ("reported-failure", boot(GOAL, reports=[report("ProvisioningFailed", accepted=False)])),
         # refused by a fault of the platform's own, or not at all
         ("report-refused", boot(GOAL, replace(POSTED, fault="busy"))),
-        ("report-refused", boot(GOAL, replace(POSTED, status=503))),
+        ("report-refused", boot(GOAL, replace(POSTED, status=500))),
         ("report-refused", boot(GOAL, replace(POSTED, status=399))),
         ("report-refused", boot(GOAL, replace(POSTED, target="/machine?comp=telemetrydata"))),
         ("report-refused", boot(GOAL, replace(POSTED, method="GET"))),
@@ -345,6 +345,16 @@ def test_the_units_that_wait_are_counted_and_the_network_comes_last() -> None:
     alone = diagnose(boot(up=False, journal=waits[:1]))
     assert alone is not None
     assert alone.says == "the boot still waits for wait-online.service" and "network card" in alone.fix
+
+
+def test_a_crash_is_quoted_from_its_first_line_to_the_exception() -> None:
+    journal = [("agent", TRACE[0]), ("other", "in between"), *[("agent", line) for line in TRACE[1:]]]
+    found = diagnose(boot(LEASE, IMDS, journal=journal))
+    assert found is not None
+    assert found.evidence == tuple(line.strip() for line in TRACE[1:4])
+    deep = [("agent", TRACE[0]), *[("agent", f"  File {number}") for number in range(9)], ("agent", "E: it")]
+    long = diagnose(boot(LEASE, IMDS, journal=deep))
+    assert long is not None and long.evidence == (*(f"File {number}" for number in range(4, 9)), "E: it")
 
 
 def test_how_often_it_asked_is_told() -> None:

@@ -64,6 +64,15 @@ def test_events_are_in_order_and_hold_what_was_asked_for() -> None:
     assert "health report Ready accepted" in texts
 
 
+def test_an_error_of_the_platform_is_a_warning_and_an_answer_is_not() -> None:
+    from dataclasses import replace
+
+    for status, severity in ((200, ""), (399, ""), (400, "warning"), (503, "warning"), (None, "warning")):
+        record = replace(RECORD, exchanges=(Exchange(0.4, "imds", "GET", "/x", status),))
+        (event,) = (each for each in events(record) if each.source == "imds")
+        assert event.severity == severity
+
+
 def test_passed_needs_the_verdict_and_every_check() -> None:
     from dataclasses import replace
 

@@ -144,6 +144,20 @@ def test_a_guest_that_ends_ends_the_waiting(wait: Wait) -> None:
     assert ended < 80.0 and waited.trouble is None and "the guest ended after" in waited.verdict.because
 
 
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ("Kernel panic - not syncing: x", "a panic"),
+        ("You are in emergency mode.", "emergency mode"),
+        ("(initramfs)", "the initramfs"),
+    ],
+)
+def test_a_boot_that_its_console_shows_to_be_over_ends_the_waiting(wait: Wait, line: str, where: str) -> None:
+    waited, ended = wait(3600.0, says=lambda now: line if 40 <= now < 60 else "")
+    assert 40.0 <= ended < 80.0 and waited.trouble is None
+    assert waited.verdict.because.startswith(f"the boot ended in {where} after ")
+
+
 def test_a_fault_of_this_machine_ends_it_at_once(wait: Wait) -> None:
     waited, ended = wait(3600.0, says=_new_words, fails_at=100.0)
     assert ended < 120.0 and waited.trouble and waited.trouble.code == "qemu-died"
@@ -155,6 +169,7 @@ def test_a_fault_of_this_machine_ends_it_at_once(wait: Wait) -> None:
 def test_a_guest_that_hardly_ran_is_starved(wait: Wait) -> None:
     waited, _ = wait(60.0, gets=lambda now: CpuTime(ran=0.05 * now, waited=0.95 * now))
     assert waited.trouble and waited.trouble.code == "starved" and "5 % of the time" in waited.trouble.evidence[0]
+    assert waited.trouble.evidence[0].endswith(("in the last 30 s", "in the last 40 s"))
 
 
 def test_one_that_got_half_of_it_or_wanted_none_is_not(wait: Wait) -> None:
