@@ -14,6 +14,7 @@ from azready.image.actions import Action, Run, Write
 from azready.image.apply import AGAIN, ApplyFailed, Outcome, apply
 from azready.image.facts import Facts, built
 from azready.image.facts.leftovers import Leftover, agent_of_package
+from azready.image.facts.selinux import SETFILES, relabels
 from azready.image.parts import additions, guest_program, network_profile, replacements, reporting
 from azready.image.removal import managers
 from azready.image.targets import Target
@@ -104,7 +105,7 @@ def plan(facts: Facts, options: Options) -> Preparation:
             *removing.notes,
             *_slots_note(facts),
             *said,
-            *(_RELABEL_NOTE for _ in _relabel(facts)),
+            *_relabel_notes(facts),
             *replacements.notes(found, selection.options),
             *guest_program.notes(files, selection),
             *(reporting.notes(facts, options.ready_when, (), alone=False) if options.by_itself else ()),
@@ -140,7 +141,7 @@ def _plan_report_only(facts: Facts, options: Options, distribution: str) -> Prep
             *_reload(facts.live, "systemd"),
         ),
         (
-            *(_RELABEL_NOTE for _ in _relabel(facts)),
+            *_relabel_notes(facts),
             *reporting.notes(facts, options.ready_when, options.silence, alone=True),
         ),
     )
@@ -278,6 +279,14 @@ def _stop_daemons(found: Sequence[Leftover], live: bool, init: str) -> tuple[Act
 
 
 _RELABEL_NOTE = "SELinux is on: the first boot labels all files anew (/.autorelabel), and starts once more after that"
+
+
+def _relabel_notes(facts: Facts) -> tuple[str, ...]:
+    if facts.live or facts.selinux == "disabled":
+        return ()
+    if facts.selinux == "enforcing" and not relabels(facts.files):
+        return (f"SELinux is on, and nothing in the image labels what is written here: {SETFILES}",)
+    return (_RELABEL_NOTE,) if _relabel(facts) else ()
 
 
 def _relabel(facts: Facts) -> tuple[Action, ...]:

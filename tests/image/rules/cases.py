@@ -100,6 +100,7 @@ def fedora(s: Sample) -> None:
 
 def selinux(s: Sample) -> None:
     s.write("etc/selinux/config", "SELINUX=enforcing\n").write(".autorelabel", "")
+    s.write("usr/libexec/selinux/selinux-autorelabel", "", 0o755)
 
 
 def with_network(path: str, text: str) -> Change:
@@ -355,6 +356,10 @@ CASES: dict[str, Case] = {
                  both(shim("grubx64.efi"), lambda s: s.write(f"boot/vmlinuz-{KERNEL}", pe(b"")))),
                 (shim("grubx64.efi"),)),
     "B17": Case((lambda s: s.arguments("acpi=off"),)),
+    "B21": Case(tuple(map(argument, ("single", "init=/bin/bash", "rd.break", "break=mount", "systemd.unit=emergency.target",
+                                     "systemd.debug-shell", "S", "systemd.debug_shell=ttyS0"))),
+                (argument("init=/usr/lib/systemd/systemd"), argument("systemd.unit=multi-user.target"), argument("3"),
+                 argument("systemd.debug_shell=0"))),
     # ---- disk
     "D01": Case(bad_disks=(disk(4096 * MIB + 512), disk(5000, "raw", "a.raw")), good_disks=(DISK,)),
     "D02": Case(bad_disks=(disk(format="qcow2"), disk(format="vhdx")), good_disks=(DISK,)),
@@ -611,7 +616,8 @@ CASES: dict[str, Case] = {
         lambda s: s.edit("var/lib/dpkg/status", "3.0.15-1", "0.9.8-1"))),
     "P18": Case((lambda s: s.write("var/opt/microsoft/x", ""),)),
     "P19": Case((lambda s: s.remove(".autorelabel"),
-                 lambda s: s.remove(".autorelabel").write("etc/selinux/config", "SELINUX=permissive\n").arguments("enforcing=1")),
+                 lambda s: s.remove(".autorelabel").write("etc/selinux/config", "SELINUX=permissive\n").arguments("enforcing=1"),
+                 lambda s: s.remove("usr/libexec/selinux/selinux-autorelabel")),
                 (lambda s: None,), base=selinux),
     "P21": Case((lambda s: None,), (lambda s: s.write("usr/sbin/waagent", ""),)),
     "P22": Case((lambda s: s.remove("usr/sbin/azure-proxy-agent"), lambda s: s.disable("azure-proxy-agent"),

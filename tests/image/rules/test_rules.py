@@ -92,6 +92,7 @@ _UNFIXABLE = {
     **{("P01", number): "our program is not installed" for number in range(5, 18)},
     ("P07", 2): "no time daemon is enabled",
     ("P07", 3): "which of two daemons goes is the owner's decision",
+    ("P19", 2): "nothing in the image would label it",
     ("B12", 0): "a masked unit is somebody's decision",
     ("G25", 5): "whose tunnel it is is the owner's decision",
     ("G25", 6): "which password goes where is the owner's decision",

@@ -116,10 +116,18 @@ class Facts:
     @cached_property
     def boot_entries(self) -> tuple[BootEntry, ...]:
         """Every way to boot that is not a rescue; the default one first."""
+        return tuple(entry for entry in self._all_entries if not entry.rescue)
+
+    @property
+    def chosen_entry(self) -> BootEntry | None:
+        """What starts by itself, be it a rescue."""
+        return next(iter(self._all_entries), None)
+
+    @cached_property
+    def _all_entries(self) -> tuple[BootEntry, ...]:
         loader = self.firmware.loader if self.firmware else None
         by_systemd_boot = loader is not None and loader.role == "systemd-boot"
-        entries = gather_boot_entries(self.files, self.ukis.values(), by_systemd_boot)
-        return tuple(entry for entry in entries if not entry.rescue)
+        return tuple(gather_boot_entries(self.files, self.ukis.values(), by_systemd_boot))
 
     @cached_property
     def kernels(self) -> tuple[Kernel, ...]:

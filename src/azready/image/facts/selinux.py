@@ -5,6 +5,7 @@ from typing import Literal
 
 from azready.image.facts.cmdline import BootEntry
 from azready.image.facts.reading import shell_values
+from azready.image.targets import Files
 
 Mode = Literal["enforcing", "permissive", "disabled"]
 
@@ -24,3 +25,21 @@ def selinux_mode(config: str, entries: Sequence[BootEntry]) -> Mode:
             return "permissive"
         case _:
             return "enforcing" if said == "enforcing" else "permissive"
+
+
+SETFILES = (
+    "label it from outside, as root: setfiles -F -r ROOT ROOT/etc/selinux/TYPE/contexts/files/file_contexts ROOT "
+    "(Debian: policycoreutils); or install what heeds /.autorelabel (policycoreutils, selinux-basics)"
+)
+_RELABELERS = (
+    "{usr/,}lib/systemd/{system-generators/selinux-autorelabel*,system/*autorelabel*}",
+    "usr/libexec/selinux/*autorelabel*",
+    "etc/init.d/selinux-*",
+    "etc/rc.d/rc.sysinit",
+)
+"""Of Fedora and its relatives, of SUSE, of Debian's selinux-basics, of RHEL 6."""
+
+
+def relabels(files: Files) -> bool:
+    """Whether anything in the image heeds /.autorelabel at boot."""
+    return any(files.glob(pattern) for pattern in _RELABELERS)

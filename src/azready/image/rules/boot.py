@@ -388,3 +388,39 @@ def no_container(facts: Facts) -> Iterator[Finding]:
     system = openrc.claimed_system(facts.files) if facts.init == "openrc" else None
     if system and not system.name.startswith("xen"):
         yield Finding(f"rc_sys={system.name}", system.where, "take rc_sys out: OpenRC sees by itself where it runs")
+
+
+_NOT_WHOLE = (
+    (r"(single|[sS1]|-[sb]|rescue|emergency|recovery)$", "it stops in a rescue shell"),
+    (
+        r"(rd\.)?systemd\.unit=(rescue|emergency|initrd|sysinit|basic|halt|poweroff|reboot)\.target$",
+        "it starts no service",
+    ),
+    (r"(rd\.break|break)(=|$)", "it stops in the initramfs"),
+    (r"init=\S*/(ba|da|a|z|k)?sh$", "a shell starts instead of the system"),
+    (r"systemd\.debug[-_]shell(=(?!(0|no|off|false|n|f)$)|$)", "it opens a shell of root that asks for no password"),
+)
+"""Arguments of those who reset a password, or look for a fault: bootparam(7), dracut.cmdline(7), initramfs-tools(7),
+systemd(1), systemd-debug-generator(8)."""
+
+
+@rule(
+    "B21",
+    "the whole system starts",
+    fault="a rescue shell starts, or a shell without a password",
+    why="What was added to the command line to get in once stays there, and stops every VM before it can provision: "
+    "nobody answers on a console.",
+    fix="remove the argument from the entry that starts by itself",
+    sources="OWN",
+    severity=Severity.FATAL,
+    reads=Reads.MENU,
+)
+def whole_system(facts: Facts) -> Iterator[Finding]:
+    entry = facts.chosen_entry
+    if entry is None:
+        raise Skip("no boot loader configuration in it")
+    for arg in entry.args:
+        for pattern, why in _NOT_WHOLE:
+            if re.match(pattern, arg):
+                grave = Severity.ERROR if "debug" in arg else None
+                yield Finding(f"{arg}: {why}", entry.where, f"remove {arg} {_where_to_set(facts)}", grave)

@@ -8,6 +8,7 @@ from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.facts.distro import Family
 from azready.image.facts.packages import managers
+from azready.image.facts.selinux import SETFILES, relabels
 from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
@@ -130,13 +131,15 @@ def no_known_holes(facts: Facts) -> Iterator[Finding]:
     fix="touch /.autorelabel (the first boot then relabels, and takes longer), or run setfiles inside the image",
     sources="VS MKOSI",
     severity=Severity.ERROR,
-    repair=lambda facts, findings: [Write(".autorelabel", b"", 0o644)],
+    repair=lambda facts, findings: [Write(".autorelabel", b"", 0o644) for each in findings if not each.by_hand],
 )
 def labels(facts: Facts) -> Iterator[Finding]:
     mode = facts.selinux
     if mode == "disabled" or facts.live:
         raise Skip("SELinux is off" if mode == "disabled" else "the running system labels what it writes")
     if facts.files.exists(".autorelabel"):
+        if mode == "enforcing" and not relabels(facts.files):
+            yield Finding("nothing in the image heeds /.autorelabel", "etc/selinux/config", SETFILES, by_hand=True)
         return
     if facts.files.exists("etc/systemd/system-preset/05-azure-image.preset") or facts.files.exists(installed.PROGRAM):
         grave = None if mode == "enforcing" else Severity.INFO
