@@ -123,7 +123,7 @@ def _judge(
         Row("R3", "wall / (py + useradd) wall", wall(costs["agent"]) / least_wall, 2.0, 3.0),
         Row("R4", "memory / py memory", peak, 1.6, 2.0),
         Row("R5", "--version: CPU / py", ms["--version"] / py, 1.7, 2.2),
-        Row("R6", "CPU without bytecode / with", ms["agent, no bytecode"] / agent, 1.4, 3.0),
+        Row("R6", "CPU without bytecode / with", ms["agent, no bytecode"] / agent, 1.4, 3.5),
         Row("R7", "programs started", calls["agent"]["execve"], 2, 3, "useradd", 0),
         Row("R7f", "fsyncs, useradd's among them", calls["agent"]["fsync"], 18, 28, "", 0),
         Row("", "a run with nothing to do: CPU / py", ms["again"] / py, note="the unit's condition starts none"),

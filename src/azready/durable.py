@@ -25,16 +25,19 @@ def rename(part: Path, target: Path) -> None:
 def settling(path: Path) -> Iterator[None]:
     """While something writes a file, bring what it has written to the disk: less is left to wait for at the end.
 
-    It promises nothing: the `rename` or `settle` afterwards does.
+    It promises nothing: the `rename` or `settle` afterwards does. Raises the OSError with which the disk refused some
+    of it: the kernel tells that once, and would not tell it to them.
     """
     finished = threading.Event()
+    refused: list[OSError] = []
 
     def keep_at_it() -> None:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            with contextlib.suppress(OSError):  # which `settle` will say
-                while not finished.wait(_PAUSE):
-                    os.fdatasync(descriptor)
+            while not finished.wait(_PAUSE):
+                os.fdatasync(descriptor)
+        except OSError as error:
+            refused.append(error)
         finally:
             os.close(descriptor)
 
@@ -45,6 +48,8 @@ def settling(path: Path) -> Iterator[None]:
     finally:
         finished.set()
         helper.join()
+    if refused:
+        raise refused[0]
 
 
 def settle(path: Path) -> None:

@@ -171,18 +171,10 @@ timed() {
     esac
 }
 
-# Sets timeout_form. A program of that name that is no link is most likely GNU's: the first use of it will tell.
+# Sets timeout_form. A program of that name is most likely one that knows -k: the first use of it will tell.
 guess_timeout() {
-    IFS=:
-    for folder in $PATH; do
-        IFS=" $TAB$NEWLINE"
-        [ -x "$folder/timeout" ] || continue
-        [ ! -h "$folder/timeout" ] || break
-        timeout_form=new timeout_guessed=yes
-        return
-    done
-    IFS=" $TAB$NEWLINE"
-    find_timeout
+    timeout_form=none
+    ! have timeout || timeout_form=new timeout_guessed=yes
 }
 
 # By trying.
