@@ -37,7 +37,7 @@ def main() -> int:
     return show(
         "peers",
         [
-            _row("R10", "boot: login / cloud-init's", [login(a) / login(b) for a, b in pairs], 0.2, 0.33),
+            _row("R10", "boot: login / cloud-init's", [login(a) / login(b) for a, b in pairs], 0.08, 0.33),
             _row("R11", "boot: Ready / cloud-init's", [at(a, "ready") / at(b, "ready") for a, b in pairs], 0.9, 1.1),
         ],
     )

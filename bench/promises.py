@@ -13,7 +13,7 @@ TABLE = Path(__file__).with_suffix(".toml")
 
 
 def lines(rows: Iterable[Row]) -> Iterator[str]:
-    """The table in Markdown, of the promises whose rows were measured, and of those that no run measures."""
+    """The table in Markdown, of all promises: those that were measured, and those that were not."""
     measured = {row.name: (row, row.goal) for row in rows if row.name and row.goal is not None}
     yield "| figure | now | to reach | reached | if not, why |"
     yield "|---|---|---|---|---|"
@@ -25,3 +25,5 @@ def lines(rows: Iterable[Row]) -> Iterator[str]:
             row, goal = measured[promise["name"]]
             verdict = "yes | |" if row.value <= goal else f"no | {why} |"
             yield f"| {row.name}: {row.what} | {row.value:.{row.digits}f} | {goal:g} | {verdict}"
+        else:
+            yield f"| {promise['name']} | | | not measured | this run left it out |"
