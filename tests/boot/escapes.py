@@ -410,6 +410,97 @@ def terminal_of_the_caller() -> str | None:
         return None if os.ttyname(terminal.fileno()) == os.ttyname(0) else "typed into another terminal"
 
 
+# --- more of the kernel, and of who started this ---
+
+
+@trial
+def a_program_of_the_host_that_is_running() -> str | None:
+    """As in CVE-2019-5736: what runs here and lies outside is opened by its process, and then for writing."""
+    for name in [name for name in os.listdir("/proc") if name.isdigit()]:
+        path = f"/proc/{name}/exe"
+        if os.path.exists(path) and not os.path.samefile(path, os.readlink(path)):
+            os.close(os.open(f"/proc/self/fd/{os.open(path, os.O_RDONLY)}", os.O_WRONLY))
+            return f"opened {path} for writing"
+    raise OSError("every program that runs lies in the tree")
+
+
+@trial
+def faults_handled_in_user_space() -> str | None:
+    return f"descriptor {call(323, ctypes.c_int(0))}"
+
+
+@trial
+def memory_of_who_started_it() -> str | None:
+    if os.getppid() == 0:
+        raise OSError("the parent is not seen")
+    os.close(os.open(f"/proc/{os.getppid()}/mem", os.O_RDWR))
+    return None if Path(f"/proc/{os.getppid()}/root/{SECRET}").exists() is False else "has the parent's memory"
+
+
+@trial
+def a_key_in_the_kernel() -> str | None:
+    return f"key {call(248, b'user', b'azready', b'x', ctypes.c_long(1), ctypes.c_int(-3))}"
+
+
+@trial
+def the_log_of_the_kernel() -> str | None:
+    return f"read {call(103, ctypes.c_int(3), ctypes.create_string_buffer(64), ctypes.c_int(64))} bytes"
+
+
+@trial
+def accounting_of_processes() -> str | None:
+    Path(f"{WORK}/acct").touch()
+    checked(LIBC.acct(f"{WORK}/acct".encode()), "acct")
+    LIBC.acct(None)
+    return "wrote down every process"
+
+
+@trial
+def watching_all_files() -> str | None:
+    return f"descriptor {call(300, ctypes.c_uint(0x8), ctypes.c_uint(0))}"  # with FAN_CLASS_PRE_CONTENT
+
+
+@trial
+def a_descriptor_of_another_process() -> str | None:
+    for name in [name for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]:
+        pidfd = call(434, ctypes.c_int(int(name)), ctypes.c_uint(0))
+        if os.path.exists(f"/proc/{name}/root{SECRET}"):
+            return f"took {call(438, ctypes.c_int(pidfd), ctypes.c_int(0), ctypes.c_uint(0))}"
+    raise OSError("no process outside is seen")
+
+
+@trial
+def sockets_without_a_name_in_the_tree() -> str | None:
+    """Abstract sockets belong to a network: the host's are in another."""
+    own = {line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if "@" in line}
+    foreign = [name for name in own if any(word in name for word in ("X11", "dbus", "containerd", "azready"))]
+    if foreign:
+        return f"sees {foreign}"
+    raise OSError(f"only {sorted(own)}")
+
+
+@trial
+def a_tunnel_and_a_helper_of_virtual_machines() -> str | None:
+    return device(0o020000, 10, 200) and device(0o020000, 10, 238)
+
+
+@trial
+def the_kernels_memory_by_proc() -> str | None:
+    with open(fresh("proc") / "kcore", "rb") as core:
+        core.read(64)
+    return "read kcore"
+
+
+@trial
+def a_mount_that_the_host_sees() -> str | None:
+    with open("/proc/self/mountinfo") as table:
+        shared = [line.split()[4] for line in table if " shared:" in line.partition(" - ")[0] or " master:" in line]
+    outside = [place for place in shared if not os.path.ismount(place)]
+    if outside:
+        return f"shares {outside}"
+    raise OSError("every mount is its own, or was shared inside")
+
+
 os.makedirs(WORK, exist_ok=True)
 for function in TRIALS:
     name = function.__name__

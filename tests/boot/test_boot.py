@@ -23,6 +23,8 @@ from azready.errors import Failure, UsageFailure
 from azready.fabric import Fault, Machine
 from azready.fabric.protocol import kvp
 from azready.proc import run
+from tests.boot.test_inits import FIREWALL_HOLDS
+from tests.conftest import layered
 
 Prepared = Callable[..., Path]
 MACHINE = Machine(
@@ -246,3 +248,25 @@ def test_our_program_reaches_imds_where_systemd_keeps_it_for_itself(prepared: Pr
     assert record.passed, said(record)
     asked = [each.status for each in record.exchanges if each.service == "imds"]
     assert asked and set(asked) == {200}
+
+
+@pytest.mark.slow
+def test_every_unit_does_its_work_shut_in_as_it_is(prepared: Prepared, tmp_path: Path) -> None:
+    """The name by the medium before the network; host keys; and only root reaches the WireServer: a hook asks."""
+    with layered(
+        prepared("bookworm", "python3-minimal", "nftables", options=("--firewall",)), tmp_path / "tree"
+    ) as tree:
+        hook = tree / "etc/azure-provisioning.d/50-firewall"
+        hook.write_text(FIREWALL_HOLDS)
+        hook.chmod(0o755)
+        (tree / "etc/hostname").write_text("old\n")
+        for key in tree.glob("etc/ssh/ssh_host_*"):
+            key.unlink()
+        (record,) = boot_tree(tree, MACHINE, Plan(boots=1))
+    lines = [line.text for line in record.journal]
+    assert record.passed, lines
+    named, later = (line for line in said(record).splitlines() if line.startswith("hostname: "))
+    assert named.startswith("hostname: web-one (was old)") and later.startswith("hostname: web-one already")
+    for unit in ("name", "hostkeys"):
+        assert any(f"Finished azure-provisioning-{unit}.service" in line for line in lines), lines
+    assert any("Finished azure-wireserver-firewall.service" in line for line in lines)
