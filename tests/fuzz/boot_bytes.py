@@ -32,6 +32,9 @@ DUMP = bytes(24) + struct.pack("<IIII", 1, 0, len(FRAME + DISCOVER), 600) + FRAM
 DATABASE = b"# a\ndmi:*:svnMicrosoftCorporation:*\ndmi:*:cat7783*\n IMDS_VENDOR=azure\n IMDS_KEY_REGION=/a\n"
 
 
+MANY = b"dmi:" + b"[" * 200_000 + b"\n A=b\n"
+
+
 def _lines(parse: Callable[[str], Iterable[JournalLine]]) -> Callable[[bytes], object]:
     """Reads as azready reads what a program said, and writes what it found."""
 
@@ -69,7 +72,7 @@ def readers() -> dict[str, Reader]:
         "console": Reader(_console, CONSOLE),
         "packets": Reader(_packets, (DUMP,)),
         "login": Reader(_login, (b"vm1\nazureuser\nsudo works\n",)),
-        "hwdb": Reader(lambda data: systemd_imds.properties(data.decode(errors="replace"), "dmi:x:"), (DATABASE,)),
+        "hwdb": Reader(lambda data: systemd_imds.properties(data.decode(errors="replace"), "dmi:x:"), (DATABASE, MANY)),
     }
 
 

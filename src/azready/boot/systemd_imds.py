@@ -18,6 +18,10 @@ _MOST = 1 << 20
 """Bytes read of it; Debian's has 8 thousand."""
 
 
+_LONGEST = 2048
+"""Characters of a pattern, as systemd has it for a line of any file of its own (LINE_MAX)."""
+
+
 def reads_imds(tree: Path) -> bool:
     """Whether a tree has systemd's own client of IMDS and knows Azure's."""
     return (tree / DAEMON).exists() and (tree / DATABASE).exists()
@@ -60,7 +64,8 @@ def properties(database: str, alias: str) -> dict[str, str]:
         if not line.strip() or line.startswith("#"):
             continue
         if not line[0].isspace():
-            matches, heads = (heads and matches) or fnmatchcase(alias, line.strip()), True
+            fits = len(line) <= _LONGEST and fnmatchcase(alias, line.strip())
+            matches, heads = (heads and matches) or fits, True
             continue
         heads = False
         if matches:
