@@ -4,6 +4,6 @@ build {
   sources = ["source.qemu.debian"]
 
   post-processor "shell-local" {
-    inline = ["azready build output-debian/packer-debian -o debian.vhd --user packer --yes"]
+    inline = ["azready build output-debian/packer-debian debian.vhd --user packer --yes"]
   }
 }

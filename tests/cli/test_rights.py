@@ -61,7 +61,7 @@ def _azready(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         "boot locked.raw",
         "boot disk.raw --report shut/page.html",
         "boot disk.raw --machine locked.toml",
-        "build shut/disk.raw -o out.vhd",
+        "build shut/disk.raw out.vhd",
         "build disk.raw -o shut/out.vhd",
         "convert disk.raw shut/out.vhd",
         "convert locked.raw out.vhd",

@@ -12,6 +12,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from azready.cli.build import _asked as asked
 from azready.errors import Failure, UsageFailure
 from azready.image import checking, sealing
 from azready.image.facts import Facts, packages
@@ -239,7 +240,7 @@ def test_a_stock_cloud_disk_becomes_an_image_by_one_command(tmp_path: Path, need
     source, out = cloud.disk(), tmp_path / "out.vhd"
     planned = _azready("build", source, "-o", out, "--dry-run")
     assert planned.returncode == 0 and "nothing is known that would stop" in planned.stdout, planned.stderr
-    words = ("build", source, "-o", out, "--output", "json")
+    words = ("build", source, out, "--output", "json")
     done, changes = watched(sys.executable, "-m", "azready", *words, timeout=880)
     assert done.returncode == 0, done.stderr
     assert changes == [], "nothing of the machine is changed"
@@ -262,3 +263,20 @@ def test_the_plan_names_the_rule_that_will_stop_the_build(tmp_path: Path, id: st
     assert "says no" in said and id in said and ("--fix" in said) == fixable
     fixing = "\n".join(building._foreseen(results, Options(generalize=sealing.Options(fix=True))))
     assert (id in fixing) == (not fixable)
+
+
+@pytest.mark.parametrize(
+    ("out", "option", "words", "forms"),
+    [
+        (Path("a.vhd"), None, [], {"text": None}),
+        (None, Path("a.vhd"), ["json"], {"json": None}),
+        (None, None, ["a.vhd"], {"text": None}),
+        (None, None, ["a.vhd", "json"], {"json": None}),
+    ],
+)
+def test_the_vhd_is_named_in_each_way_and_o_is_a_form_as_everywhere(
+    out: Path | None, option: Path | None, words: list[str], forms: dict[str, None]
+) -> None:
+    assert asked(out, option, words) == (Path("a.vhd"), forms)
+    with pytest.raises(UsageFailure, match="one VHD"):
+        asked(Path("b.vhd"), option or Path("c.vhd"), words)

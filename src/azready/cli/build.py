@@ -1,12 +1,13 @@
-"""`azready build INPUT -o OUT.vhd`: from a disk to the VHD for Azure, proven on the way."""
+"""`azready build INPUT OUT.vhd`: from a disk to the VHD for Azure, proven on the way."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from azready.cli import completing
+from azready.cli import completing, outputs
 from azready.console import Console
 from azready.errors import UsageFailure
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from azready.pipelines.build import Built
 
 Source = Annotated[Path, typer.Argument(metavar="INPUT", help="A disk file: raw, qcow2, VHD, VHDX; it is only read.")]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="OUT.vhd", help="The fixed VHD to make.")]
+Out = Annotated[Path | None, typer.Argument(metavar="OUT.vhd", help="The fixed VHD to make.", show_default=False)]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="OUT.vhd", help="The same, as an option.")]
 User = Annotated[list[str] | None, typer.Option("--user", "-u", help="Remove this user of the image; repeatable.")]
 Setting = Annotated[
     list[str] | None,
@@ -40,7 +42,8 @@ Skip = Annotated[list[str] | None, typer.Option("--skip", help="Leave prepare, g
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Replace OUT.vhd if it exists.")]
 KeepWork = Annotated[bool, typer.Option("--keep-work", help="Keep the work folder OUT.vhd.build.")]
-Output = Annotated[Literal["text", "json"], typer.Option("--output", help="json: print the manifest.")]
+FORMS = ("text", "json")
+Outputs = Annotated[list[str] | None, outputs.option(FORMS)]
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +53,8 @@ def register(app: typer.Typer) -> None:
 
 def build(
     source: Source,
-    out: Out,
+    out: Out = None,
+    out_option: OutOption = None,
     user: User = None,
     setting: Setting = None,
     fix: Fix = False,
@@ -63,7 +67,7 @@ def build(
     dry_run: DryRun = False,
     yes: Yes = False,
     keep_work: KeepWork = False,
-    output: Output = "text",
+    output: Outputs = None,
 ) -> None:
     """Prepare, generalize, check, boot and convert a copy of INPUT; beside OUT.vhd a manifest and an SBOM.
 
@@ -77,6 +81,7 @@ def build(
     from azready.image.targets.opening import enter_namespace_for
     from azready.pipelines import build
 
+    target, wanted = _asked(out, out_option, output or [])
     if deadline is not None and deadline <= 0:
         raise UsageFailure(f"--deadline is {deadline:g}", "give a number of seconds above 0")
     if unknown := set(skip or ()) - {"prepare", "generalize", "boot"}:
@@ -95,25 +100,35 @@ def build(
     )
     enter_namespace_for(str(source), changes=not dry_run and not {"prepare", "generalize"} <= options.skip)
     if dry_run:
-        print("\n".join(build.plan_lines(source, out, options)))
+        print("\n".join(build.plan_lines(source, target, options)))
         return
     console = Console()
     try:
-        built = build.build(source, out, options, console)
+        built = build.build(source, target, options, console)
     except KeyboardInterrupt:
         console.say("interrupted: the same command goes on with the step that was under way")
         raise
-    if output == "json":
-        print(json.dumps(built.manifest, indent=2, ensure_ascii=False))
-        return
-    _print(built)
+    forms = {
+        "text": lambda: "\n".join(_lines(built)),
+        "json": lambda: json.dumps(built.manifest, indent=2, ensure_ascii=False),
+    }
+    outputs.write(wanted, forms)
 
 
-def _print(built: "Built") -> None:
+def _asked(out: Path | None, option: Path | None, words: list[str]) -> tuple[Path, outputs.Wanted]:
+    """The VHD to make, and the forms to say it in. `-o OUT.vhd`, as it was written before 0.3, still means the VHD."""
+    former = [word for word in words if "=" not in word and word.lower().endswith(".vhd")]
+    named = [each for each in (out, option, *map(Path, former)) if each is not None]
+    if len(named) != 1:
+        raise UsageFailure("build makes one VHD", "name it once: azready build DISK OUT.vhd")
+    return named[0], outputs.parse([word for word in words if word not in former], FORMS)
+
+
+def _lines(built: "Built") -> Iterator[str]:
     image = built.manifest["image"]
-    print(f"{built.image}: {image['uploadSizeBytes']} bytes to upload, {', '.join(image['hyperVGenerations'])}")
-    print(f"  sha256 {image['sha256']}")
-    print(f"  {built.manifest_file}: what was done, and the verdicts")
-    print(f"  {built.sbom_file}: {built.manifest['steps']['check']['packages']} packages")
+    yield f"{built.image}: {image['uploadSizeBytes']} bytes to upload, {', '.join(image['hyperVGenerations'])}"
+    yield f"  sha256 {image['sha256']}"
+    yield f"  {built.manifest_file}: what was done, and the verdicts"
+    yield f"  {built.sbom_file}: {built.manifest['steps']['check']['packages']} packages"
     if built.boot_page is not None:
-        print(f"  {built.boot_page}: what happened in the boot; beside it as JUnit, and for azready timeline")
+        yield f"  {built.boot_page}: what happened in the boot; beside it as JUnit, and for azready timeline"

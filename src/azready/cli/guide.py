@@ -37,7 +37,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "generalize": ("azready generalize disk.qcow2 --in-place --user builder", "azready generalize ./tree --dry-run"),
     "boot": ("azready boot disk.qcow2 --report boot.html", "azready boot ./tree --scenario flaky"),
     "convert": ("azready convert disk.qcow2 disk.vhd", "azready convert disk.qcow2 --dry-run"),
-    "build": ("azready build disk.qcow2 -o disk.vhd", "azready build disk.qcow2 -o disk.vhd --user builder --fix"),
+    "build": ("azready build disk.qcow2 disk.vhd", "azready build disk.qcow2 disk.vhd --user builder --fix"),
     "sysext": ("azready sysext azready.raw", "azready sysext azready.raw --guest sh --format erofs"),
     "capture": ("azready capture --dry-run -n web -g images -l westeurope",),
     "publish": ("azready publish disk.vhd -n web -g images -l westeurope", "azready publish disk.vhd --dry-run …"),

@@ -19,7 +19,11 @@ def option(forms: Sequence[str], *more: str) -> Any:
     *others, last = forms
     known = f"{', '.join(others)} or {last}"
     how = "with =FILE written there, and the text still printed; repeatable."
-    return typer.Option("--output", *more, "-o", metavar="FORM[=FILE]", help=f"{known}; {how}")
+
+    def complete(incomplete: str) -> list[str]:
+        return [form for form in forms if form.startswith(incomplete)]
+
+    return typer.Option("--output", *more, "-o", metavar="FORM[=FILE]", help=f"{known}; {how}", autocompletion=complete)
 
 
 def parse(words: Sequence[str], forms: Sequence[str]) -> Wanted:

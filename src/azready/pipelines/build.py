@@ -184,8 +184,17 @@ def build(source: Path, out: Path, options: Options, console: Console = SILENT) 
             work.finish(step, said, time.monotonic() - began)
         built = _publish(work, source, out, options, console)
         if not options.keep_work:
-            shutil.rmtree(work.folder, ignore_errors=True)
+            _remove(work.folder)
         return built
+
+
+def _remove(folder: Path) -> None:
+    """What is said to be done goes before what was made; the lock last: half gone, it is still known as a build's."""
+    (folder / "state.json").unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if path.name != "lock":
+            path.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folder_of(out: Path) -> Path:
