@@ -82,10 +82,7 @@ def build(
     from azready.pipelines import build
 
     target, wanted = _asked(out, out_option, output or [])
-    if deadline is not None and deadline <= 0:
-        raise UsageFailure(f"--deadline is {deadline:g}", "give a number of seconds above 0")
-    if unknown := set(skip or ()) - {"prepare", "generalize", "boot"}:
-        raise UsageFailure(f"--skip cannot be {', '.join(sorted(unknown))}", "use prepare, generalize or boot")
+    _require_sane(deadline, skip or [])
     options = build.Options(
         prepare=preparation.Options(settings=parse_settings(setting or [])),
         generalize=sealing.Options(tuple(user or ()), fix),
@@ -113,6 +110,13 @@ def build(
         "json": lambda: json.dumps(built.manifest, indent=2, ensure_ascii=False),
     }
     outputs.write(wanted, forms)
+
+
+def _require_sane(deadline: float | None, skip: list[str]) -> None:
+    if deadline is not None and deadline <= 0:
+        raise UsageFailure(f"--deadline is {deadline:g}", "give a number of seconds above 0")
+    if unknown := set(skip) - {"prepare", "generalize", "boot"}:
+        raise UsageFailure(f"--skip cannot be {', '.join(sorted(unknown))}", "use prepare, generalize or boot")
 
 
 def _asked(out: Path | None, option: Path | None, words: list[str]) -> tuple[Path, outputs.Wanted]:
