@@ -54,6 +54,7 @@ def test_boots_of_other_titles_stand_alone() -> None:
         (2.0, 2.201, 0.201, "worse"),
         (2.0, 1.799, -0.201, "better"),
         (0.5, 0.6, 0.1, ""),
+        (0.5, 0.61234, 0.112, "worse"),
         (0.5, 0.601, 0.101, "worse"),
         (0.0, 0.2, 0.2, "worse"),
     ],

@@ -73,6 +73,18 @@ def test_an_error_of_the_platform_is_a_warning_and_an_answer_is_not() -> None:
         assert event.severity == severity
 
 
+def test_a_cause_is_printed_with_what_was_seen_and_what_to_do() -> None:
+    assert Cause("c", "it broke", ("a  b", "c"), "mend it").lines() == (
+        "cause: it broke [c]",
+        "  seen: a b",
+        "  seen: c",
+        "  fix: mend it",
+    )
+    assert Cause("c", "it broke").lines() == ("cause: it broke [c]",)
+    (_, long) = Cause("c", "it broke", ("x" * 400,)).lines()
+    assert long == f"  seen: {'x' * 299}…"
+
+
 def test_passed_needs_the_verdict_and_every_check() -> None:
     from dataclasses import replace
 

@@ -177,6 +177,17 @@ def test_one_that_got_half_of_it_or_wanted_none_is_not(wait: Wait) -> None:
     assert wait(60.0, gets=lambda now: CpuTime(ran=5.0, waited=1.0))[0].trouble is None
 
 
+def test_half_of_what_it_wanted_is_enough(wait: Wait) -> None:
+    assert wait(60.0, gets=lambda now: CpuTime(ran=now, waited=now))[0].trouble is None
+
+
+def test_one_that_was_starved_in_the_beginning_and_gave_up_then_is_starved(wait: Wait) -> None:
+    waited, _ = wait(60.0, gets=lambda now: CpuTime(ran=0.01 * now, waited=0.9 * min(now, 30.0)))
+    assert waited.trouble and waited.trouble.code == "starved"
+    assert waited.trouble.evidence == ("2 % of the time in which it could run",)
+    assert wait(60.0, gets=lambda now: CpuTime(ran=0.01 * now, waited=0.5 * min(now, 30.0)))[0].trouble is None
+
+
 def test_one_that_slept_and_waited_a_moment_when_it_woke_had_its_chance(wait: Wait) -> None:
     waited, _ = wait(60.0, gets=lambda now: CpuTime(ran=0.01 * now, waited=0.1 * now))
     assert waited.trouble is None and not waited.verdict.provisioned
