@@ -199,6 +199,21 @@ def dhcpcd(chosen: random.Random) -> Job:
     return Job("dhcpcd", {"etc/dhcpcd.conf": text}, ("eth0", "eth1", "zlast"))
 
 
+_CONNMAN = ("NetworkInterfaceBlacklist=vmnet,eth", "NetworkInterfaceBlacklist = eth0,ens", "NetworkInterfaceBlacklist=",
+            "DefaultAutoConnectTechnologies=wifi,ethernet", "SingleConnectedTechnology=false")  # fmt: skip
+
+
+def connman(chosen: random.Random) -> Job:
+    """The last card always asks: by it one sees that connman has met the others."""
+    lines = chosen.sample(_CONNMAN, chosen.randrange(3))
+    files = {"etc/connman/main.conf": "\n".join(["[General]", *lines, ""])}
+    if chosen.random() < 0.6:
+        card, method = chosen.choice(("eth0", "ens3")), chosen.choice(("dhcp", "off", "10.0.0.4/24/10.0.0.1"))
+        service = f"[service_e]\nType=ethernet\nDeviceName={card}\nIPv4={method}\n"
+        files["var/lib/connman/a.config"] = service
+    return Job("connman", files, ("eth0", "ens3", "zlast"))
+
+
 _CONNECTION = {
     "connection": ("type=802-3-ethernet", "type=wifi", "interface-name=eth0", "interface-name=eth1",
                    "autoconnect=false", "autoconnect=true", "autoconnect=no", "autoconnect=0",
@@ -251,6 +266,7 @@ MAKERS: Mapping[str, Callable[[random.Random], Job]] = {
     "ifupdown": ifupdown,
     "ifupdown-ng": ifupdown_ng,
     "dhcpcd": dhcpcd,
+    "connman": connman,
     "networkmanager": networkmanager,
 }
 

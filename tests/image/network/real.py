@@ -16,6 +16,7 @@ from azready.pipelines import trees
 from azready.proc import run
 
 STAGE = Path(__file__).with_name("stage.py")
+_OWN_TREES = {"ifupdown-ng": ("ifupdown-ng",), "connman": ("connman", "dbus")}
 PACKAGES = ("netplan.io", "network-manager", "dhcpcd-base", "ifupdown", "isc-dhcp-client", "dbus")
 
 
@@ -30,7 +31,7 @@ class Job:
 
 def tree_of(program: str) -> Path:
     """A Debian that has the program."""
-    return trees.unpacked("bookworm", ("ifupdown-ng",) if program == "ifupdown-ng" else PACKAGES)
+    return trees.unpacked("bookworm", _OWN_TREES.get(program, PACKAGES))
 
 
 def real(jobs: Sequence[Job]) -> list[dict[str, object]]:

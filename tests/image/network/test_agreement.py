@@ -92,6 +92,8 @@ TREES: dict[str, tuple[Callable[[Sample], object], bool]] = {
     "connman, blacklisted": (lambda s: _connman(s, "etc/connman/main.conf", "[General]\nNetworkInterfaceBlacklist=vmnet,eth\n"), False),
     "connman, provisioned": (lambda s: _connman(s, "var/lib/connman/a.config", "[service_e]\nType=ethernet\nIPv4=10.0.0.4/24/10.0.0.1\n"), False),
     "connman, switched off": (lambda s: _connman(s, "var/lib/connman/settings", "[Wired]\nEnable=false\n"), False),
+    "connman, wifi only": (lambda s: _connman(s, "etc/connman/main.conf", "[General]\nDefaultAutoConnectTechnologies=wifi\n"), False),
+    "connman, another card provisioned": (lambda s: _connman(s, "var/lib/connman/a.config", "[service_e]\nType=ethernet\nDeviceName=eth1\nIPv4=off\n"), True),
     "wicked, a bridge": (lambda s: _wicked(s, "BOOTPROTO='none'\nSTARTMODE='auto'\n").write(
         "etc/sysconfig/network/ifcfg-br0", "BOOTPROTO='dhcp'\nSTARTMODE='auto'\nBRIDGE='yes'\nBRIDGE_PORTS='eth0'\n"), True),
     "wicked, by hand": (lambda s: _wicked(s, "BOOTPROTO='dhcp'\nSTARTMODE='manual'\n"), False),

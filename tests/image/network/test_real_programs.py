@@ -10,7 +10,15 @@ import pytest
 from tests.image.network.configurations import MAKERS, jobs
 from tests.image.network.real import Job, disagreements
 
-COUNTS = {"networkd": 8, "netplan": 15, "ifupdown": 15, "ifupdown-ng": 12, "dhcpcd": 5, "networkmanager": 4}
+COUNTS = {
+    "networkd": 8,
+    "netplan": 15,
+    "ifupdown": 15,
+    "ifupdown-ng": 12,
+    "dhcpcd": 5,
+    "connman": 3,
+    "networkmanager": 4,
+}
 """So many take about as long each."""
 SEED = 7
 

@@ -46,15 +46,18 @@ def _read_connman(scene: Scene) -> Reading:
     text = text_of(scene.files, "etc/connman/main.conf") or ""
     for section, key, value, _ in sections(text):
         heads = tuple(word.strip() for word in value.split(",") if word.strip())
-        if (section, key) == ("General", "NetworkInterfaceBlacklist") and scene.nic.name.startswith(heads):
+        if (section, key) == ("General", "NetworkInterfaceBlacklist") and heads and scene.nic.name.startswith(heads):
             return Reading(why=f"connman's {key} leaves it out")
+        if (section, key) == ("General", "DefaultAutoConnectTechnologies") and "ethernet" not in heads:
+            return Reading(why=f"connman's {key} leaves wired cards out")
     stored = {(section, key): value for section, key, value, _ in sections(text_of(scene.files, _SETTINGS) or "")}
     if stored.get(("Wired", "Enable"), "true").lower() == "false":
         return Reading(why=f"/{_SETTINGS} switches wired cards off")
     for path in scene.files.glob("var/lib/connman/*.config"):
         for service in _provisioned(text_of(scene.files, path) or ""):
             method = service.get("IPv4", "dhcp")
-            if service.get("Type") == "ethernet" and "MAC" not in service and method not in ("dhcp", "auto"):
+            mine = "MAC" not in service and service.get("DeviceName", scene.nic.name) == scene.nic.name
+            if service.get("Type") == "ethernet" and mine and method not in ("dhcp", "auto"):
                 fixed = (Line(f"IPv4={method}", path),) if "/" in method else ()
                 profile = Profile("connman", path, (scene.nic.name,), static=fixed)
                 return Reading((profile,), (profile,), why=f"{path} says IPv4={method}")
