@@ -137,7 +137,7 @@ def _judge(
             "provision.sh, busybox: CPU / py",
             ms["sh, busybox"] / py,
             4.5,
-            9.0,
+            12.0,
             note("sh, busybox", "with its wget"),
         ),
         Row("", "the same job in everyday style: CPU / py", ms["naive"] / py, note=note("naive", "bench/naive.py")),
