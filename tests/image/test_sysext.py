@@ -75,7 +75,7 @@ def test_a_name_that_systemd_would_not_take_is_refused(
     assert caught.value.hint and (tmp_path / "there.raw").read_text() == "mine"
 
 
-def test_the_command_lists_makes_and_replaces(tmp_path: Path) -> None:
+def test_the_command_lists_and_makes(tmp_path: Path) -> None:
     out = tmp_path / "x"
     words = [sys.executable, "-m", "azready", "sysext", str(out), "--format", "folder", "--guest", "sh"]
 
@@ -84,6 +84,35 @@ def test_the_command_lists_makes_and_replaces(tmp_path: Path) -> None:
 
     assert f"/{PROGRAM}/provision.sh\n" in azready("--dry-run").stdout and not out.exists()
     assert azready().returncode == 0 and (out / PROGRAM / "provision.sh").stat().st_mode & 0o111
-    assert azready().returncode == 2
-    (out / "old").touch()
-    assert azready("--yes").returncode == 0 and not (out / "old").exists()
+
+
+def test_a_folder_that_is_there_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/old").touch()
+    sysext.make(tmp_path / "x", "sh", "folder", overwrite=True)
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["usr"]
+
+
+MERGE = """
+mount --make-rshared /; mount -t tmpfs tmpfs /run
+systemd-sysext --root="$1" merge
+ls "$1/$2"
+"""
+
+
+@pytest.mark.parametrize("form", ["squashfs", "erofs"])
+def test_systemd_merges_the_file_under_its_own_name(
+    need: Callable[..., None], tmp_path: Path, form: sysext.Filesystem
+) -> None:
+    """systemd-sysext of this machine, over a /usr of our own, in a mount namespace of its own."""
+    need("root", "tool:systemd-sysext", "file:/dev/loop-control", "tool:mksquashfs", "tool:mkfs.erofs")
+    for folder in ("usr/lib", "etc", "var/lib/extensions"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "usr/lib/os-release").write_text("ID=somebodys\nVERSION_ID=7\n")
+    (tmp_path / "etc/os-release").symlink_to("../usr/lib/os-release")
+    file = tmp_path / "var/lib/extensions/mine.raw"
+    sysext.make(file, "sh", form)
+    words = ["unshare", "--mount", "sh", "-euc", MERGE, "sh", tmp_path, PROGRAM]
+    assert "provision.sh" in run(words).stdout
+    file.rename(file.with_name("other.raw"))
+    assert run(words, check=False).status != 0, "it has another name than it was made with"
