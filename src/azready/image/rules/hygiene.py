@@ -139,7 +139,8 @@ def labels(facts: Facts) -> Iterator[Finding]:
         raise Skip("SELinux is off" if mode == "disabled" else "the running system labels what it writes")
     if facts.files.exists(".autorelabel"):
         if mode == "enforcing" and not relabels(facts.files):
-            yield Finding("nothing in the image heeds /.autorelabel", "etc/selinux/config", SETFILES, by_hand=True)
+            what = "nothing in the image heeds /.autorelabel"
+            yield Finding(what, "etc/selinux/config", SETFILES, Severity.WARNING, by_hand=True)
         return
     if facts.files.exists("etc/systemd/system-preset/05-azure-image.preset") or facts.files.exists(installed.PROGRAM):
         grave = None if mode == "enforcing" else Severity.INFO
