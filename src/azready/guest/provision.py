@@ -1003,14 +1003,15 @@ class Sshd:
 
     `file` is the main file ("" when there is none), `usual` what holds for everybody, `matched` what Match blocks say
     to this user: keyword -> values as words. `plain`: nothing in it has a say in who gets in, so that sshd need not be
-    asked. `unsure`: a Match block asks for what only the connection will tell. `opens`: one switches passwords on.
+    asked. `unsure`: a Match block asks for what only the connection will tell; `shuts`: such a one may keep the user
+    out. `opens`: one switches passwords on.
     """
 
-    __slots__ = ("file", "usual", "matched", "plain", "unsure", "opens")
+    __slots__ = ("file", "usual", "matched", "plain", "unsure", "opens", "shuts")
 
     def __init__(self, file):
         self.file, self.usual, self.matched = file, {}, {}
-        self.plain, self.unsure, self.opens = True, False, False
+        self.plain, self.unsure, self.opens, self.shuts = True, False, False, False
 
     def words(self, keyword):
         """The values that sshd takes for a keyword: the first line that has it, those of Match blocks before others."""
@@ -1030,7 +1031,7 @@ clientalivecountmax clientaliveinterval compression debianbanner exposeauthinfo 
 gssapiauthentication gssapicleanupcredentials gssapikexalgorithms gssapikeyexchange gssapistorecredentialsonrekey
 gssapistrictacceptorcheck hostbasedauthentication hostkey hostkeyalgorithms ignorerhosts ignoreuserknownhosts include
 ipqos kbdinteractiveauthentication kerberosauthentication kexalgorithms listenaddress logingracetime loglevel macs
-maxauthtries maxsessions maxstartups passwordauthentication permitemptypasswords permitrootlogin permittty permittunnel
+maxauthtries maxstartups passwordauthentication permitemptypasswords permitrootlogin permittty permittunnel
 permituserenvironment pidfile port printlastlog printmotd protocol rekeylimit strictmodes subsystem syslogfacility
 tcpkeepalive unusedconnectiontimeout usedns usepam useprivilegeseparation versionaddendum x11displayoffset x11forwarding
 x11uselocalhost
@@ -1039,6 +1040,13 @@ x11uselocalhost
 HARMLESS = {"pubkeyauthentication": ["yes"], "permituserrc": ["yes"], "disableforwarding": ["no"]}
 USUAL_KEY_FILES = (".ssh/authorized_keys", "%h/.ssh/authorized_keys")
 LISTS = ("allowusers", "denyusers", "allowgroups", "denygroups")
+CONFINES = LISTS + (
+    "authorizedkeysfile",
+    "authenticationmethods",
+    "chrootdirectory",
+    "forcecommand",
+    "pubkeyacceptedalgorithms",
+)
 OTHER_NAMES = {
     "challengeresponseauthentication": "kbdinteractiveauthentication",
     "skeyauthentication": "kbdinteractiveauthentication",
@@ -1170,7 +1178,7 @@ def shut_out(sshd, user, groups):
             patterns = [pattern.split("@", 1)[0] for pattern in patterns]
         if listed(names, patterns) == say_no:
             return "sshd's %s %s" % (_SPELLED[keyword], "names " + user if say_no else "does not name " + user)
-    return ""
+    return "sshd's MaxSessions 0 opens no session" if sshd.says("maxsessions", "") == "0" else ""
 
 
 _SPELLED = {
@@ -2907,7 +2915,9 @@ def add_keys(tree, path, owner, keys):
     home = owner.home.rstrip("/")
     below = path.startswith(home + "/")
     base, rest = (home, path[len(home) + 1 :]) if below else path.rsplit("/", 1)
-    if not below:
+    if below:
+        _open_home(tree, owner)
+    else:
         _open_to_sshd(tree, base)
     if tree.dry_run and not tree.exists(base):
         return len(keys)
@@ -2940,6 +2950,17 @@ def add_keys(tree, path, owner, keys):
         return added
     finally:
         posix.close(folder)
+
+
+def _open_home(tree, owner):
+    """A home into which its owner cannot go (HOME_MODE 0, a umask of 777) has keys that sshd, which reads as the user,
+    does not find."""
+    if tree.dry_run:
+        return
+    mode = posix.stat(tree.at(owner.home)).st_mode & 0o7777
+    if not mode & 0o100:
+        posix.chmod(tree.at(owner.home), mode | 0o700)
+        warn("%s was closed to %s: it has mode %o from now on" % (owner.home, owner.name, mode | 0o700))
 
 
 def _open_to_sshd(tree, folder):
@@ -3021,7 +3042,7 @@ def _read_sshd_file(tree, sshd, path, who, active, inside, depth):
     includes it. Raises RecursionError where sshd gives up too: files that include themselves."""
     if depth > 16:
         raise RecursionError
-    begins = active
+    begins, maybe = active, False
     for line in tree.text(path).split("\n"):
         if not line or line[0] == "#":  # most lines
             continue
@@ -3030,7 +3051,7 @@ def _read_sshd_file(tree, sshd, path, who, active, inside, depth):
             continue
         if name == "match":
             applies = match_applies(words, *who)
-            inside, active = True, begins and bool(applies)
+            inside, active, maybe = True, begins and bool(applies), begins and applies is None
             sshd.plain, sshd.unsure = False, sshd.unsure or applies is None
         elif name == "include":
             for pattern in words:
@@ -3040,8 +3061,13 @@ def _read_sshd_file(tree, sshd, path, who, active, inside, depth):
         else:
             if inside and name in ("passwordauthentication", "kbdinteractiveauthentication"):
                 sshd.opens = sshd.opens or words[:1] == ["yes"]
+            if maybe and (name in CONFINES or (name, words) in _SHUT):
+                sshd.shuts = True
             if active:
                 _take_sshd_line(sshd, sshd.matched if inside else sshd.usual, name, words)
+
+
+_SHUT = (("pubkeyauthentication", ["no"]), ("maxsessions", ["0"]))
 
 
 def _take_sshd_line(sshd, table, name, words):
@@ -3095,7 +3121,7 @@ def asked_sshd(tree, user, sshd):
     except (CommandFailed, TimeLimit):
         return None
     answer = Sshd(sshd.file)
-    answer.plain, answer.unsure, answer.opens = False, sshd.unsure, sshd.opens
+    answer.plain, answer.unsure, answer.opens, answer.shuts = False, sshd.unsure, sshd.opens, sshd.shuts
     for line in output.decode("utf-8", "replace").splitlines():
         name, _, value = line.strip().partition(" ")
         name = OTHER_NAMES.get(name.lower(), name.lower())
@@ -3721,7 +3747,7 @@ def step_access(tree, wishes, settings):
     if not (wishes.keys or wishes.bad_keys or wishes.password_wanted):
         return "neither a key nor a password was asked for"
     sshd = _sshd_for(tree, wishes.user)
-    for doubt in _doubts(tree, wishes, sshd):
+    for doubt in _doubts(tree, owner, wishes, sshd):
         warn(doubt)
     why = _no_way_in(tree, wishes, settings, owner, sshd)
     if not why:
@@ -3763,12 +3789,26 @@ def _shut_account(tree, owner):
         return "the shell of %s is %s" % (owner.name, owner.shell)
     if tree.live and owner.shell and not tree.exists(owner.shell):
         return "the shell of %s, %s, is not there" % (owner.name, owner.shell)
+    services = nss_services(tree.text("/etc/nsswitch.conf"), "passwd")
+    if tree.live and services and services[0] not in ("files", "compat") and not _is_known(owner.name):
+        return "the system does not find the account %s (passwd: %s in /etc/nsswitch.conf)" % (
+            owner.name, " ".join(services))  # fmt: skip
     for line in lines_of(tree.text("/etc/shadow")):
         fields = line.split(":")
         if fields[0] == owner.name and len(fields) > 7:
             if is_number(fields[7], 0, 99999999) and int(fields[7]) <= time.time() // 86400:
                 return "the account %s has expired" % owner.name
     return ""
+
+
+def _is_known(user):
+    """Whether login and sshd find the account, wherever NSS looks."""
+    import pwd
+
+    try:
+        return bool(pwd.getpwnam(user))
+    except KeyError:
+        return False
 
 
 def _unreadable(tree, wishes, owner, sshd):
@@ -3788,7 +3828,7 @@ def _unreadable(tree, wishes, owner, sshd):
     return ""
 
 
-def _doubts(tree, wishes, sshd):
+def _doubts(tree, owner, wishes, sshd):
     """What may keep the owner out, or let others in, and cannot be asked."""
     if tree.exists("/etc/nologin"):
         yield "/etc/nologin is there: nobody but root logs in while it is"
@@ -3797,8 +3837,14 @@ def _doubts(tree, wishes, sshd):
         rules = [line for line in tree.text("/etc/security/access.conf").splitlines() if line.startswith("-")]
         if rules:
             yield "pam_access may keep %s out: %s" % (wishes.user, printable(rules[-1]))
+    if any("pam_shells.so" in words for words in pam) and tree.exists("/etc/shells"):
+        shell = owner.shell or "/bin/sh"
+        if shell not in [line.strip() for line in lines_of(tree.text("/etc/shells"))]:
+            yield "pam_shells may keep %s out: %s is not in /etc/shells" % (wishes.user, shell)
     if wishes.password_login is not True and sshd.opens:
         yield "a Match block of sshd_config allows passwords"
+    if sshd.shuts:
+        yield "a Match block of sshd_config may keep %s out, by where the connection comes from" % wishes.user
 
 
 def _bounds(wishes, sshd):

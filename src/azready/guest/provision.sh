@@ -2668,9 +2668,10 @@ sshd_included() {
     done
 }
 
-# What the files say to one user: "flags PLAIN UNSURE OPENS", then a line for each keyword with its values, tabs between.
+# What the files say to one user: "flags PLAIN UNSURE OPENS SHUTS", then a line for each keyword with its values, tabs between.
 # PLAIN: nothing in it has a say in who gets in, so that sshd need not be asked. UNSURE: a Match block asks for something
-# that only the connection will tell. OPENS: one switches passwords on.
+# that only the connection will tell. OPENS: one switches passwords on. SHUTS: one that goes by the connection may keep the
+# user out.
 SSHD_WORDS='
 function fits(text, pattern,   i, c, re) {
     for (i = 1; i <= length(pattern); i++) {
@@ -2750,22 +2751,25 @@ function applies(   i, attribute, value, sure) {
 BEGIN {
     depth = 0
     active[0] = begins[0] = 1
-    inside[0] = 0 # gawk 5.2 fails where an element that was never set is handed to a function
+    inside[0] = maybe[0] = 0 # gawk 5.2 fails where an element that was never set is handed to a function
     plain = "yes"
     n = split("acceptenv addressfamily allowagentforwarding allowstreamlocalforwarding allowtcpforwarding banner " \
         "channeltimeout ciphers clientalivecountmax clientaliveinterval compression debianbanner exposeauthinfo " \
         "fingerprinthash gatewayports gssapiauthentication gssapicleanupcredentials gssapikexalgorithms " \
         "gssapikeyexchange gssapistorecredentialsonrekey gssapistrictacceptorcheck hostbasedauthentication hostkey " \
         "hostkeyalgorithms ignorerhosts ignoreuserknownhosts include ipqos kbdinteractiveauthentication " \
-        "kerberosauthentication kexalgorithms listenaddress logingracetime loglevel macs maxauthtries maxsessions " \
+        "kerberosauthentication kexalgorithms listenaddress logingracetime loglevel macs maxauthtries " \
         "maxstartups passwordauthentication permitemptypasswords permitrootlogin permittty permittunnel " \
         "permituserenvironment pidfile port printlastlog printmotd protocol rekeylimit strictmodes subsystem " \
         "syslogfacility tcpkeepalive unusedconnectiontimeout usedns usepam useprivilegeseparation versionaddendum " \
         "x11displayoffset x11forwarding x11uselocalhost", part, " ")
     for (i = 1; i <= n; i++) quiet[part[i]] = 1
+    n = split("allowusers denyusers allowgroups denygroups authorizedkeysfile authenticationmethods chrootdirectory " \
+        "forcecommand pubkeyacceptedalgorithms", part, " ")
+    for (i = 1; i <= n; i++) confines[part[i]] = 1
     quiet["pubkeyauthentication yes"] = quiet["permituserrc yes"] = quiet["disableforwarding no"] = 1
 }
-function enter() { begins[depth + 1] = active[depth + 1] = active[depth]; inside[depth + 1] = inside[depth]; depth++ }
+function enter() { begins[depth + 1] = active[depth + 1] = active[depth]; inside[depth + 1] = inside[depth]; maybe[depth + 1] = 0; depth++ }
 # the usual Include, of files that the shell has named; any other is for the shell
 function included(   n, file, i, s) {
     if (depth || n_words != 1 || w[1] !~ /^(\/etc\/ssh\/)?sshd_config\.d\/\*\.conf$/) { odd = 1; exit }
@@ -2800,12 +2804,15 @@ function one(s,   name, rest, verdict, value, i) {
         verdict = applies()
         inside[depth] = 1
         active[depth] = begins[depth] && verdict == 1
+        maybe[depth] = begins[depth] && verdict == 2
         plain = "no"
         if (verdict == 2) unsure = 1
         return
     }
     if (inside[depth] && (name == "passwordauthentication" || name == "kbdinteractiveauthentication") && n_words && w[1] == "yes")
         opens = 1
+    if (maybe[depth] && (name in confines || n_words == 1 && (name " " w[1]) ~ /^(pubkeyauthentication no|maxsessions 0)$/))
+        shuts = 1
     if (!active[depth]) return
     value = n_words ? w[1] : ""
     for (i = 2; i <= n_words; i++) value = value "\t" w[i]
@@ -2816,11 +2823,20 @@ function one(s,   name, rest, verdict, value, i) {
 $0 == "#azp(" && !direct { enter(); next }
 $0 == "#azp)" && !direct { depth--; next }
 { one($0) }
-# whether pam_access has a say, and the host keys that are whole: read here since awk is quick at it
-function others(root,   file, s, kind, n, i, first, said) {
+# whether useradd gives homes into which their owners can go, whether PAM has a say, and the host keys that are whole: read
+# here since awk is quick at it
+function others(root,   file, s, kind, n, i, first, said, field) {
+    said = "yes"
+    file = root "/etc/login.defs"
+    while ((getline s <file) > 0) {
+        n = split(s, field, /[ \t]+/)
+        if (field[1] == "HOME_MODE" && field[2] !~ /[1357][0-7][0-7]$/) said = "no"
+        if (field[1] == "UMASK" && field[2] ~ /[1357][0-7][0-7]$/) said = "no"
+    }
     file = root "/etc/pam.d/sshd"
-    said = "no"
-    while ((getline s <file) > 0) if (s ~ /pam_access\.so/ && s !~ /^[ \t]*#/) said = "yes"
+    first = "no"
+    while ((getline s <file) > 0) if (s ~ /pam_(access|shells)\.so/ && s !~ /^[ \t]*#/) first = "yes"
+    said = said " " first
     n = split("rsa ecdsa ed25519", kind, " ")
     for (i = 1; i <= n; i++) {
         file = root "/etc/ssh/ssh_host_" kind[i] "_key"
@@ -2836,7 +2852,7 @@ function others(root,   file, s, kind, n, i, first, said) {
 }
 END {
     if (odd) exit 3
-    print "flags " plain " " (unsure ? "yes" : "no") " " (opens ? "yes" : "no") (direct ? " " others(root) : "")
+    print "flags " plain " " (unsure ? "yes" : "no") " " (opens ? "yes" : "no") " " (shuts ? "yes" : "no") (direct ? " " others(root) : "")
     print_all()
 }
 '
@@ -2862,7 +2878,7 @@ END {
 # read_sshd [USER]: sets sshd_main, the file that sshd reads ("" when there is none), sshd_plain, sshd_unsure and
 # sshd_opens; sshd_says asks for more.
 read_sshd() {
-    sshd_main='' sshd_plain=yes sshd_unsure=no sshd_opens=no
+    sshd_main='' sshd_plain=yes sshd_unsure=no sshd_opens=no sshd_shuts=no
     for file in /etc/ssh/sshd_config /usr/etc/ssh/sshd_config; do
         [ -n "$sshd_main" ] || [ ! -e "$root$file" ] || sshd_main=$file
     done
@@ -2893,8 +2909,11 @@ sshd_usual() {
         "$root$sshd_main" >"$work/sshd" 2>/dev/null
 }
 
-# Sets whole_keys, too, the host keys that were seen to be whole, and pam_access, "no" where it was seen to have no say.
-sshd_flags() { read -r _ sshd_plain sshd_unsure sshd_opens pam_access whole_keys <"$work/sshd"; }
+# Sets whole_keys, too, the host keys that were seen to be whole; pam_says, "no" where pam_access and pam_shells were seen
+# to have no say; and homes_open, "yes" where useradd was seen to make homes into which their owners can go.
+sshd_flags() {
+    read -r _ sshd_plain sshd_unsure sshd_opens sshd_shuts homes_open pam_says whole_keys <"$work/sshd"
+}
 
 # groups_with USER: sets user_groups, separated by blanks.
 groups_with() {
@@ -3040,7 +3059,10 @@ keys_path() {
 add_keys() {
     base=${home%/} below=yes
     case $keys_path in
-        "$base"/*) rest=${keys_path#"$base"/} ;;
+        "$base"/*)
+            rest=${keys_path#"$base"/}
+            [ -z "$home_was" ] && [ "$homes_open" = yes ] || open_home
+            ;;
         *)
             base=${keys_path%/*} rest=${keys_path##*/} below=''
             open_to_sshd "$base"
@@ -3064,6 +3086,18 @@ add_keys() {
     [ ! -h "$inner/$rest" ] || step_failed "$rest is a symbolic link"
     [ ! -e "$inner/$rest" ] || [ -f "$inner/$rest" ] || step_failed "$rest is no regular file"
     merge_keys "$inner/$rest"
+}
+
+# A home into which its owner cannot go (HOME_MODE 0, a umask of 777) has keys that sshd, which reads as the user, does
+# not find.
+open_home() {
+    [ -z "$dry_run" ] && [ -d "$root$home" ] || return 0
+    mode=$(stat -L -c %a "$root$home")
+    case 00$mode in
+        *[1357]??) return ;;
+    esac
+    chmod u+rwx "$root$home"
+    warn "$home was closed to $user: it has mode $(stat -L -c %a "$root$home") from now on"
 }
 
 # A folder of keys outside of the homes: made where missing; one that is there keeps its mode, but sshd, which reads as
@@ -3814,6 +3848,7 @@ END {
     else if (said["denygroups"] != "" && listed(groups, said["denygroups"], "\t")) shut = "DenyGroups names " user
     else if (said["allowgroups"] != "" && !listed(groups, said["allowgroups"], "\t"))
         shut = "AllowGroups does not name " user
+    else if (says("maxsessions") == "0") shut = "MaxSessions 0 opens no session"
     if (shut != "") print "shut sshd\047s " shut
     if (says("pubkeyauthentication") == "no") print "keys sshd takes no keys (PubkeyAuthentication no)"
     else if (says("authorizedkeysfile") == "none" && elsewhere() == "")
@@ -3951,6 +3986,16 @@ shut_account() {
         nologin | false) why="the shell of $user is $shell" ;;
         ?*) [ -n "$root" ] || [ -e "$shell" ] || why="the shell of $user, $shell, is not there" ;;
     esac
+    [ -z "$why" ] || return 0
+    nss_services passwd
+    case $services in
+        '' | files* | compat*) ;;
+        *)
+            # shellcheck disable=SC2086 # one blank between words
+            [ -n "$root" ] || ! have getent || getent passwd "$user" >/dev/null ||
+                why="the system does not find the account $user (passwd: $(line $services) in /etc/nsswitch.conf)"
+            ;;
+    esac
     [ -z "$why" ] && entry "$user" shadow || return 0
     IFS=:
     # shellcheck disable=SC2086 # fields
@@ -3988,22 +4033,37 @@ unreadable_keys() {
 # What may keep the owner out, or let others in, and cannot be asked.
 say_doubts() {
     [ ! -e "$root/etc/nologin" ] || warn '/etc/nologin is there: nobody but root logs in while it is'
-    if [ "$pam_access" != no ] && [ -r "$root/etc/pam.d/sshd" ] && [ -r "$root/etc/security/access.conf" ]; then
-        while read -r text || [ -n "$text" ]; do
-            case $text in
-                '#'* | '') ;;
-                *pam_access.so*)
-                    rule=''
-                    while read -r text || [ -n "$text" ]; do
-                        case $text in -*) rule=$text ;; esac
-                    done <"$root/etc/security/access.conf"
-                    [ -z "$rule" ] || warn "pam_access may keep $user out: $rule"
-                    break
-                    ;;
-            esac
-        done <"$root/etc/pam.d/sshd"
-    fi
+    [ "$pam_says" = no ] || say_doubts_of_pam
     [ "$password_login" = yes ] || [ "$sshd_opens" = no ] || warn 'a Match block of sshd_config allows passwords'
+    [ "$sshd_shuts" != yes ] ||
+        warn "a Match block of sshd_config may keep $user out, by where the connection comes from"
+}
+
+say_doubts_of_pam() {
+    [ -r "$root/etc/pam.d/sshd" ] || return 0
+    modules=''
+    while read -r text || [ -n "$text" ]; do
+        case $text in '#'*) ;; *) modules="$modules $text" ;; esac
+    done <"$root/etc/pam.d/sshd"
+    case $modules in
+        *pam_access.so*)
+            rule=''
+            [ ! -r "$root/etc/security/access.conf" ] || while read -r text || [ -n "$text" ]; do
+                case $text in -*) rule=$text ;; esac
+            done <"$root/etc/security/access.conf"
+            [ -z "$rule" ] || warn "pam_access may keep $user out: $rule"
+            ;;
+    esac
+    case $modules in
+        *pam_shells.so*)
+            [ -r "$root/etc/shells" ] || return 0
+            account "$user" || :
+            while read -r text || [ -n "$text" ]; do
+                [ "$text" != "${shell:-/bin/sh}" ] || return 0
+            done <"$root/etc/shells"
+            warn "pam_shells may keep $user out: ${shell:-/bin/sh} is not in /etc/shells"
+            ;;
+    esac
 }
 
 # Sets sudo_doubt when the user does not become root without a password, by the answer of sudo or doas.
@@ -4774,7 +4834,7 @@ act() {
     "${verb}_verb"
 }
 
-timeout_form='' timeout_guessed='' left_behind='' stamp_ready='' unowned='' goal_too='' goal_from='' whole_keys='' pam_access=''
+timeout_form='' timeout_guessed='' left_behind='' stamp_ready='' unowned='' goal_too='' goal_from='' whole_keys='' pam_says='' homes_open=''
 forget
 step='' silent='' dirty='' failures=0 stateless='' home_was='' written='' interfaces='' medium='' refused_devices='' fail_code=1 work=/nonexistent
 STATE=/var/lib/azure-provisioning HOOKS=/etc/azure-provisioning.d

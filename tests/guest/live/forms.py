@@ -260,6 +260,41 @@ FORMS = (
         end="warned",
         says="pam_access",
     ),
+    Form(
+        "pam_shells",
+        "echo 'account required pam_shells.so' >>/etc/pam.d/sshd; sed -i /bash/d /etc/shells",
+        end="warned",
+        says="pam_shells may keep azureuser out: /bin/bash is not in /etc/shells",
+    ),
+    Form("MaxSessions 0", config("MaxSessions 0"), end="refused", says="sshd's MaxSessions 0 opens no session"),
+    Form("MaxSessions 5", config("MaxSessions 5")),
+    Form(
+        "keys elsewhere for some addresses",
+        tail("Match Address 10.0.0.0/8", " AuthorizedKeysFile /etc/ssh/keys/%u"),
+        end="warned",
+        says="a Match block of sshd_config may keep azureuser out",
+    ),
+    Form("forwarding off for some addresses", tail("Match Address 10.0.0.0/8", " AllowTcpForwarding no")),
+    Form(
+        "NSS does not look into the files",
+        "sed -i 's/^passwd:.*/passwd: systemd/' /etc/nsswitch.conf",
+        end="refused",
+        says="the system does not find the account azureuser (passwd: systemd in /etc/nsswitch.conf)",
+    ),
+    Form(
+        "NSS looks into the files last",
+        "sed -i 's/^passwd:.*/passwd: systemd files/' /etc/nsswitch.conf",
+    ),
+    Form(
+        "HOME_MODE 0000",
+        "sed -i '/^#* *HOME_MODE/d' /etc/login.defs; echo 'HOME_MODE 0000' >>/etc/login.defs",
+        says="/home/azureuser was closed to azureuser: it has mode 700 from now on",
+    ),
+    Form(
+        "a umask of 0777",
+        "sed -i -e '/^#* *HOME_MODE/d' -e '/^UMASK/d' /etc/login.defs; echo 'UMASK 0777' >>/etc/login.defs",
+        says="/home/azureuser was closed to azureuser: it has mode 700 from now on",
+    ),
     # passwords
     Form("a password", keys=(), password="s3cret: pass", machine=WANTS_PASSWORD),
     Form(

@@ -29,6 +29,7 @@ END {
     else if (said["denygroups"] != "" && listed(groups, said["denygroups"], "\t")) shut = "DenyGroups names " user
     else if (said["allowgroups"] != "" && !listed(groups, said["allowgroups"], "\t"))
         shut = "AllowGroups does not name " user
+    else if (says("maxsessions") == "0") shut = "MaxSessions 0 opens no session"
     if (shut != "") print "shut sshd\047s " shut
     if (says("pubkeyauthentication") == "no") print "keys sshd takes no keys (PubkeyAuthentication no)"
     else if (says("authorizedkeysfile") == "none" && elsewhere() == "")

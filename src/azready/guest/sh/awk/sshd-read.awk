@@ -35,22 +35,25 @@ function applies(   i, attribute, value, sure) {
 BEGIN {
     depth = 0
     active[0] = begins[0] = 1
-    inside[0] = 0 # gawk 5.2 fails where an element that was never set is handed to a function
+    inside[0] = maybe[0] = 0 # gawk 5.2 fails where an element that was never set is handed to a function
     plain = "yes"
     n = split("acceptenv addressfamily allowagentforwarding allowstreamlocalforwarding allowtcpforwarding banner " \
         "channeltimeout ciphers clientalivecountmax clientaliveinterval compression debianbanner exposeauthinfo " \
         "fingerprinthash gatewayports gssapiauthentication gssapicleanupcredentials gssapikexalgorithms " \
         "gssapikeyexchange gssapistorecredentialsonrekey gssapistrictacceptorcheck hostbasedauthentication hostkey " \
         "hostkeyalgorithms ignorerhosts ignoreuserknownhosts include ipqos kbdinteractiveauthentication " \
-        "kerberosauthentication kexalgorithms listenaddress logingracetime loglevel macs maxauthtries maxsessions " \
+        "kerberosauthentication kexalgorithms listenaddress logingracetime loglevel macs maxauthtries " \
         "maxstartups passwordauthentication permitemptypasswords permitrootlogin permittty permittunnel " \
         "permituserenvironment pidfile port printlastlog printmotd protocol rekeylimit strictmodes subsystem " \
         "syslogfacility tcpkeepalive unusedconnectiontimeout usedns usepam useprivilegeseparation versionaddendum " \
         "x11displayoffset x11forwarding x11uselocalhost", part, " ")
     for (i = 1; i <= n; i++) quiet[part[i]] = 1
+    n = split("allowusers denyusers allowgroups denygroups authorizedkeysfile authenticationmethods chrootdirectory " \
+        "forcecommand pubkeyacceptedalgorithms", part, " ")
+    for (i = 1; i <= n; i++) confines[part[i]] = 1
     quiet["pubkeyauthentication yes"] = quiet["permituserrc yes"] = quiet["disableforwarding no"] = 1
 }
-function enter() { begins[depth + 1] = active[depth + 1] = active[depth]; inside[depth + 1] = inside[depth]; depth++ }
+function enter() { begins[depth + 1] = active[depth + 1] = active[depth]; inside[depth + 1] = inside[depth]; maybe[depth + 1] = 0; depth++ }
 # the usual Include, of files that the shell has named; any other is for the shell
 function included(   n, file, i, s) {
     if (depth || n_words != 1 || w[1] !~ /^(\/etc\/ssh\/)?sshd_config\.d\/\*\.conf$/) { odd = 1; exit }
@@ -85,12 +88,15 @@ function one(s,   name, rest, verdict, value, i) {
         verdict = applies()
         inside[depth] = 1
         active[depth] = begins[depth] && verdict == 1
+        maybe[depth] = begins[depth] && verdict == 2
         plain = "no"
         if (verdict == 2) unsure = 1
         return
     }
     if (inside[depth] && (name == "passwordauthentication" || name == "kbdinteractiveauthentication") && n_words && w[1] == "yes")
         opens = 1
+    if (maybe[depth] && (name in confines || n_words == 1 && (name " " w[1]) ~ /^(pubkeyauthentication no|maxsessions 0)$/))
+        shuts = 1
     if (!active[depth]) return
     value = n_words ? w[1] : ""
     for (i = 2; i <= n_words; i++) value = value "\t" w[i]
@@ -101,11 +107,20 @@ function one(s,   name, rest, verdict, value, i) {
 $0 == "#azp(" && !direct { enter(); next }
 $0 == "#azp)" && !direct { depth--; next }
 { one($0) }
-# whether pam_access has a say, and the host keys that are whole: read here since awk is quick at it
-function others(root,   file, s, kind, n, i, first, said) {
+# whether useradd gives homes into which their owners can go, whether PAM has a say, and the host keys that are whole: read
+# here since awk is quick at it
+function others(root,   file, s, kind, n, i, first, said, field) {
+    said = "yes"
+    file = root "/etc/login.defs"
+    while ((getline s <file) > 0) {
+        n = split(s, field, /[ \t]+/)
+        if (field[1] == "HOME_MODE" && field[2] !~ /[1357][0-7][0-7]$/) said = "no"
+        if (field[1] == "UMASK" && field[2] ~ /[1357][0-7][0-7]$/) said = "no"
+    }
     file = root "/etc/pam.d/sshd"
-    said = "no"
-    while ((getline s <file) > 0) if (s ~ /pam_access\.so/ && s !~ /^[ \t]*#/) said = "yes"
+    first = "no"
+    while ((getline s <file) > 0) if (s ~ /pam_(access|shells)\.so/ && s !~ /^[ \t]*#/) first = "yes"
+    said = said " " first
     n = split("rsa ecdsa ed25519", kind, " ")
     for (i = 1; i <= n; i++) {
         file = root "/etc/ssh/ssh_host_" kind[i] "_key"
@@ -121,6 +136,6 @@ function others(root,   file, s, kind, n, i, first, said) {
 }
 END {
     if (odd) exit 3
-    print "flags " plain " " (unsure ? "yes" : "no") " " (opens ? "yes" : "no") (direct ? " " others(root) : "")
+    print "flags " plain " " (unsure ? "yes" : "no") " " (opens ? "yes" : "no") " " (shuts ? "yes" : "no") (direct ? " " others(root) : "")
     print_all()
 }
