@@ -61,6 +61,7 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_second_boot_is_silent_and_a_copy_is_a_new_vm(disk: Callable[..., Path], tmp_path: Path) -> None:
     base, page, console = disk("poweroff -f"), tmp_path / "page.html", tmp_path / "console.txt"
     image = tmp_path / "over, it.qcow2"  # a chain, which azready reads and tells QEMU of
