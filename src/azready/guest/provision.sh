@@ -2968,13 +2968,13 @@ sshd_says() {
 includes_drop_ins() {
     while read -r text || [ -n "$text" ]; do
         case $text in
-            [Mm][Aa][Tt][Cc][Hh][\ =\"$TAB]*) return 1 ;;
-            [Ii][Nn][Cc][Ll][Uu][Dd][Ee][\ =\"$TAB]*) ;;
+            [Mm][Aa][Tt][Cc][Hh] | [Mm][Aa][Tt][Cc][Hh][\ =\"$TAB$CR]* | \"[Mm][Aa][Tt][Cc][Hh]\"*) return 1 ;;
+            [Ii][Nn][Cc][Ll][Uu][Dd][Ee][\ =\"$TAB]* | \"[Ii][Nn][Cc][Ll][Uu][Dd][Ee]\"*) ;;
             *) continue ;;
         esac
         IFS=" $TAB=\"'$CR"
         # shellcheck disable=SC2086 # words
-        set -- ${text#???????}
+        set -- ${text#*[Ee][\ =\"$TAB]}
         IFS=" $TAB$NEWLINE"
         for pattern in "$@"; do
             case ${pattern#/etc/ssh/} in

@@ -153,6 +153,16 @@ CASES = [
         OURS + "UsePAM yes\nMatch User x\nInclude /etc/ssh/sshd_config.d/*.conf\n",
     ),
     sshd_config(
+        "drop-ins only within a Match block that says of nobody what it is about",
+        "UsePAM yes\nMatch\r\n\tInclude /etc/ssh/sshd_config.d/*.conf\n",
+        OURS + "UsePAM yes\nMatch\r\n\tInclude /etc/ssh/sshd_config.d/*.conf\n",
+    ),
+    sshd_config(
+        "drop-ins only within a Match block in quotes",
+        'UsePAM yes\n"match" User x\nInclude /etc/ssh/sshd_config.d/*.conf\n',
+        OURS + 'UsePAM yes\n"match" User x\nInclude /etc/ssh/sshd_config.d/*.conf\n',
+    ),
+    sshd_config(
         "a Match block about nearly all users is not about everybody",
         "UsePAM yes\nMatch User !root,*\nPasswordAuthentication yes\n",
         OURS + "UsePAM yes\nMatch User !root,*\nPasswordAuthentication yes\n",
