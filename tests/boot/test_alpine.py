@@ -39,19 +39,19 @@ def _grave(tree: Path) -> set[str]:
 
 @pytest.mark.slow
 def test_apk_takes_the_agent_out_and_openrc_starts_our_program(tree: Path) -> None:
-    assert _grave(tree) == {"N01", "N03", "P01", "S01"}
+    assert _grave(tree) == {"B20", "N01", "N03", "P01", "S01"}
     alpine.install_agent(tree)
     with Tree(tree) as files:
         before = set(read_packages(files).versions)
-    run([sys.executable, "-m", "azready", "prepare", alpine])
+    run([sys.executable, "-m", "azready", "prepare", tree])
     with Tree(tree) as files:
         assert set(read_packages(files).versions) == before - {"cloud-init"}
         assert leftovers.find_leftovers(files) == []
     assert "static" not in (tree / "etc/network/interfaces").read_text()
-    assert _grave(tree) == {"S01"}
-    again = run([sys.executable, "-m", "azready", "prepare", alpine])
+    assert _grave(tree) == {"B20", "S01"}
+    again = run([sys.executable, "-m", "azready", "prepare", tree])
     assert "0 changes" in again.stdout
-    (record,) = boot_tree(alpine, Machine(name="alpine-1"), Plan(boots=1, deadline=60))
+    (record,) = boot_tree(tree, Machine(name="alpine-1"), Plan(boots=1, deadline=60))
     assert record.passed, record.console
     assert (record.verdict.provisioned, [report.state for report in record.reports]) == (True, ["Ready"])
 
@@ -95,7 +95,7 @@ def test_our_own_apk_provisions_and_goes(need: Callable[..., None], tree: Path) 
     run([*add, "add", f"/root/{old.name}"])
     started = tree / "etc/runlevels/default/azure-provisioning"
     assert started.is_symlink()
-    (record,) = boot_tree(alpine, Machine(name="alpine-2"), Plan(boots=1, deadline=60))
+    (record,) = boot_tree(tree, Machine(name="alpine-2"), Plan(boots=1, deadline=60))
     assert [report.state for report in record.reports] == ["Ready"], record.console
     started.unlink()
     run([*add, "add", "--upgrade", f"/root/{new.name}"])
