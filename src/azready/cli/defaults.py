@@ -10,12 +10,12 @@ What the command line says wins. What answers a question, destroys, runs a comma
 taken from a file that may have come with somebody else's project.
 """
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from azready import toml
 from azready.errors import UsageFailure, nearest
 
 FILE = "azready.toml"
@@ -84,8 +84,8 @@ def read(path: Path | None) -> Defaults | None:
         if not path.is_file():
             return None
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        table = toml.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise UsageFailure(f"{path}: {error}", "write it as TOML: key = value") from error
     return parse(table, path)
 

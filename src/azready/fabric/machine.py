@@ -32,13 +32,13 @@ A `Machine` is a value; nothing here does input or output but `load`, which read
     "compute.osProfile.disablePasswordAuthentication" = ""
 """
 
-import tomllib
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from azready import toml
 from azready.errors import UsageFailure
 from azready.fabric import sizes
 
@@ -207,10 +207,10 @@ def _next_mac(mac: str) -> str:
 def load(path: Path) -> Machine:
     """Read a machine description. Raises UsageFailure that names the file, the key and what it may be."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = toml.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageFailure(f"{path}: {error.strerror}", "give a TOML file that describes the VM") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise UsageFailure(f"{path} is not TOML: {error}", "see docs/machine.md for an example") from error
     return from_table(table, str(path))
 

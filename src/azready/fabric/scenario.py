@@ -14,13 +14,13 @@ attempts = "1-3"
 status = 503
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from azready import toml
 from azready.errors import UsageFailure
 from azready.fabric.faults import Fault, from_table
 from azready.fabric.machine import Machine, changed, typed_fields
@@ -70,8 +70,8 @@ def load(name: str) -> Scenario:
 def parse(text: str, name: str, source: str) -> Scenario:
     """A scenario from the text of its file; `source` names it in errors."""
     try:
-        table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        table = toml.loads(text)
+    except ValueError as error:
         raise UsageFailure(f"{source} is not TOML: {error}", "see docs/fabric.md for an example") from error
     unknown = sorted(set(table) - set(_KEYS))
     if unknown:

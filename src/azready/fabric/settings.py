@@ -19,12 +19,12 @@
 """
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from azready import toml
 from azready.errors import UsageFailure
 from azready.fabric import faults, scenario
 from azready.fabric.faults import Fault
@@ -108,17 +108,17 @@ def _value(key: str, text: str) -> Any:
     if key in LISTS_OF_TEXTS and not text.startswith("["):
         return [text]
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+        return toml.loads(f"value = {text}")["value"]
+    except ValueError:
         return text
 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        table = toml.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageFailure(f"{file}: {error.strerror}", "give a TOML file of settings") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise UsageFailure(f"{file} is not TOML: {error}", "see docs/fabric.md for an example") from error
     known = (*_PLAIN, "machine", "fault")
     unknown = sorted(set(table) - set(known))

@@ -7,9 +7,9 @@ A TOML file; the rule's id is the key, the reason the value:
     B03 = "our initramfs waits for the disk itself"
 """
 
-import tomllib
 from dataclasses import dataclass
 
+from azready import toml
 from azready.errors import UsageFailure
 
 
@@ -25,8 +25,8 @@ def parse_waivers(text: str, path: str) -> tuple[Waiver, ...]:
     """Read a waiver file. Raises UsageFailure where it is no TOML, or a reason is missing."""
     hint = 'write it like this:\n    [waivers]\n    S01 = "reached over the serial console only"'
     try:
-        document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        document = toml.loads(text)
+    except ValueError as error:
         raise UsageFailure(f"{path} is not a waiver file: {error}", hint) from error
     table = document.get("waivers")
     if not isinstance(table, dict) or set(document) != {"waivers"}:
