@@ -5,6 +5,7 @@ namespace calls `require` first, or `become_root`: they say which switch it is.
 """
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -124,28 +125,18 @@ def maps_of_sub_ids(uid: int, gid: int, beside: bool = False) -> dict[str, list[
 def become_root_of(maps: Mapping[str, Sequence[Sequence[str]]]) -> None:
     """Move this process into a user namespace with these maps (`maps_of_sub_ids`), as its root.
 
-    A child writes the maps: that is allowed from outside only. Raises OSError, Failure.
+    Raises OSError, Failure.
     """
-    from azready.kernel.syscalls import CLONE_NEWUSER, unshare  # Linux alone has them
+    from azready.kernel import user_namespace  # Linux alone has them
+    from azready.kernel.syscalls import CLONE_NEWUSER, enter
 
-    waiting, ready = os.pipe()
-    process = str(os.getpid())
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(ready)
-            os.read(waiting, 1)  # ends when the namespace is made
-            for words in (words for rows in maps.values() for words in rows):
-                run([words[0], process, *words[1:]])
-            status = 0
-        finally:
-            os._exit(status)
-    unshare(CLONE_NEWUSER)
-    for descriptor in (waiting, ready):
-        os.close(descriptor)
-    if os.waitpid(child, 0)[1] != 0:
-        raise Failure("newuidmap gives this user none of its sub-ids", "look at /etc/subuid and /etc/subgid")
+    try:
+        space = user_namespace.make(maps)
+    except subprocess.CalledProcessError as error:
+        why = "newuidmap gives this user none of its sub-ids"
+        raise Failure(why, "look at /etc/subuid and /etc/subgid") from error
+    enter(space, CLONE_NEWUSER)
+    os.close(space)
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
 

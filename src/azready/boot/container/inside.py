@@ -31,7 +31,7 @@ from azready.boot.network import messages
 from azready.boot.network.links import BRIDGE
 from azready.fabric.serve.sealed import NotSealed, require_sealed
 from azready.fabric.serve.sockets import open_socket
-from azready.kernel import seccomp
+from azready.kernel import seccomp, user_namespace
 from azready.kernel.syscalls import (
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
@@ -63,8 +63,8 @@ def main() -> None:
         if spec["needs_cgroup"]:
             cgroup = make_cgroup(spec["name"])
             give(cgroup, *spec["owner"])
-        space = _user_namespace(spec["id_maps"])
-        made_in = _user_namespace(spec["tree_maps"]) if spec["tree_maps"] else None
+        space = user_namespace.make(spec["id_maps"])
+        made_in = user_namespace.make(spec["tree_maps"]) if spec["tree_maps"] else None
         tree = lower.opened(spec["tree"], space if spec["shifted"] else None, made_in)
     except (OSError, subprocess.CalledProcessError) as error:
         _complain(control, error)
@@ -112,39 +112,6 @@ def _become_root() -> None:
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
     die_with_parent()  # the kernel forgets that when ids change
-
-
-def _user_namespace(id_maps: dict[str, list[list[str]]]) -> int:
-    """Make a user namespace; return its descriptor. A child enters it and ends: only from outside are maps written.
-
-    `id_maps` is either {"uid": [[inside, outside, count]], "gid": …}, written plainly (root), or has
-    {"newuidmap": [[words…]], "newgidmap": …}: set-user-id helpers to call with the child's pid (an ordinary user).
-    """
-    made, done = os.pipe(), os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(done[1])
-        try:
-            unshare(CLONE_NEWUSER)
-            os.write(made[1], b"1")
-            os.read(done[0], 1)
-        finally:
-            os._exit(0)
-    os.close(made[1])
-    try:
-        if os.read(made[0], 1) != b"1":
-            raise OSError("no user namespace could be made")
-        for kind in ("uid", "gid"):
-            for words in id_maps.get(f"new{kind}map", []):
-                subprocess.run([words[0], str(child), *words[1:]], check=True, capture_output=True)
-            if kind in id_maps:
-                text = "".join(f"{' '.join(map(str, row))}\n" for row in id_maps[kind])
-                Path(f"/proc/{child}/{kind}_map").write_text(text)
-        return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        for descriptor in (made[0], *done):
-            os.close(descriptor)
-        os.waitpid(child, 0)
 
 
 def _clear(cgroup: Path | None, scratch: Path) -> None:
