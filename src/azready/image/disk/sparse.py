@@ -71,7 +71,7 @@ def copy(source: int, target: int, size: int, advance: Progress = lambda done: N
 def _copy_range(source: int, target: int, start: int, end: int) -> None:
     """By the kernel where it copies between these files, else through our memory."""
     try:
-        for first, last in _data_runs(source, start, end):
+        for first, last in _runs(start, end, lambda at, size: _holds_zeros(source, at, size)):
             while first < last:
                 done = os.copy_file_range(source, target, last - first, first, first)
                 if done == 0:
@@ -83,19 +83,8 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
         _copy_through(source, target, start, end)
 
 
-def _data_runs(source: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The parts of a range that are not zeros, in whole grains."""
-    begun: int | None = None
-    for at in range(start, end, _GRAIN):
-        size = min(_GRAIN, end - at)
-        if _is_zeros(source, min(_PROBE, size), at) and _is_zeros(source, size, at):
-            if begun is not None:
-                yield begun, at
-                begun = None
-        elif begun is None:
-            begun = at
-    if begun is not None:
-        yield begun, end
+def _holds_zeros(source: int, at: int, size: int) -> bool:
+    return _is_zeros(source, min(_PROBE, size), at) and _is_zeros(source, size, at)
 
 
 def _is_zeros(source: int, size: int, at: int) -> bool:
@@ -111,24 +100,24 @@ def _copy_through(source: int, target: int, start: int, end: int) -> None:
         got = os.preadv(source, [memoryview(buffer)[: min(_CHUNK, end - start)]], start)
         if got == 0:
             raise OSError(errno.EIO, f"the disk ends at byte {start}, before {end}")
-        for first, last in _runs(buffer, got):
+        # startswith compares in place: no copy of the grain is made.
+        for first, last in _runs(0, got, lambda at, size: buffer.startswith(_ZEROS[:size], at)):
             _write(target, memoryview(buffer)[first:last], start + first)
         start += got
 
 
-def _runs(buffer: bytearray, length: int) -> Iterator[tuple[int, int]]:
-    """The parts of the first `length` bytes that are not zeros, in whole grains."""
+def _runs(start: int, end: int, are_zeros: Callable[[int, int], bool]) -> Iterator[tuple[int, int]]:
+    """The parts of a range that hold data, in whole grains, of which `are_zeros(at, size)` tells."""
     begun: int | None = None
-    for at in range(0, length, _GRAIN):
-        # startswith compares in place: no copy of the grain is made.
-        if buffer.startswith(_ZEROS[: length - at], at):
+    for at in range(start, end, _GRAIN):
+        if are_zeros(at, min(_GRAIN, end - at)):
             if begun is not None:
                 yield begun, at
                 begun = None
         elif begun is None:
             begun = at
     if begun is not None:
-        yield begun, length
+        yield begun, end
 
 
 def _write(target: int, data: memoryview, at: int) -> None:
