@@ -2004,14 +2004,19 @@ def account(tree, name):
             if len(fields) == 7 and is_number(fields[2], 0, 1 << 32):
                 return Account(name, int(fields[2]), int(fields[3]), fields[5], fields[6])
     if tree.live and nss_services(tree.text("/etc/nsswitch.conf"), "passwd") != ["files"]:
-        import pwd
-
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            return None
-        return Account(name, entry.pw_uid, entry.pw_gid, entry.pw_dir, entry.pw_shell)
+        return nss_account(name)
     return None
+
+
+def nss_account(name):
+    """The account as login and sshd find it, wherever NSS looks; None where they do not."""
+    import pwd
+
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        return None
+    return Account(name, entry.pw_uid, entry.pw_gid, entry.pw_dir, entry.pw_shell)
 
 
 def groups_of(tree):
@@ -3790,7 +3795,7 @@ def _shut_account(tree, owner):
     if tree.live and owner.shell and not tree.exists(owner.shell):
         return "the shell of %s, %s, is not there" % (owner.name, owner.shell)
     services = nss_services(tree.text("/etc/nsswitch.conf"), "passwd")
-    if tree.live and services and services[0] not in ("files", "compat") and not _is_known(owner.name):
+    if tree.live and services and services[0] not in ("files", "compat") and not nss_account(owner.name):
         return "the system does not find the account %s (passwd: %s in /etc/nsswitch.conf)" % (
             owner.name, " ".join(services))  # fmt: skip
     for line in lines_of(tree.text("/etc/shadow")):
@@ -3799,16 +3804,6 @@ def _shut_account(tree, owner):
             if is_number(fields[7], 0, 99999999) and int(fields[7]) <= time.time() // 86400:
                 return "the account %s has expired" % owner.name
     return ""
-
-
-def _is_known(user):
-    """Whether login and sshd find the account, wherever NSS looks."""
-    import pwd
-
-    try:
-        return bool(pwd.getpwnam(user))
-    except KeyError:
-        return False
 
 
 def _unreadable(tree, wishes, owner, sshd):
@@ -3832,12 +3827,12 @@ def _doubts(tree, owner, wishes, sshd):
     """What may keep the owner out, or let others in, and cannot be asked."""
     if tree.exists("/etc/nologin"):
         yield "/etc/nologin is there: nobody but root logs in while it is"
-    pam = [line.split() for line in tree.text("/etc/pam.d/sshd").splitlines() if not line.lstrip().startswith("#")]
-    if any("pam_access.so" in words for words in pam):
-        rules = [line for line in tree.text("/etc/security/access.conf").splitlines() if line.startswith("-")]
+    pam = [line for line in lines_of(tree.text("/etc/pam.d/sshd")) if not line.lstrip().startswith("#")]
+    if any("pam_access.so" in line for line in pam):
+        rules = [line for line in lines_of(tree.text("/etc/security/access.conf")) if line.startswith("-")]
         if rules:
             yield "pam_access may keep %s out: %s" % (wishes.user, printable(rules[-1]))
-    if any("pam_shells.so" in words for words in pam) and tree.exists("/etc/shells"):
+    if any("pam_shells.so" in line for line in pam) and tree.exists("/etc/shells"):
         shell = owner.shell or "/bin/sh"
         if shell not in [line.strip() for line in lines_of(tree.text("/etc/shells"))]:
             yield "pam_shells may keep %s out: %s is not in /etc/shells" % (wishes.user, shell)

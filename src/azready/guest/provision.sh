@@ -1998,9 +1998,12 @@ read_account() {
     done
     uid=''
     nss_services passwd
-    [ -z "$root" ] && [ "$services" != files ] && have getent && getent passwd "$1" >"$work/account" || return 1
+    [ -z "$root" ] && [ "$services" != files ] && have getent && nss_account "$1" || return 1
     IFS=: read -r login secret uid gid _ home shell <"$work/account"
 }
+
+# nss_account NAME: login and sshd find it, wherever NSS looks; "$work/account" is its line.
+nss_account() { getent passwd "$1" >"$work/account"; }
 
 # entry NAME FILE: sets entry to the line of NAME in an account file of the tree.
 entry() {
@@ -2825,18 +2828,21 @@ $0 == "#azp)" && !direct { depth--; next }
 { one($0) }
 # whether useradd gives homes into which their owners can go, whether PAM has a say, and the host keys that are whole: read
 # here since awk is quick at it
-function others(root,   file, s, kind, n, i, first, said, field) {
-    said = "yes"
-    file = root "/etc/login.defs"
-    while ((getline s <file) > 0) {
-        n = split(s, field, /[ \t]+/)
-        if (field[1] == "HOME_MODE" && field[2] !~ /[1357][0-7][0-7]$/) said = "no"
-        if (field[1] == "UMASK" && field[2] ~ /[1357][0-7][0-7]$/) said = "no"
+function others(root,   file, s, kind, n, i, first, said, open, pam, field) {
+    open = "yes"
+    n = split("/etc/login.defs /usr/etc/login.defs", kind, " ")
+    for (i = 1; i <= n; i++) {
+        file = root kind[i]
+        while ((getline s <file) > 0) {
+            split(s, field, " ")
+            if (field[1] == "HOME_MODE" && field[2] !~ /[1357][0-7][0-7]$/) open = "no"
+            if (field[1] == "UMASK" && field[2] ~ /[1357][0-7][0-7]$/) open = "no"
+        }
     }
     file = root "/etc/pam.d/sshd"
-    first = "no"
-    while ((getline s <file) > 0) if (s ~ /pam_(access|shells)\.so/ && s !~ /^[ \t]*#/) first = "yes"
-    said = said " " first
+    pam = "no"
+    while ((getline s <file) > 0) if (s ~ /pam_(access|shells)\.so/ && s !~ /^[ \t]*#/) pam = "yes"
+    said = open " " pam
     n = split("rsa ecdsa ed25519", kind, " ")
     for (i = 1; i <= n; i++) {
         file = root "/etc/ssh/ssh_host_" kind[i] "_key"
@@ -3992,7 +3998,7 @@ shut_account() {
         '' | files* | compat*) ;;
         *)
             # shellcheck disable=SC2086 # one blank between words
-            [ -n "$root" ] || ! have getent || getent passwd "$user" >/dev/null ||
+            [ -n "$root" ] || ! have getent || nss_account "$user" ||
                 why="the system does not find the account $user (passwd: $(line $services) in /etc/nsswitch.conf)"
             ;;
     esac
@@ -4048,7 +4054,7 @@ say_doubts_of_pam() {
     case $modules in
         *pam_access.so*)
             rule=''
-            [ ! -r "$root/etc/security/access.conf" ] || while read -r text || [ -n "$text" ]; do
+            [ ! -r "$root/etc/security/access.conf" ] || while IFS= read -r text || [ -n "$text" ]; do
                 case $text in -*) rule=$text ;; esac
             done <"$root/etc/security/access.conf"
             [ -z "$rule" ] || warn "pam_access may keep $user out: $rule"

@@ -266,6 +266,12 @@ FORMS = (
         end="warned",
         says="pam_shells may keep azureuser out: /bin/bash is not in /etc/shells",
     ),
+    Form(
+        "pam_shells by its path",
+        "echo 'account required '/lib/*/security/pam_shells.so >>/etc/pam.d/sshd; sed -i /bash/d /etc/shells",
+        end="warned",
+        says="pam_shells may keep azureuser out: /bin/bash is not in /etc/shells",
+    ),
     Form("MaxSessions 0", config("MaxSessions 0"), end="refused", says="sshd's MaxSessions 0 opens no session"),
     Form("MaxSessions 5", config("MaxSessions 5")),
     Form(
@@ -288,6 +294,11 @@ FORMS = (
     Form(
         "HOME_MODE 0000",
         "sed -i '/^#* *HOME_MODE/d' /etc/login.defs; echo 'HOME_MODE 0000' >>/etc/login.defs",
+        says="/home/azureuser was closed to azureuser: it has mode 700 from now on",
+    ),
+    Form(
+        "HOME_MODE 0000 behind blanks",
+        "sed -i '/^#* *HOME_MODE/d' /etc/login.defs; printf ' \\tHOME_MODE\\t0000\\n' >>/etc/login.defs",
         says="/home/azureuser was closed to azureuser: it has mode 700 from now on",
     ),
     Form(

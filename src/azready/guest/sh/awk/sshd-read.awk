@@ -109,18 +109,21 @@ $0 == "#azp)" && !direct { depth--; next }
 { one($0) }
 # whether useradd gives homes into which their owners can go, whether PAM has a say, and the host keys that are whole: read
 # here since awk is quick at it
-function others(root,   file, s, kind, n, i, first, said, field) {
-    said = "yes"
-    file = root "/etc/login.defs"
-    while ((getline s <file) > 0) {
-        n = split(s, field, /[ \t]+/)
-        if (field[1] == "HOME_MODE" && field[2] !~ /[1357][0-7][0-7]$/) said = "no"
-        if (field[1] == "UMASK" && field[2] ~ /[1357][0-7][0-7]$/) said = "no"
+function others(root,   file, s, kind, n, i, first, said, open, pam, field) {
+    open = "yes"
+    n = split("/etc/login.defs /usr/etc/login.defs", kind, " ")
+    for (i = 1; i <= n; i++) {
+        file = root kind[i]
+        while ((getline s <file) > 0) {
+            split(s, field, " ")
+            if (field[1] == "HOME_MODE" && field[2] !~ /[1357][0-7][0-7]$/) open = "no"
+            if (field[1] == "UMASK" && field[2] ~ /[1357][0-7][0-7]$/) open = "no"
+        }
     }
     file = root "/etc/pam.d/sshd"
-    first = "no"
-    while ((getline s <file) > 0) if (s ~ /pam_(access|shells)\.so/ && s !~ /^[ \t]*#/) first = "yes"
-    said = said " " first
+    pam = "no"
+    while ((getline s <file) > 0) if (s ~ /pam_(access|shells)\.so/ && s !~ /^[ \t]*#/) pam = "yes"
+    said = open " " pam
     n = split("rsa ecdsa ed25519", kind, " ")
     for (i = 1; i <= n; i++) {
         file = root "/etc/ssh/ssh_host_" kind[i] "_key"
