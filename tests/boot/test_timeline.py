@@ -1,10 +1,13 @@
 """A boot's record is a value: it survives JSON, and what is drawn from it is in order."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from azready.boot.compare import compare, worse
+from azready.boot.drawing.page import page
 from azready.boot.record import (
     BootRecord,
     Cause,
@@ -65,8 +68,6 @@ def test_events_are_in_order_and_hold_what_was_asked_for() -> None:
 
 
 def test_an_error_of_the_platform_is_a_warning_and_an_answer_is_not() -> None:
-    from dataclasses import replace
-
     for status, severity in ((200, ""), (399, ""), (400, "warning"), (503, "warning"), (None, "warning")):
         record = replace(RECORD, exchanges=(Exchange(0.4, "imds", "GET", "/x", status),))
         (event,) = (each for each in events(record) if each.source == "imds")
@@ -86,8 +87,6 @@ def test_a_cause_is_printed_with_what_was_seen_and_what_to_do() -> None:
 
 
 def test_passed_needs_the_verdict_and_every_check() -> None:
-    from dataclasses import replace
-
     assert RECORD.passed
     assert not replace(RECORD, checks=(Check("ssh login", "failed"),)).passed
     assert replace(RECORD, checks=(Check("ssh login", "skipped"),)).passed
@@ -98,10 +97,6 @@ def test_passed_needs_the_verdict_and_every_check() -> None:
 
 
 def test_a_boot_that_this_machine_failed_is_neither_passed_nor_failed() -> None:
-    from dataclasses import replace
-
-    from azready.boot.drawing.page import page
-
     starved = replace(RECORD, cause=Cause("starved", "the guest got too little", blames="host"))
     assert starved.undecided and not starved.passed and as_json(starved)["passed"] is None
     assert starved.headline == "No verdict: the guest got too little"
@@ -110,10 +105,6 @@ def test_a_boot_that_this_machine_failed_is_neither_passed_nor_failed() -> None:
 
 
 def test_a_comparison_names_the_cause_that_came() -> None:
-    from dataclasses import replace
-
-    from azready.boot.compare import compare, worse
-
     failed = replace(
         RECORD,
         verdict=Verdict("OSProvisioningTimedOut", None, "silence"),
@@ -126,10 +117,6 @@ def test_a_comparison_names_the_cause_that_came() -> None:
 
 
 def test_the_page_shows_where_the_evidence_stands_and_not_our_switching_off() -> None:
-    from dataclasses import replace
-
-    from azready.boot.drawing.page import page
-
     failed = replace(
         RECORD,
         verdict=Verdict("OSProvisioningClientError", 0.4, "two\nlines"),
@@ -146,8 +133,6 @@ def test_the_page_shows_where_the_evidence_stands_and_not_our_switching_off() ->
 
 
 def test_a_check_that_fails_after_ready_is_in_the_headline_and_an_error_reported_again_fails() -> None:
-    from dataclasses import replace
-
     refused = replace(RECORD, checks=(Check("ssh login", "failed"),))
     assert refused.headline == "Provisioned: Ready after 0.42 s, but ssh login failed"
     error = Verdict("OSProvisioningClientError", 0.4, "cannot continue")

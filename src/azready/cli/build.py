@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from azready.cli import completing, outputs
+from azready.cli import outputs
+from azready.cli.prepare import Setting
 from azready.console import Console
 from azready.errors import UsageFailure
 
@@ -18,15 +19,6 @@ Source = Annotated[Path, typer.Argument(metavar="INPUT", help="A disk file: raw,
 Out = Annotated[Path | None, typer.Argument(metavar="OUT.vhd", help="The fixed VHD to make.", show_default=False)]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="OUT.vhd", help="The same, as an option.")]
 User = Annotated[list[str] | None, typer.Option("--user", "-u", help="Remove this user of the image; repeatable.")]
-Setting = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Setting of the guest program; repeatable.",
-        autocompletion=completing.settings,
-    ),
-]
 Fix = Annotated[bool, typer.Option("--fix", help="Also fix settings that `azready check` finds.")]
 Waivers = Annotated[Path | None, typer.Option("--waivers", help="A TOML file of accepted findings, with reasons.")]
 MachineFile = Annotated[Path | None, typer.Option("--machine", help="A TOML file of the VM to boot it as.")]

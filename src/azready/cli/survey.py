@@ -100,7 +100,7 @@ def _older(path: Path) -> "Survey":
 
     try:
         return from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageFailure(f"{path} is no survey: {error}", "give the survey.json of an older one") from error
 
 
