@@ -101,6 +101,31 @@ def test_failed_and_why(lab: Lab, program: list[str]) -> None:
     assert text.startswith('no "db" at <host> & \\n| &&&') and len(text) == 800
 
 
+HOSTILE = {
+    "10 kB": ("x" * 10_000, "x" * 800),
+    "control bytes": ("a\x01\x1b[31mb", "a  [31mb"),
+    "no UTF-8": ("a\udcff(z", "a (z"),
+    "markup": ("]]></Description><State>Ready</State>&#0;", "]]></Description><State>Ready</State>&#0;"),
+    "quotes": ("\"\\'$(x)`x`%s", "\"\\'$(x)`x`%s"),
+    "what means success elsewhere": ("up", "up"),
+    "an option": ("--in-progress", "--in-progress"),
+    "nothing": ("", "no reason was given"),
+    "blanks": (" \n", "no reason was given"),
+}
+
+
+@two_programs
+@pytest.mark.parametrize(
+    ("form", "kind"), [*(("xml", kind) for kind in HOSTILE), *(("json", kind) for kind in ("no UTF-8", "quotes"))]
+)
+def test_whatever_the_reason_it_is_told_as_a_failure(lab: Lab, program: list[str], form: str, kind: str) -> None:
+    """In JSON where the platform has no goal state."""
+    reason, wanted = HOSTILE[kind]
+    none = Fault("f", "wireserver", path="*goalstate*", status=404)
+    lab.run(program, "--failed", reason, faults=(none,) if form == "json" else ())
+    assert lab.reports == [(form, "NotReady", "ProvisioningFailed", wanted)]
+
+
 @two_programs
 @pytest.mark.parametrize(
     ("fault", "requests"),
@@ -161,6 +186,14 @@ def test_still_at_work(lab: Lab, program: list[str]) -> None:
     assert lab.reports == [("xml", "NotReady", "Provisioning", "still at work")]
     lab.run(program, "--in-progress", "--every", "1", "--deadline", "4")
     assert len(lab.reports) >= 2 and {one[2] for one in lab.reports} == {"Provisioning"}
+
+
+@two_programs
+def test_every_0_seconds_is_no_flood(lab: Lab, program: list[str]) -> None:
+    lab.run(program, "--in-progress", "--every", "0", "--deadline", "3")
+    lab.says("my.service", **WAITING)
+    lab.run(program, "--wait-for", "my.service", "--every", "0", "--deadline", "2")
+    assert [one[2] for one in lab.reports] == ["ProvisioningFailed"]
 
 
 @two_programs

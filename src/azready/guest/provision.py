@@ -169,6 +169,11 @@ def _text(name, value):
     return value
 
 
+def _reason(_, value):
+    """A script that knows no reason is not to lose the VM for that."""
+    return value if printable(value).strip() else "no reason was given"
+
+
 def _one_of(*allowed):
     def check(name, value):
         if value not in allowed:
@@ -215,7 +220,7 @@ _TAKES_VALUE = {
     "--report": _one_of("auto", "xml", "json", "none"),
     "--only": _step_names,
     "--skip": _step_names,
-    "--failed": _text,
+    "--failed": _reason,
     "--wait-for": _text,
     "--every": _seconds,
 }

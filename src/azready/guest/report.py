@@ -19,7 +19,6 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 AGENT = "azure-report/0.1.0"
-DMI = "/sys/class/dmi/id"
 ASSET_TAG = "7783-7084-3265-9085-8269-3286-77"  # the chassis asset tag of every VM of Azure
 XML = {"x-ms-version": "2012-11-30", "x-ms-agent-name": AGENT, "Content-Type": "text/xml; charset=utf-8"}
 JSON = {"x-ms-guest-agent-name": AGENT, "Content-Type": "application/json"}
@@ -96,18 +95,19 @@ def report(options, state, substatus="", text="", once=False):
 
 
 def work(options):
-    """Say every S seconds that work goes on, until the unit is up, has failed, or the deadline. Returns how it went."""
+    """Say every S seconds that work goes on, until the unit is up, has failed, or the deadline. Returns why not."""
     until = time.monotonic() + options.deadline
     await_unit = ["/bin/sh", os.path.dirname(os.path.abspath(__file__)) + "/await-unit", options.wait_for]
     while True:
-        seconds = str(max(0, min(options.every or 60, int(until - time.monotonic()))))
-        known = subprocess.check_output((await_unit if options.wait_for else ["sleep"]) + [seconds])
+        seconds = max(0, min(options.every or 60, int(until - time.monotonic())))
+        known = subprocess.check_output((await_unit if options.wait_for else ["sleep"]) + [str(seconds)])
         if known or time.monotonic() + 1 > until:
-            return known.decode("utf-8", "replace").strip() or "%s is not up in time" % options.wait_for
+            known = known.decode("utf-8", "replace").strip() or "%s is not up in time" % options.wait_for
+            return None if known == "up" else known
         report(options, "NotReady", "Provisioning", "waiting for " + (options.wait_for or "the end"), once=True)
 
 
-def first_line(path):
+def line_of(path):
     try:
         return open(path, errors="replace").readline().strip()
     except OSError:
@@ -124,12 +124,12 @@ def main():
     for name in ("deadline", "every", "failed", "wait-for", "wireserver", "platform"):
         parser.add_argument("--" + name, type=int if name in ("deadline", "every") else str)
     parser.add_argument("--in-progress", action="store_true")
-    parser.set_defaults(deadline=1200, wireserver="168.63.129.16")
-    options = parser.parse_args()
-    elsewhere = options.platform != "azure" and first_line(DMI + "/chassis_asset_tag") != ASSET_TAG
-    vm = first_line(os.environ.get("CREDENTIALS_DIRECTORY", DMI) + "/product_uuid").replace("unknown", "")
+    words = "\0".join(sys.argv).replace("\0--failed\0", "\0--failed=").split("\0")  # the reason may begin with a dash
+    options = parser.parse_args(words[1:], argparse.Namespace(deadline=1200, wireserver="168.63.129.16"))
+    elsewhere = options.platform != "azure" and line_of("/sys/class/dmi/id/chassis_asset_tag") != ASSET_TAG
+    vm = line_of(os.environ.get("CREDENTIALS_DIRECTORY", "/sys/class/dmi/id") + "/product_uuid").replace("unknown", "")
     mark = os.environ.get("STATE_DIRECTORY", "/nonexistent") + "/reported"
-    if elsewhere or vm and first_line(mark) == vm:
+    if elsewhere or vm and line_of(mark) == vm:
         say("%s: nothing to do" % ("not on Azure" if elsewhere else "VM %s is reported already" % vm))
         return 0
     if options.in_progress:
@@ -137,9 +137,9 @@ def main():
         if options.every:
             work(options)
         return 0 if accepted else 2
-    known = work(options) if options.wait_for else options.failed or "up"
-    if known != "up":
-        return 0 if report(options, "NotReady", "ProvisioningFailed", known) else 2
+    failure = work(options) if options.wait_for else options.failed
+    if failure is not None:
+        return 0 if report(options, "NotReady", "ProvisioningFailed", failure.strip() or "no reason was given") else 2
     accepted = report(options, "Ready")
     if accepted and vm and os.path.isdir(os.path.dirname(mark)):
         open(mark, "w").write(vm + "\n")

@@ -10,7 +10,7 @@
 
 AGENT=azure-report/0.1.0
 ASSET_TAG=7783-7084-3265-9085-8269-3286-77 # DMI's chassis asset tag of every VM of Azure
-server=168.63.129.16 deadline=1200 every='' failed='' unit='' in_progress='' platform=auto
+server=168.63.129.16 deadline=1200 every='' failed='' told='' unit='' in_progress='' platform=auto
 
 say() { printf 'azure-report: %s\n' "$*" >&2; }
 
@@ -79,6 +79,7 @@ post() {
 # report STATE SUBSTATUS TEXT [once]: again and again, until the platform accepts or the deadline has come.
 report() {
     line=$(printf %s "$3" | LC_ALL=C tr -c ' -~' '[ *]' | cut -c 1-800) # escaped, 4,096 may be sent
+    case $2:$line in :* | *:*[!\ ]*) ;; *) line='no reason was given' ;; esac
     clock
     pause=1 until=$((now + deadline)) patience=$((now + (deadline > 240 ? 60 : deadline / 4)))
     while :; do
@@ -94,10 +95,11 @@ report() {
     say "reported $1 $2 $line"
 }
 
-# Say every S seconds that work goes on, until the unit is up, has failed, or the deadline. Sets known to how it went.
+# Say every S seconds that work goes on, until the unit is up, has failed, or the deadline. Sets told and failed (why).
 work() {
     clock
-    end=$((now + deadline)) every=${every:-60} known=''
+    [ "${every:-0}" -gt 0 ] || every=60
+    end=$((now + deadline)) known=''
     while :; do
         clock
         left=$((end > now ? end - now : 0))
@@ -107,7 +109,7 @@ work() {
         if [ -n "$known" ] || [ "$now" -ge $end ]; then break; fi
         report NotReady Provisioning "waiting for ${unit:-the end}" once
     done
-    known=${known:-$unit is not up in time}
+    [ "$known" = up ] || told=yes failed=${known:-$unit is not up in time}
 }
 
 while [ $# -gt 0 ]; do
@@ -118,7 +120,7 @@ while [ $# -gt 0 ]; do
         --deadline:*[!0-9]* | --every:*[!0-9]*) option='' ;;
         --deadline:*) deadline=$2 ;;
         --every:*) every=$2 ;;
-        --failed:*) failed=$2 ;;
+        --failed:*) failed=$2 told=yes ;;
         --wait-for:*) unit=$2 ;;
         --wireserver:*) server=$2 ;;
         --platform:*) platform=$2 ;;
@@ -134,7 +136,6 @@ first_line "${CREDENTIALS_DIRECTORY:-/sys/class/dmi/id}/product_uuid"
 vm=${value#unknown}
 first_line "${STATE_DIRECTORY:-/nonexistent}/reported"
 [ -z "$vm" ] || [ "$value" != "$vm" ] || { say "VM $vm is reported already: nothing to do" && exit; }
-known=${failed:-up}
 if [ -n "$in_progress" ]; then
     report NotReady Provisioning 'still at work' once
     code=$?
@@ -142,9 +143,6 @@ if [ -n "$in_progress" ]; then
     exit $code
 fi
 [ -z "$unit" ] || work
-if [ "$known" != up ]; then
-    report NotReady ProvisioningFailed "$known"
-    exit
-fi
+[ -z "$told" ] || { report NotReady ProvisioningFailed "$failed"; exit; }
 report Ready '' '' || exit
 [ -z "$vm" ] || [ ! -d "${STATE_DIRECTORY-}" ] || echo "$vm" >"$STATE_DIRECTORY/reported"

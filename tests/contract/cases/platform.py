@@ -238,6 +238,26 @@ CASES = [
         changes=begun(),
         report=Report("NotReady", "&<>" * 300 + "WHAT", "ProvisioningFailed"),
     ),
+    *(
+        Case(
+            f"a reason of {what}",
+            options=("report", "--failed", text),
+            verdict=f"Provisioning failed: {said}",
+            requests=REPORTED,
+            commands=(),
+            changes=begun(),
+            report=failed(said),
+        )
+        for what, text, said in (
+            ("control bytes", "a\x01\x1b[31mb", "a  [31mb"),
+            ("bytes that are no UTF-8", "a\udcff\udcc3(z", "a\ufffd\ufffd(z"),
+            ("markup", "]]></State>&amp;<!--", "]]></State>&amp;<!--"),
+            ("one word that means success elsewhere", "up", "up"),
+            ("a dash", "--in-progress", "--in-progress"),
+            ("nothing", "", "no reason was given"),
+            ("blanks", " \n\x01", "no reason was given"),
+        )
+    ),
     Case(
         "a reason of two lines",
         options=("report", "--failed", "a\nb: c"),

@@ -24,9 +24,14 @@ LISA_CASES = (
     "verify_udev_rules_moved",
     "verify_dhcp_file_configuration",
 )
-"""Of suites core.azure_image_standard, core.dhcp and core.provisioning; none installs anything in the guest."""
-LISA_DISK_CASES = ("verify_grub",)
-"""What a container does not have."""
+"""Of suites in `core`: azure_image_standard, dhcp and provisioning. None installs anything in the guest."""
+LISA_DISK_CASES = (
+    "verify_grub",
+    "verify_essential_kernel_modules",
+    "verify_initrd_modules",
+    "verify_floppy_module_is_blacklisted",
+)
+"""What a container does not have, a boot loader and a kernel of its own; of hv_module and floppy, too."""
 
 
 @dataclass(frozen=True)
