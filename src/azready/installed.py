@@ -7,6 +7,8 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
+from azready import __version__
+
 
 @lru_cache(maxsize=1)
 def manifest() -> Mapping[str, Any]:
@@ -22,6 +24,11 @@ def digest() -> str:
         data = folder.joinpath(name).read_bytes()
         found.update(f"{name} {len(data)}\n".encode() + data)
     return found.hexdigest()
+
+
+def versions() -> str:
+    """What `azready --version` prints."""
+    return f"azready {__version__}\nguest program sha256 {digest()}"
 
 
 def _inside(key: str) -> str:

@@ -52,7 +52,7 @@ def test_ctrl_c_during_the_start_is_no_traceback() -> None:
     program += (
         "class Loader:\n    def find_spec(self, name, *_):\n        if name == 'typer': raise KeyboardInterrupt\n"
     )
-    done = _run(program + "sys.meta_path.insert(0, Loader()); main()", "--version")
+    done = _run(program + "sys.meta_path.insert(0, Loader()); main()", "--help")
     assert (done.returncode, done.stderr) == (130, "azready: interrupted\n")
 
 
@@ -68,7 +68,15 @@ def test_a_verb_is_loaded_alone_and_without_what_it_has_no_use_for() -> None:
     loaded = done.stdout.split()
     assert done.returncode == 2 and "azready.cli.convert" in loaded
     assert not {f"azready.cli.{verb}" for verb in VERBS} - {"azready.cli.convert"} & set(loaded)
-    assert not {"rich.progress", "azure.core", "cryptography", "cyclonedx"} & set(loaded)
+    assert not {"rich.progress", "azure.core", "cryptography", "cyclonedx", "pydantic"} & set(loaded)
+
+
+def test_help_and_version_load_no_verb_and_the_version_no_command_line() -> None:
+    program = "import sys, atexit; atexit.register(lambda: print(*sys.modules)); from azready.cli import main; main()"
+    helped, version = (_run(program, word).stdout for word in ("--help", "--version"))
+    verbs = {f"azready.cli.{verb}" for verb in VERBS}
+    assert not verbs & set(helped.split()) and all(f"\n  {verb} " in helped for verb in VERBS)
+    assert version.startswith("azready ") and "typer" not in version.split()
 
 
 @pytest.mark.parametrize("verb", ["check", "fabric"])

@@ -51,6 +51,11 @@ def _fit_the_terminal() -> None:
 
 
 def _run() -> int:
+    if sys.argv[1:] == ["--version"]:  # recipes ask often, and what reads a command line takes most of the start
+        from azready.installed import versions
+
+        print(versions())
+        return Exit.OK
     # Loaded here, where Ctrl-C is expected: it takes most of the start.
     from azready.cli.app import PipeClosed, run
 

@@ -1,6 +1,7 @@
 """The verbs and what they have in common: which there are, and how a run of one ends."""
 
 import importlib
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from azready import __version__
+from azready.cli import values
 from azready.cli.common import furnish
 from azready.errors import Exit, Failure
 
@@ -35,6 +36,8 @@ VERBS = (
 
 ANYWHERE = ("convert", "fabric", "timeline", "report", "diagnose", "capture", "publish", "verify")
 """Verbs that want nothing which only Linux has. `fabric` itself: run, matrix and survey start guests."""
+_COMPLETES = "_AZREADY_COMPLETE"
+"""The variable by which a shell asks for completions."""
 _ASKS = frozenset({"-h", "--help", "--list", "--explain"})
 
 
@@ -73,9 +76,9 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from azready.installed import digest
+        from azready.installed import versions
 
-        print(f"azready {__version__}\nguest program sha256 {digest()}")
+        print(versions())
         raise typer.Exit
 
 
@@ -102,16 +105,30 @@ def require_linux(words: Sequence[str], platform: str = sys.platform) -> None:
     )
 
 
+def _register(words: Sequence[str]) -> None:
+    """Load the verb; all of them where a shell completes words; and without either only their names for the help."""
+    if (words and words[0] in VERBS) or _COMPLETES in os.environ:
+        for verb in VERBS if _COMPLETES in os.environ else words[:1]:
+            importlib.import_module(f"azready.cli.{verb}").register(app)
+    else:
+        for verb in VERBS:
+            app.command(verb)(_named_only)
+
+
+def _named_only() -> None:
+    pass
+
+
 def run(words: Sequence[str]) -> int:
     """Run the verb that the words begin with; returns its exit code.
 
     Raises Failure, PipeClosed. A verb is loaded alone: the options of all others take time to read.
     """
     require_linux(words)
-    for verb in words[:1] if words and words[0] in VERBS else VERBS:
-        importlib.import_module(f"azready.cli.{verb}").register(app)
+    _register(words)
     command = typer.main.get_command(app)
     furnish(command)
+    values.spare()
     try:
         command(words, prog_name="azready")
     except SystemExit as ended:

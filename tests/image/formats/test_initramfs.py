@@ -1,5 +1,6 @@
 """Initramfs archives made by the real tools, in every compression, and broken ones."""
 
+import random
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_every_compression_is_read_after_plain_microcode(
     found = list_initramfs(early + bytes(512) + packed, want=lambda name: name.startswith("etc/modprobe.d/"))
     assert found.compression == name
     assert {MODULE, "init", "lib", "kernel/x86/microcode/AuthenticAMD.bin"} <= found.names
-    assert found.modules() == {"hv_vmbus"}
+    assert found.modules == {"hv_vmbus"}
     assert found.contents == {SETTING: b"blacklist x\n"}
 
 
@@ -58,6 +59,19 @@ def test_archives_follow_each_other_inside_and_outside_of_compression() -> None:
     inside = gzip.compress(cpio({"one": b"1"}) + bytes(100) + cpio({"two": b"2"}))
     found = list_initramfs(inside + bytes(4) + gzip.compress(cpio({"three": b"3"})) + cpio({"four": b""}))
     assert found.names == {"one", "two", "three", "four"}
+
+
+@pytest.mark.parametrize("checksum", [True, False])
+def test_what_follows_a_zstd_frame_of_many_blocks_is_read_too(checksum: bool) -> None:
+    """Blocks of every type: noise is stored as it is, zeros are one byte, repeated, and text is compressed."""
+    import zstandard
+
+    noise = random.Random(1).randbytes(3 << 20)
+    first = cpio({"noise": noise, "zeros": bytes(5 << 20), "text": b"Azure " * 300_000, MODULE: b"ELF"})
+    packed = zstandard.ZstdCompressor(write_checksum=checksum).compress(first)
+    found = list_initramfs(packed + bytes(8) + cpio({"behind": b""}), want=lambda name: name == "noise")
+    assert {"noise", "zeros", "text", MODULE, "behind"} <= found.names
+    assert found.contents == {"noise": noise}
 
 
 @pytest.mark.parametrize(

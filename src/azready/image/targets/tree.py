@@ -39,8 +39,8 @@ class Tree:
     def read_head(self, path: str, size: int) -> bytes:
         fd = inroot.open_file(self._fd, path)
         try:
-            pieces = []
-            while size > 0 and (piece := os.read(fd, min(size, _CHUNK))):
+            pieces, most = [], max(_CHUNK, os.fstat(fd).st_size)  # what is there at once; /proc says that it is empty
+            while size > 0 and (piece := os.read(fd, min(size, most))):
                 pieces.append(piece)
                 size -= len(piece)
             return b"".join(pieces)

@@ -11,6 +11,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import zstandard
@@ -23,6 +24,10 @@ TRAILER = "TRAILER!!!"
 CHUNK = 1 << 20
 _PIECE = 1 << 20
 """The most unpacked bytes that are held at once: a megabyte may unpack to gigabytes."""
+_ZSTD_HEADER, _ZSTD_BLOCK, _ZSTD_CHECKSUM = 18, 128 << 10, 4
+"""Bytes of a zstd frame's header, of an unpacked block, and of the checksum that may follow, at most."""
+_REPEATED = 1
+"""The type of a block that is one byte, many times."""
 LONGEST_NAME = 4096
 LARGEST = 8 << 30
 """More unpacked bytes than this is no initramfs but a mistake or an attack;"""
@@ -48,6 +53,7 @@ class Initramfs:
     compression: str
     """Of the last archive: `none`, `gzip`, `zstd` …"""
 
+    @cached_property
     def modules(self) -> frozenset[str]:
         """Names of the kernel modules in it, `-` written as `_`: `hv_vmbus`, `nvme_core`."""
         files = (name.rpartition("/")[2] for name in self.names if ".ko" in name)
@@ -89,24 +95,40 @@ class _Gzip:
 
 
 class _Zstd:
-    """zstandard's cannot be stopped: it gets so little that even blocks of one repeated byte (128 KiB in 4) stay small.
-
-    The window of a frame is at most 128 MiB, by the library's own limit.
-    """
-
-    _SIP = 512
+    """zstandard's cannot be stopped: it gets few blocks at once. The window of a frame is at most 128 MiB, by the
+    library's own limit."""
 
     def __init__(self) -> None:
         self._inner = zstandard.ZstdDecompressor().decompressobj()
         self.stream: _Decompressor = self._inner
-        self.left = b""
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        for at in range(0, len(data), self._SIP):
-            yield self._inner.decompress(data[at : at + self._SIP])
-            if self._inner.eof:
-                self.left = data[at + self._SIP :]
-                return
+        yield self._inner.decompress(data)
+
+
+def _by_size(data: memoryview) -> Iterator[memoryview]:
+    for at in range(0, len(data), CHUNK):
+        yield data[at : at + CHUNK]
+
+
+def _by_blocks(data: memoryview) -> Iterator[memoryview]:
+    """Of a zstd frame so many blocks at once that they unpack to `_PIECE` bytes at most; then its checksum.
+
+    Source: RFC 8878, 3.1.1. A block's header says how long the block is (one byte, for a byte that is repeated), and
+    unpacked it has 128 KiB at most.
+    """
+    head = bytes(data[:_ZSTD_HEADER])
+    at, start, last = zstandard.frame_header_size(head), 0, False
+    while not last:
+        for _ in range(_PIECE // _ZSTD_BLOCK):
+            header = int.from_bytes(data[at : at + 3], "little")
+            last = bool(header & 1) or at >= len(data)
+            at += 3 + (1 if header >> 1 & 3 == _REPEATED else header >> 3)
+            if last:
+                break
+        yield data[start:at]
+        start = at
+    yield data[at : at + _ZSTD_CHECKSUM]
 
 
 @dataclass(frozen=True)
@@ -114,11 +136,12 @@ class _Format:
     name: str
     magic: bytes
     open: Callable[[], "_Bounded | _Gzip | _Zstd"]
+    cut: Callable[[memoryview], Iterator[memoryview]] = _by_size
 
 
 _STREAMED = (
     _Format("gzip", b"\x1f\x8b", _Gzip),
-    _Format("zstd", b"\x28\xb5\x2f\xfd", _Zstd),
+    _Format("zstd", b"\x28\xb5\x2f\xfd", _Zstd, _by_blocks),
     _Format("xz", b"\xfd7zXZ\x00", lambda: _Bounded(lzma.LZMADecompressor(lzma.FORMAT_XZ, _DICTIONARY))),
     _Format("lzma", b"\x5d\x00\x00", lambda: _Bounded(lzma.LZMADecompressor(lzma.FORMAT_ALONE, _DICTIONARY))),
     _Format("bzip2", b"BZh", lambda: _Bounded(bz2.BZ2Decompressor())),
@@ -188,12 +211,12 @@ class _Stream:
         decompressor = self._format.open()
         data = self._data
         try:
-            for at in range(0, len(data), CHUNK):
-                piece = bytes(data[at : at + CHUNK])
-                yield from decompressor.pieces(piece)
+            at = 0
+            for piece in self._format.cut(data):
+                at += len(piece)
+                yield from decompressor.pieces(bytes(piece))
                 if decompressor.stream.eof:
-                    left = getattr(decompressor, "left", b"")
-                    self._rest = decompressor.stream.unused_data + left + bytes(data[at + len(piece) :])
+                    self._rest = decompressor.stream.unused_data + bytes(data[at:])
                     return
         except (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError, MemoryError) as error:
             raise BrokenInitramfs(f"the {self._format.name} part of the initramfs is broken: {error}") from error
