@@ -76,6 +76,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--quick", action="store_true", help="only what needs nothing but Python: skips whatever asks `need`"
     )
+    parser.addoption("--approve", action="store_true", help="write approved texts anew; look at what has changed")
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,9 @@
 
     python -m tests.mutants verdict --runs 60 --seed 1
 
-Each change is made in a copy of the checkout, one at a time. A change that no test notices is printed: either a test is
-missing, or the change makes no difference that anybody could see.
+Each change is made in a copy of the checkout, one at a time, and held to the tests that run its line, then to all of
+the part. A change that no test notices is printed: either a test is missing, or the change makes no difference that
+anybody could see.
 """
 
 import argparse
@@ -13,15 +14,25 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.mutants.changes import Mutant, mutants
+from tests.mutants.selection import Selection, measure, statement
 
 TOP = Path(__file__).parents[2]
 _COPIED = ("src", "tests", "pyproject.toml", "docs", "recipes", "scripts", "bench", "README.md")
 _LONGEST = 300
 """Seconds that the tests of one change may take: it may make them hang, and is noticed then."""
+_NEAR = 200
+"""Tests that run a line which are asked first: a line that everything runs needs no more to show a change."""
+_NOT_ASKED = (0, 4, 5)
+"""How pytest ends where the tests passed, or where it cannot find one by its name: then all are asked."""
+_PYTEST = (
+    *(sys.executable, "-B", "-m", "pytest", "-x", "-q", "-n", "0", "-m", "not slow", "-p", "no:cacheprovider"),
+    *("-o", "addopts="),
+)
 
 
 @dataclass(frozen=True)
@@ -74,10 +85,11 @@ def _measure(name: str, part: Part, runs: int, seed: int) -> None:
     with tempfile.TemporaryDirectory(prefix="azready-mutants-") as folder:
         copy = Path(folder)
         _copy(copy)
-        if not _pass(copy, part):
+        folders = sorted({str(Path("src/azready", pattern).parent) for pattern in part.sources})
+        if (selection := measure([*_PYTEST, *part.tests], copy, folders)) is None:
             sys.exit(f"{name}: its tests fail without any change: {' '.join(part.tests)}")
         for number, mutant in enumerate(picked, 1):
-            if _survives(copy, part, mutant):
+            if _survives(copy, part, selection, mutant):
                 survived.append(mutant)
                 print(f"  not noticed: {mutant.path.relative_to(TOP)}:{mutant.line}: {mutant.what}", flush=True)
             print(f"{name}: {number - len(survived)} of {number} noticed", end="\r", file=sys.stderr, flush=True)
@@ -96,27 +108,26 @@ def _copy(folder: Path) -> None:
             shutil.copy(TOP / name, folder / name)
 
 
-def _survives(copy: Path, part: Part, mutant: Mutant) -> bool:
-    place = copy / mutant.path.relative_to(TOP)
+def _survives(copy: Path, part: Part, selection: Selection, mutant: Mutant) -> bool:
+    path = mutant.path.relative_to(TOP)
+    place = copy / path
     before = place.read_text()
-    place.write_text(mutant.text)
+    near = sorted(selection.of(str(path), statement(before, mutant.line)))[:_NEAR]
+    place.write_text(mutant.text())
     try:
-        return _pass(copy, part)
+        return (not near or _status(copy, near) in _NOT_ASKED) and _status(copy, part.tests) == 0
     finally:
         place.write_text(before)
 
 
-def _pass(copy: Path, part: Part) -> bool:
-    """Whether the part's tests pass in the copy, bytecode of nobody used."""
-    argv = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-n", "0", "-m", "not slow", "-p", "no:cacheprovider"]
+def _status(copy: Path, tests: Sequence[str]) -> int:
+    """How pytest ends in the copy; bytecode of nobody used. Tests that hang have failed."""
     env = os.environ | {"PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        done = subprocess.run(
-            [*argv, *part.tests], cwd=copy, env=env, capture_output=True, check=False, timeout=_LONGEST
-        )
+        done = subprocess.run([*_PYTEST, *tests], cwd=copy, env=env, capture_output=True, check=False, timeout=_LONGEST)
     except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+        return 1
+    return done.returncode
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Small changes of a Python file, as mistakes are made: a comparison turned around, a step left out, a bound moved."""
 
 import ast
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +22,19 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {ast.Add: ast.Sub, a
 
 @dataclass(frozen=True)
 class Mutant:
-    """A file with one change: its whole new text, the line, and what was changed there."""
+    """One change of a file: the line, what is changed there in words, and which node (as `ast.walk` counts) by what."""
 
     path: Path
     line: int
     what: str
-    text: str
+    number: int
+    new: ast.AST
+
+    def text(self) -> str:
+        """The file's whole text with the change."""
+        tree = ast.parse(self.path.read_text())
+        _replace(tree, self.number, self.new)
+        return ast.unparse(ast.fix_missing_locations(tree))
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
@@ -38,10 +44,7 @@ def mutants(path: Path) -> Iterator[Mutant]:
     for number, node in enumerate(ast.walk(tree)):
         if id(node) not in decorators and (changed := _changed(node)):
             what, new = changed
-            other = copy.deepcopy(tree)
-            _replace(other, number, new)
-            text = ast.unparse(ast.fix_missing_locations(other))
-            yield Mutant(path, getattr(node, "lineno", 0), what, text)
+            yield Mutant(path, getattr(node, "lineno", 0), what, number, new)
 
 
 def _of_decorators(node: ast.AST) -> Iterator[ast.AST]:

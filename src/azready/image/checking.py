@@ -124,10 +124,10 @@ def _ask(rule: Rule, severity: Severity, facts: Facts, skip: Iterable[str], waiv
 
 
 def ask(rule: Rule, facts: Facts) -> Answer:
-    """Ask one rule. What it cannot read is an answer of its own."""
+    """Ask one rule. What it cannot read is an answer of its own; two stacks that read one file say one thing."""
     if facts.unseen and (rule.reads is Reads.ROOT or (rule.reads is Reads.MENU and not facts.boot_entries)):
         return Unseen(facts.unseen)
-    return _guarded(lambda: tuple(rule.find(facts)))
+    return _guarded(lambda: tuple(dict.fromkeys(rule.find(facts))))
 
 
 def _guarded(find: Callable[[], tuple[Finding, ...]]) -> Answer:

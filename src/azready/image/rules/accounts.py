@@ -166,7 +166,7 @@ def no_histories(facts: Facts) -> Iterator[Finding]:
             for path in facts.files.glob(f"{home}/{'.' if pattern.startswith('*') else ''}{pattern}"):
                 found = stat_of(facts.files, path)
                 if found and found.kind == "file" and found.size:
-                    yield Finding(f"{found.size} bytes", path)
+                    yield Finding(f"it holds {found.size} {'byte' if found.size == 1 else 'bytes'}", path)
 
 
 def _sudoers(facts: Facts) -> str:

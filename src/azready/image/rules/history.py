@@ -120,10 +120,10 @@ def _empty_caches(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]
 )
 def no_caches(facts: Facts) -> Iterator[Finding]:
     if temporary := list(_temporary(facts)):
-        yield Finding(f"{len(temporary)} in /tmp and /var/tmp", temporary[0])
+        yield Finding(f"left in /tmp and /var/tmp: {len(temporary)}", temporary[0])
     cached = [path for pattern in _CACHES for path in facts.files.glob(pattern)]
     if cached:
-        yield Finding(f"{len(cached)} cached packages or indexes", cached[0])
+        yield Finding(f"cached packages or indexes: {len(cached)}", cached[0])
 
 
 @rule(

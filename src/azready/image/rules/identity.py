@@ -156,7 +156,7 @@ def no_pools(facts: Facts) -> Iterator[Finding]:
     for path in facts.files.glob("var/lib/hyperv/.kvp_pool_*"):
         found = stat_of(facts.files, path)
         if found and found.size:
-            yield Finding(f"{found.size} bytes", path)
+            yield Finding(f"it holds {found.size} bytes", path)
 
 
 @rule(
