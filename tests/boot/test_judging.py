@@ -110,7 +110,8 @@ def test_lisa_is_asked_for_cases_that_the_vm_can_have(tmp_path: Path) -> None:
     texts = {kind: judges.judge("lisa", kind).files["judge.yml"](given) for kind in ("container", "qemu")}  # type: ignore[arg-type]
     assert "verify_grub" in texts["qemu"] and "verify_grub" not in texts["container"]
     assert 'name: "(one|two)"' in judges.judge("lisa:one,two", "qemu").files["judge.yml"](given)
-    assert 'address: "10.1.0.4"' in texts["qemu"] and "port: 2222" in texts["qemu"]
+    for word in ('address: "10.1.0.4"', 'public_address: "10.1.0.4"', "port: 2222", "public_port: 2222"):
+        assert f"          {word}\n" in texts["qemu"]
 
 
 # --- for real ---

@@ -79,7 +79,7 @@ exec "$lisa" -r judge.yml -l logs -w work
 
 
 def lisa_runbook(access: Access, pattern: str) -> str:
-    """LISA's runbook for a VM that is there already."""
+    """LISA's runbook for a VM that is there already. It goes by the public address and port, 22 where none is named."""
     import json
 
     def quoted(text: str) -> str:
@@ -94,6 +94,8 @@ environment:
         - type: remote
           address: {quoted(access.address)}
           port: {access.port}
+          public_address: {quoted(access.address)}
+          public_port: {access.port}
           username: {quoted(access.user)}
           private_key_file: {quoted(str(access.key))}
 platform: [{{type: ready}}]

@@ -24,7 +24,7 @@ _WANTS = "etc/systemd/system/multi-user.target.wants"
 _PRESET = "usr/lib/systemd/system-preset/10-azure-report.preset"
 _UNIT = re.compile(r"[A-Za-z0-9:_.@\\-]+\.(service|target|socket|mount|path|timer|device|swap|automount|slice|scope)")
 _SKIPS = "experimental_skip_ready_report"
-_SOURCES = "usr/lib{,64}/python3*/{dist,site}-packages/cloudinit/sources/DataSourceAzure.py"
+_SOURCES = "usr/{,local/}lib{,64}/python3*/{dist,site}-packages/cloudinit/sources/DataSourceAzure.py"
 
 
 def unit_name(text: str) -> str:
@@ -58,12 +58,15 @@ def rows(facts: Facts, silence: Iterable[str]) -> frozenset[str]:
     return frozenset({"report", *_user(facts), *(f"silence-{agent}" for agent in silence)})
 
 
+def _agents(facts: Facts) -> list[str]:
+    """The agents that are there to work: by a package or by a program. A log or settings alone do nothing."""
+    return sorted({each.agent for each in facts.leftovers if not each.path or each.what == "program"})
+
+
 def _user(facts: Facts) -> tuple[str, ...]:
     """The option for the user that reports, unless systemd may make one up: dbus-daemon turns such a user away."""
     files = facts.files
-    if not files.exists("usr/lib/systemd/system/dbus.socket") or any(
-        each.agent == "waagent" for each in facts.leftovers
-    ):
+    if not files.exists("usr/lib/systemd/system/dbus.socket") or "waagent" in _agents(facts):
         return ("report-root",)
     places = ("etc/systemd/system/dbus.service", "usr/lib/systemd/system/dbus.service")
     if any(files.exists(path) and files.resolve(path).endswith("/dbus-broker.service") for path in places):
@@ -74,7 +77,7 @@ def _user(facts: Facts) -> tuple[str, ...]:
 def _require_silent(facts: Facts, agent: str) -> None:
     if agent not in AGENTS:
         raise UsageFailure(f"--silence cannot be {agent!r}", f"use one of {', '.join(AGENTS)}")
-    if not any(each.agent == agent for each in facts.leftovers):
+    if agent not in _agents(facts):
         raise Failure(f"the image has no {agent}", f"leave --silence {agent} out")
     files = facts.files
     if agent == "cloud-init" and not any(_SKIPS in files.read_text(path) for path in files.glob(_SOURCES)):
@@ -102,7 +105,7 @@ def notes(facts: Facts, unit: str, silence: Iterable[str], alone: bool) -> Itera
         yield "nothing reports yet: Wants=azure-report@%n.service in a unit of yours, or --ready-when UNIT, starts it"
     if not alone:
         return
-    agents = sorted({each.agent for each in facts.leftovers if not each.path})
+    agents = _agents(facts)
     for agent in agents:
         if agent not in silence:
             yield f"{agent} stays and reports Ready by itself" + (f": --silence {agent}" if agent in AGENTS else "")
