@@ -96,6 +96,7 @@ def run(
     cwd: Path | None = None,
     timeout: float | None = None,
     hint: str = "",
+    pass_fds: Sequence[int] = (),
 ) -> Completed:
     """Run a program to its end, without a shell and without inheriting stdin.
 
@@ -114,6 +115,7 @@ def run(
             cwd=cwd,
             timeout=timeout,
             check=False,
+            pass_fds=pass_fds,
         )
     except FileNotFoundError as error:
         raise Failure(f"{words[0]} is not installed", hint) from error

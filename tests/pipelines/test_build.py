@@ -14,8 +14,9 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from azready.cli.build import _asked as asked
 from azready.errors import Failure, UsageFailure
-from azready.image import checking, sealing
+from azready.image import checking, preparation, sealing
 from azready.image.facts import Facts, packages
+from azready.image.parts.additions import parse
 from azready.image.rules import RULES
 from azready.image.rules.waivers import Waiver
 from azready.image.targets.tree import Tree
@@ -72,7 +73,8 @@ def test_a_build_goes_on_where_it_was_interrupted(
     need(*NEEDS)
     source, out = machines.debian_disk(2), tmp_path / "out.vhd"
     before = source.stat()
-    options = Options(skip=frozenset({"boot"}))
+    put_in = preparation.Options(added=parse([("--run", "mkdir /srv/put"), ("--copy-in", f"{__file__}:/srv/put/")]))
+    options = Options(prepare=put_in, skip=frozenset({"boot"}))
 
     def interrupted(*_: object) -> dict[str, object]:
         raise KeyboardInterrupt
@@ -102,6 +104,10 @@ def test_a_build_goes_on_where_it_was_interrupted(
     assert '"purl": "pkg:deb/debian/openssh-server@' in built.sbom_file.read_text()
     assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(built.sbom_file.read_text()) is None
     assert manifest["steps"]["check"]["findings"][0]["answer"] == "finding"
+    actions = manifest["steps"]["prepare"]["actions"]
+    assert actions.index("run in the image: sh -c 'mkdir /srv/put'") + 1 == next(
+        index for index, action in enumerate(actions) if action.startswith("write /srv/put/test_build.py")
+    )
     after = source.stat()
     assert (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size), "the input is only read"
 
@@ -137,7 +143,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_what_the_choices_of_a_step_decide_is_done_again(
-    small: Path, steps: list[str], monkeypatch: pytest.MonkeyPatch
+    small: Path, steps: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     out = small.with_name("out.vhd")
 
@@ -154,6 +160,11 @@ def test_what_the_choices_of_a_step_decide_is_done_again(
     assert ran(Options(waivers=(Waiver("S01", "known"),), boots=2)) == ["boot"]
     assert ran(Options(generalize=sealing.Options(users=("builder",)))) == ["prepare", "generalize", "check", "boot"]
     assert ran(Options(skip=frozenset({"prepare", "boot"}))) == ["generalize", "check"]
+    (site := tmp_path / "site").mkdir()
+    put_in = Options(prepare=preparation.Options(added=parse([("--copy-in", f"{site}:/srv/")])))
+    assert ran(put_in) == ["prepare", "generalize", "check", "boot"]
+    (site / "index.html").write_text("another")
+    assert ran(put_in) == ["prepare", "generalize", "check", "boot"], "another file is to be put in"
     os.utime(small, (1, 1))
     assert ran(Options()) == ["prepare", "generalize", "check", "boot"], "another input begins anew"
     assert not out.exists()
@@ -263,6 +274,21 @@ def test_the_plan_names_the_rule_that_will_stop_the_build(tmp_path: Path, id: st
     assert "says no" in said and id in said and ("--fix" in said) == fixable
     fixing = "\n".join(building._foreseen(results, Options(generalize=sealing.Options(fix=True))))
     assert (id in fixing) == (not fixable)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--ssh-inject", "root:KEY"], "takes every key away"),
+        (["--run", "true", "--skip", "prepare"], "put in by prepare"),
+        (["--install", "--force"], "no package's name"),
+    ],
+)
+def test_what_a_build_cannot_put_in_is_refused(small: Path, words: list[str], why: str) -> None:
+    key = small.with_name("key.pub")
+    key.write_text("ssh-ed25519 AAAA me\n")
+    done = _azready("build", small, small.with_name("out.vhd"), *(word.replace("KEY", str(key)) for word in words))
+    assert done.returncode == 2 and why in done.stderr
 
 
 @pytest.mark.parametrize(

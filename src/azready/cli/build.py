@@ -1,19 +1,21 @@
 """`azready build INPUT OUT.vhd`: from a disk to the VHD for Azure, proven on the way."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from azready.cli import outputs
+from azready.cli.additions import CopyIn, InOrder, Install, RunCommand, SshInject, additions
 from azready.cli.prepare import Setting
 from azready.console import Console
 from azready.errors import UsageFailure
 
 if TYPE_CHECKING:
-    from azready.pipelines.build import Built
+    from azready.image.parts.additions import Addition
+    from azready.pipelines.build import Built, Options
 
 Source = Annotated[Path, typer.Argument(metavar="INPUT", help="A disk file: raw, qcow2, VHD, VHDX; it is only read.")]
 Out = Annotated[Path | None, typer.Argument(metavar="OUT.vhd", help="The fixed VHD to make.", show_default=False)]
@@ -40,15 +42,20 @@ Outputs = Annotated[list[str] | None, outputs.option(FORMS)]
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("build")(build)
+    app.command("build", cls=InOrder)(build)
 
 
 def build(
+    ctx: typer.Context,
     source: Source,
     out: Out = None,
     out_option: OutOption = None,
     user: User = None,
     setting: Setting = None,
+    install: Install = None,
+    copy_in: CopyIn = None,
+    run: RunCommand = None,
+    ssh_inject: SshInject = None,
     fix: Fix = False,
     waivers: Waivers = None,
     machine: MachineFile = None,
@@ -74,9 +81,10 @@ def build(
     from azready.pipelines import build
 
     target, wanted = _asked(out, out_option, output or [])
-    _require_sane(deadline, skip or [])
+    added = additions(ctx, install=install, copy_in=copy_in, run=run, ssh_inject=ssh_inject)
+    _require_sane(deadline, skip or [], added, ssh_inject)
     options = build.Options(
-        prepare=preparation.Options(settings=parse_settings(setting or [])),
+        prepare=preparation.Options(settings=parse_settings(setting or []), added=added),
         generalize=sealing.Options(tuple(user or ()), fix),
         waivers=read_waivers(waivers),
         machine=Machine() if machine is None else load(machine),
@@ -91,6 +99,12 @@ def build(
     if dry_run:
         print("\n".join(build.plan_lines(source, target, options)))
         return
+    _build(source, target, options, wanted)
+
+
+def _build(source: Path, target: Path, options: "Options", wanted: outputs.Wanted) -> None:
+    from azready.pipelines import build
+
     console = Console()
     try:
         built = build.build(source, target, options, console)
@@ -104,11 +118,20 @@ def build(
     outputs.write(wanted, forms)
 
 
-def _require_sane(deadline: float | None, skip: list[str]) -> None:
+def _require_sane(
+    deadline: float | None, skip: list[str], added: "Sequence[Addition]", ssh_inject: list[str] | None
+) -> None:
     if deadline is not None and deadline <= 0:
         raise UsageFailure(f"--deadline is {deadline:g}", "give a number of seconds above 0")
     if unknown := set(skip) - {"prepare", "generalize", "boot"}:
         raise UsageFailure(f"--skip cannot be {', '.join(sorted(unknown))}", "use prepare, generalize or boot")
+    if added and "prepare" in skip:
+        raise UsageFailure("what is put in is put in by prepare, which --skip leaves out", "leave one of the two out")
+    if ssh_inject and "generalize" not in skip:
+        raise UsageFailure(
+            "generalize takes every key away again, so --ssh-inject would have no effect",
+            "a VM has the keys that it is created with; or keep the image's own with --skip generalize",
+        )
 
 
 def _asked(out: Path | None, option: Path | None, words: list[str]) -> tuple[Path, outputs.Wanted]:

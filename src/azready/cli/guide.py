@@ -32,7 +32,7 @@ SHORT: Mapping[str, str] = {
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "demo": ("azready demo", "azready demo --whole"),
-    "prepare": ("azready prepare disk.qcow2 --to ready.qcow2", "azready prepare ./tree --copy-in motd:/etc/ --dry-run"),
+    "prepare": ("azready prepare disk.qcow2 --to ready.qcow2", "azready prepare ./tree --install nginx --dry-run"),
     "check": ("azready check disk.qcow2", "azready check ./tree --output json --output sarif=check.sarif"),
     "generalize": ("azready generalize disk.qcow2 --in-place --user builder", "azready generalize ./tree --dry-run"),
     "boot": ("azready boot disk.qcow2 --report boot.html", "azready boot ./tree --scenario flaky"),

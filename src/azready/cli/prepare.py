@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from azready.cli import completing
+from azready.cli.additions import CopyIn, InOrder, Install, RunCommand, SshInject, additions
 
 if TYPE_CHECKING:
     from azready.image.actions import Action
@@ -14,18 +15,6 @@ if TYPE_CHECKING:
     from azready.image.preparation import Preparation
     from azready.image.targets import Target
 
-
-CopyIn = Annotated[
-    list[str] | None, typer.Option("--copy-in", metavar="SRC:DST", help="Put a file or folder of here in; repeatable.")
-]
-RunCommand = Annotated[
-    list[str] | None,
-    typer.Option("--run", metavar="COMMAND", help="Run it in the image's shell, without a network; repeatable."),
-]
-SshInject = Annotated[
-    list[str] | None,
-    typer.Option("--ssh-inject", metavar="USER:KEYFILE", help="Let these public keys log in as a user; repeatable."),
-]
 
 Silence = Annotated[
     list[str] | None,
@@ -46,10 +35,11 @@ Setting = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command line."""
-    app.command("prepare")(prepare)
+    app.command("prepare", cls=InOrder)(prepare)
 
 
 def prepare(
+    ctx: typer.Context,
     target: Annotated[str, typer.Argument(help="/, a directory, a disk file, or ssh://[user@]host[:port]")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a running system is changed.")] = False,
@@ -65,6 +55,7 @@ def prepare(
     report_only: Annotated[bool, typer.Option("--report-only", help="Keep the agents, and only report.")] = False,
     silence: Silence = None,
     setting: Setting = None,
+    install: Install = None,
     copy_in: CopyIn = None,
     run: RunCommand = None,
     ssh_inject: SshInject = None,
@@ -82,12 +73,12 @@ def prepare(
     from azready.image.targets.opening import enter_namespace_for, open_target, require_writable, to_change
 
     _choices(guest, init, output)
-    from azready.image.parts.additions import parse
     from azready.image.parts.guest_program import parse_settings
 
     provisioning = {"--firewall": firewall, "--set": bool(setting), "--grow": bool(grow)}
     unit = _report_options(ready_when, report_only, silence or [], provisioning)
-    settings, added = parse_settings(setting or []), parse(copy_in or (), run or (), ssh_inject or ())
+    settings = parse_settings(setting or [])
+    added = additions(ctx, install=install, copy_in=copy_in, run=run, ssh_inject=ssh_inject)
     chosen = (guest, init, clone_guard, firewall, grow, network, disk_links, vf_rule, settings, added)
     options = Options(*chosen, report_only=report_only, silence=tuple(silence or ()), ready_when=unit)
     enter_namespace_for(target, changes=not dry_run)

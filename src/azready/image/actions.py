@@ -122,10 +122,23 @@ class RemoveUser:
 
 
 @dataclass(frozen=True)
+class AddKeys:
+    """Let these public keys log in as a user of the image, beside those that do already."""
+
+    user: str
+    keys: tuple[str, ...]
+    why: str = ""
+
+    def describe(self) -> str:
+        return f"let {len(self.keys)} key{'s' if len(self.keys) != 1 else ''} log in as {self.user}"
+
+
+@dataclass(frozen=True)
 class Run:
     """Run a program of the image inside its root. `env` and `argv` are shown: no secrets in them.
 
-    `title` is what a person reads; `hint` what to do when it fails; `needed` of False lets it fail with a warning.
+    `title` is what a person reads; `hint` what to do when it fails; `needed` of False lets it fail with a warning;
+    `network` gives it a way to the web (`targets.outward`), where the root is not a running system's.
     """
 
     argv: tuple[str, ...]
@@ -134,12 +147,13 @@ class Run:
     hint: str = ""
     needed: bool = True
     why: str = ""
+    network: bool = False
 
     def describe(self) -> str:
         return f"{self.title}: {shlex.join(self.argv)}" if self.title else f"run {shlex.join(self.argv)}"
 
 
-Action = Remove | RemoveContent | Truncate | Write | MakeFolder | Link | Chmod | Chown | RemoveUser | Run
+Action = Remove | RemoveContent | Truncate | Write | MakeFolder | Link | Chmod | Chown | RemoveUser | AddKeys | Run
 
 Plan = Sequence[Action]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from azready.errors import Failure
 from azready.image.actions import (
     Action,
+    AddKeys,
     Chmod,
     Chown,
     Link,
@@ -85,6 +86,8 @@ def _carry_out(action: Action, target: Target) -> Outcome:
             return _run(action, target)
         case RemoveUser():
             return Outcome(action, _remove_user(action, target))
+        case AddKeys():
+            return Outcome(action, _add_keys(action, target))
         case _:
             return Outcome(action, _change(action, target))
 
@@ -149,7 +152,7 @@ def _write(action: Write, target: Target) -> bool:
 
 def _run(action: Run, target: Target) -> Outcome:
     try:
-        target.run(action.argv, env=dict(action.env))
+        target.run(action.argv, env=dict(action.env), network=action.network)
     except Failure as failed:
         if action.needed:
             raise
@@ -175,6 +178,30 @@ def _remove_user(action: RemoveUser, target: Target) -> bool:
         if without != text:
             changed |= _write(Write(path, without.encode(errors="surrogateescape")), target)
     return changed
+
+
+def _add_keys(action: AddKeys, target: Target) -> bool:
+    account = next(
+        (each for each in passwd.parse_passwd(target.read_text("etc/passwd")) if each.name == action.user), None
+    )
+    if account is None:
+        raise Failure(f"the image has no user {action.user}", "make the user first, or give one that there is")
+    folder = f"{account.home.strip('/')}/.ssh"
+    path = f"{folder}/authorized_keys"
+    for each in (folder, path):
+        if (found := _lstat(each, target)) is not None and found.kind == "link":
+            raise Failure(f"/{each} leads elsewhere: whose keys would these be?", "put the keys there by hand")
+    old = target.read_text(path) if target.exists(path) else ""
+    new = [line for line in dict.fromkeys(action.keys) if line not in old.splitlines()]
+    text = old + ("\n" if old and not old.endswith("\n") else "") + "".join(f"{line}\n" for line in new)
+    theirs = (account.uid, account.gid)
+    parts = (
+        MakeFolder(folder, 0o700, *theirs),
+        Chown(folder, *theirs),
+        Write(path, text.encode(errors="surrogateescape"), 0o600, *theirs),
+    )
+    changed = [_change(part, target) for part in parts]
+    return any(changed)
 
 
 def _may_remove_home(account: passwd.Account, listed: list[passwd.Account]) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from azready.agents import AGENTS, WAAGENT
 from azready.errors import Failure
-from azready.image.actions import Action, Run, Write
+from azready.image.actions import Action, AddKeys, Run, Write
 from azready.image.apply import AGAIN, ApplyFailed, Outcome, apply
 from azready.image.facts import Facts, built
 from azready.image.facts.leftovers import Leftover, agent_of_package
@@ -40,7 +40,7 @@ class Options:
     disk_links: bool = True
     vf_rule: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
-    added: additions.Additions = field(default_factory=additions.Additions)
+    added: tuple[additions.Addition, ...] = ()
     report_only: bool = False
     """The agents that are there stay, for the data."""
     silence: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ def plan(facts: Facts, options: Options) -> Preparation:
             *_stop_daemons(found, facts.live, selection.init),
             *removing.actions,
             *residue,
-            *additions.plan_additions(files, options.added),
+            *additions.plan_additions(facts, options.added),
             *guest_program.plan_links(files, selection),
             *(reporting.plan_start(facts, options.ready_when) if options.ready_when else ()),
             *_relabel(facts),
@@ -135,7 +135,7 @@ def _plan_report_only(facts: Facts, options: Options, distribution: str) -> Prep
         (),
         (
             *guest_program.plan_files(files, selection),
-            *additions.plan_additions(files, options.added),
+            *additions.plan_additions(facts, options.added),
             *started,
             *_relabel(facts),
             *_reload(facts.live, "systemd"),
@@ -148,9 +148,10 @@ def _plan_report_only(facts: Facts, options: Options, distribution: str) -> Prep
 
 
 def tried(facts: Facts, preparation: Preparation) -> Facts:
-    """The facts after the plan, without carrying it out: programs are not run, but what packages own is gone."""
+    """The facts after the plan, without carrying it out: programs are not run, nor what hangs on them done, but what
+    packages own is gone."""
     rehearsal = Rehearsal(facts.files, facts.live)
-    apply([action for action in preparation.actions if not isinstance(action, Run)], rehearsal)
+    apply([action for action in preparation.actions if not isinstance(action, Run | AddKeys)], rehearsal)
     _forget(rehearsal, preparation.owned)
     return Facts(rehearsal, facts.live, facts.disk)
 

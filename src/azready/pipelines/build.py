@@ -36,6 +36,7 @@ from azready.image import (
 from azready.image.disk import diskfile
 from azready.image.facts import Facts
 from azready.image.facts.of_target import facts_of, look
+from azready.image.parts import additions
 from azready.image.rules import RULES
 from azready.image.rules.model import Severity
 from azready.image.rules.waivers import Waiver
@@ -249,7 +250,7 @@ def _keys(source: Path, options: Options) -> dict[str, str]:
     status = source.stat()
     left_out = [step for step in _CHANGING if step in options.skip]
     disk = (str(source.resolve()), status.st_size, status.st_mtime_ns, __version__, left_out)
-    shaping = (*disk, options.prepare, options.generalize)
+    shaping = (*disk, options.prepare, additions.sources(options.prepare.added), options.generalize)
     own = {"check": (options.waivers,), "boot": (options.machine, options.boots, options.deadline)}
     parts = {step: repr((*shaping, *own.get(step, ()))) for step in STEPS}
     return {step: hashlib.sha256(text.encode()).hexdigest() for step, text in parts.items()}

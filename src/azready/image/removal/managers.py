@@ -21,7 +21,7 @@ POLICY = "usr/sbin/policy-rc.d"
 _POLICY_MARK = b"# written by azready while it removes packages"
 _POLICY = b"#!/bin/sh\n" + _POLICY_MARK + b': nothing is started\ncase "$2" in stop) exit 0 ;; *) exit 101 ;; esac\n'
 
-_QUIET = (("DEBIAN_FRONTEND", "noninteractive"), ("DEBCONF_NONINTERACTIVE_SEEN", "true"), ("NEEDRESTART_SUSPEND", "1"))
+QUIET = (("DEBIAN_FRONTEND", "noninteractive"), ("DEBCONF_NONINTERACTIVE_SEEN", "true"), ("NEEDRESTART_SUSPEND", "1"))
 
 _APK_KEEP = (
     *("python3", "curl", "wget", "dhcpcd", "dhclient", "ifupdown-ng", "iproute2*", "openssh-server", "openssh", "sudo"),
@@ -111,23 +111,29 @@ def _dpkg_before(files: Files, packages: Sequence[dpkg.Package], names: Sequence
     if not keep or not files.exists("usr/bin/apt-mark"):
         return ()
     why = "`apt autoremove` would take it once the agents are gone"
-    return (Run(("apt-mark", "manual", *keep), _QUIET, "mark as installed by hand", AGAIN, why=why),)
+    return (Run(("apt-mark", "manual", *keep), QUIET, "mark as installed by hand", AGAIN, why=why),)
 
 
 def _dpkg_purge(files: Files, packages: Sequence[dpkg.Package], names: Sequence[str]) -> tuple[Action, ...]:
     actions: list[Action] = []
-    own_policy = files.exists(POLICY) and _POLICY_MARK not in files.read_head(POLICY, 4096)
-    if not own_policy:
-        actions.append(Write(POLICY, _POLICY, 0o755, 0, 0, "no service may start while packages are removed"))
+    before, after = policy(files, "removed")
+    actions += before
     settled = ("installed", "config-files", "not-installed")
     if any(each.state not in settled and each.name not in names for each in packages):
         argv = ("dpkg", "--configure", "--pending")
-        actions.append(Run(argv, _QUIET, "finish what an interrupted dpkg left", AGAIN))
+        actions.append(Run(argv, QUIET, "finish what an interrupted dpkg left", AGAIN))
     hint = f"if another package manager is running, wait for it; if a package's own script failed, fix it; {AGAIN}"
-    actions.append(Run(("dpkg", "--purge", *names), _QUIET, "remove the agents' packages", hint))
-    if not own_policy:
-        actions.append(Remove(POLICY, "services may start again"))
-    return tuple(actions)
+    actions.append(Run(("dpkg", "--purge", *names), QUIET, "remove the agents' packages", hint))
+    return (*actions, *after)
+
+
+def policy(files: Files, while_they_are: str) -> tuple[tuple[Action, ...], tuple[Action, ...]]:
+    """What comes before and after work on Debian's packages, so that no service starts; nothing where the image has a
+    policy of its own. `while_they_are`: `removed`, `installed`."""
+    if files.exists(POLICY) and _POLICY_MARK not in files.read_head(POLICY, 4096):
+        return (), ()
+    why = f"no service may start while packages are {while_they_are}"
+    return (Write(POLICY, _POLICY, 0o755, 0, 0, why),), (Remove(POLICY, "services may start again"),)
 
 
 def policy_gone(files: Files) -> tuple[Action, ...]:

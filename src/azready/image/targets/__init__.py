@@ -154,10 +154,16 @@ class Target(Files, Protocol):
         ...
 
     def run(
-        self, argv: Sequence[str], *, stdin: bytes = b"", env: dict[str, str] | None = None, check: bool = True
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        env: dict[str, str] | None = None,
+        check: bool = True,
+        network: bool = False,
     ) -> Completed:
         """Run a program of the image, as root, inside its root. In a root that is not live nothing that it starts
-        outlives the call, and no network is reachable."""
+        outlives the call, and no network is reachable; with `network` the web is, by a proxy."""
         ...
 
     def close(self) -> None:

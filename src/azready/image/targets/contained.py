@@ -1,4 +1,4 @@
-"""Runs a program of an image, contained: `python -P -m azready.image.targets.contained ROOT NAME=VALUE… -- PROGRAM…`.
+"""Runs a program of an image, contained: `python -P -m azready.image.targets.contained ROOT FD NAME=VALUE… -- COMMAND`.
 
 Started in new namespaces (mounts, processes, network, IPC, host name) as their process 1, by root or by root of an
 ordinary user's namespace. Two processes:
@@ -9,15 +9,21 @@ ordinary user's namespace. Two processes:
 
 Files of /proc and /sys are judged by their owner's number, which is the machine's root here, so they are read-only;
 what the keeper mounted is locked by the kernel for the program's namespaces, and mounting itself is not given to it.
+
+FD is -1, or a socket over which the keeper sends the one that listens for a proxy outside (`outward`).
 """
 
 import ctypes
+import fcntl
 import os
+import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 from azready.devices import OWN_DEV
+from azready.image.targets.outward import PORT
 from azready.kernel import seccomp
 from azready.kernel.syscalls import (
     CLONE_NEWNS,
@@ -37,6 +43,8 @@ from azready.kernel.syscalls import (
 )
 
 UNUSABLE_ROOT, FAILED = 96, 97
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
+"""<linux/sockios.h>, <linux/if.h>"""
 _NOT_FOUND, _NOT_RUN = 127, 126
 """As a shell ends that cannot start a program."""
 
@@ -74,9 +82,11 @@ _LAST_CAPABILITY = 63
 
 
 def main() -> None:
-    root, *words = sys.argv[1:]
+    root, channel, *words = sys.argv[1:]
     border = words.index("--")
     try:
+        if int(channel) >= 0:
+            _let_outward(socket.socket(fileno=int(channel)))
         _make_root(root)
         status = _keep(dict(word.split("=", 1) for word in words[:border]), words[border + 1 :])
     except (OSError, subprocess.CalledProcessError) as error:
@@ -84,6 +94,15 @@ def main() -> None:
         sys.stderr.write(f"{detail or error}\n")
         os._exit(FAILED)
     os._exit(status)
+
+
+def _let_outward(channel: socket.socket) -> None:
+    """Listen on loopback of this network, for who stands outside it."""
+    with channel, socket.socket() as listening:
+        fcntl.ioctl(listening, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
+        listening.bind(("127.0.0.1", PORT))
+        listening.listen(64)
+        socket.send_fds(channel, [b"!"], [listening.fileno()])
 
 
 def _make_root(root: str) -> None:

@@ -253,7 +253,13 @@ class Rehearsal:
         self._changed[where] = replace(found, stat=replace(found.stat, uid=uid, gid=gid))
 
     def run(
-        self, argv: Sequence[str], *, stdin: bytes = b"", env: dict[str, str] | None = None, check: bool = True
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        env: dict[str, str] | None = None,
+        check: bool = True,
+        network: bool = False,
     ) -> Completed:
         """Nothing is run here."""
         return Completed(tuple(argv), 0, "", "")

@@ -5,12 +5,15 @@ mounts, processes, network (nothing is reachable), IPC, host name and users, no 
 its kernel, and no capability but those that package scripts need. Killing azready kills it all.
 """
 
+import contextlib
 import os
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from azready.errors import Failure
+from azready.image.targets import outward
 from azready.image.targets.contained import FAILED, UNUSABLE_ROOT
 from azready.proc import CommandFailed, Completed, dies_with_parent, find_tool, run
 
@@ -27,15 +30,22 @@ def run_here(argv: Sequence[str], *, stdin: bytes, env: dict[str, str] | None, c
     return run(argv, stdin=stdin, env=environment(env), check=check, cwd=Path("/"))
 
 
-def run_in(root: Path, argv: Sequence[str], *, stdin: bytes, env: dict[str, str] | None, check: bool) -> Completed:
+def run_in(
+    root: Path, argv: Sequence[str], *, stdin: bytes, env: dict[str, str] | None, check: bool, network: bool = False
+) -> Completed:
     """Run `argv` inside the tree `root`; the caller is root, or root of its own user namespace."""
     guard = [*dies_with_parent(), find_tool("unshare", "util-linux")]
     spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child=KILL"]
     enter = [*guard, *spaces, "--", sys.executable, "-P", "-m", "azready.image.targets.contained"]
     known = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
-    words = [*enter, os.path.abspath(root), *(f"{name}={value}" for name, value in environment(env).items()), "--"]
-    done = run([*words, *argv], stdin=stdin, env={"PATH": PATH, **known}, check=False)
-    shown = Completed(tuple(argv), done.status, done.stdout, done.stderr)
+    seen = environment({**(outward.ENVIRONMENT if network else {}), **(env or {})})
+    words = [*(f"{name}={value}" for name, value in seen.items()), "--", *argv]
+    with _way_out(network) as (channel, refused):
+        passed = () if channel < 0 else (channel,)
+        whole = [*enter, os.path.abspath(root), str(channel), *words]
+        done = run(whole, stdin=stdin, env={"PATH": PATH, **known}, check=False, pass_fds=passed)
+    said = "\n".join((done.stderr.rstrip("\n"), *refused)) if refused else done.stderr
+    shown = Completed(tuple(argv), done.status, done.stdout, said)
     if done.status == UNUSABLE_ROOT:
         raise Failure(
             f"{root} has no proc, sys, dev, run and tmp folders of its own", "is it the root of a Linux system?"
@@ -50,3 +60,15 @@ def run_in(root: Path, argv: Sequence[str], *, stdin: bytes, env: dict[str, str]
     if check and done.status != 0:
         raise CommandFailed(shown)
     return shown
+
+
+@contextlib.contextmanager
+def _way_out(wanted: bool) -> Iterator[tuple[int, list[str]]]:
+    """The descriptor over which the contained program's keeper sends the proxy's socket, and what that refused; -1
+    without one."""
+    if not wanted:
+        yield -1, []
+        return
+    ours, theirs = socket.socketpair()
+    with ours, theirs, outward.proxy(ours) as refused:
+        yield theirs.fileno(), refused

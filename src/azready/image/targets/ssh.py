@@ -250,7 +250,13 @@ class Ssh:
         self._set(real, Entry(Stat("dir", mode, uid, gid, 0, device=self._device(parent))), None)
 
     def run(
-        self, argv: Sequence[str], *, stdin: bytes = b"", env: dict[str, str] | None = None, check: bool = True
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        env: dict[str, str] | None = None,
+        check: bool = True,
+        network: bool = False,
     ) -> Completed:
         words = [f"{name}={value}" for name, value in environment(env).items()]
         answer = self._shell.call(f"exec {shlex.join(['env', '-i', *words, *argv])}", stdin)

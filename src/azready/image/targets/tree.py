@@ -238,11 +238,17 @@ class Tree:
             os.chmod(place.name, mode, dir_fd=place.folder)
 
     def run(
-        self, argv: Sequence[str], *, stdin: bytes = b"", env: dict[str, str] | None = None, check: bool = True
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        env: dict[str, str] | None = None,
+        check: bool = True,
+        network: bool = False,
     ) -> Completed:
         if self._live:
             return running.run_here(argv, stdin=stdin, env=env, check=check)
-        return running.run_in(self.root, argv, stdin=stdin, env=env, check=check)
+        return running.run_in(self.root, argv, stdin=stdin, env=env, check=check, network=network)
 
     def close(self) -> None:
         self._closed()
