@@ -99,13 +99,50 @@ def test_a_unit_that_fails_is_reported_at_once_and_why(prepared: Prepared, tmp_p
     assert len(record.reports) == 1
 
 
+OTHERS = {
+    "skipped": "[Unit]\nConditionPathExists=/nowhere\n[Service]\nExecStart=sleep 900\n",
+    "done": "[Service]\nType=oneshot\nExecStart=true\n",
+    "dies": "[Service]\nType=oneshot\nExecStart=false\n",
+    "needs": "[Unit]\nRequires=dies.service\nAfter=dies.service\n[Service]\nExecStart=sleep 900\n",
+    "idle": "[Service]\nExecStart=sleep 900\n",
+}
+ASK = """for unit in masked absent skipped done dies needs idle; do
+    echo "asked: $unit: $(sh /usr/lib/azure-provisioning/await-unit $unit.service 0)"
+done"""
+ANSWERS = {
+    "masked": "masked.service is masked",
+    "absent": "",
+    "skipped": "skipped.service was not started: its conditions are not met",
+    "done": "up",
+    "dies": "dies.service failed: exit-code, status 1",
+    "needs": "needs.service cannot start: dies.service failed: exit-code, status 1",
+    "idle": "",
+}
+
+
+def add_others(tree: Path) -> None:
+    """Units of every fate, which my.service comes after."""
+    folder = tree / "etc/systemd/system"
+    for name, text in OTHERS.items():
+        (folder / f"{name}.service").write_text(text)
+    (folder / "masked.service").symlink_to("/dev/null")
+    (folder / "my.service.d").mkdir()
+    started = " ".join(f"{name}.service" for name in ("skipped", "done", "dies", "needs"))
+    (folder / "my.service.d/others.conf").write_text(f"[Unit]\nWants={started}\nAfter={started}\n")
+    (tree / "etc/ask").write_text(ASK)
+
+
 @pytest.mark.slow
 def test_the_whole_program_is_ready_when_the_unit_is(prepared: Prepared, tmp_path: Path) -> None:
+    """And what await-unit makes of other units is what tests/contract/test_reporters.py has systemd say of them."""
     source = prepared(options=("--ready-when", "my.service"))
     with layered(source, tmp_path / "tree") as tree:
-        add_service(tree, COMES_UP)
+        add_service(tree, f"sh /etc/ask; {COMES_UP}")
+        add_others(tree)
         first, second = boot_tree(tree, MACHINE, Plan(boots=2, deadline=60.0))
     assert first.passed, (first.verdict, first.checks, journal(first, "report", "my."))
     up = next(line.at for line in first.journal if line.text.startswith("Started my.service"))
     assert [report.state for report in first.reports] == ["Ready"] and first.reports[0].at >= up
+    asked = [line.split(": ", 2)[1:] for line in journal(first, "asked: ").splitlines()]
+    assert {words[0].rstrip(":"): "".join(words[1:]) for words in asked} == ANSWERS
     assert not second.reports, journal(second)
