@@ -28,10 +28,9 @@ LISA_CASES = (
 LISA_DISK_CASES = (
     "verify_grub",
     "verify_essential_kernel_modules",
-    "verify_initrd_modules",
     "verify_floppy_module_is_blacklisted",
 )
-"""What a container does not have, a boot loader and a kernel of its own; of hv_module and floppy, too."""
+"""What a container does not have, a boot loader and a kernel of its own; one of the suite floppy."""
 
 
 @dataclass(frozen=True)
