@@ -99,7 +99,7 @@ def work(options):
     until = time.monotonic() + options.deadline
     await_unit = ["/bin/sh", os.path.dirname(os.path.abspath(__file__)) + "/await-unit", options.wait_for]
     while True:
-        seconds = max(0, min(options.every or 60, int(until - time.monotonic())))
+        seconds = max(1, min(options.every or 60, int(until - time.monotonic())))
         known = subprocess.check_output((await_unit if options.wait_for else ["sleep"]) + [str(seconds)])
         if known or time.monotonic() + 1 > until:
             known = known.decode("utf-8", "replace").strip() or "%s is not up in time" % options.wait_for
