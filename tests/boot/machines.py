@@ -92,13 +92,13 @@ cp /mnt/root/initrd "$3"
 """Both trees as one: the first has dracut, the second the kernel's modules."""
 
 
-def into_disk(change: str) -> Kernel:
+def into_disk(change: str, files: Mapping[str, bytes] | None = None) -> Kernel:
     """A kernel whose small initramfs finds the root of `debian_disk`, does `change` in it (at /disk), and starts its
-    systemd: a whole Debian without the time that firmware, loader and its own initramfs take."""
+    systemd: a whole Debian without the time that firmware, loader and its own initramfs take. `files`: at /."""
     find = f"mkdir /disk; mount -o noatime $(findfs UUID={ROOT_UUID}) /disk"
     move = "for each in proc sys dev; do mount --move /$each /disk/$each; done"
     load = "for m in $(cat /modules/order); do insmod /modules/$m 2>/dev/null; done"
-    return mini("\n".join((load, find, change, move, "exec switch_root /disk /sbin/init")), COMMAND_LINE)
+    return mini("\n".join((load, find, change, move, "exec switch_root /disk /sbin/init")), COMMAND_LINE, files=files)
 
 
 def kernel_of(tree: Path) -> Path:
