@@ -1,6 +1,7 @@
 """report.py and report.sh: the report part of the contract, and what both ask of systemd by await-unit."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -124,6 +125,16 @@ def test_whatever_the_reason_it_is_told_as_a_failure(lab: Lab, program: list[str
     none = Fault("f", "wireserver", path="*goalstate*", status=404)
     lab.run(program, "--failed", reason, faults=(none,) if form == "json" else ())
     assert lab.reports == [(form, "NotReady", "ProvisioningFailed", wanted)]
+
+
+def test_busybox_clears_a_reason_as_well(lab: Lab, need: Callable[..., None]) -> None:
+    need("tool:busybox", "tool:curl")
+    for name in ("tr", "cut", "sed", "sh"):
+        (lab.folder / "bin" / name).symlink_to(shutil.which("busybox") or "")
+    lab.run(
+        ["busybox", "sh", str(GUEST / "report.sh")], "--failed", HOSTILE["no UTF-8"][0] + HOSTILE["control bytes"][0]
+    )
+    assert lab.reports == [("xml", "NotReady", "ProvisioningFailed", "a (za  [31mb")]
 
 
 @two_programs

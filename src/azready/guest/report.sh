@@ -78,7 +78,7 @@ post() {
 
 # report STATE SUBSTATUS TEXT [once]: again and again, until the platform accepts or the deadline has come.
 report() {
-    line=$(printf %s "$3" | LC_ALL=C tr -c ' -~' '[ *]' | cut -c 1-800) # escaped, 4,096 may be sent
+    line=$(printf %s "$3" | LC_ALL=C tr '\001-\037\177-\377' ' ' | cut -c 1-800) # escaped, 4,096 may be sent
     case $2:$line in :* | *:*[!\ ]*) ;; *) line='no reason was given' ;; esac
     clock
     pause=1 until=$((now + deadline)) patience=$((now + (deadline > 240 ? 60 : deadline / 4)))
