@@ -21,7 +21,7 @@ from bench.lab import INSIDE, PEERS, Lab, debian, reexec
 from bench.table import Row, as_table
 
 LAB = ["guest"]
-PROGRAMS = ["boot", "peers", "fabric_load", "convert", "check"]
+PROGRAMS = ["boot", "peers", "fabric_load", "convert", "check", "upload", "disk"]
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMlZb0mFpOVY5rT0gIFbKxZ8Wcx3bqLJ9D2dJ0rCkq7Q someone@laptop"
 

@@ -248,6 +248,7 @@ def _attempt(host: Host, fabric: Fabric, turn: Turn, plan: Plan, key: Key, conso
     with host.start(turn, fabric) as running:
         waited = waiting.wait(running, ledger, turn.expected, plan.deadline, host.pace)
         seen = Seen() if waited.trouble else running.look(key, plan, waited.verdict)
+        waited = waiting.hear_out(running, ledger, turn.expected, waited, host.pace)
         trouble = waited.trouble or running.trouble()
         fabric.record(*kvp.entries(seen.kvp, turn.machine, round(ledger.now(), 4)))
         checks = seen.checks

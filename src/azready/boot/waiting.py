@@ -114,10 +114,10 @@ def wait(running: "Running", ledger: Ledger, expected: Expectation, deadline: fl
             limit = min(longest, now + _TICK)
         if now >= limit:
             break
-        ledger.wait_for(decided, min(_TICK, max(0.0, limit - now)))
+        _pause(running, ledger, expected, min(_TICK, max(0.0, limit - now)))
         if (trouble := running.trouble()) is not None:
             break
-        if _is_done(running, ledger, expected, pace):
+        if expected != "ready" and running.complete() is not None:
             break
         because = _why_over(running, ledger, pace) or ("" if deadline else _why_silent(running, ledger, pace))
         if (trouble := _standstill(running, ledger, pace, limit)) is not None:
@@ -147,16 +147,26 @@ def _longest(ledger: Ledger, pace: Pace, quiet: float) -> float:
 def _settle(running: "Running", seconds: float) -> None:
     """Let the boot come to its end."""
     until = time.monotonic() + seconds
-    while running.complete() is None and time.monotonic() < until and not running.ended(0.1):
-        continue
+    while running.complete() is None and time.monotonic() < until and not running.ended():
+        running.watch.wait_complete(0.1)
 
 
-def _is_done(running: "Running", ledger: Ledger, expected: Expectation, pace: Pace) -> bool:
-    """Of a VM that is provisioned already: nothing is started any more, so what would report has begun by now."""
-    if expected == "ready" or running.complete() is None:
-        return False
-    ledger.wait_for(decided, pace.after_complete)
-    return True
+def _pause(running: "Running", ledger: Ledger, expected: Expectation, seconds: float) -> None:
+    """Until what is expected may have come: a report, or of a VM that is provisioned already that its boot is over."""
+    if expected == "ready":
+        ledger.wait_for(decided, seconds)
+    else:
+        running.watch.wait_complete(seconds)
+
+
+def hear_out(running: "Running", ledger: Ledger, expected: Expectation, waited: Waited, pace: Pace) -> Waited:
+    """Of a VM that is provisioned already: nothing is started any more, and what would report has begun by now, so it
+    is given a moment since then. What else there is to look at meanwhile costs no time of its own."""
+    complete = running.complete()
+    if expected == "ready" or complete is None or waited.trouble is not None or decided(ledger):
+        return waited
+    ledger.wait_for(decided, max(0.0, complete + pace.after_complete - ledger.now()))
+    return replace(waited, verdict=judge(ledger, waited.deadline))
 
 
 def _why_over(running: "Running", ledger: Ledger, pace: Pace) -> str:

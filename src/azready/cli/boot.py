@@ -1,6 +1,8 @@
 """`azready boot`: boots an image in the local Azure, and says what Azure would have said."""
 
+import importlib
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -104,7 +106,6 @@ def boot(
     of it can reach any network. Works without root (see docs/boot.md).
     Exit code: 0 every boot went as it should, 1 it did not, 2 wrong usage, 3 this machine failed: no verdict.
     """
-    from azready.boot.qemu.command import Hardware
     from azready.fabric.settings import Given, resolve
 
     words = [*(set_ or ()), *([f"size={size}"] if size else [])]
@@ -120,6 +121,8 @@ def boot(
     if target.is_dir():
         records = _boot_tree(target, effective, plan, console)
     else:
+        from azready.boot.qemu.command import Hardware
+
         bus = bus or ("nvme" if effective.machine.hardware.controller == "NVMe" else "virtio")
         hardware = Hardware(bus=bus, memory=memory, network="tap" if dhcp_options else "user", accel=accel)
         records = _boot_disk(target, effective, plan, console, hardware, console_file)
@@ -210,6 +213,8 @@ def _plan(
 def _boot_tree(target: Path, effective: "Settings", plan: "Plan", console: Console) -> "tuple[BootRecord, ...]":
     from azready.boot.container.tree import boot_tree
 
+    # While the container is made: what draws the records in the end.
+    threading.Thread(target=importlib.import_module, args=("azready.boot.drawing.terminal",), daemon=True).start()
     return boot_tree(target, effective.machine, plan, console)
 
 
@@ -238,9 +243,17 @@ def _write_report(report: Path, records: "tuple[BootRecord, ...]", console: Cons
 def _forms(
     records: "tuple[BootRecord, ...]", heal: bool, agent_report: bool, plain: bool
 ) -> "Mapping[str, Callable[[], str]]":
-    from azready.boot.drawing.junit import as_junit
-    from azready.boot.drawing.page import page
     from azready.boot.record import document
+
+    def junit() -> str:
+        from azready.boot.drawing.junit import as_junit
+
+        return as_junit(records)
+
+    def html() -> str:
+        from azready.boot.drawing.page import page
+
+        return page(records)
 
     def data() -> str:
         outcome = None if undecided(records) else passed(records, heal)
@@ -249,8 +262,8 @@ def _forms(
     return {
         "text": lambda: _as_text(records, agent_report, plain),
         "json": data,
-        "junit": lambda: as_junit(records),
-        "html": lambda: page(records),
+        "junit": junit,
+        "html": html,
     }
 
 

@@ -37,6 +37,7 @@ from azready.boot.record import Cause
 from azready.boot.watching.schedule import Stopped
 from azready.errors import Failure, UsageFailure
 from azready.fabric.ledger import Service
+from azready.fabric.protocol import kvp
 from azready.proc import Completed, ask, dies_with_parent, find_tool, stop
 
 _START_SECONDS = 30.0
@@ -186,7 +187,7 @@ class Container:
             "files": dict(order.files),
             "covers": dict(order.covers),
             "media": [dict(medium) for medium in order.media],
-            "host_pairs": dict(order.host_pairs),
+            "pools": kvp.pools(order.host_pairs),
             "guest_rules": order.rules,
             "guest_links": guest_links(order.macs, "@NETNS@", order.number),
         }

@@ -8,8 +8,8 @@ Four processes, one program:
     guest       one a boot: PID 1 of the guest's namespaces, which becomes the guest's init
 
 The supervisor answers messages on a socket and ends when its other end is closed, however that came: an interrupted
-or killed azready leaves no process, mount, namespace or file behind. Standard library only, and single-threaded,
-because only such a process may enter a user namespace.
+or killed azready leaves no process, mount, namespace or file behind. Standard library only, so that it starts at once,
+and single-threaded, because only such a process may enter a user namespace.
 """
 
 import ctypes
@@ -28,7 +28,6 @@ from typing import Any
 from azready.boot.container import lower, root
 from azready.boot.container.cgroups import give, join, make_cgroup, remove_cgroup
 from azready.boot.network import messages
-from azready.boot.network.links import BRIDGE
 from azready.fabric.serve.sealed import NotSealed, require_sealed
 from azready.fabric.serve.sockets import open_socket
 from azready.kernel import seccomp, user_namespace
@@ -148,7 +147,9 @@ def _prepare(spec: dict[str, Any], scratch: Path, tree: lower.Lower) -> list[soc
     root.make_overlay(lower.placed(tree, scratch), scratch)
     subprocess.run([spec["ip"], "-batch", "-"], input=spec["links"].encode(), check=True, capture_output=True)
     own = [address for _, address, _ in spec["listeners"]]
-    require_sealed(links=("lo", BRIDGE), subnets=[spec["subnet"]], addresses=own, host_network=spec["host_network"])
+    require_sealed(
+        links=("lo", spec["bridge"]), subnets=[spec["subnet"]], addresses=own, host_network=spec["host_network"]
+    )
     return [open_socket(service, address, port, spec["bridge"]) for service, address, port in spec["listeners"]]
 
 

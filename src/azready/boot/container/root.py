@@ -8,7 +8,6 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from azready.fabric.protocol import kvp
 from azready.kernel.syscalls import (
     MS_BIND,
     MS_NODEV,
@@ -94,8 +93,7 @@ def enter(scratch: Path, spec: dict[str, Any], console: int) -> socket.socket:
         _insert_medium(**medium)
     for path, text in spec["files"].items():
         _place(path, text)
-    if spec["host_pairs"]:
-        _make_pools(spec["host_pairs"])
+    _make_pools(spec["pools"])
     for target, source in spec["covers"].items():
         if Path(target).exists():
             bind(source, target)
@@ -190,14 +188,14 @@ def _insert_medium(device: str, mounted_at: str, files: dict[str, str]) -> None:
             (folder / name).write_text(text)
 
 
-def _make_pools(pairs: dict[str, str]) -> None:
+def _make_pools(pools: dict[str, list[tuple[str, int]]]) -> None:
     """The files that hv_kvp_daemon makes when it starts, which needs a device of Hyper-V: what the host tells is new
     with every boot, the rest stays as the guest has left it."""
-    Path("/", kvp.FOLDER).mkdir(parents=True, exist_ok=True)
-    for name in kvp.POOLS:
-        pool = Path("/", name)
-        if name == kvp.HOST_POOL:
-            pool.write_bytes(kvp.packed(pairs))
+    for path, fields in pools.items():
+        pool = Path("/", path)
+        pool.parent.mkdir(parents=True, exist_ok=True)
+        if fields:
+            pool.write_bytes(b"".join(text.encode().ljust(size, b"\0") for text, size in fields))
         else:
             pool.touch(mode=0o644)
 

@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import socket
@@ -143,11 +144,14 @@ class RunningTree:
     def look(self, key: Key, plan: Plan, verdict: Verdict) -> Seen:
         """Look from outside: may its owner log in, and is its unit off only when the platform knows?"""
         failed = self.turn.expected == "ready" and not verdict.provisioned
-        checks = self._login(key) if plan.login and not failed else ()
-        if (self.container.tree / f"usr/lib/systemd/system/{installed.UNIT}").exists():
-            checks += (self._unit(failed),)
-        units = journal.read_units(self.container, self.guest)
-        return Seen(checks, self._said(), units, journal.read_kvp(self.container, self.guest))
+        with ThreadPoolExecutor() as beside:
+            installed_here = (self.container.tree / f"usr/lib/systemd/system/{installed.UNIT}").exists()
+            unit = beside.submit(self._unit, failed) if installed_here else None
+            checks = self._login(key) if plan.login and not failed else ()
+            units = beside.submit(journal.read_units, self.container, self.guest)
+            pool = beside.submit(journal.read_kvp, self.container, self.guest)
+            checks += (unit.result(),) if unit else ()
+            return Seen(checks, self._said(), units.result(), pool.result())
 
     def _unit(self, failed: bool) -> Check:
         asked = self.container.ask_guest(self.guest, ["systemctl", "is-enabled", installed.UNIT])
@@ -199,10 +203,10 @@ class RunningTree:
         return True
 
     def power_off(self) -> None:
-        """Shut the guest down in order where its init knows the signal, else at once."""
+        """Shut the guest down in order where its init knows the signal and another boot follows, else at once."""
         alive = self.guest.alive
         with contextlib.suppress(ProcessLookupError):
-            if uses_systemd(self.container.tree) and not self.ended():
+            if uses_systemd(self.container.tree) and not self.turn.last and not self.ended():
                 signal.pidfd_send_signal(alive, POWER_OFF)
                 if self.ended(10.0):
                     return

@@ -5,9 +5,9 @@ state shows them: no namespace, ids opaque, `Configuration` holding absolute lin
 """
 
 from urllib.parse import quote
-from xml.sax.saxutils import escape, quoteattr
 
 from azready.fabric.machine import Machine
+from azready.fabric.protocol.xml import attribute, escape
 
 VERSIONS = (
     "2015-04-05",
@@ -91,15 +91,15 @@ def hosting_environment(machine: Machine) -> str:
     """HostingEnvironmentConfig: what WALinuxAgent reads of it is the deployment, role and VM names."""
     role = machine.instance_id.partition(".")[2].lstrip("_") or machine.name
     return f"""{DECLARATION}<HostingEnvironmentConfig version="1.0.0.0" \
-goalStateIncarnation={quoteattr(machine.incarnation)}>
+goalStateIncarnation={attribute(machine.incarnation)}>
   <StoredCertificates/>
-  <Deployment name={quoteattr(machine.vm_id)} guid="{{{machine.vm_id}}}" incarnation="0">
-    <Service name={quoteattr(machine.name)} guid="{{{machine.vm_id}}}"/>
-    <ServiceInstance name={quoteattr(machine.vm_id + ".0")} guid="{{{machine.vm_id}}}"/>
+  <Deployment name={attribute(machine.vm_id)} guid="{{{machine.vm_id}}}" incarnation="0">
+    <Service name={attribute(machine.name)} guid="{{{machine.vm_id}}}"/>
+    <ServiceInstance name={attribute(machine.vm_id + ".0")} guid="{{{machine.vm_id}}}"/>
   </Deployment>
-  <Incarnation number={quoteattr(machine.incarnation)} instance={quoteattr(machine.instance_id)} \
+  <Incarnation number={attribute(machine.incarnation)} instance={attribute(machine.instance_id)} \
 guid="{{{machine.container_id}}}"/>
-  <Role guid="{{{machine.vm_id}}}" name={quoteattr(role)} hostingEnvironmentVersion="1" \
+  <Role guid="{{{machine.vm_id}}}" name={attribute(role)} hostingEnvironmentVersion="1" \
 software="" softwareType="ApplicationPackage" entryPoint="" parameters="" settleTimeSeconds="0"/>
   <HostingEnvironmentSettings name="Runtime"/>
   <ApplicationSettings/>
@@ -110,19 +110,19 @@ software="" softwareType="ApplicationPackage" entryPoint="" parameters="" settle
 
 def shared_config(machine: Machine) -> str:
     """SharedConfig: the instance's own address. Waagent only stores it, afterburn demands InputEndpoints."""
-    return f"""{DECLARATION}<SharedConfig version="1.0.0.0" goalStateIncarnation={quoteattr(machine.incarnation)}>
-  <Deployment name={quoteattr(machine.vm_id)} guid="{{{machine.vm_id}}}" incarnation="0" \
+    return f"""{DECLARATION}<SharedConfig version="1.0.0.0" goalStateIncarnation={attribute(machine.incarnation)}>
+  <Deployment name={attribute(machine.vm_id)} guid="{{{machine.vm_id}}}" incarnation="0" \
 isNonCancellableTopologyChangeEnabled="false">
-    <Service name={quoteattr(machine.name)} guid="{{{machine.vm_id}}}"/>
-    <ServiceInstance name={quoteattr(machine.vm_id + ".0")} guid="{{{machine.vm_id}}}"/>
+    <Service name={attribute(machine.name)} guid="{{{machine.vm_id}}}"/>
+    <ServiceInstance name={attribute(machine.vm_id + ".0")} guid="{{{machine.vm_id}}}"/>
   </Deployment>
-  <Incarnation number={quoteattr(machine.incarnation)} instance={quoteattr(machine.instance_id)} \
+  <Incarnation number={attribute(machine.incarnation)} instance={attribute(machine.instance_id)} \
 guid="{{{machine.container_id}}}"/>
-  <Role guid="{{{machine.vm_id}}}" name={quoteattr(machine.name)} settleTimeSeconds="0"/>
+  <Role guid="{{{machine.vm_id}}}" name={attribute(machine.name)} settleTimeSeconds="0"/>
   <LoadBalancerSettings timeoutSeconds="0" waitLoadBalancerProbeCount="8"/>
   <OutputEndpoints/>
   <Instances>
-    <Instance id={quoteattr(machine.instance_id)} address={quoteattr(machine.address)}>
+    <Instance id={attribute(machine.instance_id)} address={attribute(machine.address)}>
       <FaultDomains randomId="0" updateId="0" updateCount="0"/>
       <InputEndpoints/>
     </Instance>
@@ -133,7 +133,7 @@ guid="{{{machine.container_id}}}"/>
 
 def extensions_config(machine: Machine) -> str:
     """ExtensionsConfig of a VM without extensions: no plug-ins, no settings, no status blob."""
-    return f"""{DECLARATION}<Extensions version="1.0.0.0" goalStateIncarnation={quoteattr(machine.incarnation)}>
+    return f"""{DECLARATION}<Extensions version="1.0.0.0" goalStateIncarnation={attribute(machine.incarnation)}>
   <GuestAgentExtension xmlns:i="http://www.w3.org/2001/XMLSchema-instance">
     <GAFamilies/>
   </GuestAgentExtension>

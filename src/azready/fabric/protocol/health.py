@@ -10,11 +10,11 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 from azready.fabric.ledger import Finding
 from azready.fabric.machine import Machine
 from azready.fabric.protocol.findings import found
+from azready.fabric.protocol.xml import escape
 
 DESCRIPTION_LIMIT = 4096
 """Characters that the platform takes in a description, counted after XML escaping (WALinuxAgent wire.py)."""

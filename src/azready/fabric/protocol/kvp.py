@@ -38,10 +38,11 @@ def records(pool: bytes) -> tuple[Record, ...]:
     return tuple(Record(row[:KEY_SIZE].rstrip(b"\0"), row[KEY_SIZE:].rstrip(b"\0")) for row in rows)
 
 
-def packed(pairs: Mapping[str, str]) -> bytes:
-    """A pool with these records."""
-    rows = ((key.encode(), value.encode()) for key, value in pairs.items())
-    return b"".join(key.ljust(KEY_SIZE, b"\0") + value.ljust(VALUE_SIZE, b"\0") for key, value in rows)
+def pools(pairs: Mapping[str, str]) -> dict[str, list[tuple[str, int]]]:
+    """What each pool holds when the guest's daemon starts, by path: fields, each with the bytes that zeros fill it to.
+    Without pairs of the host's there is no pool."""
+    told = [field for pair in pairs.items() for field in zip(pair, (KEY_SIZE, VALUE_SIZE), strict=True)]
+    return {path: told if path == HOST_POOL else [] for path in POOLS} if pairs else {}
 
 
 def host_pairs(machine: Machine) -> dict[str, str]:

@@ -10,9 +10,9 @@ read them.
 import base64
 import io
 from typing import Literal
-from xml.sax.saxutils import escape
 
 from azready.fabric.machine import Machine
+from azready.fabric.protocol.xml import escape
 
 OVF = "http://schemas.dmtf.org/ovf/environment/1"
 AZURE = "http://schemas.microsoft.com/windowsazure"

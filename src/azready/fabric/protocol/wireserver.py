@@ -6,13 +6,13 @@ Azure/linux-provisioning, and Microsoft's page "Create generalized images withou
 
 from collections.abc import Callable
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 from azready.fabric.ledger import Finding, HealthReport, Ledger
 from azready.fabric.machine import Machine
 from azready.fabric.protocol import goalstate, health, provisiondata, secure_channel
 from azready.fabric.protocol.findings import found
 from azready.fabric.protocol.messages import Answer, Request, Response, Rules, text
+from azready.fabric.protocol.xml import escape
 
 ROUTES = (
     ("GET", "/?comp=versions", "protocol versions"),

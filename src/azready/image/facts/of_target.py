@@ -11,6 +11,7 @@ from azready.image.facts.reading import first_there
 from azready.image.targets import Target
 from azready.image.targets.disk import NoRoot, open_disk
 from azready.image.targets.opening import kind_of, open_target
+from azready.image.targets.remembered import Remembered
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def look(spec: str) -> Iterator[Facts]:
             return
         _require_system(target)
         made_at_boot = "" if first_there(target, OS_RELEASE) or not target.exists("etc/NIXOS") else _NIXOS
-        yield Facts(target, target.live, disk, made_at_boot)
+        yield Facts(Remembered(target), target.live, disk, made_at_boot)
 
 
 _NIXOS = "NixOS makes /etc at boot, of its store: check it where it is built, or as a running machine"

@@ -65,6 +65,10 @@ def _descend(fds: list[int], path: str, follow: bool) -> tuple[str, list[str]]:
         last = not pending
         if last and not follow:
             return name, trail
+        if not last and (folder := _entered(name, fds[-1])) is not None:
+            fds.append(folder)
+            trail.append(name)
+            continue
         try:
             mode = os.stat(name, dir_fd=fds[-1], follow_symlinks=False).st_mode
         except FileNotFoundError:
@@ -84,9 +88,16 @@ def _descend(fds: list[int], path: str, follow: bool) -> tuple[str, list[str]]:
         elif last:
             return name, trail
         else:
-            fds.append(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fds[-1]))
-            trail.append(name)
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     return ".", trail
+
+
+def _entered(name: str, folder: int) -> int | None:
+    """A folder, open; None for anything else that is there, a link for one."""
+    try:
+        return os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except NotADirectoryError:
+        return None
 
 
 def open_file(root: int, path: str) -> int:

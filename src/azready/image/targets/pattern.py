@@ -21,15 +21,20 @@ def expand_braces(pattern: str) -> list[str]:
 
 
 @lru_cache(maxsize=4096)
-def _compiled(part: str) -> re.Pattern[str]:
-    return re.compile(translate(part))
+def _matcher(part: str) -> Callable[[str], object]:
+    """What a name is given to. To compile an expression costs more than most of them are asked: `*.conf` needs none."""
+    head, star, tail = part.partition("*")
+    if star and not _MAGIC.search(head + tail):
+        least = len(head) + len(tail)
+        return lambda name: len(name) >= least and name.startswith(head) and name.endswith(tail)
+    return re.compile(translate(part)).match
 
 
 def matches(name: str, part: str) -> bool:
     """Whether one name matches one component of a pattern; a hidden name wants its dot written."""
     if name.startswith(".") and not part.startswith("."):
         return False
-    return _compiled(part).match(name) is not None
+    return bool(_matcher(part)(name))
 
 
 def glob(
