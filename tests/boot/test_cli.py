@@ -1,7 +1,9 @@
 """`azready boot` as its users run it: what it prints, the exit codes, and what it says to wrong input."""
 
+import json
 import subprocess
 import sys
+import urllib.request
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
@@ -25,12 +27,25 @@ def azready(*words: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_text_on_stdout_progress_on_stderr(prepared: Prepared) -> None:
-    done = azready(prepared(), "--set", "name=vm9", "--boots", "1")
-    assert done.returncode == 0, done.stderr
-    assert "✔ Provisioned: Ready after" in done.stdout
-    assert "✓ ssh login: as azureuser · ✓ host name: vm9 · ✓ sudo: asks no password · ✓ unit is off" in done.stdout
-    assert "✓ First boot: " in done.stderr
+def test_text_on_stdout_progress_on_stderr_and_a_live_view(prepared: Prepared) -> None:
+    words = [str(prepared()), "--set", "name=vm9", "--boots", "1", "--web"]
+    command = [sys.executable, "-m", "azready", "boot", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None and running.stderr is not None
+        url = running.stderr.readline().strip().rpartition(" ")[2]
+        states, boot, lines = [], 0, 0
+        while not states or not states[-1]["over"]:
+            with urllib.request.urlopen(f"{url}state?boot={boot}&lines={lines}", timeout=60) as answer:
+                states.append(json.loads(answer.read()))
+            same = states[-1]["boot"] == boot
+            boot, lines = states[-1]["boot"], lines + len(states[-1]["console"]) if same else 0
+        stdout, stderr = running.communicate(timeout=120)
+    assert running.returncode == 0, stderr
+    assert "✔ Provisioned: Ready after" in stdout
+    assert "✓ ssh login: as azureuser · ✓ host name: vm9 · ✓ sudo: asks no password · ✓ unit is off" in stdout
+    assert "✓ First boot: " in stderr
+    assert states[-1]["title"].startswith("✔ ") and any("first boot" in each["title"] for each in states)
+    assert any(each["console"] for each in states)
 
 
 def test_every_form_in_one_run_and_json_holds_the_whole_record(prepared: Prepared, tmp_path: Path) -> None:

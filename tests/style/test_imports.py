@@ -20,6 +20,7 @@ SHARED = {
     "packages",
     "agents",
     "installed",
+    "page",
     "__init__",
 }  # of `display` only `console` knows
 MAY_IMPORT = {
@@ -42,6 +43,7 @@ MAY_IMPORT = {
     "packages": set(),
     "agents": set(),
     "installed": set(),
+    "page": set(),
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -22,6 +22,7 @@ from azready.boot.judging.running import hear, prepared, verdict
 from azready.boot.network.links import Network
 from azready.boot.record import BootRecord, Cause, Check, Expectation, HostFacts, JournalLine, Milestone
 from azready.boot.waiting import Pace
+from azready.boot.watching import serial
 from azready.boot.watching.login import Key, in_style, ssh_words, throwaway_key
 from azready.boot.watching.schedule import CpuTime
 from azready.boot.watching.watch import Watch
@@ -29,7 +30,7 @@ from azready.console import SILENT, Console
 from azready.fabric import Fabric, Fault, Machine
 from azready.fabric.ledger import Ledger, Service
 from azready.fabric.protocol import kvp
-from azready.fabric.verdict import Verdict
+from azready.fabric.verdict import Verdict, judge
 
 OURS = ("azready", installed.NAME)
 """How a provisioner of ours names itself to the platform."""
@@ -199,6 +200,27 @@ class Host(Protocol):
         """Whether the same turn can be run again in another way, after this fault of the host; it is prepared then."""
 
 
+class Onlooker(Protocol):
+    """Who watches a series while it happens."""
+
+    def begun(self, so_far: Callable[[], BootRecord]) -> None:
+        """A guest runs; `so_far` tells what is known of it, at any time and from any thread."""
+
+    def over(self, record: BootRecord) -> None:
+        """A boot is over."""
+
+
+class _Nobody:
+    def begun(self, so_far: Callable[[], BootRecord]) -> None:
+        pass
+
+    def over(self, record: BootRecord) -> None:
+        pass
+
+
+NOBODY: Onlooker = _Nobody()
+
+
 # --- the story ---
 
 
@@ -208,6 +230,7 @@ def boot(
     plan: Plan,
     console: Console = SILENT,
     keep: Callable[[Sequence[BootRecord]], None] = lambda records: None,
+    onlooker: Onlooker = NOBODY,
 ) -> tuple[BootRecord, ...]:
     """Boot as planned; the image is never changed. Stops after a boot that failed, unless the plan heals.
 
@@ -220,7 +243,8 @@ def boot(
         machine = replace(machine, public_keys=(*machine.public_keys, in_style(key.public, machine.public_keys)))
         fabric = stack.enter_context(Fabric(machine, strict=plan.strict, seed=plan.seed, sockets=host.sockets))
         for turn in turns(plan, machine, records, host.agent):
-            records.append(_boot(host, fabric, _sharper(turn, records), plan, key, console))
+            records.append(_boot(host, fabric, _sharper(turn, records), plan, key, console, onlooker))
+            onlooker.over(records[-1])
             keep(records)
     return tuple(records)
 
@@ -232,20 +256,41 @@ def _sharper(turn: Turn, records: Sequence[BootRecord]) -> Turn:
     return replace(turn, expected="silence") if turn.expected == "any" and ours else turn
 
 
-def _boot(host: Host, fabric: Fabric, turn: Turn, plan: Plan, key: Key, console: Console) -> BootRecord:
+def _boot(
+    host: Host, fabric: Fabric, turn: Turn, plan: Plan, key: Key, console: Console, onlooker: Onlooker
+) -> BootRecord:
     """Boot once; again in another way, where the host has one and the first failed by its fault."""
     while True:
         with console.step(f"{turn.title[0].upper()}{turn.title[1:]}: {host.target}, {host.how}"):
-            record = _attempt(host, fabric, turn, plan, key, console)
+            record = _attempt(host, fabric, turn, plan, key, console, onlooker)
         if record.cause is None or not record.undecided or not host.otherwise(record.cause):
             return record
         console.warn(f"{record.cause.says}: booted again as {host.how}")
 
 
-def _attempt(host: Host, fabric: Fabric, turn: Turn, plan: Plan, key: Key, console: Console) -> BootRecord:
+def _attempt(
+    host: Host, fabric: Fabric, turn: Turn, plan: Plan, key: Key, console: Console, onlooker: Onlooker
+) -> BootRecord:
     """Boot, watch, judge, look from outside; when the plan holds it, stay up until interrupted."""
     started, ledger = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"), fabric.ledger
+    blank = BootRecord(
+        number=turn.number,
+        title=turn.title,
+        target=host.target,
+        how=host.how,
+        kind=host.kind,
+        copy=turn.copy,
+        started=started,
+        seconds=0.0,
+        deadline=plan.deadline or host.pace.deadline,
+        verdict=judge(ledger, plan.deadline or host.pace.deadline),
+        host=host.facts,
+        expected=turn.expected,
+        machine=identity.described(turn.machine),
+        faults=turn.faults,
+    )
     with host.start(turn, fabric) as running:
+        onlooker.begun(lambda: _so_far(blank, running, ledger))
         waited = waiting.wait(running, ledger, turn.expected, plan.deadline, host.pace)
         seen = Seen() if waited.trouble else running.look(key, plan, waited.verdict)
         waited = waiting.hear_out(running, ledger, turn.expected, waited, host.pace)
@@ -254,21 +299,12 @@ def _attempt(host: Host, fabric: Fabric, turn: Turn, plan: Plan, key: Key, conso
         checks = seen.checks
         if trouble is None and plan.is_judged(turn, waited.verdict):
             checks += _judged(host, running, turn, plan, key, console, ledger)
-        record = BootRecord(
-            number=turn.number,
-            title=turn.title,
-            target=host.target,
-            how=host.how,
-            kind=host.kind,
-            copy=turn.copy,
-            started=started,
+        record = replace(
+            blank,
             seconds=round(ledger.now(), 3),
             deadline=waited.deadline,
             verdict=waited.verdict,
             host=replace(host.facts, cpu_share=round(running.cpu().share, 3)),
-            expected=turn.expected,
-            machine=identity.described(turn.machine),
-            faults=turn.faults,
             checks=checks,
             cause=trouble,
         )
@@ -277,16 +313,19 @@ def _attempt(host: Host, fabric: Fabric, turn: Turn, plan: Plan, key: Key, conso
         running.power_off()
         milestones, journal = running.told(seen, ledger)
         console_lines = tuple(running.watch.console)
-    record = replace(
-        record,
-        milestones=milestones,
-        exchanges=ledger.exchanges,
-        findings=ledger.findings,
-        reports=ledger.reports,
-        journal=journal,
-        console=console_lines,
-    )
+    record = replace(_heard(record, ledger), milestones=milestones, journal=journal, console=console_lines)
     return replace(record, cause=record.cause or diagnose(record))
+
+
+def _heard(record: BootRecord, ledger: Ledger) -> BootRecord:
+    return replace(record, exchanges=ledger.exchanges, findings=ledger.findings, reports=ledger.reports)
+
+
+def _so_far(blank: BootRecord, running: Running, ledger: Ledger) -> BootRecord:
+    """A boot that is not over: the journal is not read yet, and the milestones are those that the console shows."""
+    console = tuple(running.watch.console)
+    heard = replace(_heard(blank, ledger), seconds=round(ledger.now(), 3), verdict=judge(ledger, blank.deadline))
+    return replace(heard, console=console, milestones=serial.milestones(console))
 
 
 def _hold(running: Running, turn: Turn, key: Key, console: Console, record: BootRecord) -> None:

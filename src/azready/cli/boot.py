@@ -1,5 +1,6 @@
 """`azready boot`: boots an image in the local Azure, and says what Azure would have said."""
 
+import contextlib
 import importlib
 import sys
 import threading
@@ -17,7 +18,7 @@ from azready.errors import Exit, UsageFailure
 if TYPE_CHECKING:
     from azready.boot.qemu.command import Hardware
     from azready.boot.record import BootRecord
-    from azready.boot.series import Plan
+    from azready.boot.series import Onlooker, Plan
     from azready.fabric.faults import Fault
     from azready.fabric.settings import Settings
 
@@ -46,6 +47,9 @@ WireServer = Annotated[str, typer.Option(metavar="ADDRESS", help="The WireServer
 Init = Annotated[str, typer.Option(metavar="COMMAND", help="PID 1 of a tree, instead of its /sbin/init.")]
 SshCheck = Annotated[bool, typer.Option("--ssh-check/--no-ssh-check", help="Log in as the admin user, with a new key.")]
 AgentReport = Annotated[bool, typer.Option("--agent-report", help="Print who provisioned, when, and what it asked.")]
+Web = Annotated[
+    bool, typer.Option("--web", help="Show it in a browser while it happens: prints a URL of this machine's loopback.")
+]
 Report = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the timeline as one self-contained page.")]
 DhcpOptions = Annotated[
     bool, typer.Option("--dhcp-options", help="Disk: Azure's whole DHCP (options 121 and 245, several NICs) by taps.")
@@ -98,6 +102,7 @@ def boot(
     accel: Accel = "auto",
     console_file: ConsoleFile = None,
     report: Report = None,
+    web: Web = False,
     output: Outputs = None,
 ) -> None:
     """Boot an image against a local Azure: is it provisioned, and what happened when?
@@ -118,18 +123,33 @@ def boot(
     console = Console()
     for warning in _left_out(target.is_dir(), effective.faults):
         console.warn(warning)
-    if target.is_dir():
-        records = _boot_tree(target, effective, plan, console)
-    else:
-        from azready.boot.qemu.command import Hardware
+    with _onlooker(target, web, console) as onlooker:
+        if target.is_dir():
+            records = _boot_tree(target, effective, plan, console, onlooker)
+        else:
+            from azready.boot.qemu.command import Hardware
 
-        bus = bus or ("nvme" if effective.machine.hardware.controller == "NVMe" else "virtio")
-        hardware = Hardware(bus=bus, memory=memory, network="tap" if dhcp_options else "user", accel=accel)
-        records = _boot_disk(target, effective, plan, console, hardware, console_file)
+            bus = bus or ("nvme" if effective.machine.hardware.controller == "NVMe" else "virtio")
+            hardware = Hardware(bus=bus, memory=memory, network="tap" if dhcp_options else "user", accel=accel)
+            records = _boot_disk(target, effective, plan, console, hardware, console_file, onlooker)
     outputs.write(wanted, _forms(records, heal, agent_report, plain=wanted.get("text") is not None))
     if report is not None:
         _write_report(report, records, console)
     _end(records, heal, effective, console)
+
+
+@contextlib.contextmanager
+def _onlooker(target: Path, web: bool, console: Console) -> "Iterator[Onlooker]":
+    from azready.boot.series import NOBODY
+
+    if not web:
+        yield NOBODY
+        return
+    from azready.boot.live import LiveView
+
+    with LiveView(str(target)) as view:
+        console.say(f"live view, until the boots are over: {view.url}")
+        yield view
 
 
 def _end(records: "tuple[BootRecord, ...]", heal: bool, effective: "Settings", console: Console) -> None:
@@ -210,12 +230,14 @@ def _plan(
     )
 
 
-def _boot_tree(target: Path, effective: "Settings", plan: "Plan", console: Console) -> "tuple[BootRecord, ...]":
+def _boot_tree(
+    target: Path, effective: "Settings", plan: "Plan", console: Console, onlooker: "Onlooker"
+) -> "tuple[BootRecord, ...]":
     from azready.boot.container.tree import boot_tree
 
     # While the container is made: what draws the records in the end.
     threading.Thread(target=importlib.import_module, args=("azready.boot.drawing.terminal",), daemon=True).start()
-    return boot_tree(target, effective.machine, plan, console)
+    return boot_tree(target, effective.machine, plan, console, onlooker)
 
 
 def _boot_disk(
@@ -225,12 +247,15 @@ def _boot_disk(
     console: Console,
     hardware: "Hardware",
     console_file: Path | None,
+    onlooker: "Onlooker",
 ) -> "tuple[BootRecord, ...]":
     from azready.pipelines import bootdisk
 
     if not target.exists():
         raise UsageFailure(f"{target} does not exist", "give a root tree (directory) or a disk file")
-    return bootdisk.boot(target, effective.machine, plan, console, hardware=hardware, keep_console=console_file)
+    return bootdisk.boot(
+        target, effective.machine, plan, console, hardware=hardware, keep_console=console_file, onlooker=onlooker
+    )
 
 
 def _write_report(report: Path, records: "tuple[BootRecord, ...]", console: Console) -> None:

@@ -48,7 +48,7 @@ Only = Annotated[
 SkipIds = Annotated[
     list[str], typer.Option("--skip", help="Leave these out; repeatable.", autocompletion=completing.rules)
 ]
-FORMS = ("text", "json", "junit", "sarif", "github")
+FORMS = ("text", "json", "junit", "sarif", "html", "github")
 Outputs = Annotated[list[str], outputs.option(FORMS, "--format")]
 Waivers = Annotated[Path | None, typer.Option("--waivers", help="A TOML file of accepted findings, with reasons.")]
 
@@ -130,6 +130,7 @@ def _check(
         "json": lambda: render.as_json(results, target),
         "junit": lambda: render.as_junit(results, target, threshold),
         "sarif": lambda: render.as_sarif(results, target),
+        "html": lambda: render.as_html(results, target, threshold),
         "github": lambda: render.as_github(results, target),
     }
     outputs.write(wanted, forms)

@@ -8,7 +8,7 @@ from typing import Any
 from azready.boot.qemu.command import Architecture, Bootable, Hardware
 from azready.boot.qemu.disk import boot_disk
 from azready.boot.record import BootRecord
-from azready.boot.series import Plan
+from azready.boot.series import NOBODY, Onlooker, Plan
 from azready.console import SILENT, Console
 from azready.errors import UsageFailure
 from azready.fabric import Machine
@@ -88,6 +88,7 @@ def boot(
     generation_chosen: bool = False,
     hardware: Hardware = Hardware(),
     keep_console: Path | None = None,
+    onlooker: Onlooker = NOBODY,
 ) -> tuple[BootRecord, ...]:
     """Boot a disk file by its own firmware against the fabric. The file is never changed."""
     facts = look(path)
@@ -115,4 +116,5 @@ def boot(
         console,
         target=str(path),
         keep_console=keep_console,
+        onlooker=onlooker,
     )

@@ -5,14 +5,13 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from azready import __version__
 from azready.console import printable
 from azready.errors import UsageFailure
 from azready.image.rules.model import Severity
+from azready.page import whole
 
 Outcome = Literal["yes", "no", "undecided"]
 _MARKS = {"yes": "✔", "no": "✘", "undecided": "?"}
@@ -151,20 +150,13 @@ def as_junit(rows: Sequence[Row]) -> str:
 
 def as_html(rows: Sequence[Row]) -> str:
     """One self-contained page: the verdict, then a row for each check and boot, what is wrong unfolded."""
-    style = (resources.files("azready.boot.drawing") / "page.css").read_text(encoding="utf-8")
-    tone, title = _TONES[outcome(rows)], f"{_MARKS[outcome(rows)]} {summary(rows)}"
+    judged = outcome(rows)
     body = "\n".join(map(_html_row, rows))
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{escape(title)}</title><style>
-{style}</style></head><body><main>
-<h1 class="{tone}">{escape(title)}</h1>
-<p class="meta">azready {__version__}</p>
-<section><table><thead><tr><th></th><th>image</th><th>by</th><th>says</th></tr></thead><tbody>
+    table = f"""<section><table><thead><tr><th></th><th scope="col">image</th><th scope="col">by</th>
+<th scope="col">says</th></tr></thead><tbody>
 {body}
-</tbody></table></section>
-</main></body></html>
-"""
+</tbody></table></section>"""
+    return whole(summary(rows), table, tone=_TONES[judged], mark=_MARKS[judged])
 
 
 def _html_row(row: Row) -> str:

@@ -56,12 +56,14 @@ def has_agents(tree: Path) -> bool:
     return any((tree / agent.program).exists() for agent in _THEIRS)
 
 
-def boot_tree(tree: Path, machine: Machine, plan: Plan, console: Console = SILENT) -> tuple[BootRecord, ...]:
+def boot_tree(
+    tree: Path, machine: Machine, plan: Plan, console: Console = SILENT, onlooker: series.Onlooker = series.NOBODY
+) -> tuple[BootRecord, ...]:
     """Boot a root tree as planned. The tree is never changed.
 
     Raises Failure when no container can be made here, UsageFailure when the tree is none.
     """
-    return series.boot(TreeHost(Container(tree, plan.network), plan.init), machine, plan, console)
+    return series.boot(TreeHost(Container(tree, plan.network), plan.init), machine, plan, console, onlooker=onlooker)
 
 
 class TreeHost:

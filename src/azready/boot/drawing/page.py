@@ -7,13 +7,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
-from importlib import resources
 
-from azready import __version__
 from azready.boot.diagnosis.questions import console_in_time, plain
 from azready.boot.drawing.terminal import counted, picture, presentable
 from azready.boot.record import BootRecord, Cause, ConsoleLine, Event, short
 from azready.boot.watching.serial import over
+from azready.page import whole
 
 _LANES = (
     ("systemd", "init"),
@@ -55,42 +54,62 @@ class Scale:
 _STEPS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1e9)
 
 
+@dataclass(frozen=True)
+class Story:
+    """A series of boots as the parts of a page; `body` is HTML, the others are text."""
+
+    title: str
+    tone: str
+    mark: str
+    about: str
+    body: str
+
+
 def page(records: Sequence[BootRecord]) -> str:
     """The whole page as text."""
+    told = story(records)
+    return whole(told.title, told.body, tone=told.tone, mark=told.mark, about=told.about)
+
+
+def story(records: Sequence[BootRecord], under_way: BootRecord | None = None) -> Story:
+    """What is to be said of these boots, and of one that is not over: it is described so far, and not judged."""
     records = [presentable(record) for record in records]
+    sections = [_section(record) for record in records]
+    count = f"{len(records)} boot{'s' if len(records) != 1 else ''}"
+    if under_way is not None:
+        record = presentable(under_way)
+        title = f"{record.target}: {record.title}, {record.seconds:.0f} s so far"
+        return Story(title, "", "…", f"{count} over", "\n".join((*sections, _so_far(record))))
     passed = bool(records) and all(record.passed for record in records)
     undecided = any(record.undecided for record in records)
     telling = next((record for record in records if not record.passed), records[0] if records else None)
     first = f"{telling.title}: {telling.headline}" if telling else "no boot"
-    style = (resources.files("azready.boot.drawing") / "page.css").read_text(encoding="utf-8")
     tone, mark = ("good", "✔") if passed else ("warn", "?") if undecided else ("bad", "✘")
     judged = "provisions" if passed else "was not judged: this machine failed" if undecided else _NOT_READY
     title = f"{records[0].target} {judged}" if records else "Nothing was booted"
-    body = "\n".join(_section(record) for record in records)
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{escape(title)}</title><style>
-{style}</style></head><body><main>
-<h1 class="{tone}">{mark} {escape(title)}</h1>
-<p class="meta">{escape(first)} · {len(records)} boot{"s" if len(records) != 1 else ""} · azready {__version__}</p>
-{body}
-</main></body></html>
-"""
+    return Story(title, tone, mark, f"{first} · {count}", "\n".join(sections))
 
 
 _NOT_READY = "does not provision"
 
 
+def _so_far(record: BootRecord) -> str:
+    ready = record.verdict.provisioned
+    said = f"Ready after {record.verdict.at:.2f} s; the rest is looked at" if ready else "nothing is decided yet"
+    parts = [
+        _header(record),
+        f'<p class="headline {"good" if ready else "soft"}">{escape(said)}</p>',
+        _chart(record),
+        _findings(record),
+        _list(record, opened=True),
+    ]
+    return f"<section>{''.join(parts)}</section>"
+
+
 def _section(record: BootRecord) -> str:
     tone, mark = ("good", "✔") if record.passed else ("warn", "?") if record.undecided else ("bad", "✘")
-    facts = [record.how, record.machine.name, f"generation {record.machine.generation}", record.started]
-    if record.machine.nics > 1:
-        facts.insert(3, f"{record.machine.nics} NICs")
     parts = [
-        (
-            f"<header><h2>{escape(record.title[0].upper() + record.title[1:])}</h2>"
-            f"<span class=meta>{escape(' · '.join(facts))}</span></header>"
-        ),
+        _header(record),
         f'<p class="headline {tone}">{mark} {escape(record.headline)}</p>',
         _why(record.cause),
         f'<p class="meta">{escape(record.host.why)}</p>' if record.host.accel == "tcg" else "",
@@ -98,9 +117,17 @@ def _section(record: BootRecord) -> str:
         _chart(record),
         _findings(record),
         _excerpt(record),
-        _list(record),
+        _list(record, opened=not record.passed),
     ]
     return f"<section>{''.join(parts)}</section>"
+
+
+def _header(record: BootRecord) -> str:
+    facts = [record.how, record.machine.name, f"generation {record.machine.generation}", record.started]
+    if record.machine.nics > 1:
+        facts.insert(3, f"{record.machine.nics} NICs")
+    title = record.title[0].upper() + record.title[1:]
+    return f"<header><h2>{escape(title)}</h2><span class=meta>{escape(' · '.join(facts))}</span></header>"
 
 
 def _why(cause: Cause | None) -> str:
@@ -178,11 +205,13 @@ def _phases(record: BootRecord, scale: Scale) -> str:
         stop = record.milestone(finish)
         if start is None or (name == "firmware" and (stop is None or stop <= 0)):
             continue
-        until = end if stop is None else stop
+        until = min(end if stop is None else stop, scale.span)
         if until > start:
             place = f"left:{scale.at(start)};width:{scale.wide(until - start)}"
             label = f"{name} {until - start:.1f} s"
-            parts.append(f'<b class="bar phase" style="{place}" title="{escape(label)}">{escape(label)}</b>')
+            parts.append(
+                f'<b class="bar phase" style="{place}" title="{escape(label)}"><span>{escape(label)}</span></b>'
+            )
     return "".join(parts)
 
 
@@ -262,7 +291,7 @@ def _console(lines: Iterable[ConsoleLine], wrong: int | None = None) -> str:
     return "\n".join(f"<mark>{text}</mark>" if index == wrong else text for index, text in enumerate(shown))
 
 
-def _list(record: BootRecord) -> str:
+def _list(record: BootRecord, opened: bool) -> str:
     names = dict(_LANES)
     rows = "".join(
         f"<tr><td class=at>{event.at:.3f} s</td>"
@@ -276,9 +305,8 @@ def _list(record: BootRecord) -> str:
         else ""
     )
     console += f"{_console(record.console)}</pre></details>" if record.console else ""
-    opened = "" if record.passed else " open"
     table = _table(("at", "who", "what"), rows)
-    return f"<details{opened}><summary>All events, by time</summary>{table}</details>{console}"
+    return f"<details{' open' if opened else ''}><summary>All events, by time</summary>{table}</details>{console}"
 
 
 _TONES = {"good": "good", "warning": "warn", "error": "bad"}

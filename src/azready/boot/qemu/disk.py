@@ -49,6 +49,7 @@ def boot_disk(
     *,
     target: str,
     keep_console: Path | None = None,
+    onlooker: series.Onlooker = series.NOBODY,
 ) -> tuple[BootRecord, ...]:
     """Boot a disk (or a kernel) as planned. `keep_console` gets the serial console of all boots.
 
@@ -59,7 +60,7 @@ def boot_disk(
         if keep_console is not None:
             keep_console.write_text(_console_text(records), encoding="utf-8")
 
-    return series.boot(DiskHost(guest, machine, plan, target), machine, plan, console, keep)
+    return series.boot(DiskHost(guest, machine, plan, target), machine, plan, console, keep, onlooker)
 
 
 def _console_text(records: Sequence[BootRecord]) -> str:

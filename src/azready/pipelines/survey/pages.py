@@ -208,10 +208,11 @@ def page(survey: Survey) -> str:
 Silent is the VM that Azure would lose: no report was accepted within {survey.deadline:g} s. Point at a cell for the
 reason; open it for the command that repeats it.</p>
 <ul>{groups}</ul>
-<table><thead><tr><th>scenario</th>{"".join(f"<th>{_agent(agent)}</th>" for agent in survey.agents)}</tr></thead>
+<div class="wide" tabindex=0 role="region" aria-label="Agents by scenario"><table><thead><tr><th>scenario</th>
+{"".join(f"<th>{_agent(agent)}</th>" for agent in survey.agents)}</tr></thead>
 <tbody>
 {chr(10).join(_row(survey, scenario.name, scenario.summary) for scenario in survey.scenarios)}
-</tbody></table>
+</tbody></table></div>
 <h2>Sentences broken</h2>
 {"".join(_sentences(survey, agent) for agent in survey.agents)}
 </body></html>
@@ -252,7 +253,10 @@ def _sentences(survey: Survey, agent: Surveyed) -> str:
 _STYLE = """
 :root { color-scheme: light dark; --line: light-dark(#dde1e8, #313742); --good: light-dark(#e3f4e8, #17351f);
   --lost: light-dark(#fbd9d6, #521d19); --bad: light-dark(#fcecc9, #4a3608); }
-body { font: 14px/1.45 system-ui, sans-serif; margin: 1.5rem; } table { border-collapse: collapse; }
+.wide { overflow: auto; max-height: 90vh; }
+@media print { .wide { max-height: none; } table { font-size: .6em; } }
+body { overflow-wrap: anywhere; font: 14px/1.45 system-ui, sans-serif; margin: 1.5rem; }
+table { border-collapse: collapse; }
 th, td { border: 1px solid var(--line); padding: .2rem .5rem; text-align: left; vertical-align: top; max-width: 22rem; }
 thead th { position: sticky; top: 0; background: Canvas; } tbody th { font-weight: 400; white-space: nowrap; }
 .good { background: var(--good); } .lost { background: var(--lost); } .bad { background: var(--bad); }
