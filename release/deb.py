@@ -19,7 +19,7 @@ from release.about import (
     other,
     wrapped,
 )
-from release.papers import manual
+from release.papers import manuals
 from release.payload import Entry, Payload
 from release.tree import lay
 
@@ -108,7 +108,7 @@ def _papers(payload: Payload, release: Release) -> list[Entry]:
     return [
         Entry(f"{documents}/copyright", "file", 0o644, _COPYRIGHT.encode()),
         Entry(f"{documents}/changelog.gz", "file", 0o644, gzip.compress(change.encode(), 9, mtime=0)),
-        manual(release),
+        *manuals(release),
         Entry(f"/usr/share/lintian/overrides/{package}", "file", 0o644, overrides.format(package=package).encode()),
     ]
 

@@ -1,6 +1,6 @@
 """Man pages in roff, made of what the program itself says: its help, examples and exit codes; the guest's settings.
 
-`make packages` writes azready.1, azready-VERB.1 and azure-provisioning.conf.5 into dist/man.
+`make packages` writes azready.1, azready-VERB.1, azure-provisioning.8 and azure-provisioning.conf.5 into dist/man.
 """
 
 import importlib
@@ -26,7 +26,14 @@ def pages(release: Release) -> dict[str, str]:
         made[f"azready-{verb}.1"] = _verb(verb, each, release)
         for name, below in getattr(each, "commands", {}).items():
             made[f"azready-{verb}-{name}.1"] = _verb(f"{verb} {name}", below, release)
-    return {**made, "azure-provisioning.conf.5": settings(release)}
+    return {**made, **of_guest(release)}
+
+
+def of_guest(release: Release) -> dict[str, str]:
+    """The pages of what is in an image."""
+    from release import guest_page
+
+    return {"azure-provisioning.8": guest_page.page(release), "azure-provisioning.conf.5": settings(release)}
 
 
 def _command() -> Any:
@@ -39,7 +46,8 @@ def _command() -> Any:
     return command
 
 
-def _head(name: str, section: int, release: Release) -> str:
+def head(name: str, section: int, release: Release) -> str:
+    """The first line of a page."""
     day = time.strftime("%Y-%m-%d", time.gmtime(release.epoch))
     return f'.TH {name.upper()} {section} {day} "azready {release.version}"\n'
 
@@ -61,7 +69,7 @@ def _verb(name: str, command: Any, release: Release) -> str:
     options = [param for param in command.params if param not in arguments and not getattr(param, "hidden", False)]
     shown = " ".join(_metavar(param) for param in arguments)
     parts = [
-        _head(words.replace(" ", "-"), 1, release),
+        head(words.replace(" ", "-"), 1, release),
         f".SH NAME\n{roff(words.replace(' ', '-'))} \\- {roff(guide.SHORT[name])}\n",
         f".SH SYNOPSIS\n.B {roff(words)}\n[OPTION...] {roff(shown)}\n",
         ".SH DESCRIPTION\n",
@@ -90,24 +98,25 @@ def _overview(command: Any, release: Release) -> str:
              "3 could not be answered", "130 interrupted")  # fmt: skip
     status = "".join(f".TP\n.B {code.partition(' ')[0]}\n{roff(code.partition(' ')[2])}\n" for code in codes)
     return (
-        _head("azready", 1, release)
+        head("azready", 1, release)
         + ".SH NAME\nazready \\- Linux images for Azure that need no provisioning agent\n"
         + ".SH SYNOPSIS\n.B azready\nVERB [OPTION...]\n.SH DESCRIPTION\n"
         + f"{verbs}.SH EXIT STATUS\n{status}.SH FILES\n.TP\n.I azready.toml\n"
-        + "Defaults of options, in the folder where azready is run.\n.SH SEE ALSO\n.BR azure\\-provisioning.conf (5)\n"
+        + "Defaults of options, in the folder where azready is run.\n"
+        + ".SH SEE ALSO\n.BR azure\\-provisioning (8),\n.BR azure\\-provisioning.conf (5)\n"
     )
 
 
 def settings(release: Release) -> str:
     rows: list[Mapping[str, Any]] = manifest()["setting"]
     return (
-        _head("azure-provisioning.conf", 5, release)
+        head("azure-provisioning.conf", 5, release)
         + ".SH NAME\nazure\\-provisioning.conf \\- settings of the program that provisions an Azure VM\n"
         + f".SH SYNOPSIS\n.I {roff(manifest()['settings'])}\n.SH DESCRIPTION\n"
         + "Lines are KEY=value. There is no quoting, and nothing is evaluated; lines that begin with # are comments.\n"
         + ".SH SETTINGS\n"
         + "".join(_setting(row) for row in rows)
-        + ".SH SEE ALSO\n.BR azready\\-prepare (1)\n"
+        + ".SH SEE ALSO\n.BR azure\\-provisioning (8),\n.BR azready\\-prepare (1)\n"
     )
 
 

@@ -7,7 +7,9 @@ from release.about import Release
 from release.payload import Entry
 
 
-def manual(release: Release) -> Entry:
-    """The page of the guest's settings."""
-    packed = gzip.compress(man.settings(release).encode(), 9, mtime=0)
-    return Entry("/usr/share/man/man5/azure-provisioning.conf.5.gz", "file", 0o644, packed)
+def manuals(release: Release) -> tuple[Entry, ...]:
+    """The pages of the guest program and of its settings."""
+    return tuple(
+        Entry(f"/usr/share/man/man{name[-1]}/{name}.gz", "file", 0o644, gzip.compress(text.encode(), 9, mtime=0))
+        for name, text in man.of_guest(release).items()
+    )

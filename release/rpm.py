@@ -6,7 +6,7 @@ from pathlib import Path
 
 from azready.proc import run
 from release.about import DESCRIPTION, HOMEPAGE, LANGUAGE, LICENCE, SUMMARY, Release, name, other, wrapped
-from release.papers import manual
+from release.papers import manuals
 from release.payload import Entry, Payload, parents
 from release.tree import lay
 
@@ -70,7 +70,7 @@ def build(payload: Payload, release: Release, folder: Path) -> Path:
     with tempfile.TemporaryDirectory() as scratch:
         root, spec = Path(scratch) / "root", Path(scratch) / "guest.spec"
         root.mkdir(mode=0o755)
-        lay([*payload.entries, manual(release)], root, release.epoch)
+        lay([*payload.entries, *manuals(release)], root, release.epoch)
         spec.write_text(_spec(payload, release, root))
         words: list[str | Path] = ["rpmbuild", "-bb", "--quiet", "--target", "noarch"]
         defined = {**_STEADY, "_topdir": str(Path(scratch) / "top"), "_rpmdir": str(folder), "_tmppath": scratch}
@@ -93,7 +93,7 @@ def _spec(payload: Payload, release: Release, root: Path) -> str:
         rival=other(payload.guest),
         description="\n".join([*wrapped(DESCRIPTION), "", f"This package has {LANGUAGE[payload.guest]}."]),
         root=root,
-        files="\n".join(map(_file, [*_folders(payload), *payload.entries, manual(release)])),
+        files="\n".join(map(_file, [*_folders(payload), *payload.entries, *manuals(release)])),
         post=_POST.format(units=units) + compiled,
         units=units,
     )

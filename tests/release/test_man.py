@@ -2,7 +2,9 @@
 
 import re
 import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from release.about import Release
 from release.man import pages, roff
 from tests.cli.test_common import EVERY
 
+PROGRAM = Path(__file__).parents[2] / "src/azready/guest/provision.py"
 PAGES = pages(Release("1.2.3", 0))
 
 
@@ -40,6 +43,16 @@ def test_every_setting_is_told() -> None:
 
     for row in manifest()["setting"]:
         assert f".B {roff(row['key'])}\n" in PAGES["azure-provisioning.conf.5"]
+
+
+def test_the_guest_programs_page_has_every_option_unit_and_exit_code() -> None:
+    page = PAGES["azure-provisioning.8"]
+    shown = subprocess.run([sys.executable, PROGRAM, "--help"], capture_output=True, text=True, check=True).stdout
+    for option in re.findall(r"--[a-z][a-z-]+", shown):
+        assert roff(option) in page, option
+    for unit in PROGRAM.parent.glob("units/systemd/azure-provisioning*.service"):
+        assert f".B {roff(unit.name)}\n" in page, unit.name
+    assert all(f".B {code}\n" in page for code in (0, 1, 2, 64, 77)) and "`" not in page and "](" not in page
 
 
 def test_no_word_becomes_a_request() -> None:
