@@ -70,6 +70,11 @@ SSHD_VALUES = {
     "StrictModes": ("yes", "no"),
     "X11Forwarding": ("yes",),
     "Banner": ('"/etc/issue net"', "none"),
+    "HostKey": ("/etc/ssh/ssh_host_rsa_key", "/etc/ssh/k/host", "none", "etc/x_rsa"),
+    "ListenAddress": ("127.0.0.1", "::1", "[::1]:22", "0.0.0.0", "localhost:2222"),
+    "MaxAuthTries": ("0", "3"),
+    "RequiredRSASize": ("1024", "2048", "4096", "x"),
+    "RevokedKeys": ("none", "/etc/ssh/revoked"),
 }
 SSHD_YES_NO = (
     *("PasswordAuthentication", "passwordauthentication", "PASSWORDAUTHENTICATION", "#PasswordAuthentication"),
@@ -122,6 +127,12 @@ def keys(dice: Dice) -> list[str]:
     return [dice.one(*KEYS) for _ in range(dice.one(0, 1, 1, 1, 2, 3))]
 
 
+LOGIN_DEFS = (
+    *("UID_MIN 1000\n", "UID_MIN\t\t 500\n", "# UID_MIN 5\n", "UID_MIN x\n"),
+    *("HOME_MODE 0777\n", "UMASK 002\n", "UMASK 0\n", "HOME_MODE 0\nUMASK 022\n", "HOME_MODE 0750\nUMASK 0\n"),
+)
+
+
 def accounts(dice: Dice) -> dict[str, Node | None]:
     """The account files: with or without the admin, whole or cut, as people have edited them."""
     people = ["root:x:0:0:root:/root:/bin/bash", "svc:x:211:211::/var/lib/svc:/usr/sbin/nologin"]
@@ -155,7 +166,7 @@ def accounts(dice: Dice) -> dict[str, Node | None]:
     if dice.often(0.2):
         more[f"etc/{dice.one('passwd', 'shadow', 'group')}.lock"] = File(dice.one("1", "999999", "", "x\n"), 0o600)
     if dice.often(0.2):
-        more["etc/login.defs"] = File(dice.one("UID_MIN 1000\n", "UID_MIN\t\t 500\n", "# UID_MIN 5\n", "UID_MIN x\n"))
+        more["etc/login.defs"] = File(dice.one(*LOGIN_DEFS))
     if dice.often(0.1):
         more["usr/lib/group"] = File("wheel:x:870:\nsystemd-journal:x:871:\n")
     if dice.often(0.1):
@@ -188,7 +199,7 @@ def sudo_files(dice: Dice) -> dict[str, Node | None]:
         *("  @includedir\t/etc/sudoers.d", "bob ALL=(ALL) ALL\r", "@includedir /etc/other.d"),
     )
     if dice.often(0.6):
-        files["etc/sudoers"] = File(dice.lines(5, main), 0o440)
+        files["etc/sudoers"] = File(dice.lines(5, main), dice.one(0o440, 0o440, 0o440, 0o640, 0o666, 0o620))
     for name in (
         "README",
         "wheel",
@@ -206,6 +217,49 @@ def sudo_files(dice: Dice) -> dict[str, Node | None]:
     return files
 
 
+PAM = (
+    *("@include common-account", "account include site", "account substack site", "session include site", "# x", ""),
+    *("account required pam_nologin.so", "account [success=1 new_authtok_reqd=done default=ignore] pam_unix.so"),
+    *("account requisite pam_deny.so", "account required pam_permit.so", "account sufficient pam_localuser.so"),
+    *("account required pam_access.so", "auth required pam_access.so", "-account required pam_shells.so # c"),
+    *("account [default=bad success=ok] pam_succeed_if.so user ingroup wheel", "account required pam_succeed_if.so"),
+    *("session required pam_gone.so", "session optional pam_gone.so", "-session required /opt/pam_gone.so", "account"),
+    *(
+        "account required pam_time.so",
+        "account required pam_listfile.so a\\",
+        " item=user",
+        "ACCOUNT Required pam_deny.so",
+    ),
+    *(
+        "account [ success=1",
+        "account [success=ok default=die] pam_listfile.so x\x01y é",
+        "#account required pam_deny.so",
+    ),
+)
+
+
+def pam_files(dice: Dice) -> dict[str, Node | None]:
+    """What PAM and its neighbours say of who gets in."""
+    made: dict[str, Node | None] = {}
+    if dice.often(0.6):
+        return made
+    for name in ("pam.d/sshd", "pam.d/sudo", "pam.d/site", "pam.d/common-account", "pam.d/other"):
+        if dice.often(0.5):
+            made[f"{dice.one('etc', 'etc', 'usr/lib')}/{name}"] = File(dice.lines(5, PAM))
+    if dice.often(0.5):
+        folder = dice.one("usr/lib64", "lib64", "usr/lib/x86_64-linux-gnu")
+        for name in ("unix", "permit", "deny", "nologin", "access", "succeed_if"):
+            made[f"{folder}/security/pam_{name}.so"] = File("\x7fELF")
+    made["etc/security/access.conf"] = dice.one(None, File("# -:ALL:ALL\n+:root:ALL\n"), File("-:ALL EXCEPT root:ALL"))
+    made["etc/security/time.conf"] = dice.one(None, File("# x\n \n"), File("*;*;*;!Al0000-2400 # no\n"))
+    made["etc/shells"] = dice.one(None, File("/bin/sh\n"), File("# shells\n  /bin/bash \n/bin/sh"))
+    made["etc/hosts.deny"] = dice.one(
+        None, File("# ALL: ALL\n"), File("sshd, in.ftpd : ALL\nx: ALL\n"), File(" ALL:ALL")
+    )
+    made["etc/hosts.allow"] = dice.one(None, None, File("# sshd: ALL\n"))
+    return made
+
+
 HOSTS = (
     *("127.0.0.1 localhost", "127.0.1.1 old old.example", "10.0.0.1 web1", "#127.0.1.1 web1", "::1 ip6-localhost", ""),
     *("127.0.1.1\tother # web1", "127.0.0.1 localhost WEB1", "127.0.1.1", " 127.0.1.1 web1.corp web1\r", "x"),
@@ -221,7 +275,9 @@ NSSWITCH = (
 
 def files(dice: Dice) -> dict[str, Node | None]:
     """The image."""
-    made = {**accounts(dice), **sudo_files(dice), **sshd_files(dice)}
+    made = {**accounts(dice), **sudo_files(dice), **sshd_files(dice), **pam_files(dice)}
+    if dice.often(0.05):
+        made["etc/ssh/sshd_not_to_be_run"] = File("")
     made["etc/hosts"] = dice.one(None, File(dice.lines(4, HOSTS)))
     made["etc/nsswitch.conf"] = dice.one(None, File(dice.lines(2, NSSWITCH)))
     if dice.often(0.3):

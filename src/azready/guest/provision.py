@@ -1044,13 +1044,16 @@ x11uselocalhost
 )
 HARMLESS = {"pubkeyauthentication": ["yes"], "permituserrc": ["yes"], "disableforwarding": ["no"]}
 USUAL_KEY_FILES = (".ssh/authorized_keys", "%h/.ssh/authorized_keys")
-LISTS = ("allowusers", "denyusers", "allowgroups", "denygroups")
-CONFINES = LISTS + (
+NAMING = ("allowusers", "denyusers", "allowgroups", "denygroups")
+LISTS = NAMING + ("hostkey", "listenaddress")
+CONFINES = NAMING + (
     "authorizedkeysfile",
     "authenticationmethods",
     "chrootdirectory",
     "forcecommand",
     "pubkeyacceptedalgorithms",
+    "requiredrsasize",
+    "revokedkeys",
 )
 OTHER_NAMES = {
     "challengeresponseauthentication": "kbdinteractiveauthentication",
@@ -1183,7 +1186,9 @@ def shut_out(sshd, user, groups):
             patterns = [pattern.split("@", 1)[0] for pattern in patterns]
         if listed(names, patterns) == say_no:
             return "sshd's %s %s" % (_SPELLED[keyword], "names " + user if say_no else "does not name " + user)
-    return "sshd's MaxSessions 0 opens no session" if sshd.says("maxsessions", "") == "0" else ""
+    if sshd.says("maxsessions", "") == "0":
+        return "sshd's MaxSessions 0 opens no session"
+    return "sshd's MaxAuthTries 0 takes no try" if sshd.says("maxauthtries", "") == "0" else ""
 
 
 _SPELLED = {
@@ -1203,7 +1208,17 @@ def keys_refused(sshd, keys):
         kinds = [key_identity(key)[0] for key in keys]
         if not any(listed(_SIGNATURES.get(kind, [kind]), patterns) for kind in kinds):
             return "sshd takes no key of type %s (PubkeyAcceptedAlgorithms)" % kinds[0]
+    least = sshd.says("requiredrsasize", "0")
+    if is_number(least, 0, 1 << 16) and all(0 < rsa_bits(key) < int(least) for key in keys):
+        return "sshd takes no RSA key of %d bits (RequiredRSASize %s)" % (rsa_bits(keys[0]), least)
     return ""
+
+
+def rsa_bits(key):
+    """The size of an RSA key with the usual exponent, by the length of its body; 0 for keys of other types."""
+    kind, body = key_identity(key)
+    octets = len(body.rstrip("=")) * 3 // 4 - 22  # length and name of the type, of the exponent, of the modulus
+    return octets // 32 * 256 if kind == "ssh-rsa" else 0
 
 
 def keys_from_elsewhere(sshd):
@@ -2834,6 +2849,8 @@ def _write_sudoers(tree, name):
     text = "# Written by azure-provisioning\n%s ALL=(ALL:ALL) NOPASSWD: ALL\n" % sudoers_name(name)
     if not tree.exists("/etc/sudoers.d"):
         tree.folder("/etc/sudoers.d", 0o750)
+    for path in ("/etc/sudoers", "/etc/sudoers.d"):
+        _close_to_others(tree, path)
     file = "/etc/sudoers.d/" + rule_name(tree.names("/etc/sudoers.d"), "90-azure-provisioning")
     last = all("/etc/sudoers.d/" + other < file for other in others_of(tree.names("/etc/sudoers.d")))
     changed = tree.write(file, text.encode(), 0o440, None if usual and last else check)
@@ -2844,6 +2861,16 @@ def _write_sudoers(tree, name):
         # sudo before 1.9.1 knows it with # only; our file alone, since a second look at all would define aliases twice
         changed = tree.rewrite("/etc/sudoers", _marked(main, "#include %s\n" % file), check) or changed
     return changed
+
+
+def _close_to_others(tree, path):
+    """sudo takes nothing from what others than root could write (sudoers(5))."""
+    status = posix.stat(tree.at(path)) if tree.exists(path) else None
+    if status is None or tree.dry_run or posix.geteuid() != 0 or not (status.st_uid or status.st_mode & 0o022):
+        return
+    posix.chown(tree.at(path), 0, -1)
+    posix.chmod(tree.at(path), status.st_mode & 0o7755)
+    warn("others than root could write to %s, and sudo would not read it: it is root's alone from now on" % path)
 
 
 def _write_doas(tree, name):
@@ -3077,7 +3104,7 @@ def _read_sshd_file(tree, sshd, path, who, active, inside, depth):
                 _take_sshd_line(sshd, sshd.matched if inside else sshd.usual, name, words)
 
 
-_SHUT = (("pubkeyauthentication", ["no"]), ("maxsessions", ["0"]))
+_SHUT = (("pubkeyauthentication", ["no"]), ("maxsessions", ["0"]), ("maxauthtries", ["0"]))
 
 
 def _take_sshd_line(sshd, table, name, words):
@@ -3087,7 +3114,7 @@ def _take_sshd_line(sshd, table, name, words):
         table.setdefault(name, words)
     if name == "authorizedkeysfile":
         sshd.plain = sshd.plain and words[:1] != [] and words[0] in USUAL_KEY_FILES
-    elif name not in QUIET and HARMLESS.get(name) != words:
+    elif (name not in QUIET or (name, words) in _SHUT) and HARMLESS.get(name) != words:
         sshd.plain = False
 
 
@@ -3161,6 +3188,8 @@ def step_sshd(tree, wishes, settings):
     sshd = read_sshd(tree, wishes.user)
     if not sshd.file:
         return "no sshd: skipped"
+    if "host-keys" not in step_list(settings["SKIP"])[0]:
+        _make_named_host_keys(tree, sshd)
     wanted = "yes" if wishes.password_login else "no"
     methods = " ".join(sshd.words("authenticationmethods")).lower()
     asks_else = "keyboard-interactive" in methods and wanted == "no"
@@ -3178,6 +3207,23 @@ def step_sshd(tree, wishes, settings):
         return "left as it is"
     _reload_sshd(tree, sshd)
     return "PasswordAuthentication %s in %s" % (wanted, path)
+
+
+def _make_named_host_keys(tree, sshd):
+    """Host keys of which sshd_config says that they lie elsewhere: `ssh-keygen -A` makes none of these."""
+    for path in sshd.words("hostkey"):
+        folder, _, name = path.rpartition("/")
+        kind = next((kind for kind in HOST_KEYS if kind in name), "")
+        usual = path == "/etc/ssh/ssh_host_%s_key" % kind
+        if usual or not kind or not folder.startswith("/") or tree.exists(path) or not tree.tool("ssh-keygen"):
+            continue
+        if not tree.exists(folder):
+            tree.folder(folder, 0o755)
+        tree.run(["ssh-keygen", "-q", "-N", "", "-t", kind, "-f", tree.at(path)])
+        say("sshd: made %s, a host key that sshd_config names" % path)
+        for half in () if tree.dry_run else (path + ".pub", path):
+            _sync_file(tree.at(half))
+        tree.touched(folder)
 
 
 def says_policy(sshd, wanted, asks_else):
@@ -3475,14 +3521,18 @@ def _sync_host_keys(tree):
         try:
             if posix.stat(path).st_mtime > boot:
                 written = True
-                descriptor = posix.open(path, posix.O_RDONLY)
-                posix.fsync(descriptor)
-                posix.close(descriptor)
+                _sync_file(path)
         except OSError:
             pass
     if written and not tree.dry_run:
         tree.touched("/etc/ssh")
         tree.sync()
+
+
+def _sync_file(path):
+    descriptor = posix.open(path, posix.O_RDONLY)
+    posix.fsync(descriptor)
+    posix.close(descriptor)
 
 
 def step_custom_data(tree, wishes, settings):
@@ -3754,6 +3804,8 @@ def step_access(tree, wishes, settings):
     sudo = _sudo_in_doubt(tree, wishes.user)
     if sudo:
         warn(sudo)
+    for doubt in pam_doubts(tree, "sudo", owner) if tree.has_tool("sudo") else ():
+        warn(doubt)
     if not (wishes.keys or wishes.bad_keys or wishes.password_wanted):
         return "neither a key nor a password was asked for"
     sshd = _sshd_for(tree, wishes.user)
@@ -3780,12 +3832,17 @@ def _no_way_in(tree, wishes, settings, owner, sshd):
     if not sshd.file and not tree.has_tool("sshd"):
         warn("no sshd: nobody logs in over the network")
         return ""
-    why = _shut_account(tree, owner) or shut_out(sshd, owner.name, groups_with(tree, owner.name))
+    why = (
+        _shut_account(tree, owner)
+        or shut_out(sshd, owner.name, groups_with(tree, owner.name))
+        or _without_host_keys(tree, sshd)
+    )
     if why:
         return why
     refused = []
     if wishes.keys and "keys" not in skipped:
-        refused.append(keys_refused(sshd, wishes.keys) or _unreadable(tree, wishes, owner, sshd))
+        why = keys_refused(sshd, wishes.keys) or _revoked(tree, sshd, wishes.keys)
+        refused.append(why or _unreadable(tree, wishes, owner, sshd))
     if wishes.password and "password" not in skipped:
         refused.append(passwords_refused(sshd))
     if refused and all(refused):
@@ -3811,6 +3868,26 @@ def _shut_account(tree, owner):
     return ""
 
 
+def _without_host_keys(tree, sshd):
+    """Why sshd does not start, where sshd_config names host keys and none of them is there; else ""."""
+    paths = sshd.words("hostkey")
+    if not paths or not tree.live or any(tree.exists(path) for path in paths):
+        return ""
+    return "sshd does not start: none of its host keys is there (HostKey %s)" % " ".join(paths)
+
+
+def _revoked(tree, sshd, keys):
+    """Why sshd takes none of the keys, by its list of those that count no more; "" where it takes one. Without the file
+    that it is told to read it takes no key at all (sshd_config(5): RevokedKeys)."""
+    path = " ".join(sshd.words("revokedkeys"))
+    if not tree.live or path in ("", "none"):
+        return ""
+    if not tree.exists(path):
+        return "sshd takes no keys: RevokedKeys %s is not there" % path
+    text = tree.text(path)
+    return "" if not all(key_identity(key)[1] in text for key in keys) else "RevokedKeys %s names the key" % path
+
+
 def _unreadable(tree, wishes, owner, sshd):
     """Why sshd does not read the keys that were written, "" when it does (sshd_config(5): StrictModes)."""
     if sshd.plain:
@@ -3832,19 +3909,114 @@ def _doubts(tree, owner, wishes, sshd):
     """What may keep the owner out, or let others in, and cannot be asked."""
     if tree.exists("/etc/nologin"):
         yield "/etc/nologin is there: nobody but root logs in while it is"
-    pam = [line for line in lines_of(tree.text("/etc/pam.d/sshd")) if not line.lstrip().startswith("#")]
-    if any("pam_access.so" in line for line in pam):
-        rules = [line for line in lines_of(tree.text("/etc/security/access.conf")) if line.startswith("-")]
-        if rules:
-            yield "pam_access may keep %s out: %s" % (wishes.user, printable(rules[-1]))
-    if any("pam_shells.so" in line for line in pam) and tree.exists("/etc/shells"):
-        shell = owner.shell or "/bin/sh"
-        if shell not in [line.strip() for line in lines_of(tree.text("/etc/shells"))]:
-            yield "pam_shells may keep %s out: %s is not in /etc/shells" % (wishes.user, shell)
+    if sshd.says("usepam", "no") == "yes":
+        for doubt in pam_doubts(tree, "sshd", owner):
+            yield doubt
+    denied = [line for line in lines_of(tree.text("/etc/hosts.deny")) if denies_sshd(line)]
+    if denied and "sshd" not in tree.text("/etc/hosts.allow"):
+        yield "/etc/hosts.deny may keep %s out: %s" % (owner.name, printable(denied[-1].strip()))
+    if tree.exists("/etc/ssh/sshd_not_to_be_run"):
+        yield "/etc/ssh/sshd_not_to_be_run is there: Debian's ssh.service does not start while it is"
+    places = sshd.words("listenaddress")
+    if places and all(place.strip("[]").startswith(("127.", "::1", "localhost")) for place in places):
+        yield "sshd listens to this machine alone (ListenAddress %s)" % " ".join(places)
     if wishes.password_login is not True and sshd.opens:
         yield "a Match block of sshd_config allows passwords"
     if sshd.shuts:
         yield "a Match block of sshd_config may keep %s out, by where the connection comes from" % wishes.user
+
+
+def denies_sshd(line):
+    """Whether a line of hosts.deny is about sshd (hosts_access(5))."""
+    daemons = line.split("#")[0].partition(":")[0].replace(",", " ").split()
+    return "ALL" in daemons or "sshd" in daemons
+
+
+def pam_doubts(tree, service, owner):
+    """What PAM's rules for accounts and sessions have against the owner, as far as they can be read."""
+    folder = _pam_modules(tree)
+    of_service, jumped = "" if service == "sshd" else " of " + service, False
+    for kind, control, module, rest, file in pam_rules(tree, service):
+        if control in ("required", "requisite") or "=die" in control or "=bad" in control:
+            name = module.rpartition("/")[2].partition(".")[0]
+            if folder and not tree.exists(module if module[0] == "/" else folder + "/" + module):
+                yield "%s wants %s, which is not there: %s lets nobody in" % (file, module, service)
+            elif kind == "account" and name == "pam_deny" and not jumped:
+                yield "pam_deny keeps everybody out%s: %s" % (of_service, file)
+            elif kind == "account" and name in PAM_ASKS:
+                said = PAM_ASKS[name](tree, owner, rest)
+                if said:
+                    yield "%s may keep %s out%s: %s" % (name, owner.name, of_service, printable(said))
+        # a jump over the next lines, or to the end
+        past = control.partition("success=")[2][:1]
+        jumped = jumped or kind == "account" and (control == "sufficient" or past == "d" or past.isdigit())
+
+
+def pam_rules(tree, service):
+    """PAM's rules of a service for accounts and sessions, in its order, as (type, control, module, arguments, file);
+    what is included stands in its place (pam.d(5)). A service without a file has those of "other"."""
+    path = next((path for path in (_pam_path(tree, service), _pam_path(tree, "other")) if tree.exists(path)), "")
+    return _pam_file(tree, path, "", ()) if path else ()
+
+
+def _pam_file(tree, path, only, above):
+    for line in lines_of(tree.text(path).replace("\\\n", " ")) if path not in above else ():
+        words = line.split("#")[0].split()
+        if words[:1] == ["@include"] and len(words) > 1:
+            yield from _pam_file(tree, _pam_path(tree, words[1]), only, (*above, path))
+        kind, end = (words or [""])[0].lstrip("-").lower(), 2  # with "-" PAM is silent about a missing module, no more
+        if len(words) < 3 or kind not in ("account", "session"):
+            continue
+        while words[1][0] == "[" and not words[end - 1].endswith("]") and end < len(words) - 1:
+            end += 1
+        control, module = " ".join(words[1:end]).lower(), words[end]
+        if only and kind != only:
+            continue
+        if control in ("include", "substack"):
+            yield from _pam_file(tree, _pam_path(tree, module), kind, (*above, path))
+        else:
+            yield kind, control, module, " ".join(words[end + 1 :]), path
+
+
+def _pam_path(tree, name):
+    """The file of PAM's rules of that name: the machine's own, or the distribution's."""
+    if name.startswith("/"):
+        return name
+    usual = "/etc/pam.d/" + name
+    return "/usr/lib/pam.d/" + name if not tree.exists(usual) and tree.exists("/usr/lib/pam.d/" + name) else usual
+
+
+def _pam_modules(tree):
+    """The folder of PAM's modules; "" where it is not found."""
+    folders = ["/usr/lib64", "/lib64", "/usr/lib", "/lib"]
+    folders += ["/usr/lib/" + name for name in tree.names("/usr/lib") if "-linux-" in name]
+    folders += ["/lib/" + name for name in tree.names("/lib") if "-linux-" in name]
+    return next((f + "/security" for f in folders if tree.exists(f + "/security/pam_unix.so")), "")
+
+
+def _pam_access(tree, owner, rest):
+    rules = [line for line in lines_of(tree.text("/etc/security/access.conf")) if line.startswith("-")]
+    return rules[-1] if rules else ""
+
+
+def _pam_shells(tree, owner, rest):
+    shell = owner.shell or "/bin/sh"
+    known = not tree.exists("/etc/shells") or shell in [line.strip() for line in lines_of(tree.text("/etc/shells"))]
+    return "" if known else shell + " is not in /etc/shells"
+
+
+def _pam_time(tree, owner, rest):
+    rules = [line for line in lines_of(tree.text("/etc/security/time.conf")) if line.split("#")[0].strip()]
+    return rules[-1] if rules else ""
+
+
+PAM_ASKS = {
+    "pam_access": _pam_access,
+    "pam_shells": _pam_shells,
+    "pam_time": _pam_time,
+    "pam_listfile": lambda tree, owner, rest: rest or "?",
+    "pam_succeed_if": lambda tree, owner, rest: rest or "?",
+}
 
 
 def _bounds(wishes, sshd):
@@ -3859,8 +4031,11 @@ def _bounds(wishes, sshd):
 def _sudo_in_doubt(tree, user):
     """A warning when the user does not become root without a password, by the answer of sudo or doas; else ""."""
     if tree.has_tool("sudo"):
-        if not tree.live or sudo_is_plain(tree, user):
+        if not tree.live:
             return ""
+        closed = _sudo_is_closed(tree, user)
+        if closed or sudo_is_plain(tree, user):
+            return closed
         try:
             listing = tree.run(["sudo", "-n", "-l", "-U", user]).decode("utf-8", "replace")
         except (CommandFailed, TimeLimit) as error:
@@ -3872,6 +4047,19 @@ def _sudo_in_doubt(tree, user):
             tree.run(["doas", "-C", "/etc/doas.conf"])
         except (CommandFailed, TimeLimit) as error:
             return "%s cannot become root: %s" % (user, error)
+    return ""
+
+
+def _sudo_is_closed(tree, user):
+    """A warning when the program itself makes nobody root, by its owner and mode; "" when it does."""
+    path = tree.tool("sudo")
+    if not path:
+        return ""
+    status = posix.stat(path)
+    if status.st_uid != 0 or not status.st_mode & 0o4000:
+        return "%s cannot become root: %s is not setuid root" % (user, path)
+    if not status.st_mode & 0o001:
+        return "%s may not run %s, which has mode %o" % (user, path, status.st_mode & 0o7777)
     return ""
 
 
@@ -3887,6 +4075,9 @@ def sudo_is_plain(tree, user):
         return False
     for line in lines_of(tree.text("/etc/nsswitch.conf")):
         if line.startswith("sudoers:") and line.split("#")[0].split()[1:] != ["files"]:
+            return False
+    for line in lines_of(tree.text("/etc/sudo.conf")):
+        if line.split()[:1] == ["Plugin"] and line.split()[2:3] != ["sudoers.so"]:
             return False
     return rules_are_usual(main)
 

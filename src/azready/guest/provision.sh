@@ -2263,7 +2263,12 @@ keep_others_out_of_home() {
         warn "$home belonged to uid ${owner_mode% *}: it is $user's from now on"
         chown "$uid:$gid" "$root$home"
     fi
-    case ${owner_mode#* } in
+    close_home "${owner_mode#* }"
+}
+
+# close_home MODE
+close_home() {
+    case $1 in
         *[2367]? | *[2367])
             chmod go-w "$root$home"
             warn "others could write into $home, and sshd would refuse its keys: it has mode $(stat -L -c %a "$root$home") from now on"
@@ -2504,6 +2509,7 @@ left_as_it_is() {
 
 # Checked before it is in force: one bad line in sudoers would shut everybody out.
 write_sudoers() {
+    close_to_others
     rule_file /etc/sudoers.d ''
     line "# Written by azure-provisioning$NEWLINE$quoted ALL=(ALL:ALL) NOPASSWD: ALL" >"$work/sudoers"
     read_sudoers
@@ -2523,6 +2529,31 @@ write_sudoers() {
     { unmarked "$root/etc/sudoers"; marked "#include $rule_file"; } >"$work/text"
     cmp -s "$work/text" "$root/etc/sudoers" || check_sudoers "$work/text"
     rewrite /etc/sudoers
+}
+
+# sudo takes nothing from what others than root could write (sudoers(5)). Sets sudo_mode, too, by the same look.
+close_to_others() {
+    [ -z "$dry_run" ] && [ "$me" = 0 ] || return 0
+    set --
+    for path in "$root/etc/sudoers" "$root/etc/sudoers.d"; do [ ! -e "$path" ] || set -- "$@" "$path"; done
+    [ -n "$root" ] || ! path=$(command -v sudo) || set -- "$@" "$path"
+    # shellcheck disable=SC2046 # two words a file
+    look_at_owners $(stat -L -c '%u %a' "$@")
+}
+
+look_at_owners() {
+    for path in /etc/sudoers /etc/sudoers.d; do
+        [ -e "$root$path" ] || continue
+        case $1:$2 in
+            0:*[2367]? | 0:*[2367] | [1-9]*)
+                chown 0 "$root$path"
+                chmod go-w "$root$path"
+                warn "others than root could write to $path, and sudo would not read it: it is root's alone from now on"
+                ;;
+        esac
+        shift 2
+    done
+    sudo_mode=${1-}${2+ $2}
 }
 
 check_sudoers() { [ -n "$dry_run" ] || ! have visudo || run visudo -c -q -f "$1"; }
@@ -2704,16 +2735,122 @@ function keyword(name) {
     if (name == "dsaauthentication") return "pubkeyauthentication"
     return name == "rsaauthentication" ? "protocol" : name
 }
+BEGIN { LISTS = "^((allow|deny)(users|groups)|hostkey|listenaddress)$" }
 function take(inside, name, value) {
     if (inside) {
         if (!(name in matched)) matched[name] = value
-        else if (name ~ /^(allow|deny)(users|groups)$/) matched[name] = matched[name] "\t" value
+        else if (name ~ LISTS) matched[name] = matched[name] "\t" value
     } else if (!(name in usual)) { usual[name] = value; order[++count] = name }
-    else if (name ~ /^(allow|deny)(users|groups)$/) usual[name] = usual[name] "\t" value
+    else if (name ~ LISTS) usual[name] = usual[name] "\t" value
     if ((name in matched) && !(name in usual)) { usual[name] = ""; order[++count] = name }
 }
 function print_all(   i) {
     for (i = 1; i <= count; i++) print order[i] "\t" ((order[i] in matched) ? matched[order[i]] : usual[order[i]])
+}
+'
+PAM_RULES='
+# What the rules of PAM for accounts and sessions have against the owner, as far as they can be read (pam.d(5)), and hosts.deny.
+# modules is the folder of its modules. With quick, pam_hit says whether there is anything to say; else it is printed.
+function bare(s) { gsub(/[\001-\037\177]|\302[\200-\237]/, " ", s); return s }
+# a file that is being read is there: to look again would begin it anew
+function there(file,   s, seen) {
+    if (file in pam_open) return 1
+    seen = (getline s <file)
+    close(file)
+    return seen >= 0
+}
+function pam_path(root, name) {
+    if (name ~ /^\//) return name
+    if (!there(root "/etc/pam.d/" name) && there(root "/usr/lib/pam.d/" name)) return "/usr/lib/pam.d/" name
+    return "/etc/pam.d/" name
+}
+function pam_has_a_say(root, service) {
+    pam_quick = 1
+    pam_hit = 0
+    pam(root, service)
+    return pam_hit
+}
+# what includes another says so itself: a service without a file has the rules of "other"
+function pam(root, service,   path) {
+    pam_service = service
+    pam_jumped = 0
+    path = pam_path(root, service)
+    if (!there(root path)) path = pam_path(root, "other")
+    pam_file(root, path, "")
+}
+function pam_file(root, path, only,   s, more, n, w, kind, end, control, i, rest) {
+    if ((root path) in pam_open) return
+    pam_open[root path] = 1
+    while ((getline s <(root path)) > 0) {
+        while (s ~ /\\$/ && (getline more <(root path)) > 0) s = substr(s, 1, length(s) - 1) " " more
+        sub(/#.*/, "", s)
+        n = split(s, w, " ")
+        if (n > 1 && w[1] == "@include") pam_file(root, pam_path(root, w[2]), only)
+        kind = tolower(w[1])
+        sub(/^-+/, "", kind) # with - PAM is silent about a missing module, no more
+        if (n < 3 || kind != "account" && kind != "session" || only != "" && kind != only) continue
+        control = tolower(w[2])
+        for (end = 3; w[2] ~ /^\[/ && w[end - 1] !~ /\]$/ && end < n; end++) control = control " " tolower(w[end])
+        if (control == "include" || control == "substack") { pam_file(root, pam_path(root, w[end]), kind); continue }
+        rest = ""
+        for (i = end + 1; i <= n; i++) rest = rest (rest == "" ? "" : " ") w[i]
+        pam_rule(root, kind, control, w[end], rest, path)
+    }
+    close(root path)
+    delete pam_open[root path]
+}
+function pam_rule(root, kind, control, module, rest, path,   name, of_service) {
+    if (control == "required" || control == "requisite" || control ~ /=(die|bad)/) {
+        name = module
+        sub(/.*\//, "", name)
+        sub(/\..*/, "", name)
+        of_service = pam_service == "sshd" ? "" : " of " pam_service
+        if (modules != "" && !there(module ~ /^\// ? root module : modules "/" module))
+            pam_say(path " wants " module ", which is not there: " pam_service " lets nobody in")
+        else if (kind == "account" && name == "pam_deny" && !pam_jumped) pam_say("pam_deny keeps everybody out" of_service ": " path)
+        else if (kind == "account" && name ~ /^pam_(access|shells|time|listfile|succeed_if)$/) {
+            if (pam_quick) { pam_hit = 1; return }
+            rest = pam_against(root, name, rest)
+            if (rest != "") pam_say(name " may keep " user " out" of_service ": " rest)
+        }
+    }
+    # a jump over the next lines, or to the end
+    if (kind == "account" && (control == "sufficient" || control ~ /success=(d|[0-9])/)) pam_jumped = 1
+}
+function pam_say(text) { if (pam_quick) pam_hit = 1; else print bare(text) }
+function pam_against(root, name, rest,   s, last, file) {
+    if (name == "pam_listfile" || name == "pam_succeed_if") return rest == "" ? "?" : rest
+    if (name == "pam_shells") {
+        if (!there(root "/etc/shells")) return ""
+        if (shell == "") shell = "/bin/sh"
+        while ((getline s <(root "/etc/shells")) > 0) { gsub(/^[ \t\r]+|[ \t\r]+$/, "", s); if (s == shell) return "" }
+        return shell " is not in /etc/shells"
+    }
+    file = root "/etc/security/" (name == "pam_time" ? "time.conf" : "access.conf")
+    while ((getline s <file) > 0) if (name == "pam_time" ? s ~ /^[ \t]*[^# \t]/ : s ~ /^-/) last = s
+    close(file)
+    return last
+}
+# the last line of hosts.deny that is about sshd, where hosts.allow does not speak of it (hosts_access(5))
+function denied_host(root,   s, daemons, found) {
+    while ((getline s <(root "/etc/hosts.deny")) > 0) {
+        daemons = s
+        sub(/#.*/, "", daemons)
+        sub(/:.*/, "", daemons)
+        gsub(/[,\t ]+/, " ", daemons)
+        if (index(" " daemons " ", " ALL ") || index(" " daemons " ", " sshd ")) found = s
+    }
+    if (found == "") return ""
+    while ((getline s <(root "/etc/hosts.allow")) > 0) if (index(s, "sshd")) return ""
+    gsub(/^[ \t\r]+|[ \t\r]+$/, "", found)
+    return found
+}
+'
+PAM_DOUBTS='
+BEGIN {
+    if (uses_pam == "yes") pam(root, service)
+    if (service == "sshd" && (denied = denied_host(root)) != "")
+        print "/etc/hosts.deny may keep " user " out: " bare(denied)
 }
 '
 SSHD_READ='
@@ -2768,7 +2905,7 @@ BEGIN {
         "x11displayoffset x11forwarding x11uselocalhost", part, " ")
     for (i = 1; i <= n; i++) quiet[part[i]] = 1
     n = split("allowusers denyusers allowgroups denygroups authorizedkeysfile authenticationmethods chrootdirectory " \
-        "forcecommand pubkeyacceptedalgorithms", part, " ")
+        "forcecommand pubkeyacceptedalgorithms requiredrsasize revokedkeys", part, " ")
     for (i = 1; i <= n; i++) confines[part[i]] = 1
     quiet["pubkeyauthentication yes"] = quiet["permituserrc yes"] = quiet["disableforwarding no"] = 1
 }
@@ -2814,35 +2951,36 @@ function one(s,   name, rest, verdict, value, i) {
     }
     if (inside[depth] && (name == "passwordauthentication" || name == "kbdinteractiveauthentication") && n_words && w[1] == "yes")
         opens = 1
-    if (maybe[depth] && (name in confines || n_words == 1 && (name " " w[1]) ~ /^(pubkeyauthentication no|maxsessions 0)$/))
+    if (maybe[depth] && (name in confines || n_words == 1 && (name " " w[1]) ~ /^(pubkeyauthentication no|maxsessions 0|maxauthtries 0)$/))
         shuts = 1
     if (!active[depth]) return
     value = n_words ? w[1] : ""
     for (i = 2; i <= n_words; i++) value = value "\t" w[i]
     take(inside[depth] + 0, name, value)
     if (name == "authorizedkeysfile") { if (value !~ /^(%h\/)?\.ssh\/authorized_keys(\t|$)/) plain = "no" }
-    else if (!(name in quiet) && !((name " " value) in quiet)) plain = "no"
+    else if (!(name in quiet) && !((name " " value) in quiet) || name " " value == "maxauthtries 0") plain = "no"
 }
 $0 == "#azp(" && !direct { enter(); next }
 $0 == "#azp)" && !direct { depth--; next }
 { one($0) }
-# whether useradd gives homes into which their owners can go, whether PAM has a say, and the host keys that are whole: read
-# here since awk is quick at it
-function others(root,   file, s, kind, n, i, first, said, open, pam, field) {
+# whether useradd gives homes into which their owners and nobody else can write, whether PAM or hosts.deny has a say,
+# whether sudo has other plugins than its own, and the host keys that are whole: read here since awk is quick at it
+function others(root,   file, s, kind, n, i, first, said, open, around, plugins, field) {
     open = "yes"
     n = split("/etc/login.defs /usr/etc/login.defs", kind, " ")
     for (i = 1; i <= n; i++) {
         file = root kind[i]
         while ((getline s <file) > 0) {
             split(s, field, " ")
-            if (field[1] == "HOME_MODE" && field[2] !~ /[1357][0-7][0-7]$/) open = "no"
-            if (field[1] == "UMASK" && field[2] ~ /[1357][0-7][0-7]$/) open = "no"
+            if (field[1] == "HOME_MODE" && field[2] !~ /[1357][0145][0145]$/) open = "no"
+            if (field[1] == "UMASK" && field[2] !~ /(^|[0246])[2367][2367]$/) open = "no"
         }
     }
-    file = root "/etc/pam.d/sshd"
-    pam = "no"
-    while ((getline s <file) > 0) if (s ~ /pam_(access|shells)\.so/ && s !~ /^[ \t]*#/) pam = "yes"
-    said = open " " pam
+    around = pam_has_a_say(root, "sshd") || pam_has_a_say(root, "sudo") || denied_host(root) != "" ? "yes" : "no"
+    plugins = "no"
+    file = root "/etc/sudo.conf"
+    while ((getline s <file) > 0) if (split(s, field, " ") > 1 && field[1] == "Plugin" && field[3] != "sudoers.so") plugins = "yes"
+    said = open " " around " " plugins
     n = split("rsa ecdsa ed25519", kind, " ")
     for (i = 1; i <= n; i++) {
         file = root "/etc/ssh/ssh_host_" kind[i] "_key"
@@ -2892,7 +3030,7 @@ read_sshd() {
     [ -n "$sshd_main" ] || return 0
     groups_with "${1-}"
     sshd_usual "${1-}" || sshd_flat "$root$sshd_main" 0 |
-        awk -v user="${1-}" -v groups="$user_groups" "$SSHD_WORDS$SSHD_READ" >"$work/sshd"
+        awk -v user="${1-}" -v groups="$user_groups" "$SSHD_WORDS$PAM_RULES$SSHD_READ" >"$work/sshd"
     sshd_flags
 }
 
@@ -2911,14 +3049,27 @@ sshd_usual() {
         *[!a-zA-Z0-9\ /._-]* | *..*) return 1 ;;
     esac
     for file in $drop_ins "$root$sshd_main"; do [ -r "$file" ] || return 1; done
-    awk -v direct=1 -v root="$root" -v drop_ins="$drop_ins" -v user="$1" -v groups="$user_groups" "$SSHD_WORDS$SSHD_READ" \
-        "$root$sshd_main" >"$work/sshd" 2>/dev/null
+    find_pam_modules
+    awk -v direct=1 -v root="$root" -v drop_ins="$drop_ins" -v user="$1" -v groups="$user_groups" -v modules="$modules" \
+        "$SSHD_WORDS$PAM_RULES$SSHD_READ" "$root$sshd_main" >"$work/sshd" 2>/dev/null
 }
 
-# Sets whole_keys, too, the host keys that were seen to be whole; pam_says, "no" where pam_access and pam_shells were seen
-# to have no say; and homes_open, "yes" where useradd was seen to make homes into which their owners can go.
+# Sets modules, the folder of PAM's; "" where it is not found.
+find_pam_modules() {
+    set +f
+    for modules in "$root"/usr/lib64 "$root"/lib64 "$root"/usr/lib "$root"/lib "$root"/usr/lib/*-linux-* "$root"/lib/*-linux-*; do
+        modules=$modules/security
+        [ ! -e "$modules/pam_unix.so" ] || break
+        modules=''
+    done
+    set -f
+}
+
+# Sets whole_keys, too, the host keys that were seen to be whole; around_says, "no" where PAM and hosts.deny were seen to
+# have no say; plugins, "no" where sudo was seen to have none but its own; and homes_open, "yes" where useradd was seen to
+# make homes into which their owners, and nobody else, can write.
 sshd_flags() {
-    read -r _ sshd_plain sshd_unsure sshd_opens sshd_shuts homes_open pam_says whole_keys <"$work/sshd"
+    read -r _ sshd_plain sshd_unsure sshd_opens sshd_shuts homes_open around_says plugins whole_keys <"$work/sshd"
 }
 
 # groups_with USER: sets user_groups, separated by blanks.
@@ -3095,15 +3246,18 @@ add_keys() {
 }
 
 # A home into which its owner cannot go (HOME_MODE 0, a umask of 777) has keys that sshd, which reads as the user, does
-# not find.
+# not find; one into which others can write (HOME_MODE 0777) has keys that it refuses.
 open_home() {
     [ -z "$dry_run" ] && [ -d "$root$home" ] || return 0
     mode=$(stat -L -c %a "$root$home")
     case 00$mode in
-        *[1357]??) return ;;
+        *[1357]??) ;;
+        *)
+            chmod u+rwx "$root$home"
+            warn "$home was closed to $user: it has mode $(stat -L -c %a "$root$home") from now on"
+            ;;
     esac
-    chmod u+rwx "$root$home"
-    warn "$home was closed to $user: it has mode $(stat -L -c %a "$root$home") from now on"
+    close_home "$mode"
 }
 
 # A folder of keys outside of the homes: made where missing; one that is there keeps its mode, but sshd, which reads as
@@ -3320,6 +3474,7 @@ step_sshd() {
         did='no sshd: skipped'
         return
     fi
+    has host-keys "$skip $skip_setting" || make_named_host_keys
     wanted=${password_login:-no} asks_else=''
     sshd_says authenticationmethods
     lower "$value"
@@ -3342,6 +3497,36 @@ step_sshd() {
     write_policy
     [ -n "$dry_run" ] || reload_sshd
     did="PasswordAuthentication $wanted in $sshd_file"
+}
+
+# Host keys of which sshd_config says that they lie elsewhere: `ssh-keygen -A` makes none of these.
+make_named_host_keys() {
+    sshd_says hostkey
+    [ -n "$value" ] || return 0
+    IFS=$TAB
+    # shellcheck disable=SC2086 # one path a word
+    set -- $value
+    IFS=" $TAB$NEWLINE"
+    for path in "$@"; do
+        kind=''
+        case ${path##*/} in
+            *rsa*) kind=rsa ;;
+            *ecdsa*) kind=ecdsa ;;
+            *ed25519*) kind=ed25519 ;;
+        esac
+        case $path in
+            "/etc/ssh/ssh_host_${kind}_key") continue ;;
+            /*/*) ;;
+            *) continue ;;
+        esac
+        [ -n "$kind" ] && [ ! -e "$root$path" ] && have ssh-keygen || continue
+        [ -e "$root${path%/*}" ] || folder "${path%/*}" 0755
+        run ssh-keygen -q -N '' -t "$kind" -f "$root$path"
+        say "sshd: made $path, a host key that sshd_config names"
+        [ -n "$dry_run" ] || touched "$root$path.pub"
+        [ -n "$dry_run" ] || touched "$root$path"
+        touched "$root${path%/*}"
+    done
 }
 
 # sshd does what the owner said of passwords: with UsePAM, keyboard-interactive asks for one, too.
@@ -3846,6 +4031,35 @@ function elsewhere(   n, i, other, words) {
     }
     return ""
 }
+# why sshd takes none of the keys, by their types, their sizes, or the list of those that count no more
+function no_key_fits(   n, i, key, word, kind, body, names, taken, accepted, least, bits, size, revoked, list, text) {
+    accepted = says("pubkeyacceptedalgorithms") ~ /^[^-+^]/
+    least = says("requiredrsasize") ~ /^[0-9]+$/ ? says("requiredrsasize") + 0 : 0
+    revoked = root != "" || says("revokedkeys") == "none" ? "" : said["revokedkeys"]
+    gsub(/\t/, " ", revoked)
+    if (!accepted && !least && revoked == "") return ""
+    if (revoked != "" && (getline text <revoked) < 0) list = "gone"
+    while (text != "" || list == "" && revoked != "" && (getline text <revoked) > 0) { all = all "\n" text; text = "" }
+    while ((getline key <keys) > 0) {
+        n = split(key, word, " ")
+        for (i = 1; i < n; i++) if (word[i] ~ /^(ssh|ecdsa|sk)-/ && word[i + 1] ~ /^AAAA/) break
+        body = word[i + 1]
+        if (kind == "") kind = word[i]
+        names = word[i] == "ssh-rsa" ? "rsa-sha2-512 rsa-sha2-256 ssh-rsa" : word[i]
+        if (listed(names, substr(said["pubkeyacceptedalgorithms"], 1), ",")) taken = 1
+        # length and name of the type, of the exponent, of the modulus: 22 octets beside it
+        sub(/=+$/, "", body)
+        bits = word[i] == "ssh-rsa" ? int((int(length(body) * 3 / 4) - 22) / 32) * 256 : 0
+        if (size == "") size = bits
+        if (bits <= 0 || bits >= least) long = 1
+        if (!index(all, word[i + 1])) counts = 1
+    }
+    if (kind == "") return ""
+    if (accepted && !taken) return "sshd takes no key of type " kind " (PubkeyAcceptedAlgorithms)"
+    if (!long) return "sshd takes no RSA key of " size " bits (RequiredRSASize " least ")"
+    if (list == "gone") return "sshd takes no keys: RevokedKeys " revoked " is not there"
+    return counts ? "" : "RevokedKeys " revoked " names the key"
+}
 { name = substr($0, 1, index($0, "\t") - 1); said[name] = substr($0, index($0, "\t") + 1) }
 END {
     if (said["denyusers"] != "" && listed(user, without_hosts(said["denyusers"]), "\t")) shut = "DenyUsers names " user
@@ -3855,20 +4069,12 @@ END {
     else if (said["allowgroups"] != "" && !listed(groups, said["allowgroups"], "\t"))
         shut = "AllowGroups does not name " user
     else if (says("maxsessions") == "0") shut = "MaxSessions 0 opens no session"
+    else if (says("maxauthtries") == "0") shut = "MaxAuthTries 0 takes no try"
     if (shut != "") print "shut sshd\047s " shut
     if (says("pubkeyauthentication") == "no") print "keys sshd takes no keys (PubkeyAuthentication no)"
     else if (says("authorizedkeysfile") == "none" && elsewhere() == "")
         print "keys sshd reads no file of keys (AuthorizedKeysFile none)"
-    else if (says("pubkeyacceptedalgorithms") ~ /^[^-+^]/) {
-        while ((getline key <keys) > 0) {
-            n = split(key, word, " ")
-            for (i = 1; i < n; i++) if (word[i] ~ /^(ssh|ecdsa|sk)-/ && word[i + 1] ~ /^AAAA/) break
-            if (kind == "") kind = word[i]
-            names = word[i] == "ssh-rsa" ? "rsa-sha2-512 rsa-sha2-256 ssh-rsa" : word[i]
-            if (listed(names, substr(said["pubkeyacceptedalgorithms"], 1), ",")) taken = 1
-        }
-        if (kind != "" && !taken) print "keys sshd takes no key of type " kind " (PubkeyAcceptedAlgorithms)"
-    }
+    else if ((refused = no_key_fits()) != "") print "keys " refused
     if (says("passwordauthentication") == "no" && says("kbdinteractiveauthentication") == "no")
         print "passwords sshd takes no passwords (PasswordAuthentication no)"
     n = split(said["authenticationmethods"], lists, "\t")
@@ -3910,6 +4116,7 @@ step_access() {
         sudo_doubt=''
         doubt_sudo
         [ -z "$sudo_doubt" ] || warn "$sudo_doubt"
+        [ "$around_says" = no ] || ! tree_has sudo || doubts_around sudo yes
         if [ ! -s "$work/keys" ] && [ ! -s "$work/bad-keys" ] && [ "$password_wanted" != yes ]; then
             did='neither a key nor a password was asked for'
             return
@@ -3956,7 +4163,7 @@ no_way_in() {
     [ -z "$why" ] || return 0
     groups_with "$user"
     # nothing that is plain can shut anybody out but a policy on passwords
-    [ "$sshd_plain$has_password" = yes0 ] || awk -v user="$user" -v groups="$user_groups" -v keys="$work/keys" \
+    [ "$sshd_plain$has_password" = yes0 ] || awk -v root="$root" -v user="$user" -v groups="$user_groups" -v keys="$work/keys" \
         -v has_key="$has_key" -v has_password="$has_password" "$SSHD_WORDS$SSHD_JUDGE" "$work/sshd" >"$work/judged"
     [ -e "$work/judged" ] || : >"$work/judged"
     key_refused='' password_refused='' methods_missing=''
@@ -3969,6 +4176,7 @@ no_way_in() {
             bound) bounds=$bounds${bounds:+$NEWLINE}$text ;;
         esac
     done <"$work/judged"
+    [ -n "$why" ] || without_host_keys
     [ -z "$why" ] || return 0
     ways='' refusals=''
     if [ "$has_key" = 1 ] && ! has keys "$all_skipped"; then
@@ -4012,6 +4220,18 @@ shut_account() {
     [ "$number" -gt $((unix_time / 86400)) ] || why="the account $user has expired"
 }
 
+# Sets why where sshd does not start: sshd_config names host keys, and none of them is there.
+without_host_keys() {
+    sshd_says hostkey
+    [ -n "$value" ] && [ -z "$root" ] || return 0
+    IFS=$TAB
+    # shellcheck disable=SC2086 # one path a word
+    set -- $value
+    IFS=" $TAB$NEWLINE"
+    for path in "$@"; do [ ! -e "$path" ] || return 0; done
+    why="sshd does not start: none of its host keys is there (HostKey $*)"
+}
+
 # Sets key_refused where sshd does not read the keys that were written (sshd_config(5): StrictModes).
 unreadable_keys() {
     # sshd may name another place than its files seemed to
@@ -4039,43 +4259,48 @@ unreadable_keys() {
 # What may keep the owner out, or let others in, and cannot be asked.
 say_doubts() {
     [ ! -e "$root/etc/nologin" ] || warn '/etc/nologin is there: nobody but root logs in while it is'
-    [ "$pam_says" = no ] || say_doubts_of_pam
+    sshd_says usepam
+    [ "$around_says" = no ] || doubts_around sshd "$word"
+    [ ! -e "$root/etc/ssh/sshd_not_to_be_run" ] ||
+        warn "/etc/ssh/sshd_not_to_be_run is there: Debian's ssh.service does not start while it is"
+    sshd_says listenaddress
+    listens_here "$value"
     [ "$password_login" = yes ] || [ "$sshd_opens" = no ] || warn 'a Match block of sshd_config allows passwords'
     [ "$sshd_shuts" != yes ] ||
         warn "a Match block of sshd_config may keep $user out, by where the connection comes from"
 }
 
-say_doubts_of_pam() {
-    [ -r "$root/etc/pam.d/sshd" ] || return 0
-    modules=''
-    while read -r text || [ -n "$text" ]; do
-        case $text in '#'*) ;; *) modules="$modules $text" ;; esac
-    done <"$root/etc/pam.d/sshd"
-    case $modules in
-        *pam_access.so*)
-            rule=''
-            [ ! -r "$root/etc/security/access.conf" ] || while IFS= read -r text || [ -n "$text" ]; do
-                case $text in -*) rule=$text ;; esac
-            done <"$root/etc/security/access.conf"
-            [ -z "$rule" ] || warn "pam_access may keep $user out: $rule"
-            ;;
-    esac
-    case $modules in
-        *pam_shells.so*)
-            [ -r "$root/etc/shells" ] || return 0
-            account "$user" || :
-            while read -r text || [ -n "$text" ]; do
-                [ "$text" != "${shell:-/bin/sh}" ] || return 0
-            done <"$root/etc/shells"
-            warn "pam_shells may keep $user out: ${shell:-/bin/sh} is not in /etc/shells"
-            ;;
-    esac
+# doubts_around SERVICE USEPAM: what PAM's rules and hosts.deny have against the owner.
+doubts_around() {
+    find_pam_modules
+    account "$user" || :
+    awk -v root="$root" -v service="$1" -v uses_pam="$2" -v user="$user" -v shell="$shell" -v modules="$modules" \
+        "$PAM_RULES$PAM_DOUBTS" </dev/null >"$work/doubts"
+    while IFS= read -r text; do warn "$text"; done <"$work/doubts"
+}
+
+# listens_here PLACES: says so where all of them, tabs between, are this machine's own.
+listens_here() {
+    [ -n "$1" ] || return 0
+    IFS=$TAB
+    # shellcheck disable=SC2086 # one place a word
+    set -- $1
+    IFS=" $TAB$NEWLINE"
+    for place in "$@"; do
+        case $place in
+            127.* | ::1* | \[127.* | \[::1* | localhost*) ;;
+            *) return 0 ;;
+        esac
+    done
+    warn "sshd listens to this machine alone (ListenAddress $*)"
 }
 
 # Sets sudo_doubt when the user does not become root without a password, by the answer of sudo or doas.
 doubt_sudo() {
     if tree_has sudo; then
-        [ -z "$root" ] && ! sudo_is_plain || return 0
+        [ -z "$root" ] || return 0
+        sudo_is_closed
+        [ -z "$sudo_doubt" ] && ! sudo_is_plain || return 0
         if ! try sudo -n -l -U "$user"; then
             sudo_doubt="whether $user may sudo is not known: $error"
         elif ! awk '
@@ -4087,6 +4312,17 @@ doubt_sudo() {
     elif tree_has doas && [ -z "$root" ] && [ -e /etc/doas.conf ]; then
         try doas -C /etc/doas.conf || sudo_doubt="$user cannot become root: $error"
     fi
+}
+
+# Sets sudo_doubt when the program itself makes nobody root, by its owner and mode, which write_sudoers has seen.
+sudo_is_closed() {
+    path=$(command -v sudo) || return 0
+    [ -n "$sudo_mode" ] || sudo_mode=$(stat -L -c '%u %a' "$path")
+    case $sudo_mode in
+        0\ [4567][0-7][0-7][1357]) ;;
+        0\ [4567][0-7][0-7][0-7]) sudo_doubt="$user may not run $path, which has mode ${sudo_mode#* }" ;;
+        *) sudo_doubt="$user cannot become root: $path is not setuid root" ;;
+    esac
 }
 
 # sudoers is read as we wrote it: our rule, which is for this user, is the last that sudo sees.
@@ -4103,7 +4339,9 @@ sudo_is_plain() {
     done <"$rule_file"
     [ -n "$ours" ] || return 1
     nss_services sudoers
-    has "${services:-files}" files
+    has "${services:-files}" files || return 1
+    [ "$plugins" = no ] || [ ! -r /etc/sudo.conf ] ||
+        ! awk '$1 == "Plugin" && $3 != "sudoers.so" { found = 1 } END { exit !found }' /etc/sudo.conf
 }
 
 # take STEP: one step, with its time.
@@ -4469,7 +4707,7 @@ parse_options() {
 
 take_option() {
     case $option in
-        --only | --skip | --failed) ;;
+        --only | --skip) ;;
         *) [ -n "$value" ] || usage "provision.sh: $option needs a value" ;;
     esac
     case $option in
@@ -4510,11 +4748,7 @@ take_option() {
             step_list "$value"
             skip=$listed
             ;;
-        --failed)
-            failed=$value told_failed=yes
-            # a script that knows no reason is not to lose the VM for that
-            case $value in *[![:space:][:cntrl:]]*) ;; *) failed='no reason was given' ;; esac
-            ;;
+        --failed) failed=$value told_failed=yes ;;
         --wait-for) wait_for=$value ;;
         --every)
             number "$value" 1 86400 || usage "provision.sh: --every is a number of seconds from 1 to 86400, not '$value'"
@@ -4844,7 +5078,7 @@ act() {
     "${verb}_verb"
 }
 
-timeout_form='' timeout_guessed='' left_behind='' stamp_ready='' unowned='' goal_too='' goal_from='' whole_keys='' pam_says='' homes_open=''
+timeout_form='' timeout_guessed='' left_behind='' stamp_ready='' unowned='' goal_too='' goal_from='' whole_keys='' around_says='' plugins='' sudo_mode='' homes_open=''
 forget
 step='' silent='' dirty='' failures=0 stateless='' home_was='' written='' interfaces='' medium='' refused_devices='' fail_code=1 work=/nonexistent
 STATE=/var/lib/azure-provisioning HOOKS=/etc/azure-provisioning.d

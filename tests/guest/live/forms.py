@@ -25,7 +25,6 @@ class Form:
     """in: Ready, login and root by the key (the password, where there is no key). warned: Ready, with `says`.
     refused: not Ready, with `says` in what the platform was told."""
     says: str = ""
-    root: bool = True
     after: str = ""
     """sh, run in the tree after the boot; whatever it prints, and any failure, is wrong."""
     running: str = ""
@@ -272,6 +271,90 @@ FORMS = (
         end="warned",
         says="pam_shells may keep azureuser out: /bin/bash is not in /etc/shells",
     ),
+    Form(
+        "pam_succeed_if in what is included",
+        "echo 'account [default=bad success=ok] pam_succeed_if.so user ingroup wheel' >/etc/pam.d/site; "
+        "sed -i '1i account substack site' /etc/pam.d/sshd",
+        end="warned",
+        says="pam_succeed_if may keep azureuser out: user ingroup wheel",
+    ),
+    Form(
+        "pam_deny after a jump, and what may be missing",
+        "sed -i -e '1i account [success=1 default=ignore] pam_unix.so\\naccount requisite pam_deny.so' "
+        "-e '1i session optional pam_gone.so' /etc/pam.d/sshd",
+    ),
+    Form(
+        "no rules of PAM for sshd",
+        "rm /etc/pam.d/sshd; printf 'account required pam_deny.so\\n' >/etc/pam.d/other",
+        end="warned",
+        says="pam_deny keeps everybody out: /etc/pam.d/other",
+    ),
+    Form(
+        "a module of PAM that is gone",
+        "sed -i '1i -session required pam_lastlog0.so' /etc/pam.d/sshd",
+        end="warned",
+        says="/etc/pam.d/sshd wants pam_lastlog0.so, which is not there: sshd lets nobody in",
+    ),
+    Form(
+        "PAM keeps the owner out of sudo",
+        "printf 'account required pam_listfile.so item=user \\\\\\n sense=allow file=/etc/ok onerr=fail\\n"
+        "session required pam_permit.so\\n' >/etc/pam.d/sudo",
+        end="warned",
+        says="pam_listfile may keep azureuser out of sudo: item=user sense=allow file=/etc/ok onerr=fail",
+    ),
+    Form(
+        "hosts.deny",
+        "echo 'ALL: ALL EXCEPT 10.0.0.0/255.0.0.0' >/etc/hosts.deny",
+        end="warned",
+        says="/etc/hosts.deny may keep azureuser out: ALL: ALL EXCEPT 10.0.0.0/255.0.0.0",
+    ),
+    Form("hosts.deny, and sshd in hosts.allow", "echo ALL: ALL >/etc/hosts.deny; echo sshd: ALL >/etc/hosts.allow"),
+    Form("MaxAuthTries 0", config("MaxAuthTries 0"), end="refused", says="sshd's MaxAuthTries 0 takes no try"),
+    Form(
+        "RSA keys have to be longer",
+        config("RequiredRSASize 4096"),
+        keys=("RSA",),
+        end="refused",
+        says="sshd takes no RSA key of 3072 bits (RequiredRSASize 4096)",
+    ),
+    Form(
+        "a list of revoked keys that is not there",
+        config("RevokedKeys /etc/ssh/revoked"),
+        end="refused",
+        says="sshd takes no keys: RevokedKeys /etc/ssh/revoked is not there",
+    ),
+    Form("a list of revoked keys", "echo 'OTHER' >/etc/ssh/revoked; " + config("RevokedKeys /etc/ssh/revoked")),
+    Form(
+        "host keys elsewhere",
+        config("HostKey /etc/ssh/keys/ed25519", "HostKey /var/lib/host_rsa"),
+        says="made /etc/ssh/keys/ed25519, a host key that sshd_config names",
+    ),
+    Form(
+        "a host key that nobody can make",
+        config("HostKey /etc/ssh/keys/host"),
+        end="refused",
+        says="sshd does not start: none of its host keys is there (HostKey /etc/ssh/keys/host)",
+    ),
+    Form(
+        "sshd listens to itself",
+        config("ListenAddress 127.0.0.1", "ListenAddress [::1]:22"),
+        says="sshd listens to this machine alone (ListenAddress 127.0.0.1 [::1]:22)",
+    ),
+    Form(
+        "sshd_not_to_be_run",
+        "touch /etc/ssh/sshd_not_to_be_run",
+        says="/etc/ssh/sshd_not_to_be_run is there",
+    ),
+    Form(
+        "HOME_MODE 0777",
+        "sed -i '/^#* *HOME_MODE/d' /etc/login.defs; echo 'HOME_MODE 0777' >>/etc/login.defs",
+        says="others could write into /home/azureuser, and sshd would refuse its keys: it has mode 755 from now on",
+    ),
+    Form(
+        "a umask of 002",
+        "sed -i -e '/^#* *HOME_MODE/d' -e '/^UMASK/d' /etc/login.defs; echo 'UMASK 002' >>/etc/login.defs",
+        says="others could write into /home/azureuser",
+    ),
     Form("MaxSessions 0", config("MaxSessions 0"), end="refused", says="sshd's MaxSessions 0 opens no session"),
     Form("MaxSessions 5", config("MaxSessions 5")),
     Form(
@@ -349,6 +432,36 @@ FORMS = (
         says="none came",
     ),
     # sudo
+    Form(
+        "others may write to sudoers",
+        "chmod 666 /etc/sudoers",
+        says="others than root could write to /etc/sudoers",
+        after="stat -c %a /etc/sudoers | grep -v 644",
+    ),
+    Form(
+        "another user's sudoers.d",
+        "chown 33 /etc/sudoers.d; chmod 770 /etc/sudoers.d",
+        says="others than root could write to /etc/sudoers.d",
+        after="stat -c '%u %a' /etc/sudoers.d | grep -v '^0 750'",
+    ),
+    Form(
+        "sudo makes nobody root",
+        "chmod 755 /usr/bin/sudo",
+        end="warned",
+        says="azureuser cannot become root: /usr/bin/sudo is not setuid root",
+    ),
+    Form(
+        "sudo is not for everybody",
+        "chmod 4750 /usr/bin/sudo",
+        end="warned",
+        says="azureuser may not run /usr/bin/sudo, which has mode 4750",
+    ),
+    Form(
+        "sudo with another plugin",
+        "echo 'Plugin sudoers_policy gone.so' >/etc/sudo.conf",
+        end="warned",
+        says="whether azureuser may sudo is not known: sudo: exit 1: sudo: fatal error, unable to load plugins",
+    ),
     Form("a file of sudo's that sorts later", "groupadd wheel; echo '%wheel ALL=(ALL:ALL) ALL' >/etc/sudoers.d/wheel"),
     Form("a file of sudo's that sorts last of all", "echo '%sudo ALL=(ALL) ALL' >/etc/sudoers.d/zzz-last"),
     Form(

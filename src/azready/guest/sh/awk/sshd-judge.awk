@@ -21,6 +21,35 @@ function elsewhere(   n, i, other, words) {
     }
     return ""
 }
+# why sshd takes none of the keys, by their types, their sizes, or the list of those that count no more
+function no_key_fits(   n, i, key, word, kind, body, names, taken, accepted, least, bits, size, revoked, list, text) {
+    accepted = says("pubkeyacceptedalgorithms") ~ /^[^-+^]/
+    least = says("requiredrsasize") ~ /^[0-9]+$/ ? says("requiredrsasize") + 0 : 0
+    revoked = root != "" || says("revokedkeys") == "none" ? "" : said["revokedkeys"]
+    gsub(/\t/, " ", revoked)
+    if (!accepted && !least && revoked == "") return ""
+    if (revoked != "" && (getline text <revoked) < 0) list = "gone"
+    while (text != "" || list == "" && revoked != "" && (getline text <revoked) > 0) { all = all "\n" text; text = "" }
+    while ((getline key <keys) > 0) {
+        n = split(key, word, " ")
+        for (i = 1; i < n; i++) if (word[i] ~ /^(ssh|ecdsa|sk)-/ && word[i + 1] ~ /^AAAA/) break
+        body = word[i + 1]
+        if (kind == "") kind = word[i]
+        names = word[i] == "ssh-rsa" ? "rsa-sha2-512 rsa-sha2-256 ssh-rsa" : word[i]
+        if (listed(names, substr(said["pubkeyacceptedalgorithms"], 1), ",")) taken = 1
+        # length and name of the type, of the exponent, of the modulus: 22 octets beside it
+        sub(/=+$/, "", body)
+        bits = word[i] == "ssh-rsa" ? int((int(length(body) * 3 / 4) - 22) / 32) * 256 : 0
+        if (size == "") size = bits
+        if (bits <= 0 || bits >= least) long = 1
+        if (!index(all, word[i + 1])) counts = 1
+    }
+    if (kind == "") return ""
+    if (accepted && !taken) return "sshd takes no key of type " kind " (PubkeyAcceptedAlgorithms)"
+    if (!long) return "sshd takes no RSA key of " size " bits (RequiredRSASize " least ")"
+    if (list == "gone") return "sshd takes no keys: RevokedKeys " revoked " is not there"
+    return counts ? "" : "RevokedKeys " revoked " names the key"
+}
 { name = substr($0, 1, index($0, "\t") - 1); said[name] = substr($0, index($0, "\t") + 1) }
 END {
     if (said["denyusers"] != "" && listed(user, without_hosts(said["denyusers"]), "\t")) shut = "DenyUsers names " user
@@ -30,20 +59,12 @@ END {
     else if (said["allowgroups"] != "" && !listed(groups, said["allowgroups"], "\t"))
         shut = "AllowGroups does not name " user
     else if (says("maxsessions") == "0") shut = "MaxSessions 0 opens no session"
+    else if (says("maxauthtries") == "0") shut = "MaxAuthTries 0 takes no try"
     if (shut != "") print "shut sshd\047s " shut
     if (says("pubkeyauthentication") == "no") print "keys sshd takes no keys (PubkeyAuthentication no)"
     else if (says("authorizedkeysfile") == "none" && elsewhere() == "")
         print "keys sshd reads no file of keys (AuthorizedKeysFile none)"
-    else if (says("pubkeyacceptedalgorithms") ~ /^[^-+^]/) {
-        while ((getline key <keys) > 0) {
-            n = split(key, word, " ")
-            for (i = 1; i < n; i++) if (word[i] ~ /^(ssh|ecdsa|sk)-/ && word[i + 1] ~ /^AAAA/) break
-            if (kind == "") kind = word[i]
-            names = word[i] == "ssh-rsa" ? "rsa-sha2-512 rsa-sha2-256 ssh-rsa" : word[i]
-            if (listed(names, substr(said["pubkeyacceptedalgorithms"], 1), ",")) taken = 1
-        }
-        if (kind != "" && !taken) print "keys sshd takes no key of type " kind " (PubkeyAcceptedAlgorithms)"
-    }
+    else if ((refused = no_key_fits()) != "") print "keys " refused
     if (says("passwordauthentication") == "no" && says("kbdinteractiveauthentication") == "no")
         print "passwords sshd takes no passwords (PasswordAuthentication no)"
     n = split(said["authenticationmethods"], lists, "\t")

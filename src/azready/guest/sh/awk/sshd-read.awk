@@ -49,7 +49,7 @@ BEGIN {
         "x11displayoffset x11forwarding x11uselocalhost", part, " ")
     for (i = 1; i <= n; i++) quiet[part[i]] = 1
     n = split("allowusers denyusers allowgroups denygroups authorizedkeysfile authenticationmethods chrootdirectory " \
-        "forcecommand pubkeyacceptedalgorithms", part, " ")
+        "forcecommand pubkeyacceptedalgorithms requiredrsasize revokedkeys", part, " ")
     for (i = 1; i <= n; i++) confines[part[i]] = 1
     quiet["pubkeyauthentication yes"] = quiet["permituserrc yes"] = quiet["disableforwarding no"] = 1
 }
@@ -95,35 +95,36 @@ function one(s,   name, rest, verdict, value, i) {
     }
     if (inside[depth] && (name == "passwordauthentication" || name == "kbdinteractiveauthentication") && n_words && w[1] == "yes")
         opens = 1
-    if (maybe[depth] && (name in confines || n_words == 1 && (name " " w[1]) ~ /^(pubkeyauthentication no|maxsessions 0)$/))
+    if (maybe[depth] && (name in confines || n_words == 1 && (name " " w[1]) ~ /^(pubkeyauthentication no|maxsessions 0|maxauthtries 0)$/))
         shuts = 1
     if (!active[depth]) return
     value = n_words ? w[1] : ""
     for (i = 2; i <= n_words; i++) value = value "\t" w[i]
     take(inside[depth] + 0, name, value)
     if (name == "authorizedkeysfile") { if (value !~ /^(%h\/)?\.ssh\/authorized_keys(\t|$)/) plain = "no" }
-    else if (!(name in quiet) && !((name " " value) in quiet)) plain = "no"
+    else if (!(name in quiet) && !((name " " value) in quiet) || name " " value == "maxauthtries 0") plain = "no"
 }
 $0 == "#azp(" && !direct { enter(); next }
 $0 == "#azp)" && !direct { depth--; next }
 { one($0) }
-# whether useradd gives homes into which their owners can go, whether PAM has a say, and the host keys that are whole: read
-# here since awk is quick at it
-function others(root,   file, s, kind, n, i, first, said, open, pam, field) {
+# whether useradd gives homes into which their owners and nobody else can write, whether PAM or hosts.deny has a say,
+# whether sudo has other plugins than its own, and the host keys that are whole: read here since awk is quick at it
+function others(root,   file, s, kind, n, i, first, said, open, around, plugins, field) {
     open = "yes"
     n = split("/etc/login.defs /usr/etc/login.defs", kind, " ")
     for (i = 1; i <= n; i++) {
         file = root kind[i]
         while ((getline s <file) > 0) {
             split(s, field, " ")
-            if (field[1] == "HOME_MODE" && field[2] !~ /[1357][0-7][0-7]$/) open = "no"
-            if (field[1] == "UMASK" && field[2] ~ /[1357][0-7][0-7]$/) open = "no"
+            if (field[1] == "HOME_MODE" && field[2] !~ /[1357][0145][0145]$/) open = "no"
+            if (field[1] == "UMASK" && field[2] !~ /(^|[0246])[2367][2367]$/) open = "no"
         }
     }
-    file = root "/etc/pam.d/sshd"
-    pam = "no"
-    while ((getline s <file) > 0) if (s ~ /pam_(access|shells)\.so/ && s !~ /^[ \t]*#/) pam = "yes"
-    said = open " " pam
+    around = pam_has_a_say(root, "sshd") || pam_has_a_say(root, "sudo") || denied_host(root) != "" ? "yes" : "no"
+    plugins = "no"
+    file = root "/etc/sudo.conf"
+    while ((getline s <file) > 0) if (split(s, field, " ") > 1 && field[1] == "Plugin" && field[3] != "sudoers.so") plugins = "yes"
+    said = open " " around " " plugins
     n = split("rsa ecdsa ed25519", kind, " ")
     for (i = 1; i <= n; i++) {
         file = root "/etc/ssh/ssh_host_" kind[i] "_key"

@@ -26,12 +26,13 @@ function keyword(name) {
     if (name == "dsaauthentication") return "pubkeyauthentication"
     return name == "rsaauthentication" ? "protocol" : name
 }
+BEGIN { LISTS = "^((allow|deny)(users|groups)|hostkey|listenaddress)$" }
 function take(inside, name, value) {
     if (inside) {
         if (!(name in matched)) matched[name] = value
-        else if (name ~ /^(allow|deny)(users|groups)$/) matched[name] = matched[name] "\t" value
+        else if (name ~ LISTS) matched[name] = matched[name] "\t" value
     } else if (!(name in usual)) { usual[name] = value; order[++count] = name }
-    else if (name ~ /^(allow|deny)(users|groups)$/) usual[name] = usual[name] "\t" value
+    else if (name ~ LISTS) usual[name] = usual[name] "\t" value
     if ((name in matched) && !(name in usual)) { usual[name] = ""; order[++count] = name }
 }
 function print_all(   i) {
