@@ -4707,7 +4707,7 @@ parse_options() {
 
 take_option() {
     case $option in
-        --only | --skip) ;;
+        --only | --skip | --failed) ;;
         *) [ -n "$value" ] || usage "provision.sh: $option needs a value" ;;
     esac
     case $option in
@@ -4748,7 +4748,11 @@ take_option() {
             step_list "$value"
             skip=$listed
             ;;
-        --failed) failed=$value told_failed=yes ;;
+        --failed)
+            failed=$value told_failed=yes
+            # a script that knows no reason is not to lose the VM for that
+            case $value in *[![:space:][:cntrl:]]*) ;; *) failed='no reason was given' ;; esac
+            ;;
         --wait-for) wait_for=$value ;;
         --every)
             number "$value" 1 86400 || usage "provision.sh: --every is a number of seconds from 1 to 86400, not '$value'"
