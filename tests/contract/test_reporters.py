@@ -199,6 +199,25 @@ def test_still_at_work(lab: Lab, program: list[str]) -> None:
     assert len(lab.reports) >= 2 and {one[2] for one in lab.reports} == {"Provisioning"}
 
 
+SLEEP = """#!/bin/sh
+read -r up idle </proc/uptime
+echo "$((${up%.*} + $1)).00 $idle" >"$FACTS/uptime.new"
+cat "$FACTS/uptime.new" >"$FACTS/uptime"
+"""
+PLAYED = 'mount --bind "$FACTS/uptime" /proc/uptime && exec dash "$@"'
+"""The clock of report.sh is a file that the tests' own sleep turns."""
+
+
+def test_a_bootstrap_of_half_an_hour_is_told_of_every_minute(lab: Lab, need: Callable[..., None]) -> None:
+    need("root", "tool:dash", "tool:curl", "tool:unshare")
+    (lab.folder / "uptime").write_text("100.00 100.00\n")
+    (lab.folder / "bin/sleep").write_text(SLEEP)
+    (lab.folder / "bin/sleep").chmod(0o755)
+    played = ["unshare", "--mount", "sh", "-euc", PLAYED, "sh", str(GUEST / "report.sh")]
+    lab.run(played, "--in-progress", "--every", "60", "--deadline", "1800")
+    assert 29 <= len(lab.reports) <= 31 and {one[2] for one in lab.reports} == {"Provisioning"}
+
+
 @two_programs
 def test_every_0_seconds_is_no_flood(lab: Lab, program: list[str]) -> None:
     lab.run(program, "--in-progress", "--every", "0", "--deadline", "3")
