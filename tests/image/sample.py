@@ -203,6 +203,7 @@ def good_image(root: Path) -> Sample:
     for path in ("etc/shadow", "etc/gshadow"):
         (root / path).chmod(0o640)
     (root / "usr/bin/sh").chmod(0o755)
+    (root / "usr/bin/sudo").chmod(0o4755)
     for name in ENABLED:
         sample.enable(name)
     built = (root / f"boot/initrd.img-{KERNEL}").stat().st_mtime

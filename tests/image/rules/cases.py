@@ -114,6 +114,19 @@ def netplan(text: str) -> Change:
     return both(with_network("etc/netplan/50.yaml", text), lambda s: s.write(generator, "", 0o755))
 
 
+def pam(text: str, site: str = "", service: str = "sshd") -> Change:
+    """PAM's rules of a service, what they may include, and its modules."""
+
+    def change(s: Sample) -> None:
+        for name in ("sshd", "sudo"):
+            s.write(f"etc/pam.d/{name}", "account required pam_unix.so\n")
+        for name in ("unix", "deny", "access", "shells", "time", "listfile", "succeed_if"):
+            s.write(f"usr/lib/x86_64-linux-gnu/security/pam_{name}.so", "")
+        s.write(f"etc/pam.d/{service}", text + "\n").write("etc/pam.d/site", site + "\n")
+
+    return change
+
+
 NETWORKD = "etc/systemd/network/10-eth0.network"
 SSHD = "etc/ssh/sshd_config"
 MODPROBE = "etc/modprobe.d/hardening.conf"
@@ -501,7 +514,8 @@ CASES: dict[str, Case] = {
     "N14": Case((lambda s: s.append(NETWORKD, "[DHCPv4]\nUseRoutes=no\n"),)),
     # ---- ssh
     "S01": Case((lambda s: s.remove("usr/sbin/sshd"), lambda s: s.disable("ssh"),
-                 lambda s: s.write("etc/rc2.d/S01ssh", "").link("etc/systemd/system/ssh.service", "/dev/null")),
+                 lambda s: s.write("etc/rc2.d/S01ssh", "").link("etc/systemd/system/ssh.service", "/dev/null"),
+                 lambda s: s.write("etc/ssh/sshd_not_to_be_run", "")),
                 (both(lambda s: s.disable("ssh").remove("usr/lib/systemd/system/ssh.service"),
                       lambda s: s.write("etc/rc2.d/S01ssh", "")),)),
     "S02": Case((in_initramfs("etc/ssh/ssh_host_rsa_key"), in_initramfs("etc/dropbear/dropbear_ed25519_host_key"),
@@ -526,9 +540,31 @@ CASES: dict[str, Case] = {
                  lambda s: s.append(SSHD, "PermitRootLogin yes\nPasswordAuthentication no\n"))),
     "S06": Case((lambda s: s.append(SSHD, "AllowUsers builder\n"), lambda s: s.append(SSHD, "PubkeyAuthentication no\n"),
                  lambda s: s.append(SSHD, "AuthorizedKeysFile /etc/keys\n"),
-                 lambda s: s.write("etc/ssh/sshd_config.d/50-cloud-init.conf", "PasswordAuthentication no\n")),
-                (lambda s: s.append(SSHD, "AllowGroups sudo\nAuthorizedKeysFile /etc/ssh/keys/%u\n"),)),
-    "S07": Case((lambda s: (s.root / "etc/shadow").chmod(0o644), lambda s: (s.root / SSHD).chmod(0o666))),
+                 lambda s: s.write("etc/ssh/sshd_config.d/50-cloud-init.conf", "PasswordAuthentication no\n"),
+                 lambda s: s.append(SSHD, "AuthorizedKeysFile none\n"), lambda s: s.append(SSHD, "MaxAuthTries 0\n"),
+                 lambda s: s.append(SSHD, "RevokedKeys /etc/ssh/revoked\n"),
+                 lambda s: s.append(SSHD, "ListenAddress 127.0.0.1\nListenAddress [::1]:22\n"),
+                 lambda s: s.write("etc/hosts.deny", "# all\nsshd, in.ftpd: ALL\n")),
+                (lambda s: s.append(SSHD, "AllowGroups sudo\nAuthorizedKeysFile /etc/ssh/keys/%u\nMaxAuthTries 3\n"),
+                 lambda s: s.write("etc/ssh/revoked", "").append(SSHD, "RevokedKeys /etc/ssh/revoked\n"),
+                 lambda s: s.append(SSHD, "ListenAddress 127.0.0.1\nListenAddress 0.0.0.0\nRevokedKeys none\n"),
+                 lambda s: s.write("etc/hosts.deny", "ALL: ALL\n").write("etc/hosts.allow", "sshd: ALL\n"))),
+    "S07": Case((lambda s: (s.root / "etc/shadow").chmod(0o644), lambda s: (s.root / SSHD).chmod(0o666),
+                 lambda s: (s.root / "etc/sudoers").chmod(0o666))),
+    "S08": Case((pam("account required pam_deny.so"), pam("session required pam_tally2.so"),
+                 pam("-account required /opt/pam_x.so"), pam("account [default=bad] pam_succeed_if.so user ingroup wheel"),
+                 pam("account include site", site="account required pam_listfile.so \\\n item=user"),
+                 pam("@include site", site="account requisite pam_deny.so\naccount include sshd"),
+                 pam("account required pam_deny.so", service="sudo"),
+                 both(pam("account required pam_access.so"), lambda s: s.write("etc/security/access.conf", "-:ALL:ALL\n")),
+                 both(pam("account required pam_shells.so"), lambda s: s.write("etc/shells", "/bin/sh\n")),
+                 both(pam("account required pam_time.so"), lambda s: s.write("etc/security/time.conf", "*;*;*;Al\n")),
+                 both(pam("account required pam_deny.so", service="other"), lambda s: s.remove("etc/pam.d/sshd"))),
+                (pam("account [success=1 default=ignore] pam_unix.so\naccount requisite pam_deny.so"),
+                 pam("account sufficient pam_unix.so\naccount required pam_deny.so"),
+                 pam("session optional pam_gone.so\nauth required pam_deny.so\n# account required pam_deny.so"),
+                 pam("account required pam_access.so\naccount required pam_time.so\naccount required pam_shells.so")),
+                pam("account required pam_unix.so")),
     # ---- accounts
     "A01": Case((lambda s: s.append("etc/shadow", "bob:$6$abc$def:19000::::::\n").append(
         "etc/passwd", "bob:x:999:999::/:/bin/sh\n"),),
@@ -546,7 +582,8 @@ CASES: dict[str, Case] = {
     "A06": Case((lambda s: s.write("root/.bash_history", "ls\n"), lambda s: s.write("root/.viminfo", "x"), lambda s: s.write("root/.zhistory", "x"),
                  lambda s: s.write("root/.local/share/fish/fish_history", "x")),
                 (lambda s: s.write("root/.bash_history", ""), lambda s: s.link("root/.bash_history", "/dev/null"))),
-    "A07": Case((lambda s: s.remove("usr/bin/sudo"), lambda s: s.edit("etc/sudoers", "@includedir", "#")),
+    "A07": Case((lambda s: (s.root / "usr/bin/sudo").chmod(0o755), lambda s: (s.root / "usr/bin/sudo").chmod(0o4750),
+                 lambda s: s.remove("usr/bin/sudo"), lambda s: s.edit("etc/sudoers", "@includedir", "#")),
                 (lambda s: s.remove("usr/bin/sudo").write("usr/bin/doas", ""),
                  lambda s: s.edit("etc/sudoers", "@includedir", "#includedir"))),
     "A08": Case((lambda s: s.append("etc/sudoers", "Defaults targetpw # ask\n"),),

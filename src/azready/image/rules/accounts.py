@@ -173,6 +173,17 @@ def _sudoers(facts: Facts) -> str:
     return next((path for path in _SUDOERS if facts.text(path) is not None), "")
 
 
+def _unprivileged(facts: Facts) -> Iterator[Finding]:
+    """sudo that makes nobody root, by its own mode; a tree that is no root's cannot tell by the owner."""
+    path = facts.program("sudo")
+    found = stat_of(facts.files, path) if path else None
+    if path and found and not found.mode & 0o4000:
+        yield Finding("it is not setuid root", path, f"chmod 4755 /{path}")
+    elif path and found and not found.mode & 0o001:
+        text = f"mode {found.mode & 0o7777:04o}: only its group may run it"
+        yield Finding(text, path, f"chmod 4755 /{path}", Severity.WARNING)
+
+
 @rule(
     "A07",
     "the provisioned user can become root",
@@ -189,6 +200,7 @@ def sudo_works(facts: Facts) -> Iterator[Finding]:
         if not facts.program("doas"):
             yield Finding("neither sudo nor doas is installed")
         return
+    yield from _unprivileged(facts)
     if path and not re.search(r"(?m)^\s*[#@]includedir\s+/etc/sudoers\.d", facts.text(path) or ""):
         yield Finding("it does not include /etc/sudoers.d", path)
 

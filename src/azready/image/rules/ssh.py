@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from azready import installed
 from azready.image.actions import Action, Chmod, Write
 from azready.image.facts import Facts
-from azready.image.facts.reading import stat_of
+from azready.image.facts.pam import PamRule, modules_folder, pam_rules
+from azready.image.facts.reading import numbered, stat_of
 from azready.image.facts.sshd import seconds
 from azready.image.rules import repairs
 from azready.image.rules.guards import carried, the_sshd, there, to_enable
@@ -37,7 +38,12 @@ _TIGHT = {
     "etc/gshadow": 0o640,
     "etc/passwd": 0o644,
     "etc/group": 0o644,
+    "etc/sudoers": 0o644,
+    "etc/sudoers.d": 0o755,
 }
+_ASK_MORE = ("pam_access", "pam_listfile", "pam_shells", "pam_succeed_if", "pam_time")
+"""Modules of PAM that let in only whom they are told of."""
+_NOT_TO_BE_RUN = "etc/ssh/sshd_not_to_be_run"
 _DROP_IN = "etc/ssh/sshd_config.d/10-azure.conf"
 
 
@@ -67,6 +73,8 @@ def server_starts(facts: Facts) -> Iterator[Finding]:
     elif not _starts(facts):
         unit = facts.distro.names.ssh_unit
         yield Finding(f"{unit}.service is not enabled", fix=to_enable(facts, unit))
+    if facts.files.exists(_NOT_TO_BE_RUN):
+        yield Finding("Debian's ssh.service does not start while this file is there", _NOT_TO_BE_RUN, "remove it")
 
 
 @rule(
@@ -207,21 +215,41 @@ def no_root_password_login(facts: Facts) -> Iterator[Finding]:
 )
 def nothing_defeats_login(facts: Facts) -> Iterator[Finding]:
     sshd = the_sshd(facts)
-    public = sshd.first("PubkeyAuthentication")
-    if public and public.value == "no":
-        yield Finding("PubkeyAuthentication no", public.where)
+    for key, value in (("PubkeyAuthentication", "no"), ("MaxSessions", "0"), ("MaxAuthTries", "0")):
+        if (setting := sshd.first(key)) and setting.value == value:
+            yield Finding(f"{key} {value}", setting.where)
+    revoked = sshd.first("RevokedKeys")
+    if revoked and revoked.value != "none" and not facts.files.exists(revoked.value.strip("/")):
+        yield Finding(f"RevokedKeys {revoked.value} is not there: sshd takes no key at all", revoked.where)
+    places = sshd.values.get("listenaddress", ())
+    if places and all(re.match(r"\[?(127\.|::1|localhost)", each.value) for each in places):
+        yield Finding(f"ListenAddress {places[0].value}: sshd listens to this machine alone", places[0].where)
+    yield from _denied_hosts(facts)
     for key in ("AllowUsers", "AllowGroups"):
         if setting := sshd.first(key):
             sudoers = key == "AllowGroups" and {"sudo", "wheel", "adm"} & set(setting.value.split())
             if not sudoers:
                 yield Finding(f"{key} {setting.value}", setting.where)
     keys = sshd.first("AuthorizedKeysFile")
-    if keys and not re.search(r"%[hu]|\.ssh/authorized_keys", keys.value):
+    if keys and keys.value == "none":
+        yield Finding("AuthorizedKeysFile none: sshd reads no keys", keys.where)
+    elif keys and not re.search(r"%[hu]|\.ssh/authorized_keys", keys.value):
         yield Finding(f"AuthorizedKeysFile {keys.value}: the same file for everybody", keys.where)
     passwords = sshd.first("PasswordAuthentication")
     if passwords and passwords.value == "no" and "cloud" in passwords.where:
         fix = "remove the leftover: our own file would be read after it"
         yield Finding("PasswordAuthentication no, whatever the platform says", passwords.where, fix, Severity.WARNING)
+
+
+def _denied_hosts(facts: Facts) -> Iterator[Finding]:
+    """Source: hosts_access(5), which sshd of some distributions heeds."""
+    if "sshd" in (facts.text("etc/hosts.allow") or ""):
+        return
+    for number, line in numbered(facts.text("etc/hosts.deny") or ""):
+        if {"ALL", "sshd"} & set(line.partition(":")[0].replace(",", " ").split()):
+            yield Finding(
+                f"{line}: it may keep everybody out of sshd", f"etc/hosts.deny:{number}", "", Severity.WARNING
+            )
 
 
 @rule(
@@ -244,3 +272,50 @@ def tight_modes(facts: Facts) -> Iterator[Finding]:
         found = stat_of(facts.files, path)
         if found and found.mode & 0o077:
             yield Finding(f"mode {found.mode:04o}", path, f"chmod 0600 /{path}")
+
+
+@rule(
+    "S08",
+    "PAM lets the provisioned user in",
+    fault="PAM keeps the provisioned user out",
+    why="sshd and sudo ask PAM's account and session rules even of who comes with a key. A module that a line demands "
+    "and the image lacks (pam_tally2, pam_lastlog after an upgrade), or a pam_deny that is reached, keeps all out.",
+    fix="take the line out, or install the module; let it name the group that the provisioned user will be in",
+    sources="PROV",
+    severity=Severity.ERROR,
+    in_copies=Copies.UNASKED,
+)
+def pam_lets_in(facts: Facts) -> Iterator[Finding]:
+    modules = modules_folder(facts.files)
+    if not modules:
+        raise Skip("no PAM in it")
+    for service in ("sshd", "sudo"):
+        if facts.program(service):
+            yield from _kept_out(facts, modules, service)
+
+
+def _kept_out(facts: Facts, modules: str, service: str) -> Iterator[Finding]:
+    jumped = False
+    for each in pam_rules(facts.files, service):
+        path = each.module.strip("/") if each.module.startswith("/") else f"{modules}/{each.module}"
+        if each.demands and not facts.files.exists(path):
+            yield Finding(f"{each.module} is not there: {service} lets nobody in", each.where)
+        elif each.demands and each.kind == "account" and each.name == "pam_deny" and not jumped:
+            yield Finding(f"pam_deny keeps everybody out of {service}", each.where)
+        elif each.demands and each.kind == "account" and each.name in _ASK_MORE and not _says_nothing(facts, each):
+            text = f"{each.name} may keep the provisioned user out of {service}: {each.arguments or 'see its file'}"
+            yield Finding(text, each.where, severity=Severity.WARNING)
+        jumped = jumped or (each.kind == "account" and each.jumps)
+
+
+def _says_nothing(facts: Facts, asked: PamRule) -> bool:
+    """Whether the module's own file names nobody, so that everybody gets in."""
+    match asked.name:
+        case "pam_access":
+            return not any(line.startswith("-") for line in (facts.text("etc/security/access.conf") or "").splitlines())
+        case "pam_time":
+            return not list(numbered(facts.text("etc/security/time.conf") or ""))
+        case "pam_shells":
+            return "/bin/bash" in (facts.text("etc/shells") or "/bin/bash").split()
+        case _:
+            return False
