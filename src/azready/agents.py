@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Agent:
 
 
 def _load() -> Mapping[str, Agent]:
-    table = tomllib.loads(resources.files(__package__).joinpath("agents.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
     agents = {}
     for name, row in table.items():
         paths = tuple((what, tuple(patterns)) for what, patterns in row.pop("paths", {}).items())

@@ -4,24 +4,25 @@ import hashlib
 import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from azready import __version__
+
+_GUEST = Path(__file__).parent / "guest"  # importlib.resources loads what reads archives, at every start
 
 
 @lru_cache(maxsize=1)
 def manifest() -> Mapping[str, Any]:
     """install.toml, as it is."""
-    return tomllib.loads(resources.files("azready.guest").joinpath("install.toml").read_text(encoding="utf-8"))
+    return tomllib.loads((_GUEST / "install.toml").read_text(encoding="utf-8"))
 
 
 def digest() -> str:
     """The SHA-256, in hex, of all that azready brings into images: install.toml and the files that it names."""
     found = hashlib.sha256()
-    folder = resources.files("azready.guest")
     for name in ("install.toml", *sorted({row["source"] for row in manifest()["file"]})):
-        data = folder.joinpath(name).read_bytes()
+        data = (_GUEST / name).read_bytes()
         found.update(f"{name} {len(data)}\n".encode() + data)
     return found.hexdigest()
 

@@ -15,7 +15,6 @@ import selectors
 import socket
 import threading
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 
 PORT = 3128
@@ -146,6 +145,8 @@ def _forward(head: bytes, may: Callable[[str], bool]) -> tuple[socket.socket, by
 
 def _upstream(scheme: str, host: str) -> urllib.parse.SplitResult | None:
     """The proxy that this machine itself goes through to such an address."""
+    import urllib.request  # brings all of HTTP and TLS, and few targets run a program that goes outward
+
     found = urllib.request.getproxies().get(scheme, "")
     if not found or urllib.request.proxy_bypass(host):
         return None
