@@ -19,7 +19,10 @@ def lines(rows: Iterable[Row]) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for promise in tomllib.loads(TABLE.read_text(encoding="utf-8"))["promise"]:
         why = " ".join(promise["why"].split())
-        if "name" not in promise:
+        if "now" in promise:
+            reached = float(promise["now"]) <= float(promise["goal"])
+            yield f"| {promise['what']} | {promise['now']} | {promise['goal']} | {'yes' if reached else 'no'} | {why} |"
+        elif "name" not in promise:
             yield f"| {promise['what']} | | {promise['goal']} | not measured | {why} |"
         elif promise["name"] in measured:
             row, goal = measured[promise["name"]]

@@ -77,6 +77,7 @@ def test_help_and_version_load_no_verb_and_the_version_no_command_line() -> None
     verbs = {f"azready.cli.{verb}" for verb in VERBS}
     assert not verbs & set(helped.split()) and all(f"\n  {verb} " in helped for verb in VERBS)
     assert version.startswith("azready ") and "typer" not in version.split()
+    assert "check wants a target" in _run("from azready.cli import main; main()", "--", "check").stderr
 
 
 @pytest.mark.parametrize("verb", ["check", "fabric"])

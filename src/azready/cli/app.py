@@ -106,13 +106,16 @@ def require_linux(words: Sequence[str], platform: str = sys.platform) -> None:
 
 
 def _register(words: Sequence[str]) -> None:
-    """Load the verb; all of them where a shell completes words; and without either only their names for the help."""
-    if (words and words[0] in VERBS) or _COMPLETES in os.environ:
-        for verb in VERBS if _COMPLETES in os.environ else words[:1]:
-            importlib.import_module(f"azready.cli.{verb}").register(app)
+    """Load the verb that comes first; none where a help or an error comes of it, which want but their names; all where
+    it is unknown which: a shell completes words, or options end before the verb."""
+    if words and words[0] in VERBS:
+        wanted: Sequence[str] = words[:1]
     else:
-        for verb in VERBS:
-            app.command(verb)(_named_only)
+        wanted = VERBS if _COMPLETES in os.environ or words[:1] == ["--"] else ()
+    for verb in wanted:
+        importlib.import_module(f"azready.cli.{verb}").register(app)
+    for verb in () if wanted else VERBS:
+        app.command(verb)(_named_only)
 
 
 def _named_only() -> None:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from azready import toml
 from azready.errors import UsageFailure, nearest
 
 FILE = "azready.toml"
@@ -83,6 +82,8 @@ def read(path: Path | None) -> Defaults | None:
         path = Path(FILE)
         if not path.is_file():
             return None
+    from azready import toml  # here, since most runs have no such file
+
     try:
         table = toml.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
