@@ -15,7 +15,17 @@ from azready.image import preparation
 from azready.image.actions import Action, AddKeys, MakeFolder, Remove, Run, Write
 from azready.image.apply import apply
 from azready.image.facts import Facts
-from azready.image.parts.additions import Addition, Command, CopyIn, Install, Keys, parse, plan_additions, sources
+from azready.image.parts.additions import (
+    Addition,
+    Command,
+    CopyIn,
+    Install,
+    Keys,
+    described,
+    parse,
+    plan_additions,
+    sources,
+)
 from azready.image.targets.tree import Tree
 from tests.image.sample import good_image
 
@@ -176,6 +186,7 @@ def test_the_order_of_the_command_line_is_kept(here: Path) -> None:
         Install(("z",)),
     )
     assert _asked() == ()
+    assert list(described(asked))[:2] == ["run in the image: a", f"install x, y, {app}"]
 
 
 def test_another_content_of_what_is_put_in_is_another_build(here: Path) -> None:

@@ -115,6 +115,7 @@ def plan_lines(source: Path, out: Path, options: Options) -> tuple[str, ...]:
             to_prepare = preparation.plan(facts, options.prepare)
             gone = ", ".join(sorted({each.agent for each in to_prepare.found})) or "no agent"
             lines.append(f"prepare: {to_prepare.distribution}; {gone} to remove, {len(to_prepare.actions)} actions")
+            lines += [f"prepare: {line}" for line in additions.described(options.prepare.added)]
         after = preparation.tried(facts, to_prepare) if "prepare" in steps else facts
         if "generalize" in steps:
             lines += [f"generalize: {step.title}" for step in _sealing_plan(after, options.generalize).steps]

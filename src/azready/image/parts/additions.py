@@ -115,6 +115,20 @@ def _here(option: str, name: str) -> Path:
     return path
 
 
+def described(wanted: Sequence[Addition]) -> Iterator[str]:
+    """A line for each, as it was asked for."""
+    for each in wanted:
+        match each:
+            case Install(names, files):
+                yield f"install {', '.join((*names, *map(str, files)))}"
+            case CopyIn(source, place):
+                yield f"copy {source} to {place}"
+            case Keys(user, file):
+                yield f"let the keys of {file} log in as {user}"
+            case Command(text):
+                yield f"run in the image: {text}"
+
+
 def sources(wanted: Sequence[Addition]) -> tuple[tuple[str, int, int], ...]:
     """Every file of this machine that goes in, with its time and size: where one is another, so is the image."""
     paths: list[Path] = []
