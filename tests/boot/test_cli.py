@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 import urllib.request
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
@@ -38,6 +39,7 @@ def test_text_on_stdout_progress_on_stderr_and_a_live_view(prepared: Prepared) -
             with urllib.request.urlopen(f"{url}state?boot={boot}&lines={lines}", timeout=60) as answer:
                 states.append(json.loads(answer.read()))
             same = states[-1]["boot"] == boot
+            time.sleep(0.2)
             boot, lines = states[-1]["boot"], lines + len(states[-1]["console"]) if same else 0
         stdout, stderr = running.communicate(timeout=120)
     assert running.returncode == 0, stderr
