@@ -80,6 +80,20 @@ def test_a_device_that_is_missing_or_closed_needs_no_trial(kvm: Kvm, monkeypatch
     assert trial.choose("tcg", "x86_64", "uefi").why == "emulation was asked for"
 
 
+@pytest.mark.parametrize(("mode", "group", "told"), [(0o660, 1, True), (0o600, 1, False), (0o660, 0, False)])
+def test_who_may_join_the_group_of_kvm_is_told(
+    kvm: Kvm, monkeypatch: pytest.MonkeyPatch, mode: int, group: int, told: bool
+) -> None:
+    kvm("")
+    monkeypatch.setattr(os, "geteuid", lambda: 1234567)
+    monkeypatch.setattr(os, "access", lambda path, how: False)
+    monkeypatch.setattr(Path, "stat", lambda self: os.stat_result((mode, 0, 0, 0, 0, group, 0, 0, 0, 0)))
+    monkeypatch.setattr(Path, "exists", lambda self: True)
+    with pytest.raises(Failure) as raised:
+        trial.choose("kvm", "x86_64", "uefi")
+    assert ("sudo usermod -aG daemon 1234567" in raised.value.message) == told
+
+
 def test_guests_of_another_processor_are_emulated(need: Callable[..., None]) -> None:
     need("tool:qemu-system-aarch64", "tool:qemu-system-x86_64")
     other: command.Architecture = "x86_64" if os.uname().machine == "aarch64" else "aarch64"
