@@ -261,6 +261,7 @@ def test_a_stock_cloud_disk_becomes_an_image_by_one_command(tmp_path: Path, need
     assert "boot" in done.stderr and "5/5 convert" in done.stderr
     beside = {path.name.removeprefix("out.vhd.") for path in tmp_path.glob("out.vhd.*")}
     assert beside == {"manifest.json", "cdx.json", "boot.html", "boot.junit.xml", "boots.json"}
+    assert ">✔ out.vhd provisions</h1>" in (tmp_path / "out.vhd.boot.html").read_text()
     again = _azready("build", source, "-o", out)
     assert again.returncode == 2 and "--yes" in again.stderr
 

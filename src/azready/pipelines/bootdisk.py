@@ -89,8 +89,10 @@ def boot(
     hardware: Hardware = Hardware(),
     keep_console: Path | None = None,
     onlooker: Onlooker = NOBODY,
+    named: str = "",
 ) -> tuple[BootRecord, ...]:
-    """Boot a disk file by its own firmware against the fabric. The file is never changed."""
+    """Boot a disk file by its own firmware against the fabric. The file is never changed. `named`: what records call
+    it, where the file has a name that nobody knows."""
     facts = look(path)
     generation = choose_generation(facts, machine.generation, generation_chosen)
     if generation != machine.generation:
@@ -114,7 +116,7 @@ def boot(
         machine,
         plan,
         console,
-        target=str(path),
+        target=named or str(path),
         keep_console=keep_console,
         onlooker=onlooker,
     )

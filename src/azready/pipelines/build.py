@@ -47,6 +47,8 @@ STEPS = ("prepare", "generalize", "check", "boot", "convert")
 _CHANGING = ("prepare", "generalize")
 """The steps that write to the disk: other choices for them begin anew."""
 _IMAGE = "image.vhd"
+_WORK = ".build"
+"""Behind the output's name: the work folder's."""
 
 
 class NotReady(Failure):
@@ -200,7 +202,7 @@ def _remove(folder: Path) -> None:
 
 
 def _folder_of(out: Path) -> Path:
-    return out.with_name(f"{out.name}.build")
+    return out.with_name(f"{out.name}{_WORK}")
 
 
 @contextlib.contextmanager
@@ -325,7 +327,8 @@ def _check(work: Work, options: Options) -> dict[str, Any]:
 def _boot(work: Work, options: Options, console: Console) -> dict[str, Any]:
     reached_otherwise = any(waiver.id == "S01" for waiver in options.waivers)  # an ssh server: it has none, on purpose
     plan = BootPlan(options.deadline, boots=options.boots, login=not reached_otherwise)
-    records = bootdisk.boot(work.disk, options.machine, plan, console, hardware=Hardware(accel=options.accel))
+    hardware, named = Hardware(accel=options.accel), work.folder.name.removesuffix(_WORK)
+    records = bootdisk.boot(work.disk, options.machine, plan, console, hardware=hardware, named=named)
     (work.folder / "boots.json").write_text(document(records), encoding="utf-8")
     last, look = records[-1], f"azready timeline {shlex.quote(str(work.folder / 'boots.json'))}"
     if last.cause is not None and last.undecided:
