@@ -8,6 +8,7 @@ import hmac
 import json
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,8 +22,10 @@ from azready.boot.record import BootRecord, ConsoleLine
 from azready.console import printable
 from azready.page import style
 
-_LAST_LOOK = 3.0
-"""Seconds in which a page that was looking sees the end."""
+_LAST_LOOK = 15.0
+"""Seconds in which a page that is looking sees the end."""
+_LOOKING = 6.0
+"""Seconds after its last question in which a page counts as looking: it asks every other second at least."""
 _LINES = 2000
 """Console lines sent at once."""
 
@@ -41,7 +44,7 @@ class LiveView:
         self._target = target
         self._records: list[BootRecord] = []
         self._so_far: Callable[[], BootRecord] | None = None
-        self._boot, self._asked = 0, False
+        self._boot, self._asked = 0, float("-inf")
         self._is_over, self._end_was_seen = threading.Event(), threading.Event()
         self._token, self._nonce = secrets.token_urlsafe(24), secrets.token_urlsafe(16)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -72,7 +75,7 @@ class LiveView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_over.set()
-        if self._asked and kind is None:
+        if kind is None and time.monotonic() - self._asked < _LOOKING:
             self._end_was_seen.wait(_LAST_LOOK)
         self._server.shutdown()
         self._server.server_close()
@@ -139,7 +142,7 @@ class LiveView:
         if not name:
             return 200, "text/html; charset=utf-8", self.shell().encode()
         asked = {key: int(words[-1]) for key, words in parse_qs(url.query).items() if words[-1].isdecimal()}
-        self._asked = True
+        self._asked = time.monotonic()
         state = self.state(asked.get("boot", 0), asked.get("lines", 0))
         if state["over"]:
             self._end_was_seen.set()
