@@ -103,7 +103,7 @@ class Agent:
 
 def _own() -> Iterator[Agent]:
     for suite, number in (("bookworm", "12"), ("trixie", "13"), ("sid", "sid")):
-        called = "sid" if number == "sid" else f"Debian {number}"
+        called = "sid, its lease by dhcpcd" if number == "sid" else f"Debian {number}"
         yield Agent(f"waagent-{number}", f"Debian's package waagent, {called}", Debian(suite, "waagent", "ifupdown"))
         network: Network = "networkd" if number == "12" else "ifupdown"
         yield Agent(f"cloud-init-{number}", f"Debian's cloud-init, {called}", Debian(suite, "cloud-init", network))
