@@ -1,7 +1,8 @@
 # Every target sets up what it needs first; see scripts/setup for what that is.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-JOBS ?= 4
+# Tests wait for guests and servers more than they compute: never fewer than four at once.
+JOBS ?= $(shell cores=$$(nproc 2>/dev/null || echo 4); [ $$cores -gt 4 ] && echo $$cores || echo 4)
 
 PYTEST := $(PYTHON) -m pytest -n $(JOBS) --dist worksteal --durations 10
 # What `make quick` leaves out beside the tests that need more than Python: whole guests in every shell and Python,

@@ -23,7 +23,7 @@ from tests.mutants.selection import Selection, measure, statement
 
 TOP = Path(__file__).parents[2]
 _COPIED = ("src", "tests", "pyproject.toml", "docs", "recipes", "scripts", "bench", "README.md")
-_LONGEST = 300
+_LONGEST = 600
 """Seconds that the tests of one change may take: it may make them hang, and is noticed then."""
 _NEAR = 200
 """Tests that run a line which are asked first: a line that everything runs needs no more to show a change."""
