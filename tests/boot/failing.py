@@ -210,6 +210,12 @@ def sshd_is_masked(tree: Path) -> None:
     (tree / SYSTEM / "ssh.service").symlink_to("/dev/null")
 
 
+def pam_for_some(tree: Path) -> None:
+    """A hardened image lets in a group that the owner is not in."""
+    path = tree / "etc/pam.d/sshd"
+    path.write_text("account required pam_succeed_if.so user ingroup wheel\n" + path.read_text())
+
+
 def ssh_for_some(tree: Path) -> None:
     """A hardened sshd that lists who may log in."""
     (tree / "etc/ssh/sshd_config.d/10-hardening.conf").write_text("AllowUsers ops\n")
@@ -352,6 +358,7 @@ FAILING = (
         reports=True,
     ),
     Failing(sshd_is_masked, "no-sshd", "refused", "S01", "S01", login=True, reports=True),
+    Failing(pam_for_some, "login-closed", "pam_succeed_if may keep", "S08", "S08", login=True, reports=True),
     Failing(ssh_for_some, "reported-failure", "AllowUsers", "the guest says why", "S06"),
     Failing(
         keys_as_they_come,

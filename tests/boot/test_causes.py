@@ -77,6 +77,7 @@ PANIC = "Kernel panic - not syncing: Attempted to kill init!"
 NO_TIMER = "Kernel panic - not syncing: IO-APIC + timer doesn't work!"
 JOB = "Job dev-vda.device running (5s / 1min)"
 REFUSED = ("ssh login", "Permission denied (publickey)")
+HUNG_UP = ("ssh login", "Connection closed by 10.1.0.4 port 22")
 UNREACHED = ("ssh login", "Connection refused")
 
 CAUSES: tuple[tuple[str, BootRecord, str], ...] = (
@@ -222,6 +223,22 @@ CAUSES: tuple[tuple[str, BootRecord, str], ...] = (
         "the platform's keys: 2",
     ),
     ("no-sshd", boot(ready=True, failed=[UNREACHED]), "Connection refused"),
+    (
+        "no-sshd",
+        boot(ready=True, failed=[UNREACHED], journal=[("sshd", "no hostkeys available -- exiting.")]),
+        "no hostkeys",
+    ),
+    (
+        "login-closed",
+        boot(ready=True, failed=[HUNG_UP], journal=[("sshd", "fatal: Access denied for user a by PAM account")]),
+        "Access denied",
+    ),
+    (
+        "login-closed",
+        boot(ready=True, failed=[HUNG_UP], journal=[("azure-provisioning", "warning: pam_time may keep a out: x")]),
+        "pam_time",
+    ),
+    ("login-closed", boot(ready=True, failed=[("ssh login", "kex_exchange_identification: read: reset")]), "kex"),
     ("wrong-host-name", boot(ready=True, failed=[("host name", "localhost")]), "localhost"),
     ("no-sudo", boot(ready=True, failed=[("sudo", "a password is required")]), "a password"),
     ("unit-still-on", boot(ready=True, failed=[("unit is off", "enabled")]), "enabled"),

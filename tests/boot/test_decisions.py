@@ -22,7 +22,7 @@ from azready.boot.network.links import (
 from azready.boot.record import BootRecord, MachineFacts
 from azready.boot.series import Plan, turns
 from azready.boot.watching.journal import milestones, parse_journal, parse_units
-from azready.boot.watching.login import judge_login
+from azready.boot.watching.login import BEGINS, judge_login
 from azready.boot.watching.watch import LINE_LIMIT, Stream, clean
 from azready.fabric import Fault, Machine
 from azready.fabric.ledger import Exchange, HealthReport, Ledger
@@ -136,9 +136,11 @@ def test_milestones_come_from_ledger_units_and_init() -> None:
 @pytest.mark.parametrize(
     ("stdout", "status", "outcomes"),
     [
-        ("vm1\nme\nsudo works\n", 0, ["passed", "passed", "passed"]),
-        ("vm1\nme\n", 1, ["passed", "passed", "failed"]),
-        ("debian\nme\nsudo works\n", 0, ["passed", "failed", "passed"]),
+        (f"{BEGINS}\nvm1\nme\nsudo works\n", 0, ["passed", "passed", "passed"]),
+        (f"Welcome\nvm2\n{BEGINS}\nvm1\nme\nsudo works\n", 0, ["passed", "passed", "passed"]),
+        (f"{BEGINS}\nvm1\nme\n", 1, ["passed", "passed", "failed"]),
+        (f"{BEGINS}\ndebian\nme\nsudo works\n", 0, ["passed", "failed", "passed"]),
+        ("Linux vm1 6.1\n\nno warranty\n", 254, ["failed"]),
         ("", 255, ["failed"]),
     ],
 )

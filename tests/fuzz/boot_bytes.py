@@ -71,7 +71,7 @@ def readers() -> dict[str, Reader]:
         "cloud-init.log": Reader(_lines(lambda text: journal.parse_cloud_init_log(text, 1.0)), (CLOUD_INIT,)),
         "console": Reader(_console, CONSOLE),
         "packets": Reader(_packets, (DUMP,)),
-        "login": Reader(_login, (b"vm1\nazureuser\nsudo works\n",)),
+        "login": Reader(_login, (b"azready logs in:\nvm1\nazureuser\nsudo works\n",)),
         "hwdb": Reader(lambda data: systemd_imds.properties(data.decode(errors="replace"), "dmi:x:"), (DATABASE, MANY)),
     }
 

@@ -8,9 +8,9 @@ from azready.agents import OURS
 from azready.boot.diagnosis import early, provisioner, questions
 from azready.boot.diagnosis.questions import matching
 from azready.boot.record import BootRecord, Cause
-from azready.boot.watching.login import SESSION_ENDS
+from azready.boot.watching.login import HANGS_UP, SESSION_ENDS
 
-_REACHED = re.compile(f"Permission denied|{re.escape(SESSION_ENDS)}")
+_REACHED = re.compile(f"Permission denied|{re.escape(SESSION_ENDS)}|{HANGS_UP.pattern}")
 """What ssh's failure says where a server answered."""
 
 
@@ -47,19 +47,25 @@ def no_login(record: BootRecord) -> Cause | None:
         return None
     sshd = matching(
         questions.said(record),
-        r"Invalid user|bad ownership or modes|not allowed because|userauth_pubkey|Authentication refused",
+        r"Invalid user|bad ownership or modes|not allowed because|userauth_pubkey|Authentication refused"
+        r"|in revoked keys file|refusing RSA key|PAM: pam_open_session|fork: ",
     )
     if SESSION_ENDS in told[0]:
         return Cause(
             "no-shell",
             "Ready was reported and the owner's key is accepted, but nothing runs for the admin user",
             (*told, *sshd),
-            "is the shell of /etc/passwd there, and does it start? does a ForceCommand of sshd stand before it?",
+            "is the shell of /etc/passwd there, and does it start? do its profiles end it, or does a ForceCommand "
+            "stand before it, or PAM's rules for sessions (`azready check`: S08)?",
         )
+    if HANGS_UP.search(told[0]):
+        return _hung_up(record, told)
     if "Permission denied" not in told[0]:
-        return Cause(
-            "no-sshd", "Ready was reported, but no ssh server answers", told, "enable sshd: `azready check` (S01, S03)"
+        ends = matching(
+            questions.said(record), r"^sshd.*(fatal|error: |no hostkeys)|Failed to start .*(ssh|SSH|Secure Shell)"
         )
+        fix = "enable sshd, and let it start: `azready check` (S01, S03)"
+        return Cause("no-sshd", "Ready was reported, but no ssh server answers", (*told, *ends), fix)
     broken = record.machine.keys_broken
     keys = (f"the platform's keys: {record.machine.keys}, with CR and LF inside",) if broken else ()
     fix = (
@@ -69,6 +75,17 @@ def no_login(record: BootRecord) -> Cause | None:
     if keys:
         fix = "take CR and LF out of keys before writing them, as `azready prepare`'s program and cloud-init do"
     return Cause("login-refused", "Ready was reported, but the owner's key is refused", (*told, *sshd, *keys), fix)
+
+
+def _hung_up(record: BootRecord, told: tuple[str, ...]) -> Cause:
+    """sshd is there, and ends the connection before or after it took the key: by PAM, by hosts.deny, by its limits."""
+    sshd = matching(questions.said(record), r"^sshd.*(fatal|refused connect|PAM|Access denied|[Tt]oo many|error: )")
+    guest = matching(questions.said(record), r"may keep .* out|keeps everybody out|lets nobody in")
+    fix = (
+        "what keeps the owner out stands in PAM's rules of sshd (`azready check`: S08), in /etc/hosts.deny, or in "
+        "sshd_config (S06)"
+    )
+    return Cause("login-closed", "Ready was reported, but sshd hangs up on the owner", (*told, *sshd, *guest), fix)
 
 
 def wrong_name(record: BootRecord) -> Cause | None:

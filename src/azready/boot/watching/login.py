@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from azready.boot.record import Check
 from azready.errors import Failure
@@ -59,14 +61,21 @@ def in_style(key: str, others: Sequence[str]) -> str:
     return key[:50] + "\r\n" + key[50:] + "\r\n"
 
 
-REMOTE = "uname -n; id -un; sudo -n true && echo sudo works"
-"""Three lines, when all is well."""
+BEGINS = "azready logs in:"
+"""The line before what the guest answers: PAM, sshd and profiles may say something of their own before it."""
+REMOTE = f"echo {BEGINS}; uname -n; id -un; sudo -n true && echo sudo works"
+"""Three lines behind that one, when all is well."""
 _MOST_SAID = 64 * 1024
 """Bytes: a guest may answer with more than its three lines, a message of the day for one, but not without end."""
 
 
 def ssh_words(
-    key: Path, user: str, address: str, port: int = 22, command: Sequence[str] = ("-T", REMOTE)
+    key: Path,
+    user: str,
+    address: str,
+    port: int = 22,
+    command: Sequence[str] = ("-T", REMOTE),
+    level: Literal["ERROR", "INFO"] = "ERROR",
 ) -> list[str | Path]:
     """An ssh that asks nothing, remembers nothing and heeds no configuration of this machine."""
     options = (
@@ -78,7 +87,7 @@ def ssh_words(
         "IdentityAgent=none",
         "PreferredAuthentications=publickey",
         "ConnectTimeout=3",
-        "LogLevel=ERROR",
+        f"LogLevel={level}",
     )
     words: list[str | Path] = ["ssh", "-F", "/dev/null", "-i", key, "-p", str(port)]
     words += [word for option in options for word in ("-o", option)]
@@ -97,17 +106,17 @@ def check_login(
     """Log in as the admin user; `wrap` puts words where the guest's network is. Tries until `patience` seconds passed,
     or the guest is gone.
 
-    A refused key is not tried again for long: sshd is up then, and says what it thinks.
+    A refused key, or connection, is not tried again for long: sshd is up then, and says what it thinks.
     """
     if not machine.admin_username:
         return (Check("ssh login", "skipped", "the machine has no admin user"),)
     if not has_tool("ssh"):
         return (Check("ssh login", "skipped", f"ssh is not installed here: {how_to_install('openssh-client')}"),)
-    words = wrap(ssh_words(key.private, machine.admin_username, machine.address))
+    words = wrap(ssh_words(key.private, machine.admin_username, machine.address, level="INFO"))  # it tells a hang-up
     until, refused_until = time.monotonic() + patience, time.monotonic() + min(3.0, patience)
     while True:
         done = _try(words)
-        refused = "Permission denied" in done.stderr
+        refused = "Permission denied" in done.stderr or HANGS_UP.search(done.stderr) is not None
         over = gone() or time.monotonic() > (refused_until if refused else until)
         if done.status != 255 or over:
             return judge_login(done, machine, round(clock(), 4))
@@ -121,21 +130,27 @@ def _try(words: Sequence[str | Path]) -> Completed:
         return Completed(tuple(map(str, words)), 255, "", failure.message)
 
 
+HANGS_UP = re.compile(
+    r"Connection (closed|reset) |kex_exchange_identification|during banner exchange|Too many authentication failures"
+)
+"""What ssh says where a server took the connection and ended it, whatever key would have come."""
 SESSION_ENDS = "logged in, but the session ends"
 """What a check says where ssh itself succeeded and the account's shell did not."""
 
 
 def judge_login(done: Completed, machine: Machine, at: float) -> tuple[Check, ...]:
     """What a login said, as checks: that it worked, as whom, on which host, and whether sudo asks nothing."""
-    lines = done.stdout.splitlines()
+    lines = done.stdout.rpartition(f"{BEGINS}\n")[2].splitlines() if f"{BEGINS}\n" in done.stdout else []
+    errors = [line for line in done.stderr.strip().splitlines() if not line.startswith("Warning: Permanently added")]
     if done.status == 255 or len(lines) < 2:
-        said = (done.stderr.strip().splitlines() or lines or ["no answer"])[-1]
+        hung_up = [line for line in errors if HANGS_UP.search(line)]
+        said = (hung_up or errors or done.stdout.splitlines() or ["no answer"])[-1]
         how = "" if done.status == 255 else f"{SESSION_ENDS}: "
         return (Check("ssh login", "failed", f"as {machine.admin_username}@{machine.address}: {how}{said}", at),)
     host, user = lines[:2]
     wanted = machine.computer_name
     sudo = lines[2:] == ["sudo works"]
-    said = (done.stderr.strip().splitlines() or ["sudo -n true failed"])[-1]
+    said = (errors or ["sudo -n true failed"])[-1]
     return (
         _check("ssh login", user == machine.admin_username, f"as {user}", at),
         _check("host name", host == wanted, host if host == wanted else f"{host}, not {wanted}", at),
