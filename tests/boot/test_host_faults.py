@@ -28,7 +28,7 @@ from tests.boot import lying_kvm, machines
 TOOLS = ("root", "tool:mmdebstrap", "tool:zstd", "tool:busybox", "tool:qemu-system-x86_64", "tool:qemu-img")
 WAITS = "echo here I am\nwhile true; do sleep 1; done\n"
 WORKS = "echo here I am\nwhile true; do :; done\n"
-ONCE = Plan(boots=1, login=False)
+ONCE = Plan(boots=1, login=False, deadline=600.0)  # what ends well is waited for, however busy this machine is
 PATIENT = Plan(boots=1, login=False, deadline=3600.0)
 """Ended by the fault alone."""
 

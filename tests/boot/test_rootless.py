@@ -72,7 +72,7 @@ def as_user(need: Callable[..., None], home: Path) -> AsUser:
         environment = [f"HOME={home}", "USER=azuser", "PATH=/usr/bin:/bin", f"PYTHONPATH={source}:{packages}"]
         enter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", ENTER, "sh", home, cgroup or ""]
         command = ["env", "-i", *environment, OTHERS_PYTHON, *words]
-        return subprocess.run([*enter, *command], capture_output=True, text=True, timeout=150, check=False)
+        return subprocess.run([*enter, *command], capture_output=True, text=True, timeout=500, check=False)
 
     return run
 
@@ -132,7 +132,9 @@ def test_what_a_user_lacks_is_said(as_user: AsUser, home: Path) -> None:
 
 
 @pytest.mark.parametrize("sub_ids", [True, False], ids=["sub-ids", "one id"])
-@pytest.mark.parametrize("words", [["demo", "--scratch"], ["fabric", "matrix", "--scenario", "incarnation-7"]])
+@pytest.mark.parametrize(
+    "words", [["demo", "--scratch"], ["fabric", "matrix", "--scenario", "incarnation-7", "--deadline", "120"]]
+)
 def test_scratch_trees_are_provisioned_for_a_user_whose_path_has_no_sbin(
     as_user: AsUser, home: Path, words: list[str], sub_ids: bool
 ) -> None:
