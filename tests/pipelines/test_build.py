@@ -251,14 +251,14 @@ def test_a_stock_cloud_disk_becomes_an_image_by_one_command(tmp_path: Path, need
     source, out = cloud.disk(), tmp_path / "out.vhd"
     planned = _azready("build", source, "-o", out, "--dry-run")
     assert planned.returncode == 0 and "nothing is known that would stop" in planned.stdout, planned.stderr
-    words = ("build", source, out, "--output", "json")
+    words = ("build", source, out, "--output", "json", "--web")
     done, changes = watched(sys.executable, "-m", "azready", *words, timeout=880)
     assert done.returncode == 0, done.stderr
     assert changes == [], "nothing of the machine is changed"
     manifest = conforms("build", done.stdout)
     assert manifest["ready"] is True and manifest["image"]["hyperVGenerations"] == ["V2"]
     assert manifest["steps"]["boot"]["verdicts"][0]["verdict"].startswith("Provisioned")
-    assert "boot" in done.stderr and "5/5 convert" in done.stderr
+    assert done.stderr.startswith("live view") and "boot" in done.stderr and "5/5 convert" in done.stderr
     beside = {path.name.removeprefix("out.vhd.") for path in tmp_path.glob("out.vhd.*")}
     assert beside == {"manifest.json", "cdx.json", "boot.html", "boot.junit.xml", "boots.json"}
     assert ">✔ out.vhd provisions</h1>" in (tmp_path / "out.vhd.boot.html").read_text()
@@ -283,6 +283,7 @@ def test_the_plan_names_the_rule_that_will_stop_the_build(tmp_path: Path, id: st
         (["--ssh-inject", "root:KEY"], "takes every key away"),
         (["--run", "true", "--skip", "prepare"], "put in by prepare"),
         (["--install", "--force"], "no package's name"),
+        (["--web", "--skip", "boot"], "--web shows the boot"),
     ],
 )
 def test_what_a_build_cannot_put_in_is_refused(small: Path, words: list[str], why: str) -> None:

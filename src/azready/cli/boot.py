@@ -1,6 +1,5 @@
 """`azready boot`: boots an image in the local Azure, and says what Azure would have said."""
 
-import contextlib
 import importlib
 import sys
 import threading
@@ -12,6 +11,7 @@ import typer
 
 from azready.cli import outputs
 from azready.cli.fabric import FaultWords, MachineFile, ScenarioName, Seed, Set, SettingsFile, Strict
+from azready.cli.live import Web, onlooker
 from azready.console import Console
 from azready.errors import Exit, UsageFailure
 
@@ -47,9 +47,6 @@ WireServer = Annotated[str, typer.Option(metavar="ADDRESS", help="The WireServer
 Init = Annotated[str, typer.Option(metavar="COMMAND", help="PID 1 of a tree, instead of its /sbin/init.")]
 SshCheck = Annotated[bool, typer.Option("--ssh-check/--no-ssh-check", help="Log in as the admin user, with a new key.")]
 AgentReport = Annotated[bool, typer.Option("--agent-report", help="Print who provisioned, when, and what it asked.")]
-Web = Annotated[
-    bool, typer.Option("--web", help="Show it in a browser while it happens: prints a URL of this machine's loopback.")
-]
 Report = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the timeline as one self-contained page.")]
 DhcpOptions = Annotated[
     bool, typer.Option("--dhcp-options", help="Disk: Azure's whole DHCP (options 121 and 245, several NICs) by taps.")
@@ -123,33 +120,19 @@ def boot(
     console = Console()
     for warning in _left_out(target.is_dir(), effective.faults):
         console.warn(warning)
-    with _onlooker(target, web, console) as onlooker:
+    with onlooker(str(target), web, console) as who:
         if target.is_dir():
-            records = _boot_tree(target, effective, plan, console, onlooker)
+            records = _boot_tree(target, effective, plan, console, who)
         else:
             from azready.boot.qemu.command import Hardware
 
             bus = bus or ("nvme" if effective.machine.hardware.controller == "NVMe" else "virtio")
             hardware = Hardware(bus=bus, memory=memory, network="tap" if dhcp_options else "user", accel=accel)
-            records = _boot_disk(target, effective, plan, console, hardware, console_file, onlooker)
+            records = _boot_disk(target, effective, plan, console, hardware, console_file, who)
     outputs.write(wanted, _forms(records, heal, agent_report, plain=wanted.get("text") is not None))
     if report is not None:
         _write_report(report, records, console)
     _end(records, heal, effective, console)
-
-
-@contextlib.contextmanager
-def _onlooker(target: Path, web: bool, console: Console) -> "Iterator[Onlooker]":
-    from azready.boot.series import NOBODY
-
-    if not web:
-        yield NOBODY
-        return
-    from azready.boot.live import LiveView
-
-    with LiveView(str(target)) as view:
-        console.say(f"live view, until the boots are over: {view.url}")
-        yield view
 
 
 def _end(records: "tuple[BootRecord, ...]", heal: bool, effective: "Settings", console: Console) -> None:
@@ -231,13 +214,13 @@ def _plan(
 
 
 def _boot_tree(
-    target: Path, effective: "Settings", plan: "Plan", console: Console, onlooker: "Onlooker"
+    target: Path, effective: "Settings", plan: "Plan", console: Console, who: "Onlooker"
 ) -> "tuple[BootRecord, ...]":
     from azready.boot.container.tree import boot_tree
 
     # While the container is made: what draws the records in the end.
     threading.Thread(target=importlib.import_module, args=("azready.boot.drawing.terminal",), daemon=True).start()
-    return boot_tree(target, effective.machine, plan, console, onlooker)
+    return boot_tree(target, effective.machine, plan, console, who)
 
 
 def _boot_disk(
@@ -247,14 +230,14 @@ def _boot_disk(
     console: Console,
     hardware: "Hardware",
     console_file: Path | None,
-    onlooker: "Onlooker",
+    who: "Onlooker",
 ) -> "tuple[BootRecord, ...]":
     from azready.pipelines import bootdisk
 
     if not target.exists():
         raise UsageFailure(f"{target} does not exist", "give a root tree (directory) or a disk file")
     return bootdisk.boot(
-        target, effective.machine, plan, console, hardware=hardware, keep_console=console_file, onlooker=onlooker
+        target, effective.machine, plan, console, hardware=hardware, keep_console=console_file, onlooker=who
     )
 
 

@@ -9,6 +9,7 @@ import typer
 
 from azready.cli import outputs
 from azready.cli.additions import CopyIn, InOrder, Install, RunCommand, SshInject, additions
+from azready.cli.live import Web, onlooker
 from azready.cli.prepare import Setting
 from azready.console import Console
 from azready.errors import UsageFailure
@@ -66,6 +67,7 @@ def build(
     dry_run: DryRun = False,
     yes: Yes = False,
     keep_work: KeepWork = False,
+    web: Web = False,
     output: Outputs = None,
 ) -> None:
     """Prepare, generalize, check, boot and convert a copy of INPUT; beside OUT.vhd a manifest and an SBOM.
@@ -83,6 +85,8 @@ def build(
     target, wanted = _asked(out, out_option, output or [])
     added = additions(ctx, install=install, copy_in=copy_in, run=run, ssh_inject=ssh_inject)
     _require_sane(deadline, skip or [], added, ssh_inject)
+    if web and "boot" in (skip or ()):
+        raise UsageFailure("--web shows the boot, which --skip leaves out", "leave one of the two out")
     options = build.Options(
         prepare=preparation.Options(settings=parse_settings(setting or []), added=added),
         generalize=sealing.Options(tuple(user or ()), fix),
@@ -99,15 +103,16 @@ def build(
     if dry_run:
         print("\n".join(build.plan_lines(source, target, options)))
         return
-    _build(source, target, options, wanted)
+    _build(source, target, options, wanted, web)
 
 
-def _build(source: Path, target: Path, options: "Options", wanted: outputs.Wanted) -> None:
+def _build(source: Path, target: Path, options: "Options", wanted: outputs.Wanted, web: bool) -> None:
     from azready.pipelines import build
 
     console = Console()
     try:
-        built = build.build(source, target, options, console)
+        with onlooker(str(target), web, console) as who:
+            built = build.build(source, target, options, console, who)
     except KeyboardInterrupt:
         console.say("interrupted: the same command goes on with the step that was under way")
         raise

@@ -7,8 +7,11 @@ import typer
 
 from azready.cli import completing
 from azready.cli.additions import CopyIn, InOrder, Install, RunCommand, SshInject, additions
+from azready.console import Console
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from azready.image.actions import Action
     from azready.image.apply import Outcome
     from azready.image.facts.leftovers import Leftover
@@ -69,18 +72,18 @@ def prepare(
     """
     from azready.errors import Exit
     from azready.image.facts.of_target import facts_of
+    from azready.image.parts.guest_program import parse_settings
     from azready.image.preparation import Options, carry_out, plan
     from azready.image.targets.opening import enter_namespace_for, open_target, require_writable, to_change
 
     _choices(guest, init, output)
-    from azready.image.parts.guest_program import parse_settings
-
     provisioning = {"--firewall": firewall, "--set": bool(setting), "--grow": bool(grow)}
     unit = _report_options(ready_when, report_only, silence or [], provisioning)
     settings = parse_settings(setting or [])
     added = additions(ctx, install=install, copy_in=copy_in, run=run, ssh_inject=ssh_inject)
     chosen = (guest, init, clone_guard, firewall, grow, network, disk_links, vf_rule, settings, added)
     options = Options(*chosen, report_only=report_only, silence=tuple(silence or ()), ready_when=unit)
+    console = Console()
     enter_namespace_for(target, changes=not dry_run)
     if dry_run:
         with open_target(target) as opened:
@@ -88,11 +91,13 @@ def prepare(
         return
     with to_change(target, to, in_place) as changed, open_target(changed, write=True) as opened:
         require_writable(opened)
-        preparation = plan(facts_of(opened), options)
+        with console.busy(f"Looking at {target}"):
+            preparation = plan(facts_of(opened), options)
         if opened.live and not yes:
             _ask(opened, preparation)
         outcomes: list[Outcome] = []
-        left = carry_out(opened, preparation, _reporter(outcomes))
+        with console.busy(f"Preparing {target}"):
+            left = carry_out(opened, preparation, _reporter(outcomes, console))
         _print_result(opened, preparation, outcomes, left, output)
     if left:
         raise typer.Exit(Exit.NEGATIVE)
@@ -146,11 +151,7 @@ def _ask(target: "Target", preparation: "Preparation") -> None:
         raise typer.Exit(1)
 
 
-def _reporter(outcomes: "list[Outcome]"):  # type: ignore[no-untyped-def]
-    from azready.console import Console
-
-    console = Console()
-
+def _reporter(outcomes: "list[Outcome]", console: Console) -> "Callable[[Outcome], None]":
     def report(outcome: "Outcome") -> None:
         outcomes.append(outcome)
         if outcome.warning:

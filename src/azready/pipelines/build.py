@@ -22,6 +22,7 @@ from azready.boot.drawing.junit import as_junit
 from azready.boot.drawing.page import page
 from azready.boot.qemu.command import Hardware, Wanted
 from azready.boot.record import document, from_json
+from azready.boot.series import NOBODY, Onlooker
 from azready.boot.series import Plan as BootPlan
 from azready.console import SILENT, Console
 from azready.errors import Exit, Failure, UsageFailure
@@ -160,7 +161,7 @@ def require_bootable(source: Path) -> conversion.Plan:
     return conversion.plan(source)
 
 
-def build(source: Path, out: Path, options: Options, console: Console = SILENT) -> Built:
+def build(source: Path, out: Path, options: Options, console: Console = SILENT, onlooker: Onlooker = NOBODY) -> Built:
     """Make `out` of `source`. Raises NotReady when check or boot say no; what was done until then is kept."""
     for warning in require_bootable(source).warnings:
         console.warn(warning)
@@ -171,7 +172,7 @@ def build(source: Path, out: Path, options: Options, console: Console = SILENT) 
             "prepare": lambda: _prepare(work, source, options),
             "generalize": lambda: _generalize(work, options),
             "check": lambda: _check(work, options),
-            "boot": lambda: _boot(work, options, console),
+            "boot": lambda: _boot(work, options, console, onlooker),
             "convert": lambda: _convert(work),
         }
         if "prepare" in options.skip and not work.disk.exists():
@@ -324,11 +325,13 @@ def _check(work: Work, options: Options) -> dict[str, Any]:
     return {"summary": render.summary(results), "findings": found, "packages": len(inventory.packages)}
 
 
-def _boot(work: Work, options: Options, console: Console) -> dict[str, Any]:
+def _boot(work: Work, options: Options, console: Console, onlooker: Onlooker) -> dict[str, Any]:
     reached_otherwise = any(waiver.id == "S01" for waiver in options.waivers)  # an ssh server: it has none, on purpose
     plan = BootPlan(options.deadline, boots=options.boots, login=not reached_otherwise)
     hardware, named = Hardware(accel=options.accel), work.folder.name.removesuffix(_WORK)
-    records = bootdisk.boot(work.disk, options.machine, plan, console, hardware=hardware, named=named)
+    records = bootdisk.boot(
+        work.disk, options.machine, plan, console, hardware=hardware, onlooker=onlooker, named=named
+    )
     (work.folder / "boots.json").write_text(document(records), encoding="utf-8")
     last, look = records[-1], f"azready timeline {shlex.quote(str(work.folder / 'boots.json'))}"
     if last.cause is not None and last.undecided:
