@@ -177,6 +177,7 @@ def test_two_nics_and_all_of_azures_dhcp(disk: Callable[..., Path], need: Callab
     assert "disk:" in first, "Debian's kernel for clouds has no driver of SATA; firmware and loader need none"
 
 
+@pytest.mark.slow
 def test_an_ordinary_user_boots_a_disk(disk: Callable[..., Path], as_user: AsUser, home: Path) -> None:
     image = home / "mini.raw"
     disk("poweroff -f").replace(image)

@@ -229,7 +229,7 @@ def kvm(need: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPat
     trial._why_not_kvm.cache_clear()
 
 
-@pytest.mark.parametrize("lie", ["later: crash", "later: stands still"])
+@pytest.mark.parametrize("lie", ["later: crash", pytest.param("later: stands still", marks=pytest.mark.slow)])
 def test_a_kvm_that_dies_later_is_left_for_emulation(kvm: Callable[[str], None], lie: str) -> None:
     kvm(lie)
     script = f"{machines.NETWORK}{machines.REPORT}echo ready login:\nsleep 1\npoweroff -f\n"

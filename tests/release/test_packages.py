@@ -58,6 +58,7 @@ def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_lintian_finds_nothing(need: Callable[..., None], tmp_path: Path) -> None:
     need("tool:dpkg-deb", "tool:lintian")
     packages = [*release.build(tmp_path, ONE, ("deb",))]
