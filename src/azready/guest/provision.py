@@ -1737,11 +1737,12 @@ class TimeLimit(Exception):
 
 
 class CommandFailed(Exception):
-    """A program ended with an error; says which, how, and its last line."""
+    """A program ended with an error; says which, how, and its last two lines: useradd's last alone says nothing."""
 
     def __init__(self, name, status, output):
         lines = [line for line in output.decode("utf-8", "replace").splitlines() if line.strip()]
-        Exception.__init__(self, "%s: exit %d%s" % (name, status, lines and ": " + printable(lines[-1]) or ""))
+        said = printable("; ".join(lines[-2:]))
+        Exception.__init__(self, "%s: exit %d%s" % (name, status, ": " + said if said else ""))
         self.status, self.output = status, output
 
 

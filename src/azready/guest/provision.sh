@@ -327,7 +327,7 @@ try() {
     if [ -n "$timed_out" ]; then
         error="$1: ran too long"
     else
-        error="$1: exit $ended: $(grep -v '^[[:space:]]*$' "$work/output" | tail -n 1)"
+        error="$1: exit $ended: $(awk 'NF { before = last; last = $0 } END { print before (before == "" ? "" : "; ") last }' "$work/output")"
         error=${error%: }
     fi
     return $ended
