@@ -203,6 +203,13 @@ _CURL = "/usr/bin/curl -sf -m 2 -H x-ms-version:2012-11-30"
 _RETRY = "Restart=on-failure\nRestartSec=1"
 
 
+def init_of_another_machine(tree: Path) -> None:
+    """A tree of arm64, as far as its init goes."""
+    (tree / "usr/sbin/init").unlink()
+    (tree / "usr/sbin/init").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00\x01" + bytes(64))
+    (tree / "usr/sbin/init").chmod(0o755)
+
+
 # --- Azure would be content, the owner is not ---
 
 
@@ -283,6 +290,7 @@ _TOOLS = ("python3-minimal", "curl", "nftables")
 
 FAILING = (
     Failing(without_azready, "no-provisioner", "no request to IMDS", "azready prepare", "P01"),
+    Failing(init_of_another_machine, "no-init", "/sbin/init: Exec format error", "processor"),
     Failing(nothing_asks_for_an_address, "no-dhcp", "", "N01", "N01", on_console="platform-not-reached"),
     Failing(prohibited_routes, "no-route", "ermission denied", "option 121", deadline=10.0, on_console="firewall"),
     Failing(firewall, "no-route", "timed out", "N09", "N09", _TOOLS, deadline=10.0, on_console="platform-not-reached"),

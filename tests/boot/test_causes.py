@@ -122,6 +122,7 @@ CAUSES: tuple[tuple[str, BootRecord, str], ...] = (
         replace(boot(vm=True, up=False, console=["No bootable option"]), milestones=()),
         "No boo",
     ),
+    ("no-init", boot(up=False, console=["azready: cannot run /init: Exec format error"]), "Exec format"),
     ("no-kernel", replace(boot(vm=True, up=False, console=["GRUB loading.", "a", "b", "c"]), milestones=()), "c"),
     (
         "no-root-device",

@@ -272,7 +272,11 @@ def _become_init(control: socket.socket, order: dict[str, Any], scratch: Path, m
     messages.send(control, {"guest": time.monotonic()}, [master, notify.fileno(), os.pidfd_open(os.getpid())])
     os.closerange(3, 1024)
     seccomp.install()
-    os.execve(order["init"][0], order["init"], order["environment"])
+    try:
+        os.execve(order["init"][0], order["init"], order["environment"])
+    except OSError as error:  # on the console, where the diagnosis reads it
+        os.write(2, f"azready: cannot run {order['init'][0]}: {error.strerror}\n".encode(errors="replace"))
+        os._exit(127)
 
 
 # --- the end ---

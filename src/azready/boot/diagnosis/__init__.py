@@ -35,6 +35,7 @@ def _unknown(record: BootRecord) -> Cause:
 _NOT_PROVISIONED: tuple[Rule, ...] = (
     report.reported_failure,
     report.refused_report,
+    early.init_not_run,
     early.nothing_on_console,
     early.starved,
     early.no_root_device,

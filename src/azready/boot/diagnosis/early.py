@@ -43,6 +43,16 @@ def no_kernel(record: BootRecord) -> Cause | None:
     )
 
 
+def init_not_run(record: BootRecord) -> Cause | None:
+    """The words are those of `boot.container.inside`, where the tree's init could not be executed."""
+    seen = matching(questions.console(record), r"^azready: cannot run ")
+    fix = (
+        "is it in the tree, made for this machine's processor, and is its interpreter or loader there? --init COMMAND "
+        "names another"
+    )
+    return Cause("no-init", "the tree's init cannot be run", seen, fix) if seen else None
+
+
 def no_root_device(record: BootRecord) -> Cause | None:
     pattern = (
         r"ALERT!.*does not exist|Gave up waiting for root|Unable to mount root fs|Cannot open root device|"
