@@ -231,6 +231,7 @@ PAM = (
         "ACCOUNT Required pam_deny.so",
     ),
     *(
+        "session [success=ok module_unknown=ignore default=bad] pam_gone.so",
         "account [ success=1",
         "account [success=ok default=die] pam_listfile.so x\x01y é",
         "#account required pam_deny.so",

@@ -3940,7 +3940,8 @@ def pam_doubts(tree, service, owner):
     for kind, control, module, rest, file in pam_rules(tree, service):
         if control in ("required", "requisite") or "=die" in control or "=bad" in control:
             name = module.rpartition("/")[2].partition(".")[0]
-            if folder and not tree.exists(module if module[0] == "/" else folder + "/" + module):
+            gone = folder and not tree.exists(module if module[0] == "/" else folder + "/" + module)
+            if gone and "module_unknown=ignore" not in control:
                 yield "%s wants %s, which is not there: %s lets nobody in" % (file, module, service)
             elif kind == "account" and name == "pam_deny" and not jumped:
                 yield "pam_deny keeps everybody out%s: %s" % (of_service, file)

@@ -2799,13 +2799,14 @@ function pam_file(root, path, only,   s, more, n, w, kind, end, control, i, rest
     close(root path)
     delete pam_open[root path]
 }
-function pam_rule(root, kind, control, module, rest, path,   name, of_service) {
+function pam_rule(root, kind, control, module, rest, path,   name, of_service, gone) {
     if (control == "required" || control == "requisite" || control ~ /=(die|bad)/) {
         name = module
         sub(/.*\//, "", name)
         sub(/\..*/, "", name)
         of_service = pam_service == "sshd" ? "" : " of " pam_service
-        if (modules != "" && !there(module ~ /^\// ? root module : modules "/" module))
+        gone = modules != "" && !there(module ~ /^\// ? root module : modules "/" module)
+        if (gone && control !~ /module_unknown=ignore/)
             pam_say(path " wants " module ", which is not there: " pam_service " lets nobody in")
         else if (kind == "account" && name == "pam_deny" && !pam_jumped) pam_say("pam_deny keeps everybody out" of_service ": " path)
         else if (kind == "account" && name ~ /^pam_(access|shells|time|listfile|succeed_if)$/) {

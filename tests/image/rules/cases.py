@@ -562,6 +562,7 @@ CASES: dict[str, Case] = {
                  both(pam("account required pam_deny.so", service="other"), lambda s: s.remove("etc/pam.d/sshd"))),
                 (pam("account [success=1 default=ignore] pam_unix.so\naccount requisite pam_deny.so"),
                  pam("account sufficient pam_unix.so\naccount required pam_deny.so"),
+                 pam("session [success=ok ignore=ignore module_unknown=ignore default=bad] pam_selinux.so close"),
                  pam("session optional pam_gone.so\nauth required pam_deny.so\n# account required pam_deny.so"),
                  pam("account required pam_access.so\naccount required pam_time.so\naccount required pam_shells.so")),
                 pam("account required pam_unix.so")),

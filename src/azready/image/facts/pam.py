@@ -37,6 +37,11 @@ class PamRule:
         return self.control in ("required", "requisite") or re.search(r"=(die|bad)", self.control) is not None
 
     @property
+    def may_lack_it(self) -> bool:
+        """Whether nothing happens where the module is not in the image (Debian's pam_selinux)."""
+        return not self.demands or "module_unknown=ignore" in self.control
+
+    @property
     def jumps(self) -> bool:
         """Whether its success leaves out lines behind it."""
         return self.control == "sufficient" or re.search(r"success=(d|[0-9])", self.control) is not None

@@ -298,7 +298,7 @@ def _kept_out(facts: Facts, modules: str, service: str) -> Iterator[Finding]:
     jumped = False
     for each in pam_rules(facts.files, service):
         path = each.module.strip("/") if each.module.startswith("/") else f"{modules}/{each.module}"
-        if each.demands and not facts.files.exists(path):
+        if not each.may_lack_it and not facts.files.exists(path):
             yield Finding(f"{each.module} is not there: {service} lets nobody in", each.where)
         elif each.demands and each.kind == "account" and each.name == "pam_deny" and not jumped:
             yield Finding(f"pam_deny keeps everybody out of {service}", each.where)
