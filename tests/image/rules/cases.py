@@ -366,7 +366,9 @@ CASES: dict[str, Case] = {
                  lambda s: s.write("boot/efi/EFI/BOOT/BOOTX64.EFI", pe(b"my own key")),
                  lambda s: s.write("boot/efi/EFI/Linux/a.efi", pe(b"", {".linux": b"k", ".uname": b"9"})),
                  both(shim("grubx64.efi"), lambda s: s.write("boot/efi/EFI/BOOT/grubx64.efi", pe(b""))),
-                 both(shim("grubx64.efi"), lambda s: s.write(f"boot/vmlinuz-{KERNEL}", pe(b"")))),
+                 both(shim("grubx64.efi"), lambda s: s.write(f"boot/vmlinuz-{KERNEL}", pe(b""))),
+                 # a unified image that the firmware starts itself is told once
+                 lambda s: s.write("boot/efi/EFI/BOOT/BOOTX64.EFI", pe(b"", {".linux": b"k", ".uname": b"9"}))),
                 (shim("grubx64.efi"),)),
     "B17": Case((lambda s: s.arguments("acpi=off"),)),
     "B21": Case(tuple(map(argument, ("single", "init=/bin/bash", "rd.break", "break=mount", "systemd.unit=emergency.target",
