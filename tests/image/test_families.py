@@ -26,8 +26,9 @@ def _base(root: Path, os_release: str) -> Sample:
     s = Sample(root).write("etc/os-release", os_release).write("usr/bin/sh", ELF_X86, 0o755)
     s.write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n").write("etc/shadow", "root:*:1::::::\n", 0o640)
     s.write("etc/group", "wheel:x:10:\n").write("etc/fstab", f"UUID={UUID} / ext4 defaults 0 1\n")
-    for program in ("sbin/sshd", "sbin/useradd", "sbin/chpasswd", "bin/mount", "bin/sudo", "bin/python3"):
+    for program in ("sbin/sshd", "sbin/useradd", "sbin/chpasswd", "bin/mount", "bin/python3"):
         s.write(f"usr/{program}", "")
+    s.write("usr/bin/sudo", "", 0o4755)
     return s.write("usr/lib/azure-provisioning/provision.py", "")
 
 
