@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from azready.boot.record import Cause, ConsoleLine, Expectation
 from azready.boot.waiting import Pace, Waited
 from azready.boot.watching.schedule import CpuTime
 from azready.fabric.ledger import Exchange, HealthReport, Ledger
+from azready.fabric.verdict import judge
 
 PACE = Pace(deadline=600.0, longest=1800.0, silence=150.0, settle=0.0, last_words=0.0, after_complete=0.0)
 KVM = Pace(600.0, 1800.0, 150.0, 0.0, 0.0, 0.0, standstill=60.0)
@@ -229,3 +231,13 @@ def test_not_where_it_is_emulated_or_moves_or_its_init_has_started(wait: Wait) -
 def test_a_short_deadline_leaves_the_standstill_half_of_it(wait: Wait) -> None:
     waited, ended = wait(60.0, KVM)
     assert waited.trouble and waited.trouble.code == "kvm-stands-still" and ended < 60.0
+
+
+@pytest.mark.parametrize("complete", [None, 5.0])
+def test_what_a_provisioned_vm_reports_while_it_is_looked_at_is_judged(complete: float | None) -> None:
+    ledger = Ledger(clock=lambda: 0.0)
+    guest = SimpleNamespace(complete=lambda: complete)
+    before = Waited(judge(ledger, 20.0), 20.0, None)
+    ledger.record(HealthReport(6.0, "xml", "NotReady", "ProvisioningFailed", "no disk"))
+    after = waiting.hear_out(guest, ledger, "any", before, PACE)  # type: ignore[arg-type]
+    assert before.verdict.code == "OSProvisioningTimedOut" and after.verdict.because == "no disk"

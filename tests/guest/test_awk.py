@@ -4,12 +4,14 @@ provision.sh is joined of parts in src/azready/guest/sh; what is tested here are
 """
 
 import base64
+import itertools
 import json
 import shutil
 import string
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from xml.etree import ElementTree
 
 import pytest
@@ -116,6 +118,27 @@ def test_a_goal_state_is_read_as_python_reads_it(awk: list[str]) -> None:
     assert done.returncode == 0, done.stderr
     theirs = [(each.text or "").strip() for each in ElementTree.fromstring(text).iter() if not len(each)]
     assert sorted(line.partition(" ")[2] for line in done.stdout.decode().splitlines()) == sorted(theirs)
+
+
+@pytest.mark.parametrize("awk", AWKS)
+def test_an_rsa_key_is_too_short_by_its_modulus_whatever_its_exponent(
+    awk: list[str], guest: ModuleType, tmp_path: Path
+) -> None:
+    """PuTTY's exponent is 37, ssh-keygen's 65537: their keys of one size differ by two octets."""
+    for bits, exponent in itertools.product((1024, 2048, 3072, 4096), (b"\x03", b"\x25", b"\x01\x00\x01")):
+        parts = (b"ssh-rsa", exponent, b"\0" + b"\xc5" * (bits // 8))
+        body = base64.b64encode(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).decode()
+        key = tmp_path / "key"
+        key.write_text(f"ssh-rsa {body} me\n")
+        assert guest.rsa_bits(key.read_text()) == bits
+        for least in (bits, bits + 256):
+            said = f"flags\nrequiredrsasize\t{least}\n".encode()
+            told = run(
+                awk, "sshd-words", "sshd-judge", text=said, keys=str(key), has_key="1", user="me"
+            ).stdout.decode()
+            assert told == (
+                "" if least == bits else f"keys sshd takes no RSA key of {bits} bits (RequiredRSASize {least})\n"
+            )
 
 
 @pytest.mark.parametrize("awk", AWKS)

@@ -163,9 +163,12 @@ def hear_out(running: "Running", ledger: Ledger, expected: Expectation, waited: 
     """Of a VM that is provisioned already: nothing is started any more, and what would report has begun by now, so it
     is given a moment since then. What else there is to look at meanwhile costs no time of its own."""
     complete = running.complete()
-    if expected == "ready" or complete is None or waited.trouble is not None or decided(ledger):
+    if expected == "ready" or waited.trouble is not None:
         return waited
-    ledger.wait_for(decided, max(0.0, complete + pace.after_complete - ledger.now()))
+    if complete is not None:
+        ledger.wait_for(decided, max(0.0, complete + pace.after_complete - ledger.now()))
+    elif not decided(ledger):
+        return waited
     return replace(waited, verdict=judge(ledger, waited.deadline))
 
 

@@ -1215,9 +1215,10 @@ def keys_refused(sshd, keys):
 
 
 def rsa_bits(key):
-    """The size of an RSA key with the usual exponent, by the length of its body; 0 for keys of other types."""
+    """The size of an RSA key by the length of its body, in steps of 256 bits; 0 for keys of other types."""
     kind, body = key_identity(key)
-    octets = len(body.rstrip("=")) * 3 // 4 - 22  # length and name of the type, of the exponent, of the modulus
+    # beside the modulus: lengths, the type's name, a zero, and an exponent of 1 octet (PuTTY's) to 3
+    octets = len(body.rstrip("=")) * 3 // 4 - 20
     return octets // 32 * 256 if kind == "ssh-rsa" else 0
 
 
@@ -3836,7 +3837,7 @@ def _no_way_in(tree, wishes, settings, owner, sshd):
     why = (
         _shut_account(tree, owner)
         or shut_out(sshd, owner.name, groups_with(tree, owner.name))
-        or _without_host_keys(tree, sshd)
+        or ("" if "host-keys" in skipped else _without_host_keys(tree, sshd))
     )
     if why:
         return why

@@ -2537,6 +2537,7 @@ close_to_others() {
     set --
     for path in "$root/etc/sudoers" "$root/etc/sudoers.d"; do [ ! -e "$path" ] || set -- "$@" "$path"; done
     [ -n "$root" ] || ! path=$(command -v sudo) || set -- "$@" "$path"
+    [ $# -gt 0 ] || return 0
     # shellcheck disable=SC2046 # two words a file
     look_at_owners $(stat -L -c '%u %a' "$@")
 }
@@ -4048,9 +4049,9 @@ function no_key_fits(   n, i, key, word, kind, body, names, taken, accepted, lea
         if (kind == "") kind = word[i]
         names = word[i] == "ssh-rsa" ? "rsa-sha2-512 rsa-sha2-256 ssh-rsa" : word[i]
         if (listed(names, substr(said["pubkeyacceptedalgorithms"], 1), ",")) taken = 1
-        # length and name of the type, of the exponent, of the modulus: 22 octets beside it
+        # beside the modulus: lengths, the name of the type, a zero, and an exponent of 1 octet (PuTTY) to 3
         sub(/=+$/, "", body)
-        bits = word[i] == "ssh-rsa" ? int((int(length(body) * 3 / 4) - 22) / 32) * 256 : 0
+        bits = word[i] == "ssh-rsa" ? int((int(length(body) * 3 / 4) - 20) / 32) * 256 : 0
         if (size == "") size = bits
         if (bits <= 0 || bits >= least) long = 1
         if (!index(all, word[i + 1])) counts = 1
@@ -4177,7 +4178,7 @@ no_way_in() {
             bound) bounds=$bounds${bounds:+$NEWLINE}$text ;;
         esac
     done <"$work/judged"
-    [ -n "$why" ] || without_host_keys
+    [ -n "$why" ] || has host-keys "$all_skipped" || without_host_keys
     [ -z "$why" ] || return 0
     ways='' refusals=''
     if [ "$has_key" = 1 ] && ! has keys "$all_skipped"; then

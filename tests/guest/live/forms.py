@@ -336,6 +336,13 @@ FORMS = (
         says="sshd does not start: none of its host keys is there (HostKey /etc/ssh/keys/host)",
     ),
     Form(
+        "a host key that another makes after it",
+        config("HostKey /etc/ssh/keys/host"),
+        settings="SKIP=host-keys\n",
+        end="warned",
+        says="azureuser gets in",
+    ),
+    Form(
         "sshd listens to itself",
         config("ListenAddress 127.0.0.1", "ListenAddress [::1]:22"),
         says="sshd listens to this machine alone (ListenAddress 127.0.0.1 [::1]:22)",

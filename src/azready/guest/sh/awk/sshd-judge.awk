@@ -37,9 +37,9 @@ function no_key_fits(   n, i, key, word, kind, body, names, taken, accepted, lea
         if (kind == "") kind = word[i]
         names = word[i] == "ssh-rsa" ? "rsa-sha2-512 rsa-sha2-256 ssh-rsa" : word[i]
         if (listed(names, substr(said["pubkeyacceptedalgorithms"], 1), ",")) taken = 1
-        # length and name of the type, of the exponent, of the modulus: 22 octets beside it
+        # beside the modulus: lengths, the name of the type, a zero, and an exponent of 1 octet (PuTTY) to 3
         sub(/=+$/, "", body)
-        bits = word[i] == "ssh-rsa" ? int((int(length(body) * 3 / 4) - 22) / 32) * 256 : 0
+        bits = word[i] == "ssh-rsa" ? int((int(length(body) * 3 / 4) - 20) / 32) * 256 : 0
         if (size == "") size = bits
         if (bits <= 0 || bits >= least) long = 1
         if (!index(all, word[i + 1])) counts = 1
