@@ -3991,10 +3991,14 @@ def _pam_path(tree, name):
 
 def _pam_modules(tree):
     """The folder of PAM's modules; "" where it is not found."""
-    folders = ["/usr/lib64", "/lib64", "/usr/lib", "/lib"]
-    folders += ["/usr/lib/" + name for name in tree.names("/usr/lib") if "-linux-" in name]
-    folders += ["/lib/" + name for name in tree.names("/lib") if "-linux-" in name]
-    return next((f + "/security" for f in folders if tree.exists(f + "/security/pam_unix.so")), "")
+    return next((f + "/security" for f in _library_folders(tree) if tree.exists(f + "/security/pam_unix.so")), "")
+
+
+def _library_folders(tree):
+    yield "/usr/lib/" + getattr(sys.implementation, "_multiarch", "")  # Debian's, without a look at all of /usr/lib
+    yield from ("/usr/lib64", "/lib64", "/usr/lib", "/lib")
+    for folder in ("/usr/lib", "/lib"):
+        yield from [folder + "/" + name for name in tree.names(folder) if "-linux-" in name]
 
 
 def _pam_access(tree, owner, rest):
