@@ -239,5 +239,5 @@ def test_what_a_provisioned_vm_reports_while_it_is_looked_at_is_judged(complete:
     guest = SimpleNamespace(complete=lambda: complete)
     before = Waited(judge(ledger, 20.0), 20.0, None)
     ledger.record(HealthReport(6.0, "xml", "NotReady", "ProvisioningFailed", "no disk"))
-    after = waiting.hear_out(guest, ledger, "any", before, PACE)  # type: ignore[arg-type]
+    after = waiting.hear_out(guest, ledger, "any", before, PACE)
     assert before.verdict.code == "OSProvisioningTimedOut" and after.verdict.because == "no disk"

@@ -1,6 +1,7 @@
 """The live view: what a browser shows while a VM boots, and who may ask for it."""
 
 import json
+import socket
 import urllib.error
 import urllib.request
 from dataclasses import replace
@@ -85,3 +86,15 @@ def test_only_who_knows_the_token_and_asks_for_loopback_is_answered(monkeypatch:
             assert "'unsafe-inline'" not in answer.headers["Content-Security-Policy"].partition("script-src")[2]
             assert answer.headers["Cache-Control"] == "no-store"
             assert json.loads(answer.read())["over"] is False
+
+
+def test_a_request_that_fails_is_no_news_on_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(live, "_LAST_LOOK", 0.0)
+    with LiveView("x") as view:
+        where = urlsplit(view.url)
+        with socket.create_connection(("127.0.0.1", where.port or 0), 10) as client:
+            client.sendall(f"GET http://[/ HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode())
+            assert client.recv(100) == b""
+    assert capfd.readouterr() == ("", "")

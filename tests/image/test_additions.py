@@ -127,8 +127,19 @@ def test_a_user_may_be_made_by_what_runs_before(here: Path, image: Path) -> None
         _plan(image, (keys, Command("useradd new")))
 
 
-def test_a_private_key_is_not_put_in(here: Path, image: Path) -> None:
-    (here / "key").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n",
+        b"---- BEGIN SSH2 PUBLIC KEY ----\nAAAAB3Nz\n---- END SSH2 PUBLIC KEY ----\n",
+        b"PuTTY-User-Key-File-3: ssh-rsa\nAAAA\n",
+        b"\xff\xfe\0k",
+        b"# ssh-rsa AAAA me\n",
+        b"\n",
+    ],
+)
+def test_what_is_no_public_key_is_not_put_in(here: Path, image: Path, content: bytes) -> None:
+    (here / "key").write_bytes(content)
     with pytest.raises(Failure, match="no public key"):
         _plan(image, (Keys("me", here / "key"),))
 

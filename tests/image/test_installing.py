@@ -80,7 +80,22 @@ def test_it_goes_through_the_proxy_of_this_machine(served: int, monkeypatch: pyt
     monkeypatch.delenv("no_proxy", raising=False)
     with _through(outward.allowed) as port:
         assert b" 404 " in _say(port, b"GET http://mirror.invalid/file HTTP/1.1\r\nHost: mirror.invalid\r\n\r\n")
-        assert _say(port, b"GET http://169.254.169.254/ HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 403 ")
+        for host in (b"169.254.169.254", b"0xa9fea9fe", b"169.254.43518", b"127.1", b"[::1]", b"LocalHost."):
+            assert _say(port, b"GET http://" + host + b"/ HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 403 "), host
+        monkeypatch.setenv("http_proxy", "socks5h://127.0.0.1:1")
+        assert b"http_proxy of this machine is a socks5h proxy" in _say(port, b"GET http://a.invalid/ HTTP/1.1\r\n\r\n")
+
+
+@pytest.mark.parametrize("path", ["//pool//a?b=c", "/", "?x", "/a%2fb/../~c+d"])
+def test_the_path_arrives_as_it_was_asked_for(path: str) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        _through(lambda address: True) as port,
+        socket.create_connection(("127.0.0.1", port), 20) as client,
+    ):
+        client.sendall(f"GET http://127.0.0.1:{server.getsockname()[1]}{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        with server.accept()[0] as asked:
+            assert asked.recv(65536).split(b" ")[1].decode() == (path if path[0] == "/" else f"/{path}")
 
 
 @pytest.mark.parametrize(

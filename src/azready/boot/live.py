@@ -6,6 +6,7 @@ pages of other sites, which can make a browser send requests here, know neither.
 
 import hmac
 import json
+import logging
 import secrets
 import threading
 import time
@@ -22,6 +23,7 @@ from azready.boot.record import BootRecord, ConsoleLine
 from azready.console import printable
 from azready.page import style
 
+_LOG = logging.getLogger("azready")
 _LAST_LOOK = 15.0
 """Seconds in which a page that is looking sees the end."""
 _LOOKING = 6.0
@@ -37,6 +39,14 @@ _HEADERS = {
 }
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away in the middle, or asks nonsense, is no news on the terminal of the boot."""
+        _LOG.debug("live view: a request of %s failed", client_address, exc_info=True)
+
+
 class LiveView:
     """Serves while the block lasts, on a port of loopback that is free; `url` is where. An Onlooker of a series."""
 
@@ -47,8 +57,7 @@ class LiveView:
         self._boot, self._asked = 0, float("-inf")
         self._is_over, self._end_was_seen = threading.Event(), threading.Event()
         self._token, self._nonce = secrets.token_urlsafe(24), secrets.token_urlsafe(16)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
 
     @property

@@ -199,7 +199,11 @@ def _keys(files: Files, user: str, file: Path, sure: bool) -> AddKeys:
     listed = parse_passwd(files.read_text("etc/passwd")) if files.exists("etc/passwd") else []
     if sure and all(each.name != user for each in listed):
         raise Failure(f"the image has no user {user}", "give one of its users: --ssh-inject USER:KEYFILE")
-    lines = tuple(line for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
-    if not lines or any("PRIVATE KEY" in line for line in lines):
-        raise Failure(f"{file} holds no public key", "give the file that ends with .pub")
+    lines = tuple(line for line in file.read_text("utf-8", "replace").splitlines() if line.strip())
+    keys = [line for line in lines if not line.lstrip().startswith("#")]
+    if not keys or not all(any(word.startswith("AAAA") for word in line.split()) for line in keys):
+        raise Failure(
+            f"{file} holds no public key, or something else",
+            "give a file of lines as `ssh-ed25519 AAAA… NAME`: ssh-keygen's that ends with .pub",
+        )
     return AddKeys(user, lines, "--ssh-inject")

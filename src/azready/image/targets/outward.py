@@ -139,18 +139,21 @@ def _forward(head: bytes, may: Callable[[str], bool]) -> tuple[socket.socket, by
     server = _connect(host, port, may)
     if method == "CONNECT":
         return server, b"", True
-    path = urllib.parse.urlunsplit(("", "", url.path or "/", url.query, ""))
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")  # urlunsplit would double slashes at its head
     return server, f"{method} {path} HTTP/1.1\r\n".encode() + fields + b"Connection: close\r\n\r\n", False
 
 
 def _upstream(scheme: str, host: str) -> urllib.parse.SplitResult | None:
-    """The proxy that this machine itself goes through to such an address."""
+    """The proxy that this machine itself goes through to such an address. Raises Refused for one of another kind."""
     import urllib.request  # brings all of HTTP and TLS, and few targets run a program that goes outward
 
     found = urllib.request.getproxies().get(scheme, "")
     if not found or urllib.request.proxy_bypass(host):
         return None
-    return urllib.parse.urlsplit(found if "://" in found else f"http://{found}")
+    url = urllib.parse.urlsplit(found if "://" in found else f"http://{found}")
+    if url.scheme != "http":
+        raise Refused(502, f"{scheme}_proxy of this machine is a {url.scheme} proxy: azready goes through http alone")
+    return url
 
 
 def _login(upstream: urllib.parse.SplitResult) -> bytes:
@@ -161,12 +164,14 @@ def _login(upstream: urllib.parse.SplitResult) -> bytes:
 
 
 def _require_literal(host: str, may: Callable[[str], bool]) -> None:
-    """Names are the other proxy's to resolve; an address that is written out is judged here, too."""
+    """Names are the other proxy's to resolve; an address that is written out is judged here, too, however it is
+    (0xa9fea9fe)."""
+    named = host.removesuffix(".")
     try:
-        fine = may(host)
-    except ValueError:
-        return
-    if not fine:
+        found = socket.getaddrinfo(named, None, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        found = []
+    if named.endswith(".localhost") or named == "localhost" or not all(may(str(place[0])) for *_, place in found):
         raise Refused(403, f"{host} is not reached from an image")
 
 
