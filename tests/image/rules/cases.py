@@ -566,6 +566,8 @@ CASES: dict[str, Case] = {
                  pam("account sufficient pam_unix.so\naccount required pam_deny.so"),
                  pam("session [success=ok ignore=ignore module_unknown=ignore default=bad] pam_selinux.so close"),
                  pam("session optional pam_gone.so\nauth required pam_deny.so\n# account required pam_deny.so"),
+                 both(lambda s: s.write("usr/lib/i386-linux-gnu/security/pam_unix.so", ""), pam("account required pam_sss.so"),
+                      lambda s: s.write("usr/lib/x86_64-linux-gnu/security/pam_sss.so", "")),
                  pam("account required pam_access.so\naccount required pam_time.so\naccount required pam_shells.so")),
                 pam("account required pam_unix.so")),
     # ---- accounts

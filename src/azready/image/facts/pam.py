@@ -53,9 +53,9 @@ def pam_rules(files: Files, service: str) -> Iterator[PamRule]:
     return _rules(files, path, "", ()) if path else iter(())
 
 
-def modules_folder(files: Files) -> str | None:
-    """The folder of PAM's modules; None where it is not found."""
-    return next((path.rpartition("/")[0] for path in sorted(files.glob(_MODULES))), None)
+def modules_folders(files: Files) -> tuple[str, ...]:
+    """The folders of PAM's modules, one for each kind of processor (pam.i686 beside pam.x86_64)."""
+    return tuple(path.rpartition("/")[0] for path in files.glob(_MODULES))
 
 
 def _file(files: Files, name: str) -> str | None:

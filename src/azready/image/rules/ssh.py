@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from azready import installed
 from azready.image.actions import Action, Chmod, Write
 from azready.image.facts import Facts
-from azready.image.facts.pam import PamRule, modules_folder, pam_rules
+from azready.image.facts.pam import PamRule, modules_folders, pam_rules
 from azready.image.facts.reading import numbered, stat_of
 from azready.image.facts.sshd import seconds
 from azready.image.rules import repairs
@@ -286,7 +286,7 @@ def tight_modes(facts: Facts) -> Iterator[Finding]:
     in_copies=Copies.UNASKED,
 )
 def pam_lets_in(facts: Facts) -> Iterator[Finding]:
-    modules = modules_folder(facts.files)
+    modules = modules_folders(facts.files)
     if not modules:
         raise Skip("no PAM in it")
     for service in ("sshd", "sudo"):
@@ -294,11 +294,12 @@ def pam_lets_in(facts: Facts) -> Iterator[Finding]:
             yield from _kept_out(facts, modules, service)
 
 
-def _kept_out(facts: Facts, modules: str, service: str) -> Iterator[Finding]:
+def _kept_out(facts: Facts, folders: Sequence[str], service: str) -> Iterator[Finding]:
     jumped = False
     for each in pam_rules(facts.files, service):
-        path = each.module.strip("/") if each.module.startswith("/") else f"{modules}/{each.module}"
-        if not each.may_lack_it and not facts.files.exists(path):
+        named = each.module.startswith("/")
+        paths = (each.module.strip("/"),) if named else tuple(f"{folder}/{each.module}" for folder in folders)
+        if not each.may_lack_it and not any(map(facts.files.exists, paths)):
             yield Finding(f"{each.module} is not there: {service} lets nobody in", each.where)
         elif each.demands and each.kind == "account" and each.name == "pam_deny" and not jumped:
             yield Finding(f"pam_deny keeps everybody out of {service}", each.where)
