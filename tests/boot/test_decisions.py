@@ -19,6 +19,7 @@ from azready.boot.network.links import (
     guest_links,
     guest_rules,
 )
+from azready.boot.qemu.disk import judge_unit
 from azready.boot.record import BootRecord, MachineFacts
 from azready.boot.series import Plan, turns
 from azready.boot.watching.journal import milestones, parse_journal, parse_units
@@ -150,6 +151,20 @@ def test_a_login_is_judged_by_what_it_said(stdout: str, status: int, outcomes: l
     assert [check.outcome for check in checks] == outcomes
     if status == 255:
         assert "Permission denied" in checks[0].detail
+
+
+@pytest.mark.parametrize(
+    ("said", "outcomes"),
+    [
+        ("disabled\n", ["passed"]),
+        ("Welcome to vm1\n\ndisabled\n", ["passed"]),
+        ("enabled\n", ["failed"]),
+        ("not-found\n", []),
+        ("", []),
+    ],
+)
+def test_a_disks_unit_is_judged_where_there_is_one(said: str, outcomes: list[str]) -> None:
+    assert [check.outcome for check in judge_unit(said, 1.0)] == outcomes
 
 
 def test_smbios_data_follows_the_generation() -> None:

@@ -172,6 +172,15 @@ class DiskHost:
         return Wiring(command.UserNetwork(command.forwards(addresses, relay), login), "127.0.0.1", login)
 
 
+def judge_unit(said: str, at: float) -> tuple[Check, ...]:
+    """Whether our unit is off, by what `systemctl is-enabled` said; a profile of the shell may have said something
+    before. Nothing of an image without the unit, where systemd says nothing or (257) `not-found`."""
+    *_, state = ["", *said.split()]
+    if state in ("", "not-found"):
+        return ()
+    return (Check("unit is off", "passed" if state == "disabled" else "failed", state, at),)
+
+
 def _of_kvm(cause: Cause) -> bool:
     return cause.code.startswith("kvm-")
 
@@ -220,8 +229,8 @@ class RunningDisk:
         if checks[0].outcome != "passed":
             return Seen(checks)
         said, journal_ = self._told_inside(key)
-        if said and self.fabric.ledger.reports:
-            checks += (Check("unit is off", "passed" if said == "disabled" else "failed", said, round(clock(), 3)),)
+        if self.fabric.ledger.reports:
+            checks += judge_unit(said, round(clock(), 3))
         return Seen(checks, journal_)
 
     def _moved(self, words: Sequence[str | Path]) -> list[str | Path]:
@@ -266,7 +275,7 @@ class RunningDisk:
         read = f"sudo -n journalctl -b -o json {fields} --no-pager"
         done = self._ask(key, f"systemctl is-enabled {installed.UNIT}; echo {_BETWEEN}; {read}")
         said, _, lines = (done.stdout if done else "").partition(f"{_BETWEEN}\n")
-        return said.strip(), journal.parse_journal(lines, -(self._seen("kernel") or 0.0))
+        return said, journal.parse_journal(lines, -(self._seen("kernel") or 0.0))
 
     def power_off(self) -> None:
         """Press the power button and wait, so that the next boot finds what this one wrote; at the last, switch off."""
