@@ -78,6 +78,17 @@ def test_files_go_to_a_place_or_into_a_folder_and_links_stay_here(here: Path, im
     assert isinstance(motd, Write) and (motd.data, motd.mode, motd.uid, motd.gid) == (b"hello\n", 0o644, 0, 0)
 
 
+def test_a_file_goes_into_a_folder_that_something_before_it_makes(
+    here: Path, image: Path, need: Callable[..., None]
+) -> None:
+    need("root")
+    wanted = _copies(f"{here}/site:/srv/www", f"{here}/motd:/srv/www", f"{here}/motd:/srv/other")
+    with Tree(image) as tree:
+        apply(_plan(image, wanted), tree)
+    assert (image / "srv/www/motd").read_text() == (image / "srv/other").read_text() == "hello\n"
+    assert (image / "srv/www/sub/x").read_text() == "x"
+
+
 def test_keys_are_added_once_and_the_users(here: Path, image: Path, need: Callable[..., None]) -> None:
     need("root")
     keys = image / "home/me/.ssh/authorized_keys"

@@ -44,7 +44,10 @@ class Truncate:
 
 @dataclass(frozen=True)
 class Write:
-    """Put a file there. `mode`, `uid` and `gid` of None keep those of the file that is there (new: 0644, root)."""
+    """Put a file there. `mode`, `uid` and `gid` of None keep those of the file that is there (new: 0644, root).
+
+    `into` is the name that it takes below the path, where that is a folder by then: an action before may make it.
+    """
 
     path: str
     data: bytes = field(repr=False)
@@ -52,6 +55,7 @@ class Write:
     uid: int | None = None
     gid: int | None = None
     why: str = ""
+    into: str = ""
 
     def describe(self) -> str:
         mode = "" if self.mode is None else f", mode {self.mode:04o}"

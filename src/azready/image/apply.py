@@ -6,7 +6,7 @@ what was done is found done.
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from azready.errors import Failure
 from azready.image.actions import (
@@ -134,6 +134,8 @@ def _change(action: Action, target: Target) -> bool:
 
 
 def _write(action: Write, target: Target) -> bool:
+    if action.into and target.exists(action.path) and target.stat(action.path).kind == "dir":
+        return _write(replace(action, path=f"{action.path}/{action.into}", into=""), target)
     old = _lstat(action.path, target)
     there = old if old is not None and old.kind == "file" else None
     mode = action.mode if action.mode is not None else (there.mode if there else 0o644)

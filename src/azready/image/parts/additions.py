@@ -173,9 +173,9 @@ def _runs_something(actions: Sequence[Action]) -> bool:
 
 def _copy(files: Files, source: Path, place: str) -> Iterator[Action]:
     """A file to a place, or into a folder that is there or is written with / at its end; a folder with all in it."""
-    inside = place.strip("/")
+    inside, into = place.strip("/"), source.resolve().name
     if place.endswith("/") or (inside and files.exists(inside) and files.stat(inside).kind == "dir"):
-        inside = f"{inside}/{source.resolve().name}".strip("/")
+        inside, into = f"{inside}/{into}".strip("/"), ""
     if source.is_dir():
         yield MakeFolder(inside, _mode(source), why="--copy-in")
         for each in sorted(source.rglob("*")):
@@ -187,7 +187,7 @@ def _copy(files: Files, source: Path, place: str) -> Iterator[Action]:
             elif each.is_file():
                 yield Write(where, each.read_bytes(), _mode(each), 0, 0, "--copy-in")
     else:
-        yield Write(inside, source.read_bytes(), _mode(source), 0, 0, "--copy-in")
+        yield Write(inside, source.read_bytes(), _mode(source), 0, 0, "--copy-in", into)
 
 
 def _mode(path: Path) -> int:
