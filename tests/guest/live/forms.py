@@ -267,7 +267,7 @@ FORMS = (
     ),
     Form(
         "pam_shells by its path",
-        "echo 'account required '/lib/*/security/pam_shells.so >>/etc/pam.d/sshd; sed -i /bash/d /etc/shells",
+        "echo account required $(ls /lib/*/security/pam_shells.so) >>/etc/pam.d/sshd; sed -i /bash/d /etc/shells",
         end="warned",
         says="pam_shells may keep azureuser out: /bin/bash is not in /etc/shells",
     ),
@@ -467,7 +467,7 @@ FORMS = (
         "sudo with another plugin",
         "echo 'Plugin sudoers_policy gone.so' >/etc/sudo.conf",
         end="warned",
-        says="whether azureuser may sudo is not known: sudo: exit 1: sudo: fatal error, unable to load plugins",
+        says="; sudo: fatal error, unable to load plugins",
     ),
     Form("a file of sudo's that sorts later", "groupadd wheel; echo '%wheel ALL=(ALL:ALL) ALL' >/etc/sudoers.d/wheel"),
     Form("a file of sudo's that sorts last of all", "echo '%sudo ALL=(ALL) ALL' >/etc/sudoers.d/zzz-last"),
