@@ -239,6 +239,7 @@ CAUSES: tuple[tuple[str, BootRecord, str], ...] = (
         boot(ready=True, failed=[HUNG_UP], journal=[("azure-provisioning", "warning: pam_time may keep a out: x")]),
         "pam_time",
     ),
+    ("no-sshd", boot(ready=True, vm=True, failed=[HUNG_UP]), "Connection closed"),
     ("login-closed", boot(ready=True, failed=[("ssh login", "kex_exchange_identification: read: reset")]), "kex"),
     ("wrong-host-name", boot(ready=True, failed=[("host name", "localhost")]), "localhost"),
     ("no-sudo", boot(ready=True, failed=[("sudo", "a password is required")]), "a password"),

@@ -10,8 +10,21 @@ from azready.boot.diagnosis.questions import matching
 from azready.boot.record import BootRecord, Cause
 from azready.boot.watching.login import HANGS_UP, SESSION_ENDS
 
-_REACHED = re.compile(f"Permission denied|{re.escape(SESSION_ENDS)}|{HANGS_UP.pattern}")
+_REACHED = re.compile(f"Permission denied|{re.escape(SESSION_ENDS)}")
 """What ssh's failure says where a server answered."""
+
+
+def _hung_up_by_sshd(record: BootRecord, failure: str) -> bool:
+    """Whether it was the guest's sshd: QEMU's own network takes a connection, and ends it where no sshd listens."""
+    return HANGS_UP.search(failure) is not None and bool(
+        not questions.is_virtual_machine(record) or _complaints(record)
+    )
+
+
+def _complaints(record: BootRecord) -> tuple[str, ...]:
+    """What sshd and our program said of a connection that was ended."""
+    sshd = matching(questions.said(record), r"^sshd.*(fatal|refused connect|PAM|Access denied|[Tt]oo many|error: )")
+    return (*sshd, *matching(questions.said(record), r"may keep .* out|keeps everybody out|lets nobody in"))
 
 
 def not_made_for_this_vm(record: BootRecord) -> Cause | None:
@@ -30,7 +43,8 @@ def not_made_for_this_vm(record: BootRecord) -> Cause | None:
 def login_waits(record: BootRecord) -> Cause | None:
     """No ssh server answers yet: it is ordered behind a unit that does not come to its end."""
     told = questions.failed(record, "ssh login")
-    found = early.stuck(record) if told and not _REACHED.search(told[0]) else None
+    reached = told and (_REACHED.search(told[0]) or _hung_up_by_sshd(record, told[0]))
+    found = early.stuck(record) if told and not reached else None
     if found is None:
         return None
     says = f"Ready was reported, but no ssh server answers: {found.says}"
@@ -58,8 +72,13 @@ def no_login(record: BootRecord) -> Cause | None:
             "is the shell of /etc/passwd there, and does it start? do its profiles end it, or does a ForceCommand "
             "stand before it, or PAM's rules for sessions (`azready check`: S08)?",
         )
-    if HANGS_UP.search(told[0]):
-        return _hung_up(record, told)
+    if _hung_up_by_sshd(record, told[0]):
+        fix = (
+            "what keeps the owner out stands in PAM's rules of sshd (`azready check`: S08), in /etc/hosts.deny, or in "
+            "sshd_config (S06)"
+        )
+        says = "Ready was reported, but sshd hangs up on the owner"
+        return Cause("login-closed", says, (*told, *_complaints(record)), fix)
     if "Permission denied" not in told[0]:
         ends = matching(
             questions.said(record), r"^sshd.*(fatal|error: |no hostkeys)|Failed to start .*(ssh|SSH|Secure Shell)"
@@ -75,17 +94,6 @@ def no_login(record: BootRecord) -> Cause | None:
     if keys:
         fix = "take CR and LF out of keys before writing them, as `azready prepare`'s program and cloud-init do"
     return Cause("login-refused", "Ready was reported, but the owner's key is refused", (*told, *sshd, *keys), fix)
-
-
-def _hung_up(record: BootRecord, told: tuple[str, ...]) -> Cause:
-    """sshd is there, and ends the connection before or after it took the key: by PAM, by hosts.deny, by its limits."""
-    sshd = matching(questions.said(record), r"^sshd.*(fatal|refused connect|PAM|Access denied|[Tt]oo many|error: )")
-    guest = matching(questions.said(record), r"may keep .* out|keeps everybody out|lets nobody in")
-    fix = (
-        "what keeps the owner out stands in PAM's rules of sshd (`azready check`: S08), in /etc/hosts.deny, or in "
-        "sshd_config (S06)"
-    )
-    return Cause("login-closed", "Ready was reported, but sshd hangs up on the owner", (*told, *sshd, *guest), fix)
 
 
 def wrong_name(record: BootRecord) -> Cause | None:
