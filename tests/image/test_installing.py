@@ -19,6 +19,13 @@ PLATFORM = ["168.63.129.16", "169.254.169.254", "::ffff:169.254.169.254", "64:ff
 HERE = ["127.0.0.1", "127.8.8.8", "::1", "0.0.0.0", "::", "224.0.0.1", "::ffff:127.0.0.1"]
 
 
+@pytest.fixture(autouse=True)
+def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
 @pytest.mark.parametrize("address", [*PLATFORM, *HERE])
 def test_the_platform_and_this_machine_are_not_reached(address: str) -> None:
     assert not outward.allowed(address)
@@ -77,7 +84,6 @@ def test_a_file_comes_through_whole_by_get_and_by_connect(served: int) -> None:
 def test_it_goes_through_the_proxy_of_this_machine(served: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other one resolves the name; the server of the test stands for it, and is asked for the whole URL."""
     monkeypatch.setenv("http_proxy", f"http://me:pass@127.0.0.1:{served}")
-    monkeypatch.delenv("no_proxy", raising=False)
     with _through(outward.allowed) as port:
         assert b" 404 " in _say(port, b"GET http://mirror.invalid/file HTTP/1.1\r\nHost: mirror.invalid\r\n\r\n")
         for host in (b"169.254.169.254", b"0xa9fea9fe", b"169.254.43518", b"127.1", b"[::1]", b"LocalHost."):
