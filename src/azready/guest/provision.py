@@ -3937,11 +3937,13 @@ def denies_sshd(line):
 def pam_doubts(tree, service, owner):
     """What PAM's rules for accounts and sessions have against the owner, as far as they can be read."""
     folder = _pam_modules(tree)
+    there = frozenset(tree.names(folder)) if folder else ()
     of_service, jumped = "" if service == "sshd" else " of " + service, False
     for kind, control, module, rest, file in pam_rules(tree, service):
         if control in ("required", "requisite") or "=die" in control or "=bad" in control:
             name = module.rpartition("/")[2].partition(".")[0]
-            gone = folder and not tree.exists(module if module[0] == "/" else folder + "/" + module)
+            path = module if module[0] == "/" else folder + "/" + module
+            gone = folder and module not in there and not tree.exists(path)
             if gone and "module_unknown=ignore" not in control:
                 yield "%s wants %s, which is not there: %s lets nobody in" % (file, module, service)
             elif kind == "account" and name == "pam_deny" and not jumped:
