@@ -79,7 +79,7 @@ def run(
         kernel=kernel,
         hardware=Hardware(memory=512, more=more),
     )
-    plan = Plan(boots=1, login=False, deadline=150.0, faults=faults)
+    plan = Plan(boots=1, login=False, deadline=600.0, faults=faults)
     (record,) = boot_disk(guest, machine, plan, target="bench")
     return record
 
