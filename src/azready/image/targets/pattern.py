@@ -37,16 +37,6 @@ def matches(name: str, part: str) -> bool:
     return bool(_matcher(part)(name))
 
 
-def glob(
-    pattern: str,
-    list_folder: Callable[[str], list[str]],
-    lexists: Callable[[str], bool],
-    is_folder: Callable[[str], bool],
-) -> list[str]:
-    """The paths that match `pattern`, sorted: see `glob_each`."""
-    return glob_each([pattern], list_folder, lexists, is_folder)[pattern]
-
-
 def glob_each(
     patterns: Iterable[str],
     list_folder: Callable[[str], list[str]],

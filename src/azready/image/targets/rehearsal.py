@@ -7,11 +7,12 @@ followed inside the root; the rules then look at it as they look at any image.
 import errno
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import time
 
-from azready.image.targets import READ_LIMIT, Files, Stat, pattern
+from azready.image.targets import READ_LIMIT, Files, Stat
+from azready.image.targets.globbing import Globbing
 from azready.image.targets.inroot import parts_of
 from azready.proc import Completed
 
@@ -31,7 +32,7 @@ class _Node:
     """Whether it is (or, with another owner or mode, was) the image's own."""
 
 
-class Rehearsal:
+class Rehearsal(Globbing):
     """A `Target` above `base`, which is never changed."""
 
     def __init__(self, base: Files, live: bool = False) -> None:
@@ -102,12 +103,6 @@ class Rehearsal:
             self._names[where] = self._base.listdir(where)
         return self._names[where]
 
-    def glob(self, pattern_: str) -> list[str]:
-        return pattern.glob(pattern_, self.listdir, self._lexists, lambda path: self.lstat(path).kind == "dir")
-
-    def glob_each(self, patterns: Iterable[str]) -> dict[str, list[str]]:
-        return pattern.glob_each(patterns, self.listdir, self._lexists, lambda path: self.lstat(path).kind == "dir")
-
     def walk(self, path: str) -> Iterator[tuple[str, Stat]]:
         where = path.strip("/")
         device = self.stat(where).device
@@ -127,13 +122,6 @@ class Rehearsal:
             found = replace(found, data=self._base.read_bytes(where))
             (self._changed if where in self._changed else self._below)[where] = found
         return where, found.data
-
-    def _lexists(self, path: str) -> bool:
-        try:
-            self.lstat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return True
 
     def _require(self, where: str, path: str) -> _Node:
         found = self._node(where)

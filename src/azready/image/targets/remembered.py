@@ -4,16 +4,17 @@ The rules ask for the same folders and files again and again, each in its own wo
 costs a round trip.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from azready.image.targets import READ_LIMIT, Files, Stat, pattern
+from azready.image.targets import READ_LIMIT, Files, Stat
+from azready.image.targets.globbing import Globbing
 
 _MOST = 1 << 20
 """Bytes of one file that are kept: kernels and initramfs are read once anyhow."""
 
 
-class Remembered:
+class Remembered(Globbing):
     """The files of an open target while it is looked at."""
 
     def __init__(self, files: Files) -> None:
@@ -66,22 +67,6 @@ class Remembered:
 
     def listdir(self, path: str) -> list[str]:
         return [*self._once("listdir", path)]
-
-    def glob(self, pattern_: str) -> list[str]:
-        return pattern.glob(pattern_, self.listdir, self._lexists, self._is_folder)
-
-    def glob_each(self, patterns: Iterable[str]) -> dict[str, list[str]]:
-        return pattern.glob_each(patterns, self.listdir, self._lexists, self._is_folder)
-
-    def _lexists(self, path: str) -> bool:
-        try:
-            self.lstat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return True
-
-    def _is_folder(self, path: str) -> bool:
-        return self.lstat(path).kind == "dir"
 
     def walk(self, path: str) -> Iterator[tuple[str, Stat]]:
         return self._files.walk(path)

@@ -9,11 +9,12 @@ import os
 import shlex
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from azready import installed
 from azready.errors import Failure
-from azready.image.targets import READ_LIMIT, Stat, pattern
+from azready.image.targets import READ_LIMIT, Stat
+from azready.image.targets.globbing import Globbing
 from azready.image.targets.index import LISTING, Entry, Index, parse_listing
 from azready.image.targets.running import environment
 from azready.image.targets.shell import Shell
@@ -57,7 +58,7 @@ def _unpacked(data: bytes) -> bytes:
     return content
 
 
-class Ssh:
+class Ssh(Globbing):
     """A machine over ssh. Closing it ends the connection."""
 
     def __init__(self, shell: Shell, name: str) -> None:
@@ -135,22 +136,6 @@ class Ssh:
         if not names and not self._shell.root:
             self._must(f"ls -A {_word(real)}", path)  # an empty folder and a closed one look alike in a listing
         return names
-
-    def glob(self, pattern_: str) -> list[str]:
-        return pattern.glob(pattern_, self.listdir, self._lexists, self._is_folder)
-
-    def glob_each(self, patterns: Iterable[str]) -> dict[str, list[str]]:
-        return pattern.glob_each(patterns, self.listdir, self._lexists, self._is_folder)
-
-    def _lexists(self, path: str) -> bool:
-        try:
-            self.lstat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return True
-
-    def _is_folder(self, path: str) -> bool:
-        return self.lstat(path).kind == "dir"
 
     def walk(self, path: str) -> Iterator[tuple[str, Stat]]:
         real = self._real(path)

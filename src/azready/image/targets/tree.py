@@ -4,10 +4,11 @@ import errno
 import os
 import stat as modes
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from azready.image.targets import READ_LIMIT, Stat, inroot, pattern, running
+from azready.image.targets import READ_LIMIT, Stat, inroot, running
+from azready.image.targets.globbing import Globbing
 from azready.proc import Completed
 
 _CHUNK = 1 << 20
@@ -17,7 +18,7 @@ def _stat_of(status: os.stat_result) -> Stat:
     return Stat.of(status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime, status.st_dev)
 
 
-class Tree:
+class Tree(Globbing):
     """A root tree reached by descriptors. Raises OSError when `root` is not a folder that may be entered."""
 
     def __init__(self, root: Path, *, described: str = "") -> None:
@@ -85,22 +86,6 @@ class Tree:
             return sorted(os.listdir(fd))
         finally:
             os.close(fd)
-
-    def glob(self, pattern_: str) -> list[str]:
-        return pattern.glob(pattern_, self.listdir, self._lexists, self._is_folder)
-
-    def glob_each(self, patterns: Iterable[str]) -> dict[str, list[str]]:
-        return pattern.glob_each(patterns, self.listdir, self._lexists, self._is_folder)
-
-    def _lexists(self, path: str) -> bool:
-        try:
-            self.lstat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return True
-
-    def _is_folder(self, path: str) -> bool:
-        return self.lstat(path).kind == "dir"
 
     def walk(self, path: str) -> Iterator[tuple[str, Stat]]:
         fd = inroot.open_folder(self._fd, path)
