@@ -11,6 +11,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
@@ -134,10 +135,7 @@ class LiveView:
     def _told(self, records: tuple[BootRecord, ...], under_way: BootRecord | None, ended: bool) -> Story:
         if under_way is None and not ended:
             return Story(f"{printable(self._target)}: the next boot is made ready", "", "…", f"{len(records)} over", "")
-        bare = None
-        if under_way is not None:  # the console stands beside it
-            bare = BootRecord(**{**vars(under_way), "console": ()})
-        return story(records, bare)
+        return story(records, under_way and replace(under_way, console=()))  # the console stands beside it
 
     def answer(self, path: str, host: str) -> tuple[int, str, bytes]:
         """Status, content type and content for a request."""

@@ -4034,14 +4034,13 @@ function elsewhere(   n, i, other, words) {
     return ""
 }
 # why sshd takes none of the keys, by their types, their sizes, or the list of those that count no more
-function no_key_fits(   n, i, key, word, kind, body, names, taken, accepted, least, bits, size, revoked, list, text) {
+function no_key_fits(   n, i, key, word, kind, body, names, taken, accepted, least, bits, size, revoked, state, all, text, long, counts) {
     accepted = says("pubkeyacceptedalgorithms") ~ /^[^-+^]/
     least = says("requiredrsasize") ~ /^[0-9]+$/ ? says("requiredrsasize") + 0 : 0
     revoked = root != "" || says("revokedkeys") == "none" ? "" : said["revokedkeys"]
     gsub(/\t/, " ", revoked)
     if (!accepted && !least && revoked == "") return ""
-    if (revoked != "" && (getline text <revoked) < 0) list = "gone"
-    while (text != "" || list == "" && revoked != "" && (getline text <revoked) > 0) { all = all "\n" text; text = "" }
+    if (revoked != "") while ((state = (getline text <revoked)) > 0) all = all "\n" text
     while ((getline key <keys) > 0) {
         n = split(key, word, " ")
         for (i = 1; i < n; i++) if (word[i] ~ /^(ssh|ecdsa|sk)-/ && word[i + 1] ~ /^AAAA/) break
@@ -4059,7 +4058,7 @@ function no_key_fits(   n, i, key, word, kind, body, names, taken, accepted, lea
     if (kind == "") return ""
     if (accepted && !taken) return "sshd takes no key of type " kind " (PubkeyAcceptedAlgorithms)"
     if (!long) return "sshd takes no RSA key of " size " bits (RequiredRSASize " least ")"
-    if (list == "gone") return "sshd takes no keys: RevokedKeys " revoked " is not there"
+    if (state < 0) return "sshd takes no keys: RevokedKeys " revoked " is not there"
     return counts ? "" : "RevokedKeys " revoked " names the key"
 }
 { name = substr($0, 1, index($0, "\t") - 1); said[name] = substr($0, index($0, "\t") + 1) }

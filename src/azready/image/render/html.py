@@ -41,7 +41,7 @@ def _cards(found: Sequence[Result]) -> Iterator[str]:
         severity = result.worst or result.severity
         fixes = dict.fromkeys(finding.fix or rule.fix for finding in findings)
         more = len(findings) - _SHOWN
-        rows = [*(_row("seen", _seen(finding)) for finding in findings[:_SHOWN])]
+        rows = [_row("seen", _seen(finding)) for finding in findings[:_SHOWN]]
         rows += [_row("seen", f"and {more} more")] if more > 0 else []
         rows += [*(_row("fix", fix) for fix in fixes if fix), _row("why", rule.why)]
         yield (
