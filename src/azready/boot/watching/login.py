@@ -65,6 +65,8 @@ BEGINS = "azready logs in:"
 """The line before what the guest answers: PAM, sshd and profiles may say something of their own before it."""
 REMOTE = f"echo {BEGINS}; uname -n; id -un; sudo -n true && echo sudo works"
 """Three lines behind that one, when all is well."""
+_REFUSED = 3.0
+"""Seconds in which a refused key is tried again: the provisioner may be about to write it."""
 _MOST_SAID = 64 * 1024
 """Bytes: a guest may answer with more than its three lines, a message of the day for one, but not without end."""
 
@@ -114,7 +116,7 @@ def check_login(
     if not has_tool("ssh"):
         return (Check("ssh login", "skipped", f"ssh is not installed here: {how_to_install('openssh-client')}"),)
     words = wrap(ssh_words(key.private, machine.admin_username, machine.address, level="INFO"))  # it tells a hang-up
-    until, refused_until = time.monotonic() + patience, time.monotonic() + min(3.0, patience)
+    until, refused_until = time.monotonic() + patience, time.monotonic() + min(_REFUSED, patience)
     while True:
         done = _try(words)
         refused = "Permission denied" in done.stderr
