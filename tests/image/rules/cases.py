@@ -152,6 +152,30 @@ def output(statements: str) -> Change:
     return lambda s: s.unit("nftables").write("etc/nftables.conf", text)
 
 
+def nft(text: str, **files: str) -> Change:
+    def change(s: Sample) -> None:
+        s.unit("nftables").write("etc/nftables.conf", f"{text}\n")
+        for path, more in files.items():
+            s.write(path, more)
+
+    return change
+
+
+def iptables(text: str) -> Change:
+    return lambda s: s.unit("iptables").write("etc/sysconfig/iptables", text)
+
+
+def firewalld(conf: str, public: str = "", **files: str) -> Change:
+    """firewalld with its configuration, its zone public, and other files of its folder."""
+
+    def change(s: Sample) -> None:
+        s.unit("firewalld").write("etc/firewalld/firewalld.conf", f"{conf}\n")
+        for name, text in {**({"zones/public.xml": public} if public else {}), **files}.items():
+            s.write(f"etc/firewalld/{name}", text)
+
+    return change
+
+
 def waagent_for(agent: str) -> Change:
     """waagent in place of azready's program; who provisions is said in its configuration."""
     text = f"# Provisioning.Agent=cloud-init\nProvisioning.Agent={agent}\n"
@@ -490,7 +514,19 @@ CASES: dict[str, Case] = {
          output("ip daddr { 10.9.0.0/16, 169.254.0.0/16 } drop"),
          output("ip daddr 169.254.169.254 accept; ip daddr 168.63.129.16 tcp dport 80 reject"),
          lambda s: s.unit("iptables").write("etc/sysconfig/iptables", "-A OUTPUT -d 168.63.129.16/32 -j DROP\n"),
-         lambda s: s.write("etc/ufw/ufw.conf", "ENABLED=yes\n").write("etc/default/ufw", 'DEFAULT_INPUT_POLICY="DROP"\n')),
+         lambda s: s.write("etc/ufw/ufw.conf", "ENABLED=yes\n").write("etc/default/ufw", 'DEFAULT_INPUT_POLICY="DROP"\n'),
+         lambda s: s.write("etc/ufw/ufw.conf", "ENABLED=yes\n").write("etc/default/ufw", 'DEFAULT_OUTPUT_POLICY="DROP"\n').write(
+             "etc/ufw/user.rules", "-A ufw-user-input -p tcp --dport 22 -j ufw-user-limit-accept\n"
+                                   "-A ufw-user-output -p tcp --dport 443 -j ACCEPT\n"),
+         nft('include "/etc/nftables.d/*.nft"', **{"etc/nftables.d/a.nft": "chain i { type filter hook input priority 0; policy drop; }"}),
+         nft("table inet f { chain in { type filter hook input priority 0; policy drop; iif lo accept; udp dport 22 accept\n"
+             "ct state established,related accept\n jump more }\n chain more { tcp dport 80 accept } }"),
+         iptables("*filter\n:INPUT ACCEPT\n-A INPUT -i lo -j ACCEPT\n-A INPUT -j REJECT\n:OUTPUT ACCEPT\n"
+                  "-A OUTPUT -m state --state ESTABLISHED -j ACCEPT\n-A OUTPUT -j DROP\nCOMMIT\n"),
+         firewalld("DefaultZone=drop"), firewalld("DefaultZone=public", '<zone><!-- <service name="ssh"/> --></zone>'),
+         firewalld("", '<zone><port port="22" protocol="udp"/></zone>'),
+         firewalld("", **{"direct.xml": '<direct><rule ipv="ipv4" table="filter" chain="OUTPUT" priority="1">-j DROP</rule></direct>'}),
+         firewalld("", **{"policies/out.xml": '<policy target="DROP"><ingress-zone name="HOST"/><egress-zone name="ANY"/></policy>'})),
         (lambda s: s.write("etc/nftables.conf", "chain o { type filter hook output priority 0; policy drop; }"),
          lambda s: s.unit("nftables").write(
              "etc/nftables.conf", "chain i { type filter hook input priority 0; policy drop;\n tcp dport { 22, 80 } accept }"),
@@ -501,6 +537,16 @@ CASES: dict[str, Case] = {
          lambda s: s.unit("iptables").write(
              "etc/sysconfig/iptables", "-A OUTPUT -d 168.63.129.16 -m owner --uid-owner 0 -j ACCEPT\n"
                                        "-A OUTPUT -d 168.63.129.16 -j DROP\n"),
+         nft("define OPEN = { 22, 80 }\ntable inet f { chain in { type filter hook input priority 0; policy drop; tcp dport $OPEN accept }\n"
+             "chain out { type filter hook output priority 0; policy drop; tcp dport { 53, http } accept } }"),
+         nft("table inet f { chain in { type filter hook input priority 0; policy drop; tcp dport vmap { 22 : accept, 23 : drop } } }"),
+         nft("table ip6 f { chain in { type filter hook input priority 0; policy drop; } }"),
+         iptables("*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m multiport --dports 20:25,80 -j ACCEPT\nCOMMIT\n"
+                  "*mangle\n:OUTPUT DROP [0:0]\nCOMMIT\n"),
+         iptables("*filter\n:OUTPUT DROP [0:0]\n-A OUTPUT -j good\n-A good -p tcp --dport 80 -j ACCEPT\n:INPUT DROP\n"
+                  "-A INPUT -p tcp --dport ssh -j ACCEPT\n"),
+         firewalld("DefaultZone=drop", '<zone><interface name="eth0"/><port port="20-30" protocol="tcp"/></zone>'),
+         firewalld("DefaultZone=home"), firewalld("DefaultZone=public", '<zone target="ACCEPT"/>'),
          lambda s: s.write("etc/ufw/ufw.conf", "ENABLED=yes\n").write(
              "etc/ufw/user.rules", "### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in\n-A ufw-user-input -p tcp --dport 22 -j ACCEPT\n")),
     ),

@@ -1,7 +1,7 @@
 """N: how the image gets its address, and what may stand between it and the platform."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
 
@@ -9,7 +9,6 @@ from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.facts.network import STACKS
 from azready.image.facts.reading import lstat_of, sections, shell_values, stat_of, unit_sections
-from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with, needs_systemd
 from azready.image.rules.mac_repairs import free_of_macs
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
@@ -216,107 +215,6 @@ def name_is_sent(facts: Facts) -> Iterator[Finding]:
     used = "ifupdown" in facts.network.stacks and facts.program("dhclient") and facts.text(path) is not None
     if used and not lines_with(facts, path, r"^\s*send\s+(host-name|fqdn\.fqdn)"):
         yield Finding("no `send host-name`", path)
-
-
-@rule(
-    "N09",
-    "the firewall lets root reach the platform, and everybody ssh",
-    fault="the firewall keeps root from the platform, or everybody from ssh",
-    why=f"Everything goes through {WIRESERVER} and {IMDS} (tcp 80): with a closed OUTPUT chain the VM never reports "
-    f"ready.",
-    fix=f"accept tcp to {WIRESERVER} (80, 443, 32526) and {IMDS} (80), DHCP and DNS; inbound tcp 22",
-    sources="WIRE",
-    severity=Severity.ERROR,
-)
-def firewall_open(facts: Facts) -> Iterator[Finding]:
-    yield from _nftables(facts)
-    yield from _iptables(facts)
-    defaults = shell_values(facts.text("etc/default/ufw") or "")
-    if re.search(r"(?m)^ENABLED=yes", facts.text("etc/ufw/ufw.conf") or ""):
-        rules = facts.text("etc/ufw/user.rules") or ""
-        if defaults.get("DEFAULT_OUTPUT_POLICY", "ACCEPT") != "ACCEPT" and WIRESERVER not in rules:
-            yield Finding("ufw drops outgoing traffic", "etc/default/ufw", severity=Severity.FATAL)
-        if defaults.get("DEFAULT_INPUT_POLICY", "DROP") != "ACCEPT" and not re.search(
-            r"dport (22|ssh)\b|dapp_OpenSSH", rules
-        ):
-            yield Finding("ufw is on and does not let ssh in", "etc/ufw/user.rules", "ufw allow OpenSSH")
-    for number, line in lines_with(facts, "etc/hosts.deny", r"^\s*(ALL|sshd)\s*:\s*ALL"):
-        if facts.files.exists("usr/sbin/tcpd"):
-            yield Finding(line, f"etc/hosts.deny:{number}", severity=Severity.WARNING)
-
-
-def _dropped(statements: Iterable[str]) -> str:
-    """The first rule that drops what root sends to the platform, and was not preceded by one that accepts it."""
-    accepted: set[str] = set()
-    for statement in statements:
-        verdict = re.search(r"\b(accept|drop|reject)\b", statement, re.I)
-        named = re.findall(r"\d+\.\d+\.\d+\.\d+(?:/\d+)?", statement)
-        met = {each for each in (WIRESERVER, IMDS) if any(_covers(network, (each,)) for network in named)}
-        if verdict is None or "!" in statement:
-            continue
-        if verdict[1].lower() == "accept":
-            accepted |= met
-        elif met - accepted and not re.search(r"skuid|skgid|uid-owner|gid-owner", statement):
-            return " ".join(statement.split())
-    return ""
-
-
-def _chains(text: str, hook: str) -> Iterator[list[str]]:
-    """The statements of nftables' chains at a hook. Sets in braces stay whole."""
-    for match in re.finditer(r"\bchain\s+\S+\s*\{((?:[^{}]|\{[^{}]*\})*)\}", text):
-        if re.search(rf"hook\s+{hook}\b", match[1]):
-            yield re.split(r"[;\n]", match[1])
-
-
-def _nftables(facts: Facts) -> Iterator[Finding]:
-    path = next(iter(facts.files.glob("etc/{nftables.conf,sysconfig/nftables.conf}")), "")
-    if not path or not facts.units.enabled("nftables.service", "nftables"):
-        return
-    text = re.sub(r"(?m)#.*$", "", facts.text(path) or "")
-    if re.search(r"hook\s+output[^}]*?policy\s+drop", text) and WIRESERVER not in text:
-        yield Finding("the output chain drops what it does not name", path, severity=Severity.FATAL)
-    for statements in _chains(text, "output"):
-        if rule := _dropped(statements):
-            yield Finding(rule, path, severity=Severity.FATAL)
-    if re.search(r"hook\s+input[^}]*?policy\s+drop", text) and not re.search(r"dport[^\n]*\b(22|ssh)\b", text):
-        yield Finding("the input chain does not let ssh in", path, "add: tcp dport 22 accept")
-
-
-def _iptables(facts: Facts) -> Iterator[Finding]:
-    units = ("netfilter-persistent.service", "iptables.service", "iptables")
-    for path in ("etc/iptables/rules.v4", "etc/sysconfig/iptables", "etc/iptables/rules-save"):
-        text = facts.text(path)
-        if text is None or not facts.units.enabled(*units):
-            continue
-        if re.search(r"(?m)^:OUTPUT (DROP|REJECT)", text) and WIRESERVER not in text:
-            yield Finding("the OUTPUT chain drops what it does not name", path, severity=Severity.FATAL)
-        if line := _dropped(re.findall(r"(?m)^-[AI] OUTPUT .*-d .*$", text)):
-            yield Finding(line, path, severity=Severity.FATAL)
-        closed = re.search(r"(?m)^:INPUT (DROP|REJECT)", text) or re.search(r"(?m)^-A INPUT -j (DROP|REJECT)", text)
-        if closed and not re.search(r"--dports? \S*\b22\b", text):
-            yield Finding("the INPUT chain does not let ssh in", path, "add: -A INPUT -p tcp --dport 22 -j ACCEPT")
-
-
-@rule(
-    "N10",
-    "no firewall rule of a removed agent is left",
-    fault="a firewall rule of a removed agent is left",
-    why="waagent keeps permanent rules that let only root reach the WireServer; `waagent -deprovision` removes its "
-    "service, and leaves those.",
-    fix="azready prepare removes them; or delete the lines with the WireServer's address",
-    sources="WALA",
-    severity=Severity.WARNING,
-    repair=lambda facts, findings: repairs.drop_lines(facts, findings),
-    stage=Stage.WIPE,
-)
-def no_agent_firewall(facts: Facts) -> Iterator[Finding]:
-    for path in ("etc/firewalld/direct.xml", "etc/iptables/rules.v4", "etc/sysconfig/iptables"):
-        for number, line in lines_with(
-            facts,
-            path,
-            rf"{re.escape(WIRESERVER)}.*(security|DROP|uid-owner|conntrack)|security.*{re.escape(WIRESERVER)}",
-        ):
-            yield Finding(line, f"{path}:{number}")
 
 
 def _own_resolver(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
