@@ -17,6 +17,7 @@ from azready.boot.record import (
     MachineFacts,
     Milestone,
     as_json,
+    document,
     events,
     from_json,
 )
@@ -145,3 +146,11 @@ def test_a_record_of_the_release_before_is_refused_in_a_sentence(tmp_path: Path)
     with pytest.raises(UsageFailure, match="kept by an older azready") as told:
         timeline(old)
     assert "boot that image again" in told.value.hint
+
+
+def test_a_record_of_a_ready_at_no_time_is_refused(tmp_path: Path) -> None:
+    table = json.loads(document([RECORD]))
+    table["boots"][0]["verdict"]["at"] = None
+    (tmp_path / "boots.json").write_text(json.dumps(table))
+    with pytest.raises(UsageFailure, match="holds no boots: provisioned, but at no time"):
+        timeline(tmp_path / "boots.json")

@@ -268,6 +268,7 @@ def test_a_table_of_toml() -> None:
         ({"attempts": 1.5}, "attempts must be a text"),
         ({"delay": True}, "delay must be a number"),
         ({"delay": "1"}, "delay must be a number"),
+        ({"delay": 10**400}, "delay must be a number"),
         ({"reset": 1}, "reset must be a true or false"),
         ({"body": 5}, "body must be a text"),
         ({"name": 5}, "name must be a text"),

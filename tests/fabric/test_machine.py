@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from azready.errors import UsageFailure
+from azready.fabric import Fabric
 from azready.fabric.machine import DataDisk, Machine, as_table, from_table, load
 
 
@@ -47,6 +48,19 @@ def test_a_recaptured_machine_is_another_vm_with_the_same_wishes() -> None:
         ("msp = 'hostga=audit'", "msp is 'hostga=audit'"),
         ("msp = 'imds=audit,wireserver'", "msp is"),
         ("scheduled_events = ['Boot']", "no scheduled event 'Boot'"),
+        ("vm_id = 'x'", "vm_id: 'x' is not a GUID"),
+        ("mac = '00-0d-3a-6e-00-01'", "is not an address such as"),
+        ("address = '10.1.0.256'", "address: '10.1.0.256' is not an IPv4 address"),
+        ("address = ''", "address: '' is not"),
+        ("public_address = 'x'", "public_address: 'x' is not"),
+        ("subnet = '10.1.0.0/33'", "is not an IPv4 network"),
+        ("subnet = '10.1.0.1/32'", "is not an IPv4 network"),
+        ("subnet6 = '10.1.0.0/24'", "is not an IPv6 network"),
+        ("address6 = '10.1.0.4'", "is not an IPv6 address"),
+        ("secondary_nics = [['x', '10.1.0.9']]", "secondary_nics: 'x' is not"),
+        ("secondary_nics = [['00:0d:3a:6e:00:99', 'x']]", "secondary_nics: 'x' is not"),
+        ("imds = { 'compute.zone' = 2026-11-27 }", "no value of JSON"),
+        ("imds = { 'compute.zone' = nan }", "no value of JSON"),
         ("data_disks = [0]", "data_disks must be tables"),
         ("data_disks = 64", "data_disks must be tables"),
         ("data_disks = [{ lun = 1 }]", "data_disks must be tables"),
@@ -61,6 +75,19 @@ def test_a_bad_description_says_what_is_wrong(tmp_path: Path, text: str, says: s
         load(path)
     assert caught.value.hint
     assert says in f"{caught.value.message}; {caught.value.hint}"
+
+
+def test_bytes_of_a_terminal_that_are_no_utf8_are_no_name() -> None:
+    with pytest.raises(UsageFailure, match="name is no UTF-8"):
+        from_table({"name": "a\udcff"}, "--set")
+
+
+@pytest.mark.parametrize(
+    "path", ["compute.publicKeys.x", "compute.publicKeys.7", "compute.name.first", "compute.name.a.b"]
+)
+def test_what_imds_cannot_show_is_said_before_a_guest_asks(path: str) -> None:
+    with pytest.raises(UsageFailure, match=f"there is no place {path}"):
+        Fabric(Machine(imds=((path, "1"),))).start()
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

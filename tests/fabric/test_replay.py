@@ -53,7 +53,13 @@ def test_a_log_keeps_everything(log: logs.Log) -> None:
     assert [one.status for one in log.exchanges] == [503, 200, 200, 410, 200, 200]
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"kind":"Run"}', '{"kind":"Run","strict":true'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{}", "[]", '{"kind":"Run"}', '{"kind":"Run","strict":true'),
+        '{"kind":"Run","strict":true,"machine":{"name":"half of a character: \\ud800"},"faults":[]}',
+    ],
+)
 def test_what_is_not_a_log_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "log"
     path.write_text(text)

@@ -72,7 +72,9 @@ def readers() -> dict[str, Reader]:
         "console": Reader(_console, CONSOLE),
         "packets": Reader(_packets, (DUMP,)),
         "login": Reader(_login, (b"azready logs in:\nvm1\nazureuser\nsudo works\n",)),
-        "hwdb": Reader(lambda data: systemd_imds.properties(data.decode(errors="replace"), "dmi:x:"), (DATABASE, MANY)),
+        "hwdb": Reader(
+            lambda data: systemd_imds.properties(data.decode(errors="replace"), "dmi:x:"), (DATABASE,), (), (MANY,)
+        ),
     }
 
 

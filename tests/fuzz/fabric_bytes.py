@@ -44,10 +44,10 @@ def readers() -> dict[str, Reader]:
     """Each reader by its module and function. None of them refuses: what is wrong becomes a finding."""
     return {
         "health.read_xml": Reader(lambda data: health.read_xml(data, 0.0), (XML, NOBODYS)),
-        "health.read_json": Reader(lambda data: health.read_json(data, 0.0), (JSON, DEEP)),
+        "health.read_json": Reader(lambda data: health.read_json(data, 0.0), (JSON,), (), (DEEP,)),
         "role properties": Reader(_posted("/machine?comp=roleProperties", "wireserver"), (ROLE, NOBODYS)),
         "report": Reader(_posted("/machine?comp=health", "wireserver"), (XML,)),
-        "events": Reader(_posted("/metadata/scheduledevents?api-version=2020-07-01", "imds"), (EVENTS, DEEP)),
+        "events": Reader(_posted("/metadata/scheduledevents?api-version=2020-07-01", "imds"), (EVENTS,), (), (DEEP,)),
         "dhcp.answer": Reader(lambda data: dhcp.answer(data, MACHINE), (DISCOVER,)),
         "dhcp.entries": Reader(lambda data: dhcp.entries(data, 0.0, MACHINE), (DISCOVER,)),
         "dns.answer": Reader(lambda data: dns.answer(data, MACHINE), (QUESTION,)),

@@ -47,6 +47,20 @@ def _table() -> bytes:
     return mbr + struct.pack("<8sIIIIQQQQ16sQIII", *fields).ljust(512, b"\0") + entries + bytes(32 * 1024)
 
 
+def _uki() -> bytes:
+    """A unified kernel image, its sections small."""
+    texts = {".uname": b"6.1.0", ".cmdline": b"root=/dev/sda1 console=ttyS0\n", ".initrd": b"i" * 30, ".linux": b"MZ"}
+    head = (b"MZ" + bytes(58) + struct.pack("<I", 64)).ljust(64, b"\0") + b"PE\0\0"
+    head += struct.pack("<HHIIIHH", 0x8664, len(texts), 0, 0, 0, 112 + 8 * 16, 0)
+    head += struct.pack("<H", 0x20B) + bytes(106) + struct.pack("<I", 16) + bytes(32) + struct.pack("<II", 64, 8)
+    table, body = b"", b""
+    at = len(head) + 88 + 40 * len(texts)
+    for name, text in texts.items():
+        entry = struct.pack("<IIII", len(text), 0, len(text), at + len(body))
+        table, body = table + name.encode().ljust(8, b"\0") + entry + bytes(16), body + text
+    return head + bytes(88) + table + body
+
+
 def _physical(text: bytes) -> bytes:
     """A physical volume whose only metadata area, at 4 KiB, holds `text`."""
     lists = struct.pack("<QQQQQQQQ", 1 << 20, 0, 0, 0, 4096, 1 << 16, 0, 0)
@@ -123,14 +137,16 @@ def readers(folder: Path) -> dict[str, Reader]:
         ),
         "superblocks.probe": Reader(lambda data: superblocks.probe(_reading(data)), disks),
         "fat.names": Reader(lambda data: fat.names(_reading(data), 0), disks),
-        "lvm.volumes": Reader(lambda data: lvm.volumes(_reading(data), 0), (*disks, _physical(LVM), _physical(DEEP))),
+        "lvm.volumes": Reader(
+            lambda data: lvm.volumes(_reading(data), 0), (*disks, _physical(LVM)), (), (_physical(DEEP),)
+        ),
         "lvm.parse": Reader(lambda data: lvm.parse(data.decode("latin-1")), (LVM,), (ValueError,)),
         "identify.identify": Reader(on_disk(identify.identify), (*disks, *_heads())),
         "layers of qcow2": Reader(names_in("qcow2"), tuple(_heads()), (Failure,)),
         "layers of vmdk": Reader(names_in("vmdk"), tuple(_heads()), (Failure,)),
         "vhd.parse": Reader(vhd.parse, (vhd.build(1 << 20),)),
         "list_initramfs": Reader(lambda data: initramfs.list_initramfs(data, lambda name: True), packed, (Failure,)),
-        "uki.read_uki": Reader(lambda data: uki.read_uki(data, "x.efi"), (overlapping()[:65536],), (Failure,)),
+        "uki.read_uki": Reader(lambda data: uki.read_uki(data, "x.efi"), (_uki(), overlapping()[:65536]), (Failure,)),
         "console_log.diagnose": Reader(console_log.diagnose, CONSOLE),
     }
 

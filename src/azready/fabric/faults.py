@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from azready.errors import UsageFailure
+from azready.fabric.fields import as_float
 from azready.fabric.machine import Machine
 from azready.fabric.protocol.messages import Request, Response
 
@@ -288,8 +289,8 @@ def _typed(key: str, value: Any, source: str) -> Any:
         if isinstance(value, list) and all(type(item) is int for item in value):
             return tuple(value)
         raise UsageFailure(f"{source}: without must be a list of DHCP options", "write without = [245]")
-    if isinstance(default, float) and type(value) is int:
-        return float(value)
+    if isinstance(default, float):
+        value = as_float(value)
     wanted = str if key == "body" else type(default)
     if type(value) is not wanted:
         kind = {str: "text", int: "whole number", float: "number", bool: "true or false"}[wanted]

@@ -10,6 +10,11 @@ _MOST = 1 << 53
 """Beyond it no second, status or size lies; NaN is not below it."""
 
 
+def as_float(value: Any) -> Any:
+    """A whole number as the float that is wanted in its place; anything else, and what no float holds, as it is."""
+    return float(value) if type(value) is int and abs(value) < _MOST else value
+
+
 def held(value: Value) -> Value:
     """A frozen dataclass, as it is. Raises TypeError with the first field, of it or below it, that does not fit."""
     for name, hint in _hints(type(value)).items():  # type: ignore[arg-type]

@@ -106,6 +106,7 @@ def _tables(lines: list[str], path: Path) -> Iterator[dict[str, Any]]:
             table = json.loads(line)
             if not isinstance(table, dict):
                 raise ValueError("not a table")
+            json.dumps(table, ensure_ascii=False).encode()  # halves of characters, which JSON may name, are no text
         except (ValueError, RecursionError) as error:
             raise UsageFailure(f"{path}, line {number}: {error}", "each line is one JSON entry") from error
         yield table

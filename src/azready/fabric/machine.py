@@ -32,9 +32,12 @@ A `Machine` is a value; nothing here does input or output but `load`, which read
     "compute.osProfile.disablePasswordAuthentication" = ""
 """
 
+import json
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +57,17 @@ CHOICES = {
     "provisiondata": ("", "secrets", "ovf", "json"),
 }
 """Fields that take one of a few texts."""
+_FORMS: dict[str, tuple[Callable[[str], object], str]] = {
+    "vm_id": (uuid.UUID, "a GUID"),
+    "mac": (lambda text: _next_mac(text), "an address such as 00:0d:3a:6e:00:01"),
+    "address": (IPv4Address, "an IPv4 address"),
+    "public_address": (IPv4Address, "an IPv4 address"),
+    "subnet": (lambda text: IPv4Network(text, strict=False)[1], "an IPv4 network such as 10.1.0.0/24"),
+    "address6": (IPv6Address, "an IPv6 address"),
+    "subnet6": (lambda text: IPv6Network(text, strict=False), "an IPv6 network such as fd00:a2::/64"),
+}
+"""How fields are written that are not any text."""
+_MAY_BE_EMPTY = ("vm_id", "public_address", "address6")
 MSP_MODES = ("disabled", "audit", "enforce")
 EVENTS = ("Freeze", "Reboot", "Redeploy", "Preempt", "Terminate")
 """Types of scheduled events, as Microsoft's page has them."""
@@ -134,6 +148,12 @@ class Machine:
                 known = ", ".join(one if one else "''" for one in allowed)
                 raise UsageFailure(f"{field} is {getattr(self, field)!r}", f"use one of {known}")
         _modes(self.msp)
+        for field in _FORMS:
+            if getattr(self, field) or field not in _MAY_BE_EMPTY:
+                _require_form(field, field, getattr(self, field))
+        for mac, address in self.secondary_nics:
+            _require_form("secondary_nics", "mac", mac)
+            _require_form("secondary_nics", "address", address)
         if strange := set(self.scheduled_events) - set(EVENTS):
             raise UsageFailure(f"there is no scheduled event {min(strange)!r}", f"events: {', '.join(EVENTS)}")
         derived: dict[str, Callable[[], str]] = {
@@ -188,6 +208,14 @@ class Machine:
         return replace(self, vm_id=fresh, container_id="", instance_id="", mac=_next_mac(self.mac), secondary_nics=nics)
 
 
+def _require_form(field: str, kind: str, text: str) -> None:
+    read, form = _FORMS[kind]
+    try:
+        read(text)
+    except (ValueError, IndexError) as error:
+        raise UsageFailure(f"{field}: {text!r} is not {form}", "see docs/machine.md") from error
+
+
 def _modes(text: str) -> dict[str, str]:
     """Endpoint → mode. Raises UsageFailure for another endpoint or mode."""
     pairs = [word.partition("=") for word in text.replace(" ", "").split(",")]
@@ -200,6 +228,9 @@ def _modes(text: str) -> dict[str, str]:
 
 
 def _next_mac(mac: str) -> str:
+    """Raises ValueError for what is no MAC."""
+    if not re.fullmatch(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}", mac):
+        raise ValueError(mac)
     number = int(mac.replace(":", ""), 16) + 0x100
     return ":".join(f"{number:012x}"[i : i + 2] for i in range(0, 12, 2))
 
@@ -228,7 +259,18 @@ def typed_fields(table: dict[str, Any], source: str) -> dict[str, Any]:
         if key not in known:
             raise UsageFailure(f"{source}: unknown key {key!r}", f"known keys: {', '.join(sorted(known))}")
         values[key] = _typed(key, value, source)
+        if not _is_text(value):
+            raise UsageFailure(f"{source}: {key} is no UTF-8, or no value of JSON", "see docs/machine.md")
     return values
+
+
+def _is_text(value: Any) -> bool:
+    """Whether every text in it is one, and the platform could say it: JSON has neither dates nor infinity."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def changed(machine: Machine, values: Mapping[str, Any]) -> Machine:

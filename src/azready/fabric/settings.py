@@ -28,6 +28,7 @@ from azready import toml
 from azready.errors import UsageFailure
 from azready.fabric import faults, scenario
 from azready.fabric.faults import Fault
+from azready.fabric.fields import as_float
 from azready.fabric.machine import LISTS_OF_TEXTS, Machine, as_table, changed, load, typed_fields
 
 
@@ -129,8 +130,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _checked(key: str, value: Any, source: str) -> Any:
     default = Settings.__dataclass_fields__[key].default
-    if isinstance(default, float) and type(value) is int:
-        return float(value)
+    if isinstance(default, float):
+        value = as_float(value)
     if type(value) is not type(default):
         raise UsageFailure(f"{source}: {key} must be a {type(default).__name__}, not {value!r}", "see docs/fabric.md")
     return value

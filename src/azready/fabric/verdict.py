@@ -21,6 +21,10 @@ class Verdict:
     because: str
     findings: tuple[Finding, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.provisioned and self.at is None:
+            raise TypeError("provisioned, but at no time")
+
     @property
     def provisioned(self) -> bool:
         return self.code == ""

@@ -13,6 +13,7 @@ from functools import lru_cache
 from ipaddress import ip_network
 from typing import Any
 
+from azready.errors import UsageFailure
 from azready.fabric.machine import DataDisk, Machine
 
 VERSIONS = (
@@ -79,7 +80,10 @@ ADDRESS_BLOCKS_SINCE = "2025-04-07"
 
 
 def document(machine: Machine, version: str, extended: bool = False) -> dict[str, Any]:
-    """The instance document as `version` shows it. `version` must be one of VERSIONS."""
+    """The instance document as `version` shows it. `version` must be one of VERSIONS.
+
+    Raises UsageFailure for a value of the test's own (`Machine.imds`) that has no place in it.
+    """
     whole: dict[str, Any] = {"compute": _compute(machine), "network": _network(machine, version)}
     if extended:
         whole["extended"] = {"compute": _extended(machine)}
@@ -107,12 +111,14 @@ def _remove(node: Any, keys: list[str]) -> None:
 
 def _override(node: Any, keys: list[str], value: Any) -> None:
     """Put the test's own value at a path; folders that do not exist are made, list elements must exist."""
-    for key in keys[:-1]:
-        node = node[int(key)] if isinstance(node, list) else node.setdefault(key, {})
-    if isinstance(node, list):
-        node[int(keys[-1])] = value
-    else:
-        node[keys[-1]] = value
+    try:
+        for key in keys[:-1]:
+            node = node[int(key)] if isinstance(node, list) else node.setdefault(key, {})
+        node[int(keys[-1]) if isinstance(node, list) else keys[-1]] = value
+    except (ValueError, IndexError, AttributeError, TypeError) as error:
+        raise UsageFailure(
+            f"imds: there is no place {'.'.join(keys)}", "a path leads through tables, and through numbers of lists"
+        ) from error
 
 
 def _compute(machine: Machine) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from azready.fabric import faults as faulty
 from azready.fabric.faults import Fault
 from azready.fabric.ledger import Entry, Exchange, Ledger, Service
 from azready.fabric.machine import Machine
-from azready.fabric.protocol import dhcp, dns, platform
+from azready.fabric.protocol import dhcp, dns, instance, platform
 from azready.fabric.protocol.findings import found
 from azready.fabric.protocol.messages import Answer, Request, Response, Rules
 from azready.fabric.serve import datagrams
@@ -75,7 +75,9 @@ class Fabric:
     # --- life ---
 
     def start(self) -> Self:
-        """Listen and serve. Raises Failure when a socket cannot be had."""
+        """Listen and serve. Raises Failure when a socket cannot be had, UsageFailure for what IMDS cannot show."""
+        for vm in (self._vm, *self._vms.values()):  # what cannot be shown is said before a guest asks for it
+            instance.document(vm.machine, instance.VERSIONS[-1], True)
         sockets = self._sockets if self._sockets is not None else loopback_sockets()
         self._addresses = {service: sock.getsockname()[:2] for service, sock in sockets.items()}
         started: Future[None] = Future()
