@@ -205,7 +205,7 @@ def test_the_subscription_may_be_named(user: SimpleNamespace, disk: Path, blob: 
         (("--target-regions", "eastus=many", "--gallery-name", "gal"), "is not a target region"),
         (("--target-regions", "eastus"), "a managed image lives in one region"),
         (("--tags", "novalue"), "'novalue' is not a tag"),
-        (("--output", "yaml"), "--output is 'yaml'"),
+        (("--output", "yaml"), "there is no form yaml"),
         (("--architecture", "vax"), "--architecture is 'vax'"),
         (("--gallery-name", "gal", "--gallery-image-version", "1"), "'1' is not an image version"),
     ],

@@ -305,6 +305,6 @@ def test_what_a_build_cannot_put_in_is_refused(small: Path, words: list[str], wh
 def test_the_vhd_is_named_in_each_way_and_o_is_a_form_as_everywhere(
     out: Path | None, option: Path | None, words: list[str], forms: dict[str, None]
 ) -> None:
-    assert asked(out, option, words) == (Path("a.vhd"), forms)
+    assert asked(Path("in"), out, option, words) == (Path("a.vhd"), forms)
     with pytest.raises(UsageFailure, match="one VHD"):
-        asked(Path("b.vhd"), option or Path("c.vhd"), words)
+        asked(Path("in"), Path("b.vhd"), option or Path("c.vhd"), words)

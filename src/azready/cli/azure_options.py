@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from azready.cli import documents
+from azready.cli import outputs
 from azready.console import Console
 from azready.errors import Failure, UsageFailure
 
@@ -75,9 +75,11 @@ class RunOptions:
         bool,
         typer.Option("--print-role", help="Print a custom role with just the rights that this needs; send nothing."),
     ] = False
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="text|json", help="Form of the result on stdout.")
-    ] = "text"
+    output: outputs.Both = None
+
+    def told(self, *apart: Path | None) -> outputs.Wanted:
+        """Where the result goes in which form; `apart` are files that are read. Raises UsageFailure."""
+        return outputs.parse(self.output, outputs.BOTH, (self.state, *apart))
 
     @property
     def asked(self) -> "Asked":
@@ -248,11 +250,6 @@ def print_role(verb: str, asked: Asked, rights: "frozenset[Right]", console: Con
     )
 
 
-def check_output(output: str) -> None:
-    if output not in ("text", "json"):
-        raise UsageFailure(f"--output is {output!r}", "use text or json")
-
-
 def need_libraries() -> None:
     """Raise Failure when the optional Azure libraries are not installed."""
     import importlib.util
@@ -309,28 +306,26 @@ def open_state(
     return open_or_restart(path or default_path(os.environ, verb, group, name), verb, inputs, restart, console.say)
 
 
-def print_plan(steps: "list[Step]", endpoint: str, output: str, known: "Known | None" = None) -> None:
+def print_plan(steps: "list[Step]", endpoint: str, wanted: outputs.Wanted, known: "Known | None" = None) -> None:
     """Every step in order: its title, its request in full, and the `az` lines that do the same."""
     from azready.azure.requests.model import as_json, as_text
     from azready.azure.steps import Work, requests_of
 
     pairs = requests_of(steps, known)
-    if output == "json":
-        rows = [
-            {"step": step.id, "title": step.title}
-            | (as_json(request, endpoint) if request else {})
-            | ({"note": step.note} if isinstance(step, Work) and step.note else {})
-            for step, request in pairs
-        ]
-        print(documents.as_json({"steps": rows}))
-        return
+    rows = [
+        {"step": step.id, "title": step.title}
+        | (as_json(request, endpoint) if request else {})
+        | ({"note": step.note} if isinstance(step, Work) and step.note else {})
+        for step, request in pairs
+    ]
+    lines = []
     for number, (step, request) in enumerate(pairs, 1):
-        print(f"{number}. {step.title}" + (f": {request.usual}" if request and request.usual else ""))
+        lines.append(f"{number}. {step.title}" + (f": {request.usual}" if request and request.usual else ""))
         if request:
-            print(_indented(as_text(request, endpoint)))
+            lines.append(_indented(as_text(request, endpoint)))
         if isinstance(step, Work) and step.note:
-            print(_indented(f"# {step.note}"))
-    print("Nothing was sent.")
+            lines.append(_indented(f"# {step.note}"))
+    outputs.tell(wanted, lambda: "\n".join((*lines, "Nothing was sent.")), lambda: {"steps": rows})
 
 
 def _indented(text: str) -> str:

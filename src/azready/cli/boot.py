@@ -16,6 +16,8 @@ from azready.console import Console
 from azready.errors import Exit, UsageFailure
 
 if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+
     from azready.boot.qemu.command import Hardware
     from azready.boot.record import BootRecord
     from azready.boot.series import Onlooker, Plan
@@ -114,7 +116,7 @@ def boot(
     given = Given(machine, words, fault or (), scenario, seed, strict)
     effective = resolve(given, settings)
     plan = _plan(target, effective, wireserver, deadline, boots, recapture, heal, keep, judge or [], init, ssh_check)
-    wanted = outputs.parse(output or (), FORMS)
+    wanted = outputs.parse(output, FORMS, (target, machine, settings, report, console_file))
     for path in filter(None, (report, console_file)):
         outputs.require_writable(path)
     console = Console()
@@ -276,13 +278,9 @@ def _forms(
 
 
 def _as_text(records: "tuple[BootRecord, ...]", agent_report: bool, plain: bool) -> str:
-    """As this terminal shows it, with its colours and width; plain for a file."""
-    from rich.console import Console as RichConsole
-
     from azready.boot.drawing.terminal import draw, presentable
 
-    out = RichConsole(highlight=False, soft_wrap=True, no_color=plain or None, force_terminal=False if plain else None)
-    with out.capture() as captured:
+    def each(out: "RichConsole") -> None:
         for record in records:
             if agent_report:
                 from azready.boot.drawing.agent_report import report_lines
@@ -290,4 +288,5 @@ def _as_text(records: "tuple[BootRecord, ...]", agent_report: bool, plain: bool)
                 out.print("\n".join(report_lines(presentable(record))), markup=False)
             else:
                 draw(record, out)
-    return captured.get().removesuffix("\n")
+
+    return outputs.drawn(plain, each)

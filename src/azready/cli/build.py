@@ -37,8 +37,6 @@ Skip = Annotated[list[str] | None, typer.Option("--skip", help="Leave prepare, g
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Replace OUT.vhd if it exists.")]
 KeepWork = Annotated[bool, typer.Option("--keep-work", help="Keep the work folder OUT.vhd.build.")]
-FORMS = ("text", "json")
-Outputs = Annotated[list[str] | None, outputs.option(FORMS)]
 
 
 def register(app: typer.Typer) -> None:
@@ -68,7 +66,7 @@ def build(
     yes: Yes = False,
     keep_work: KeepWork = False,
     web: Web = False,
-    output: Outputs = None,
+    output: outputs.Both = None,
 ) -> None:
     """Prepare, generalize, check, boot and convert a copy of INPUT; beside OUT.vhd a manifest and an SBOM.
 
@@ -82,7 +80,7 @@ def build(
     from azready.image.targets.opening import enter_namespace_for
     from azready.pipelines import build
 
-    target, wanted = _asked(out, out_option, output or [])
+    target, wanted = _asked(source, out, out_option, output or [])
     added = additions(ctx, install=install, copy_in=copy_in, run=run, ssh_inject=ssh_inject)
     _require_sane(deadline, skip or [], added, ssh_inject)
     if web and "boot" in (skip or ()):
@@ -101,7 +99,8 @@ def build(
     )
     enter_namespace_for(str(source), changes=not dry_run and not {"prepare", "generalize"} <= options.skip)
     if dry_run:
-        print("\n".join(build.plan_lines(source, target, options)))
+        lines = build.plan_lines(source, target, options)
+        outputs.tell(wanted, lambda: "\n".join(lines), lambda: {"plan": lines})
         return
     _build(source, target, options, wanted, web)
 
@@ -139,13 +138,14 @@ def _require_sane(
         )
 
 
-def _asked(out: Path | None, option: Path | None, words: list[str]) -> tuple[Path, outputs.Wanted]:
+def _asked(source: Path, out: Path | None, option: Path | None, words: list[str]) -> tuple[Path, outputs.Wanted]:
     """The VHD to make, and the forms to say it in. `-o OUT.vhd`, as it was written before 0.3, still means the VHD."""
     former = [word for word in words if "=" not in word and word.lower().endswith(".vhd")]
     named = [each for each in (out, option, *map(Path, former)) if each is not None]
     if len(named) != 1:
         raise UsageFailure("build makes one VHD", "name it once: azready build DISK OUT.vhd")
-    return named[0], outputs.parse([word for word in words if word not in former], FORMS)
+    forms = (word for word in words if word not in former)
+    return named[0], outputs.parse(forms, outputs.BOTH, (source, *named), "azready build DISK OUT.vhd")
 
 
 def _lines(built: "Built") -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from azready.cli import completing
+from azready.cli import completing, outputs
 from azready.cli.azure_options import (
     DEFAULT_SIZE,
     Admin,
@@ -25,7 +25,6 @@ from azready.cli.azure_options import (
     Yes,
     takes,
 )
-from azready.cli.documents import as_json
 
 if TYPE_CHECKING:
     from azready.azure.capture import Captured, GuestWork, Wishes
@@ -105,7 +104,7 @@ def capture(given: Options) -> None:
     from azready.cli import azure_options as options
     from azready.console import Console
 
-    options.check_output(given.output)
+    wanted = given.told(given.ssh_key)
     wishes = _wishes(given)
     capture.check(wishes)
     asked = given.asked
@@ -114,14 +113,14 @@ def capture(given: Options) -> None:
         options.print_role("capture", asked, capture.rights_of(wishes, _no_work()), console)
         return
     if given.dry_run:
-        _print_plan(wishes, asked, given.output)
+        _print_plan(wishes, asked, wanted)
         return
     if given.seal_original:
         options.confirm(
             f"{given.vm} will be prepared, sealed and generalized: it can never start again. Go on?", given.yes
         )
     done = _run(wishes, asked, console, given.state, given.restart, frozenset(each.upper() for each in given.skip))
-    _render(done, given.keep, given.output)
+    _render(done, given.keep, wanted)
 
 
 def _wishes(given: Options) -> "Wishes":
@@ -177,7 +176,7 @@ def _security_type(given: Options) -> str:
     return kind
 
 
-def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:
+def _print_plan(wishes: "Wishes", asked: Asked, wanted: "outputs.Wanted") -> None:
     from azready.azure import capture, known
     from azready.azure.requests.model import RUN_TAG
     from azready.cli import azure_options as options
@@ -192,7 +191,7 @@ def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:
         ssh_from="<this machine>" if wishes.ssh_from == "auto" else wishes.ssh_from,
     )
 
-    options.print_plan(capture.plan(planned, _no_work()), endpoint, output, known.planned(planned.place))
+    options.print_plan(capture.plan(planned, _no_work()), endpoint, wanted, known.planned(planned.place))
 
 
 def _no_work() -> "GuestWork":
@@ -264,20 +263,18 @@ def _run(
     return done
 
 
-def _render(done: "Captured", keep: bool, output: str) -> None:
-    if output == "json":
-        facts = {
-            "image": done.image,
-            "hyperVGeneration": done.generation,
-            "ready": done.trial.ready if done.trial else None,
-            "journal": done.journal.splitlines(),
-            "kept": keep,
-        }
-        print(as_json(facts))
-        return
-    print(done.image)
+def _render(done: "Captured", keep: bool, wanted: outputs.Wanted) -> None:
+    facts = {
+        "image": done.image,
+        "hyperVGeneration": done.generation,
+        "ready": done.trial.ready if done.trial else None,
+        "journal": done.journal.splitlines(),
+        "kept": keep,
+    }
+    lines = [done.image]
     if done.trial:
-        print(f"generation {done.generation}; a VM made from it " + ("became Ready" if done.trial.ready else "did not"))
-    for line in done.journal.splitlines():
-        print(f"  {line}")
-    print(f"make a VM: az vm create -g GROUP -n NAME --image {done.image} --enable-agent false")
+        became = "became Ready" if done.trial.ready else "did not"
+        lines.append(f"generation {done.generation}; a VM made from it {became}")
+    lines += [f"  {line}" for line in done.journal.splitlines()]
+    lines.append(f"make a VM: az vm create -g GROUP -n NAME --image {done.image} --enable-agent false")
+    outputs.tell(wanted, lambda: "\n".join(lines), lambda: facts)

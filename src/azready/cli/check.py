@@ -121,7 +121,7 @@ def _check(
         sealing=not before_generalize,
     )
     threshold = Severity[fail_on.name]
-    wanted = outputs.parse(output, FORMS)
+    wanted = outputs.parse(output, FORMS, (target, waivers))
     enter_namespace_for(target)
     with Console().busy(f"Looking at {target}"), look(target) as facts:
         results = checking.check(facts, RULES, choice)

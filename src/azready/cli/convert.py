@@ -4,9 +4,8 @@ from pathlib import Path
 
 import typer
 
-from azready.cli.documents import as_json
+from azready.cli import outputs
 from azready.console import Console
-from azready.errors import UsageFailure
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +18,7 @@ def convert(
     verify: bool = typer.Option(False, "--verify", help="Compare every byte with DISK and read the VHD back."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Replace OUT.vhd if it exists."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be done, and do nothing."),
-    output: str = typer.Option("text", "--output", "-o", metavar="text|json", help="Form of the result on stdout."),
+    output: outputs.Both = None,
     blank: bool = typer.Option(
         False, "--blank", help="Convert a disk that holds neither a partition table nor a file system too."
     ),
@@ -27,16 +26,15 @@ def convert(
     """Make the fixed VHD that Azure takes: whole MiB, valid footer, backup GPT at the end, sparse on your disk."""
     from azready.image import conversion
 
-    if output not in ("text", "json"):
-        raise UsageFailure(f"--output is {output!r}", "use text or json")
-    console = Console()
     target = out if out is not None else disk.with_suffix(".vhd")
+    wanted = outputs.parse(output, outputs.BOTH, (disk, target), "azready convert DISK OUT.vhd")
+    console = Console()
     plan = conversion.plan(disk, blank)
     for warning in plan.warnings:
         console.warn(warning)
     if dry_run:
-        for line in (*plan.lines(), f"would write {target}, {plan.file_size} bytes; nothing was done"):
-            print(line)
+        lines = (*plan.lines(), f"would write {target}, {plan.file_size} bytes; nothing was done")
+        outputs.tell(wanted, lambda: "\n".join(lines), lambda: {"plan": lines})
         return
     conversion.check_target(disk, target, yes)
     with console.transfer(f"Convert {disk} to {target}", plan.disk_size) as advance:
@@ -53,12 +51,8 @@ def convert(
         "verified": done.verified,
         "warnings": list(plan.warnings),
     }
-    if output == "json":
-        print(as_json(facts))
-        return
-    for line in plan.lines():
-        print(line)
-    print(f"{done.target}: {plan.file_size} bytes to upload, {done.allocated} on this disk{_checked(done.verified)}")
+    end = f"{done.target}: {plan.file_size} bytes to upload, {done.allocated} on this disk{_checked(done.verified)}"
+    outputs.tell(wanted, lambda: "\n".join((*plan.lines(), end)), lambda: facts)
 
 
 def _checked(verified: bool) -> str:

@@ -2,17 +2,17 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from azready.cli import outputs
 from azready.cli.azure_options import Auth, CloudName, Subscription
 from azready.errors import Exit, UsageFailure
 
 Log = Annotated[
     Path | None, typer.Argument(metavar="[LOG]", help="The log, as boot diagnostics gives it; - for standard input.")
 ]
-Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="Form of the result on stdout.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def diagnose(
     subscription: Subscription = "",
     cloud: CloudName = "",
     auth: Auth = "auto",
-    output: Output = "text",
+    output: outputs.Both = None,
 ) -> None:
     """Say why a VM in Azure was not provisioned, from its serial console log: the cause, the lines, the fix.
 
@@ -43,8 +43,9 @@ def diagnose(
         )
     if vm and not group:
         raise UsageFailure("--vm needs its group", "add --resource-group GROUP")
+    wanted = outputs.parse(output, outputs.BOTH, (log,))
     found = diagnosis_of(_read(log) if log is not None else _fetch(vm, group, subscription, cloud, auth))
-    print(found.as_json() if output == "json" else "\n".join(found.lines()))
+    outputs.write(wanted, {"text": lambda: "\n".join(found.lines()), "json": found.as_json})
     if found.cause is not None:
         sys.exit(Exit.NEGATIVE)
 

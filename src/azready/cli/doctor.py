@@ -2,11 +2,11 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from azready.cli.documents import as_json
+from azready.cli import outputs
 from azready.errors import Exit, UsageFailure
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ Asked = Annotated[
     list[str] | None,
     typer.Argument(metavar="[ABILITY]…", help="trees, disks, boot-tree, boot-disk, demo, fabric, azure. Default: all."),
 ]
-Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="Form of the result on stdout.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +23,7 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor(asked: Asked = None, output: Output = "text") -> None:
+def doctor(asked: Asked = None, output: outputs.Both = None) -> None:
     """Say what this machine can do, and what to install or allow for the rest. Changes nothing.
 
     Exit code: 0 all that was asked for works here, 3 something is missing.
@@ -34,8 +33,9 @@ def doctor(asked: Asked = None, output: Output = "text") -> None:
     names = [each.name for each in ABILITIES]
     if unknown := [each for each in asked or () if each not in names]:
         raise UsageFailure(f"there is no ability {', '.join(unknown)}", f"ask for {', '.join(names)}")
+    wanted = outputs.parse(output, outputs.BOTH)
     examined = [examine(each) for each in ABILITIES if not asked or each.name in asked]
-    print(_as_json(examined) if output == "json" else "\n".join(_lines(examined)))
+    outputs.tell(wanted, lambda: "\n".join(_lines(examined)), lambda: _facts(examined))
     if not all(each.works for each in examined):
         sys.exit(Exit.UNABLE)
 
@@ -52,7 +52,7 @@ def _lines(examined: "Sequence[Examined]") -> list[str]:
     return [*lines, "", f"what to do: {line}"] if line else lines
 
 
-def _as_json(examined: "Sequence[Examined]") -> str:
+def _facts(examined: "Sequence[Examined]") -> dict[str, Any]:
     from azready.pipelines.doctor import advice
 
     rows = [
@@ -65,4 +65,4 @@ def _as_json(examined: "Sequence[Examined]") -> str:
         }
         for each in examined
     ]
-    return as_json({"abilities": rows, "install": advice(examined)})
+    return {"abilities": rows, "install": advice(examined)}

@@ -6,12 +6,11 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from azready.cli import completing
-from azready.cli.documents import as_json
+from azready.cli import completing, outputs
 from azready.cli.survey import survey
 from azready.console import Console
 from azready.errors import Exit, UsageFailure
@@ -71,7 +70,6 @@ LogFile = Annotated[
     Path | None,
     typer.Option("--log", envvar="AZREADY_LOG", metavar="FILE", help="Log every exchange and finding, as JSON lines."),
 ]
-Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="Form of the result on stdout.")]
 ImdsPort = Annotated[int | None, typer.Option(envvar="AZREADY_IMDS_PORT", help="Default 16925; 0: any free one.")]
 WirePort = Annotated[int | None, typer.Option(envvar="AZREADY_WIRESERVER_PORT", help="Default 16863; 0: any free one.")]
 PluginPort = Annotated[
@@ -107,7 +105,7 @@ def serve(
     settings: SettingsFile = None,
     save_settings: SaveSettings = None,
     log: LogFile = None,
-    output: Output = "text",
+    output: outputs.Both = None,
 ) -> None:
     """A local Azure for any agent: WireServer and IMDS on loopback, with a ledger and a verdict.
 
@@ -122,6 +120,7 @@ def serve(
 
     ports = (imds_port, wireserver_port, hostplugin_port)
     given = Given(machine, set_ or (), fault or (), scenario, seed, strict, *ports, deadline)
+    wanted = outputs.parse(output, outputs.BOTH, (machine, settings, save_settings, log))
     effective, console = _effective(given, settings, save_settings)
     sockets = loopback_sockets(
         {
@@ -135,7 +134,7 @@ def serve(
         _attend(stack, fabric, console, effective, log, routes=True)
         example = f"--imds {fabric.imds_url} --wireserver {fabric.wireserver_url}"
         _wait(fabric, effective.deadline, lambda: console.say(f"point an agent at these, for example: {example}"))
-        _conclude(fabric, effective.deadline or fabric.ledger.now(), effective, console, output)
+        _conclude(fabric, effective.deadline or fabric.ledger.now(), effective, console, wanted)
 
 
 def run(
@@ -149,7 +148,7 @@ def run(
     settings: SettingsFile = None,
     save_settings: SaveSettings = None,
     log: LogFile = None,
-    output: Output = "text",
+    output: outputs.Both = None,
 ) -> None:
     """Run a command in a network of its own, where Azure's two addresses are this local Azure.
 
@@ -161,6 +160,7 @@ def run(
     from azready.fabric.settings import Given
 
     given = Given(machine, set_ or (), fault or (), scenario, seed, strict)
+    wanted = outputs.parse(output, outputs.BOTH, (machine, settings, save_settings, log))
     effective, console = _effective(given, settings, save_settings)
     with ExitStack() as stack:
         sockets, start = stack.enter_context(enclosed(command or [os.environ.get("SHELL", "/bin/sh")]))
@@ -169,16 +169,18 @@ def run(
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command
         status = start()
         console.say(f"the command ended with status {status}")
-        _conclude(fabric, fabric.ledger.now(), effective, console, output)
+        _conclude(fabric, fabric.ledger.now(), effective, console, wanted)
 
 
-def scenarios() -> None:
+def scenarios(output: outputs.Both = None) -> None:
     """List the scenarios that come with azready."""
     from azready.fabric import scenario
 
-    for name in scenario.names():
-        one = scenario.load(name)
-        print(f"{name:<26} {one.summary}{'' if one.expect == 'ready' else f' [{one.expect}]'}")
+    wanted = outputs.parse(output, outputs.BOTH)
+    known = [(name, scenario.load(name)) for name in scenario.names()]
+    lines = (f"{name:<26} {one.summary}{'' if one.expect == 'ready' else f' [{one.expect}]'}" for name, one in known)
+    rows = [{"name": name, "summary": one.summary, "expect": one.expect} for name, one in known]
+    outputs.tell(wanted, lambda: "\n".join(lines), lambda: {"scenarios": rows})
 
 
 def medium(
@@ -186,6 +188,7 @@ def medium(
     machine: MachineFile = None,
     set_: Set = None,
     iso9660: Annotated[bool, typer.Option("--iso9660", help="Readable without UDF too; Azure's is not.")] = False,
+    output: outputs.Both = None,
 ) -> None:
     """Write the provisioning medium of a machine: for a VM of your own, or to look at its ovf-env.xml.
 
@@ -194,6 +197,7 @@ def medium(
     from azready.fabric.protocol import media
     from azready.fabric.settings import Given, resolve
 
+    wanted = outputs.parse(output, outputs.BOTH, (out, machine), "azready fabric medium OUT.iso")
     described = resolve(Given(machine, set_ or ())).machine
     kind = out.suffix.lower()
     if kind not in (".iso", ".xml"):
@@ -204,7 +208,8 @@ def medium(
             file.write(content)
     except OSError as error:
         raise UsageFailure(f"{out}: {error.strerror}", "give a file that can be written") from error
-    Console().say(f"{out}: {len(content)} bytes, readable by you alone: it holds the machine's secrets")
+    end = f"{out}: {len(content)} bytes, readable by you alone: it holds the machine's secrets"
+    outputs.tell(wanted, lambda: end, lambda: {"target": str(out), "sizeBytes": len(content)})
 
 
 def matrix(
@@ -219,7 +224,7 @@ def matrix(
     deadline: Annotated[float, typer.Option(metavar="SECONDS", help="What each guest is given.")] = 20.0,
     seed: Seed = None,
     jobs: Annotated[int, typer.Option(help="Runs at the same time.")] = 4,
-    output: Output = "text",
+    output: outputs.Both = None,
 ) -> None:
     """Let guests provision scratch trees in every scenario, and print who ended how.
 
@@ -231,6 +236,7 @@ def matrix(
     from azready.fabric import scenario as plans
     from azready.fabric.serve import trials
 
+    wanted = outputs.parse(output, outputs.BOTH)
     console = Console()
     guests = [runs.guest(word) for word in guest or runs.OWN_GUESTS]
     known = [plans.load(name) for name in scenario or plans.names()]
@@ -244,7 +250,7 @@ def matrix(
             console.say("\n".join(f"    {line}" for line in cell.output.splitlines()[-8:]))
             words = ["--scenario", cell.scenario.name, "--guest", cell.guest.name, "--seed", str(seed or 0)]
             console.say(f"  to repeat: azready fabric matrix {' '.join(words)}")
-    print("\n".join(runs.table(cells)) if output == "text" else as_json({"cells": [_cell(one) for one in cells]}))
+    outputs.tell(wanted, lambda: "\n".join(runs.table(cells)), lambda: {"cells": [_cell(one) for one in cells]})
     sys.exit(Exit.OK if all(cell.good for cell in cells) else Exit.NEGATIVE)
 
 
@@ -266,7 +272,7 @@ def _cell(cell: "Cell") -> dict[str, object]:
 def replay(
     log: Annotated[Path, typer.Argument(help="A log that `azready fabric --log` wrote.")],
     strict: Strict = None,
-    output: Output = "text",
+    output: outputs.Both = None,
 ) -> None:
     """Ask this version of the fabric everything that a log says was asked, and tell what it answers otherwise.
 
@@ -277,13 +283,13 @@ def replay(
     from azready.fabric import log as logs
     from azready.fabric.replay import replay as replay_log
 
+    wanted = outputs.parse(output, outputs.BOTH, (log,))
     done = replay_log(logs.read(log), strict)
-    if output == "json":
-        print(as_json(asdict(done)))
-    else:
-        for one in done.differences:
-            print(f"{one.at:8.3f} {one.method} {one.target}\n    was {one.was}\n    now {one.now}")
-        print(f"{done.asked} requests asked again, {len(done.differences)} answered otherwise, {done.skipped} left out")
+    lines = [
+        f"{one.at:8.3f} {one.method} {one.target}\n    was {one.was}\n    now {one.now}" for one in done.differences
+    ]
+    end = f"{done.asked} requests asked again, {len(done.differences)} answered otherwise, {done.skipped} left out"
+    outputs.tell(wanted, lambda: "\n".join((*lines, end)), lambda: asdict(done))
     sys.exit(Exit.NEGATIVE if done.differences else Exit.OK)
 
 
@@ -342,16 +348,19 @@ def _wait(fabric: "Fabric", deadline: float, say_ready: Callable[[], None]) -> N
         pass
 
 
-def _conclude(fabric: "Fabric", deadline: float, effective: "Settings", console: Console, output: str) -> None:
+def _conclude(
+    fabric: "Fabric", deadline: float, effective: "Settings", console: Console, wanted: outputs.Wanted
+) -> None:
     """Print the verdict on stdout, and exit with it."""
     from azready.fabric.render import repeat_line, verdict_as_json, verdict_lines
     from azready.fabric.verdict import judge
 
     verdict = judge(fabric.ledger, round(deadline, 1))
-    if output == "json":
-        print(as_json(verdict_as_json(verdict, fabric.ledger)))
-    else:
-        print("\n".join(verdict_lines(verdict, fabric.ledger)))
+    outputs.tell(
+        wanted,
+        lambda: "\n".join(verdict_lines(verdict, fabric.ledger)),
+        lambda: verdict_as_json(verdict, fabric.ledger),
+    )
     if not verdict.provisioned:
         console.say(f"to repeat: {repeat_line(sys.argv[1:], effective.seed)}")
     sys.exit(Exit.OK if verdict.provisioned else Exit.NEGATIVE)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from azready.cli import completing
+from azready.cli import completing, outputs
 from azready.console import Console
 from azready.errors import Exit, UsageFailure
 
@@ -34,7 +34,7 @@ def generalize(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a running system is sealed.")] = False,
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Disk: write the changed copy there.")] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Disk: change the file itself.")] = False,
-    output: Annotated[str, typer.Option("--output", "-o", help="text or json")] = "text",
+    output: outputs.Both = None,
     list_all: Annotated[bool, typer.Option("--list", help="Print all that it may do, one a line.")] = False,
 ) -> None:
     """Remove identity, keys, users, state and logs, and arm the guest program for the next first boot.
@@ -53,8 +53,7 @@ def generalize(
     if not target:
         raise UsageFailure("generalize wants a target", "azready generalize / or a directory, a disk, ssh://user@host")
     console = Console()
-    if output not in ("text", "json"):
-        raise UsageFailure(f"--output cannot be {output!r}", "use one of text, json")
+    wanted = outputs.parse(output, outputs.BOTH, (target, to))
     chosen = frozenset(each.upper() for each in skip)
     if unknown := chosen - {rule.id for rule in RULES}:
         raise UsageFailure(
@@ -64,7 +63,8 @@ def generalize(
     enter_namespace_for(target, changes=not dry_run)
     if dry_run:
         with open_target(target) as opened:
-            _print_plan(opened, sealing.plan(facts_of(opened), options), output)
+            planned = sealing.plan(facts_of(opened), options)
+            outputs.tell(wanted, lambda: _plan_as_text(opened, planned), lambda: _facts(opened, planned, None))
         return
     with to_change(target, to, in_place) as changed, open_target(changed, write=True) as opened:
         require_writable(opened)
@@ -74,7 +74,7 @@ def generalize(
             _ask(opened, planned)
         with console.busy(f"Sealing {target}"):
             sealed = sealing.carry_out(opened, lambda: facts_of(opened), options, _report)
-        _print_result(opened, planned, sealed, output)
+        outputs.tell(wanted, lambda: _result_as_text(opened, planned, sealed), lambda: _facts(opened, planned, sealed))
     if any((result.worst or 0) >= _ERROR or result.worst is None for result in sealed.left):
         raise typer.Exit(Exit.NEGATIVE)
 
@@ -97,7 +97,7 @@ def _ask(target: "Target", planned: "Sealing") -> None:
             f"{target.describe()} is a running system: after sealing nobody can log in to it",
             "say --yes to do it, or --dry-run to see the plan",
         )
-    _print_plan(target, planned, "text", file_is_stderr=True)
+    print(_plan_as_text(target, planned), file=sys.stderr)
     if not typer.confirm(f"Seal {target.describe()}? Nobody can log in to it afterwards.", err=True):
         raise typer.Exit(Exit.NEGATIVE)
 
@@ -107,51 +107,40 @@ def _report(outcome: "Outcome") -> None:
         Console().warn(f"{outcome.action.describe()}: {outcome.warning}")
 
 
-def _print_plan(target: "Target", planned: "Sealing", output: str, file_is_stderr: bool = False) -> None:
-    stream = sys.stderr if file_is_stderr else sys.stdout
-    if output == "json":
-        _print_json(target, planned, None)
-        return
-    print(f"{target.describe()}: would", file=stream)
+def _plan_as_text(target: "Target", planned: "Sealing") -> str:
+    lines = [f"{target.describe()}: would"]
     for step in planned.steps:
-        print(f"  {step.title}", file=stream)
-        for action in step.actions[:_SHOWN]:
-            print(f"      {action.describe()}", file=stream)
+        lines.append(f"  {step.title}")
+        lines += [f"      {action.describe()}" for action in step.actions[:_SHOWN]]
         if len(step.actions) > _SHOWN:
-            print(f"      and {len(step.actions) - _SHOWN} more", file=stream)
-    for note in planned.notes:
-        print(f"note: {note}", file=stream)
+            lines.append(f"      and {len(step.actions) - _SHOWN} more")
+    lines += [f"note: {note}" for note in planned.notes]
     if not planned.steps:
-        print("  change nothing: it is sealed", file=stream)
+        lines.append("  change nothing: it is sealed")
+    return "\n".join(lines)
 
 
 _SHOWN = 8
 
 
-def _print_result(target: "Target", planned: "Sealing", sealed: "Sealed", output: str) -> None:
-    if output == "json":
-        _print_json(target, planned, sealed)
-        return
+def _result_as_text(target: "Target", planned: "Sealing", sealed: "Sealed") -> str:
     from azready.image.render import as_text
 
     changed = sum(outcome.changed for outcome in sealed.outcomes)
-    for step in planned.steps:
-        print(f"✓ {step.title}")
-    for note in planned.notes:
-        print(f"note: {note}")
-    for result in sealed.rewritten:
-        print(f"note: written again by the running system since: {result.rule.id}, {result.rule.title}")
-    if sealed.left:
-        print(as_text(sealed.left, target.describe()))
-    else:
-        print(f"Sealed {target.describe()}: {changed} changes, and nothing is found any more")
+    lines = [f"✓ {step.title}" for step in planned.steps]
+    lines += [f"note: {note}" for note in planned.notes]
+    lines += [
+        f"note: written again by the running system since: {result.rule.id}, {result.rule.title}"
+        for result in sealed.rewritten
+    ]
+    sealed_whole = f"Sealed {target.describe()}: {changed} changes, and nothing is found any more"
+    lines.append(as_text(sealed.left, target.describe()) if sealed.left else sealed_whole)
     if target.live:
-        print("Leave this shell with: unset HISTFILE; exit (or it writes its history again)")
+        lines.append("Leave this shell with: unset HISTFILE; exit (or it writes its history again)")
+    return "\n".join(lines)
 
 
-def _print_json(target: "Target", planned: "Sealing", sealed: "Sealed | None") -> None:
-    from azready.cli.documents import as_json
-
+def _facts(target: "Target", planned: "Sealing", sealed: "Sealed | None") -> dict[str, object]:
     document: dict[str, object] = {
         "target": target.describe(),
         "steps": [
@@ -163,4 +152,4 @@ def _print_json(target: "Target", planned: "Sealing", sealed: "Sealed | None") -
         document["changed"] = sum(outcome.changed for outcome in sealed.outcomes)
         document["left"] = [result.rule.id for result in sealed.left]
         document["rewritten"] = [result.rule.id for result in sealed.rewritten]
-    print(as_json(document))
+    return document

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from azready.cli import completing
+from azready.cli import completing, outputs
 from azready.cli.additions import CopyIn, InOrder, Install, RunCommand, SshInject, additions
 from azready.console import Console
 
@@ -64,7 +64,7 @@ def prepare(
     ssh_inject: SshInject = None,
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Disk: write the changed copy there.")] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Disk: change the file itself.")] = False,
-    output: Annotated[str, typer.Option("--output", "-o", help="text or json")] = "text",
+    output: outputs.Both = None,
 ) -> None:
     """Remove walinuxagent, cloud-init and the like, and install the guest program in their place.
 
@@ -76,7 +76,8 @@ def prepare(
     from azready.image.preparation import Options, carry_out, plan
     from azready.image.targets.opening import enter_namespace_for, open_target, require_writable, to_change
 
-    _choices(guest, init, output)
+    _choices(guest, init)
+    wanted = outputs.parse(output, outputs.BOTH, (target, to))
     provisioning = {"--firewall": firewall, "--set": bool(setting), "--grow": bool(grow)}
     unit = _report_options(ready_when, report_only, silence or [], provisioning)
     settings = parse_settings(setting or [])
@@ -87,7 +88,9 @@ def prepare(
     enter_namespace_for(target, changes=not dry_run)
     if dry_run:
         with open_target(target) as opened:
-            _print_plan(opened, plan(facts_of(opened), options), output)
+            planned = plan(facts_of(opened), options)
+            actions = [_as_json(action) for action in planned.actions]
+            outputs.tell(wanted, lambda: _plan_as_text(opened, planned), lambda: _facts(opened, planned, actions, None))
         return
     with to_change(target, to, in_place) as changed, open_target(changed, write=True) as opened:
         require_writable(opened)
@@ -98,7 +101,12 @@ def prepare(
         outcomes: list[Outcome] = []
         with console.busy(f"Preparing {target}"):
             left = carry_out(opened, preparation, _reporter(outcomes, console))
-        _print_result(opened, preparation, outcomes, left, output)
+        done = [{**_as_json(each.action), "changed": each.changed, "warning": each.warning} for each in outcomes]
+        outputs.tell(
+            wanted,
+            lambda: _result_as_text(opened, preparation, outcomes, left),
+            lambda: _facts(opened, preparation, done, left),
+        )
     if left:
         raise typer.Exit(Exit.NEGATIVE)
 
@@ -111,10 +119,9 @@ def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> Literal[True]:
     return True
 
 
-def _choices(guest: str, init: str, output: str) -> None:
+def _choices(guest: str, init: str) -> None:
     _one_of("--guest", guest, ("auto", "python", "sh"))
     _one_of("--init", init, ("auto", "systemd", "openrc", "sysv", "runit", "busybox"))
-    _one_of("--output", output, ("text", "json"))
 
 
 def _report_options(ready_when: str, report_only: bool, silence: list[str], provisioning: dict[str, bool]) -> str:
@@ -162,19 +169,18 @@ def _reporter(outcomes: "list[Outcome]", console: Console) -> "Callable[[Outcome
     return report
 
 
-def _print_plan(target: "Target", preparation: "Preparation", output: str) -> None:
-    if output == "json":
-        _print_json(target, preparation, [_as_json(action) for action in preparation.actions], None)
-        return
-    print(_headline(target, preparation))
+def _plan_as_text(target: "Target", preparation: "Preparation") -> str:
+    lines = [_headline(target, preparation)]
     for agent in sorted({each.agent for each in preparation.found}):
         traces = [each for each in preparation.found if each.agent == agent]
         packages = [each.what for each in traces if not each.path]
-        print(f"  found {agent}: {', '.join(packages) or 'no package'}, {len(traces) - len(packages)} traces in files")
-    print("would:")
-    for action in preparation.actions:
-        print(f"  {action.describe()}" + (f"    ({action.why})" if action.why else ""))
-    _print_notes(preparation)
+        named = ", ".join(packages) or "no package"
+        lines.append(f"  found {agent}: {named}, {len(traces) - len(packages)} traces in files")
+    lines.append("would:")
+    lines += [
+        f"  {action.describe()}" + (f"    ({action.why})" if action.why else "") for action in preparation.actions
+    ]
+    return "\n".join([*lines, *_notes(preparation)])
 
 
 def _headline(target: "Target", preparation: "Preparation") -> str:
@@ -183,50 +189,36 @@ def _headline(target: "Target", preparation: "Preparation") -> str:
     return f"{target.describe()}: {preparation.distribution}; {what} {chosen.guest}, started by {chosen.init}"
 
 
-def _print_notes(preparation: "Preparation") -> None:
-    for note in preparation.notes:
-        print(f"note: {note}")
+def _notes(preparation: "Preparation") -> list[str]:
+    return [f"note: {note}" for note in preparation.notes]
 
 
-def _print_result(
-    target: "Target",
-    preparation: "Preparation",
-    outcomes: "list[Outcome]",
-    left: "tuple[Leftover, ...]",
-    output: str,
-) -> None:
-    if output == "json":
-        done = [{**_as_json(each.action), "changed": each.changed, "warning": each.warning} for each in outcomes]
-        _print_json(target, preparation, done, left)
-        return
-    print(_headline(target, preparation))
+def _result_as_text(
+    target: "Target", preparation: "Preparation", outcomes: "list[Outcome]", left: "tuple[Leftover, ...]"
+) -> str:
+    head, notes = _headline(target, preparation), _notes(preparation)
     gone = ", ".join(sorted({each.agent for each in preparation.found}))
     changed = sum(outcome.changed for outcome in outcomes)
     if preparation.selection.job == "report":
-        print(f"agents stay; {changed} changes")
-        _print_notes(preparation)
-        print("Prepared: azready reports for this image, and does nothing else in it")
-        return
-    print(f"agents removed: {gone or 'none were there'}; {changed} changes")
-    _print_notes(preparation)
-    for each in left:
-        print(f"left: {each.describe()}")
-    print("Prepared: it provisions itself at its next first boot" if not left else "Not free of agents: see above")
+        end = "Prepared: azready reports for this image, and does nothing else in it"
+        return "\n".join([head, f"agents stay; {changed} changes", *notes, end])
+    lines = [head, f"agents removed: {gone or 'none were there'}; {changed} changes", *notes]
+    lines += [f"left: {each.describe()}" for each in left]
+    end = "Prepared: it provisions itself at its next first boot" if not left else "Not free of agents: see above"
+    return "\n".join([*lines, end])
 
 
 def _as_json(action: "Action") -> dict[str, object]:
     return {"action": type(action).__name__, "description": action.describe(), "why": action.why}
 
 
-def _print_json(
+def _facts(
     target: "Target",
     preparation: "Preparation",
     actions: list[dict[str, object]],
     left: "tuple[Leftover, ...] | None",
-) -> None:
-    from azready.cli.documents import as_json
-
-    document = {
+) -> dict[str, object]:
+    document: dict[str, object] = {
         "target": target.describe(),
         "distribution": preparation.distribution,
         "guest": preparation.selection.guest,
@@ -237,4 +229,4 @@ def _print_json(
     }
     if left is not None:
         document["left"] = [each.describe() for each in left]
-    print(as_json(document))
+    return document

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from azready.cli import outputs
 from azready.cli.azure_options import (
     Asked,
     EncryptionSet,
@@ -18,7 +19,6 @@ from azready.cli.azure_options import (
     RunOptions,
     takes,
 )
-from azready.cli.documents import as_json
 
 if TYPE_CHECKING:
     from azready.azure.preflight import DiskFacts
@@ -73,7 +73,7 @@ def publish(given: Options) -> None:
     from azready.cli import azure_options as options
     from azready.console import Console
 
-    options.check_output(given.output)
+    wanted = given.told(given.disk)
     wishes = _wishes(given)
     publish.check(wishes)
     asked = given.asked
@@ -82,11 +82,11 @@ def publish(given: Options) -> None:
         options.print_role("publish", asked, publish.rights_of(wishes), console)
         return
     if given.dry_run:
-        _print_plan(wishes, asked, given.output)
+        _print_plan(wishes, asked, wanted)
         for line in preflight.shut_out(wishes.definition) if wishes.definition else ():
             console.say(line)
         return
-    _render(_run(wishes, asked, console, given.state, given.restart), given.output)
+    _render(_run(wishes, asked, console, given.state, given.restart), wanted)
 
 
 def _wishes(given: Options) -> "Wishes":
@@ -161,7 +161,7 @@ def disk_facts(path: Path, generation: str, architecture: str) -> "DiskFacts":
     return DiskFacts(path.stat().st_size, fixed, chosen, architecture, tuple(problems))
 
 
-def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:
+def _print_plan(wishes: "Wishes", asked: Asked, wanted: "outputs.Wanted") -> None:
     from azready.azure import publish
     from azready.azure.requests.model import RUN_TAG
     from azready.cli import azure_options as options
@@ -169,7 +169,7 @@ def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:
     endpoint, found = options.planned_place(asked)
     tags = (*wishes.place.tags, (RUN_TAG, "<run>"))
     planned = replace(wishes, place=replace(wishes.place, subscription=found, tags=tags))
-    options.print_plan(publish.plan(planned, lambda: None), endpoint, output)
+    options.print_plan(publish.plan(planned, lambda: None), endpoint, wanted)
 
 
 def _run(wishes: "Wishes", asked: Asked, console: "Console", state: Path | None, restart: bool) -> "Published":
@@ -205,15 +205,11 @@ def _run(wishes: "Wishes", asked: Asked, console: "Console", state: Path | None,
     return done
 
 
-def _render(done: "Published", output: str) -> None:
-    if output == "json":
-        sent = done.uploaded
-        facts = {
-            "image": done.image,
-            "bytesSent": sent.sent if sent else 0,
-            "bytesSkipped": sent.skipped if sent else 0,
-        }
-        print(as_json(facts))
-        return
-    print(done.image)
-    print(f"try it: azready verify {done.image} -l REGION")
+def _render(done: "Published", wanted: outputs.Wanted) -> None:
+    sent = done.uploaded
+    facts = {
+        "image": done.image,
+        "bytesSent": sent.sent if sent else 0,
+        "bytesSkipped": sent.skipped if sent else 0,
+    }
+    outputs.tell(wanted, lambda: f"{done.image}\ntry it: azready verify {done.image} -l REGION", lambda: facts)

@@ -30,7 +30,7 @@ def report(
     """
     from azready.pipelines import fleet
 
-    wanted = outputs.parse(output or (), FORMS)
+    wanted = outputs.parse(output, FORMS, files)
     rows = fleet.read(files, fail_on.value)
     forms = {
         "text": lambda: fleet.as_text(rows),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from azready import __version__
+from azready.cli import outputs
 from azready.console import Console
 from azready.errors import Exit, Failure, UsageFailure
 
@@ -53,7 +54,7 @@ def survey(
         Path | None, typer.Option(metavar="FILE.json", help="An older survey, whose other agents are shown beside.")
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Stop after so many runs; a later call goes on. 0: all.")] = 0,
-    output: Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="Form of the result.")] = "text",
+    output: outputs.Both = None,
 ) -> None:
     """Run agents in every scenario: who is Ready, who fails with a reason, and whom Azure would lose.
 
@@ -65,6 +66,7 @@ def survey(
     from azready.pipelines.survey import agents, cells
     from azready.pipelines.survey.running import Conditions
 
+    wanted = outputs.parse(output, outputs.BOTH, (beside,))
     console = Console()
     chosen = agents.chosen(agent or (), agent_tree or (), expect)
     known = [plans.load(name) for name in scenario or plans.names()]
@@ -77,22 +79,23 @@ def survey(
     result = _result(tasks, done, conditions)
     if not result.cells:
         raise Failure("no cell could be run here", "the warnings above say why")
-    _tell(result, cells.beside(older, result) if older else result, folder, output, console)
+    _tell(result, cells.beside(older, result) if older else result, folder, wanted, console)
     for cell in result.cells:
         if not cell.good:
             console.say(f"to repeat {cell.agent} in {cell.scenario}: {cell.repeat}")
     sys.exit(Exit.OK if all(cell.good for cell in result.cells) else Exit.NEGATIVE)
 
 
-def _tell(result: "Survey", whole: "Survey", folder: Path | None, output: str, console: Console) -> None:
+def _tell(result: "Survey", whole: "Survey", folder: Path | None, wanted: outputs.Wanted, console: Console) -> None:
     from azready.pipelines.survey import cells, pages
 
     if folder is not None:
         _write(folder, pages.all_of(whole), console)
-    if output == "json":
-        print(json.dumps(cells.as_json(whole), indent=1, ensure_ascii=False))
-    else:
-        print("\n".join(pages.text(whole) if folder is None else pages.breaches(result)))
+    forms = {
+        "text": lambda: "\n".join(pages.text(whole) if folder is None else pages.breaches(result)),
+        "json": lambda: json.dumps(cells.as_json(whole), indent=1, ensure_ascii=False),
+    }
+    outputs.write(wanted, forms)
 
 
 def _older(path: Path) -> "Survey":

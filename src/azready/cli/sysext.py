@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from azready.cli import outputs
+
 
 def register(app: typer.Typer) -> None:
     app.command("sysext")(sysext)
@@ -21,6 +23,7 @@ def sysext(
     ] = "squashfs",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Replace OUT if it exists.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what it would hold, and do nothing.")] = False,
+    output: outputs.Both = None,
 ) -> None:
     """Make a system extension that provisions: systemd-sysext lays it over a /usr that nobody can change.
 
@@ -28,10 +31,13 @@ def sysext(
     """
     from azready.image import sysext as extensions
 
+    wanted = outputs.parse(output, outputs.BOTH, (out,), "azready sysext OUT.raw")
     name = extensions.extension_name(out, form)
+    facts = {"target": str(out), "extension": name, "guest": guest, "format": form}
     if dry_run:
-        for entry in extensions.entries(guest, name):
-            print(f"/{entry.path}{f' -> {entry.to}' if entry.to else ''}")
+        holds = [f"/{entry.path}{f' -> {entry.to}' if entry.to else ''}" for entry in extensions.entries(guest, name)]
+        outputs.tell(wanted, lambda: "\n".join(holds), lambda: facts | {"holds": holds})
         return
     size = extensions.make(out, guest, form, overwrite=yes)
-    print(f"{out}: {size} bytes, the guest program {guest} as the extension {name} ({form})")
+    end = f"{out}: {size} bytes, the guest program {guest} as the extension {name} ({form})"
+    outputs.tell(wanted, lambda: end, lambda: facts | {"sizeBytes": size})

@@ -3,10 +3,11 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from azready.cli import outputs
 from azready.cli.documents import as_json
 from azready.console import Console, printable
 from azready.errors import Exit, UsageFailure
@@ -14,13 +15,16 @@ from azready.errors import Exit, UsageFailure
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import Console as RichConsole
+
     from azready.boot.compare import Difference
     from azready.boot.record import BootRecord
 
 First = Annotated[Path, typer.Argument(metavar="A.json", help="What `azready boot --output json` printed.")]
 Second = Annotated[Path | None, typer.Argument(metavar="[B.json]", help="Another one, to compare with.")]
 Page = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write the page of the (last) file.")]
-Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="Form of the result on stdout.")]
+FORMS = ("text", "json", "html")
+Outputs = Annotated[list[str] | None, outputs.option(FORMS)]
 
 
 def register(app: typer.Typer) -> None:
@@ -28,27 +32,42 @@ def register(app: typer.Typer) -> None:
     app.command("timeline")(timeline)
 
 
-def timeline(first: First, second: Second = None, report: Page = None, output: Output = "text") -> None:
+def timeline(first: First, second: Second = None, report: Page = None, output: Outputs = None) -> None:
     """Draw kept boots again, or compare two: outcomes, milestones, and findings that came or went.
 
     Exit code 1 where the second is worse: a boot that passed fails, or a finding is new.
     """
     from azready.boot.drawing.page import page
 
+    wanted = outputs.parse(output, FORMS, (first, second, report))
     before = read(first)
     after = None if second is None else read(second)
     if report is not None:
         write_page(report, page(after or before), Console())
+    plain = wanted.get("text") is not None
     if after is None:
-        _draw(before, output)
+        from azready.boot.record import document
+
+        outputs.write(
+            wanted,
+            {
+                "text": lambda: outputs.drawn(plain, lambda out: _draw(before, out)),
+                "json": lambda: document(before),
+                "html": lambda: page(before),
+            },
+        )
         return
     from azready.boot.compare import compare, worse
 
     rows = compare(before, after)
-    if output == "json":
-        print(as_json({"rows": [vars(row) for row in rows]}))
-    else:
-        _print_rows(rows)
+    outputs.write(
+        wanted,
+        {
+            "text": lambda: outputs.drawn(plain, lambda out: _draw_rows(rows, out)),
+            "json": lambda: as_json({"rows": [vars(row) for row in rows]}),
+            "html": lambda: page(after),
+        },
+    )
     if worse(rows):
         sys.exit(Exit.NEGATIVE)
 
@@ -82,29 +101,20 @@ def read(path: Path) -> "tuple[BootRecord, ...]":
         ) from error
 
 
-def _draw(records: "tuple[BootRecord, ...]", output: str) -> None:
-    from rich.console import Console as RichConsole
-
+def _draw(records: "tuple[BootRecord, ...]", out: "RichConsole") -> None:
     from azready.boot.drawing.terminal import draw
-    from azready.boot.record import document
 
-    if output == "json":
-        print(document(records))
-        return
-    out = RichConsole(highlight=False, soft_wrap=True)
     for record in records:
         draw(record, out)
 
 
-def _print_rows(rows: "Sequence[Difference]") -> None:
+def _draw_rows(rows: "Sequence[Difference]", out: "RichConsole") -> None:
     """Words as lines, which a terminal may wrap and a pipe may not; times as a table."""
-    from rich.console import Console as RichConsole
     from rich.table import Table
     from rich.text import Text
 
     from azready.boot.record import MILESTONES
 
-    out = RichConsole(highlight=False)
     for title in dict.fromkeys(row.boot for row in rows):
         out.print(Text(title, "bold"))
         table = Table("", "before", "after", "change", box=None, padding=(0, 2, 0, 0))

@@ -1,12 +1,14 @@
 """`azready verify`: VMs from an image, without agent: Ready or not, and why."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from azready.cli import outputs
 from azready.cli.azure_options import (
     DEFAULT_SIZE,
     Admin,
@@ -21,7 +23,6 @@ from azready.cli.azure_options import (
     Yes,
     takes,
 )
-from azready.cli.documents import as_json
 
 if TYPE_CHECKING:
     from azready.azure.instances import Instance
@@ -84,7 +85,7 @@ def verify(given: Options) -> None:
     from azready.console import Console
     from azready.errors import Exit
 
-    options.check_output(given.output)
+    wanted = given.told(given.ssh_key)
     wishes = verify.Wishes(
         place=given.place(given.group, given.location),
         own_group=not given.group,
@@ -107,14 +108,14 @@ def verify(given: Options) -> None:
         options.print_role("verify", asked, verify.rights_of(_named(wishes, "RUN", "SUBSCRIPTION")), console)
         return
     if given.dry_run:
-        _print_plan(wishes, asked, given.output)
+        _print_plan(wishes, asked, wanted)
         return
     try:
         report = _run(wishes, asked, console, given.ssh_key, given.state, given.yes)
     except verify.NotRemoved as failure:
-        _render(failure.report, given.output)
+        _render(failure.report, wanted)
         raise
-    _render(report, given.output)
+    _render(report, wanted)
     if report.outcome != "ready":
         raise typer.Exit(Exit.NEGATIVE if report.outcome == "not ready" else Exit.UNABLE)
 
@@ -135,7 +136,7 @@ def _named(wishes: "Wishes", run: str, subscription: str) -> "Wishes":
     return ready
 
 
-def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:
+def _print_plan(wishes: "Wishes", asked: Asked, wanted: "outputs.Wanted") -> None:
     from azready.azure import verify
     from azready.cli import azure_options as options
 
@@ -144,7 +145,7 @@ def _print_plan(wishes: "Wishes", asked: Asked, output: str) -> None:
     if planned.ssh_from == "auto":
         planned = replace(planned, ssh_from="<this machine>")
     steps = [*verify.plan(planned), *([] if planned.keep else verify.clean_up(planned))]
-    options.print_plan(steps, endpoint, output)
+    options.print_plan(steps, endpoint, wanted)
 
 
 def _run(
@@ -199,31 +200,34 @@ def _run(
     return report
 
 
-def _render(report: "Report", output: str) -> None:
+def _render(report: "Report", wanted: outputs.Wanted) -> None:
+    outputs.tell(wanted, lambda: "\n".join(_lines(report)), lambda: _facts(report))
+
+
+def _facts(report: "Report") -> dict[str, object]:
     from dataclasses import asdict
 
-    if output == "json":
-        facts = {
-            "image": report.image,
-            "allReady": report.all_ready,
-            "outcome": report.outcome,
-            "asked": report.asked,
-            "error": report.error,
-        }
-        instances = [
-            asdict(item) | {"diagnosis": item.diagnosis.facts if item.diagnosis else None} for item in report.instances
-        ]
-        print(as_json(facts | {"instances": instances}))
-        return
+    instances = [
+        asdict(item) | {"diagnosis": item.diagnosis.facts if item.diagnosis else None} for item in report.instances
+    ]
+    return {
+        "image": report.image,
+        "allReady": report.all_ready,
+        "outcome": report.outcome,
+        "asked": report.asked,
+        "error": report.error,
+        "instances": instances,
+    }
+
+
+def _lines(report: "Report") -> Iterator[str]:
     for instance in report.instances:
-        print(_line(instance))
-        for line in instance.diagnosis.lines if instance.diagnosis else ():
-            print(f"    {line}")
-        for line in instance.console.splitlines():
-            print(f"    | {line}")
-    print(report)
+        yield _line(instance)
+        yield from (f"    {line}" for line in (instance.diagnosis.lines if instance.diagnosis else ()))
+        yield from (f"    | {line}" for line in instance.console.splitlines())
+    yield str(report)
     if report.outcome == "untried":
-        print("this says nothing of the image: " + (report.error.splitlines() or ["Azure has not finished"])[0])
+        yield "this says nothing of the image: " + (report.error.splitlines() or ["Azure has not finished"])[0]
 
 
 def _line(instance: "Instance") -> str:
