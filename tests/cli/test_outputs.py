@@ -89,7 +89,7 @@ def test_what_cannot_be_meant(
     with pytest.raises(UsageFailure) as refused:
         outputs.parse(words, FORMS, ("input", None), "azready make DISK OUT.vhd")
     assert why in refused.value.message and what_to_do in refused.value.hint
-    assert sorted(os.listdir()) == ["input", "link"]
+    assert {path.name for path in tmp_path.iterdir()} == {"input", "link"}
 
 
 def test_several_forms_in_one_run(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_verbs_that_make_a_file_say_where_it_is_named(tmp_path: Path) -> None:
         assert done.returncode == 2 and line in done.stderr, done.stderr
     over = azready("convert", disk, tmp_path / "a.vhd", "-o", f"json={disk}")
     assert over.returncode == 2 and "would overwrite" in over.stderr
-    assert os.listdir(tmp_path) == ["disk.raw"] and disk.read_bytes() == b"x" * 1024
+    assert [path.name for path in tmp_path.iterdir()] == ["disk.raw"] and disk.read_bytes() == b"x" * 1024
 
 
 def test_what_is_made_and_listed_as_json(tmp_path: Path) -> None:
