@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from azready.image.actions import Action
     from azready.image.apply import Outcome
     from azready.image.facts.leftovers import Leftover
-    from azready.image.preparation import Preparation
+    from azready.image.preparation import Options, Preparation
     from azready.image.targets import Target
 
 
@@ -71,10 +71,9 @@ def prepare(
     Everything the agents did is replaced, or said. Running it again is safe, also after an interruption.
     """
     from azready.errors import Exit
-    from azready.image.facts.of_target import facts_of
     from azready.image.parts.guest_program import parse_settings
-    from azready.image.preparation import Options, carry_out, plan
-    from azready.image.targets.opening import enter_namespace_for, open_target, require_writable, to_change
+    from azready.image.preparation import Options
+    from azready.image.targets.opening import enter_namespace_for, open_target, to_change
 
     _choices(guest, init)
     wanted = outputs.parse(output, outputs.BOTH, (target, to))
@@ -84,31 +83,51 @@ def prepare(
     added = additions(ctx, install=install, copy_in=copy_in, run=run, ssh_inject=ssh_inject)
     chosen = (guest, init, clone_guard, firewall, grow, network, disk_links, vf_rule, settings, added)
     options = Options(*chosen, report_only=report_only, silence=tuple(silence or ()), ready_when=unit)
-    console = Console()
     enter_namespace_for(target, changes=not dry_run)
     if dry_run:
-        with open_target(target) as opened:
-            planned = plan(facts_of(opened), options)
-            actions = [_as_json(action) for action in planned.actions]
-            outputs.tell(wanted, lambda: _plan_as_text(opened, planned), lambda: _facts(opened, planned, actions, None))
+        _show_plan(target, options, wanted)
         return
     with to_change(target, to, in_place) as changed, open_target(changed, write=True) as opened:
-        require_writable(opened)
-        with console.busy(f"Looking at {target}"):
-            preparation = plan(facts_of(opened), options)
-        if opened.live and not yes:
-            _ask(opened, preparation)
-        outcomes: list[Outcome] = []
-        with console.busy(f"Preparing {target}"):
-            left = carry_out(opened, preparation, _reporter(outcomes, console))
-        done = [{**_as_json(each.action), "changed": each.changed, "warning": each.warning} for each in outcomes]
-        outputs.tell(
-            wanted,
-            lambda: _result_as_text(opened, preparation, outcomes, left),
-            lambda: _facts(opened, preparation, done, left),
-        )
+        left = _change(opened, target, options, yes, wanted)
     if left:
         raise typer.Exit(Exit.NEGATIVE)
+
+
+def _show_plan(target: str, options: "Options", wanted: outputs.Wanted) -> None:
+    from azready.image.facts.of_target import facts_of
+    from azready.image.preparation import plan
+    from azready.image.targets.opening import open_target
+
+    with open_target(target) as opened:
+        planned = plan(facts_of(opened), options)
+        actions = [_as_json(action) for action in planned.actions]
+        outputs.tell(wanted, lambda: _plan_as_text(opened, planned), lambda: _facts(opened, planned, actions, None))
+
+
+def _change(
+    opened: "Target", target: str, options: "Options", yes: bool, wanted: outputs.Wanted
+) -> "tuple[Leftover, ...]":
+    """Do it and tell it; what is left of the agents."""
+    from azready.image.facts.of_target import facts_of
+    from azready.image.preparation import carry_out, plan
+    from azready.image.targets.opening import require_writable
+
+    console = Console()
+    require_writable(opened)
+    with console.busy(f"Looking at {target}"):
+        preparation = plan(facts_of(opened), options)
+    if opened.live and not yes:
+        _ask(opened, preparation)
+    outcomes: list[Outcome] = []
+    with console.busy(f"Preparing {target}"):
+        left = carry_out(opened, preparation, _reporter(outcomes, console))
+    done = [{**_as_json(each.action), "changed": each.changed, "warning": each.warning} for each in outcomes]
+    outputs.tell(
+        wanted,
+        lambda: _result_as_text(opened, preparation, outcomes, left),
+        lambda: _facts(opened, preparation, done, left),
+    )
+    return left
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> Literal[True]:
