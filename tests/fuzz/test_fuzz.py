@@ -4,7 +4,16 @@ from types import ModuleType
 
 import pytest
 
-from tests.fuzz import _bytes, boot_bytes, document_bytes, fabric_bytes, guest_bytes, image_bytes, two_programs
+from tests.fuzz import (
+    _bytes,
+    boot_bytes,
+    document_bytes,
+    fabric_bytes,
+    facts_bytes,
+    guest_bytes,
+    image_bytes,
+    two_programs,
+)
 from tests.fuzz.__main__ import targets
 from tests.fuzz._bytes import Reader
 
@@ -18,6 +27,10 @@ def test_both_guest_programs_do_the_same() -> None:
 )
 def test_readers_of_bytes_from_outside_refuse_and_never_break(target: ModuleType) -> None:
     assert list(target.campaign(seed=1, runs=60)) == []
+
+
+def test_whatever_the_files_of_an_image_hold_every_rule_has_an_answer() -> None:
+    assert list(facts_bytes.campaign(seed=1, runs=25)) == []
 
 
 def test_a_reader_that_breaks_or_hangs_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,9 +147,51 @@ def test_apk_and_portage_are_read_by_their_layout(tmp_path: Path) -> None:
     assert _packages(tmp_path / "gentoo") == {"app-emulation/cloud-init": "24.1.3-r1"}
 
 
+def _sqlite(*statements: str) -> bytes:
+    connection = sqlite3.connect(":memory:")
+    for each in statements:
+        connection.execute(each)
+    connection.commit()
+    return connection.serialize()
+
+
+def _endless_berkeley() -> bytes:
+    """Its one value is 4 GiB long, on a page that names itself as the next."""
+    page = (bytes(20) + struct.pack("<H", 2) + bytes(3) + b"\x0d" + struct.pack("<HH", 900, 500)).ljust(500, b"\0")
+    page = (page + struct.pack("<B3xII", 3, 2, 0xFFFFFFFF)).ljust(512, b"\0")
+    head = (bytes(12) + b"\x61\x15\x06\x00" + bytes(4) + struct.pack("<I", 512)).ljust(512, b"\0")
+    return head + page + (bytes(16) + struct.pack("<IHH", 2, 1, 9) + bytes(2)).ljust(512, b"\0")
+
+
+_ENDLESS = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t)"
+
+
 @pytest.mark.parametrize(
     ("path", "data"),
     [
+        (
+            "var/lib/rpm/rpmdb.sqlite",
+            _sqlite(f"CREATE VIEW Packages AS {_ENDLESS} SELECT zeroblob(1000) AS blob FROM t"),
+        ),
+        ("var/lib/rpm/rpmdb.sqlite", _sqlite("CREATE TABLE Packages (blob TEXT)", "INSERT INTO Packages VALUES ('x')")),
+        (
+            "var/lib/rpm/rpmdb.sqlite",
+            _sqlite("CREATE TABLE Packages (a, blob AS (zeroblob(900000000)))", "INSERT INTO Packages VALUES (1)"),
+        ),
+        (
+            "var/lib/rpm/Packages.db",  # 200 packages that are one piece of data
+            b"RpmP"
+            + bytes(8)
+            + (1).to_bytes(4, "little")
+            + bytes(16)
+            + struct.pack("<4sIII", b"Slot", 1, 256, 1) * 200
+            + struct.pack("<4sIII", b"Slot", 0, 0, 0) * 54
+            + struct.pack("<4sIII", b"BlbS", 1, 0, 4000)
+            + struct.pack(">IIIIII", 1, 9, 1000, 6, 0, 1)
+            + b"bash".ljust(4000, b"\0"),
+        ),
+        ("var/lib/rpm/Packages", _endless_berkeley()),
+        ("var/lib/dpkg/status", b"Status: install ok installed\nVersion: 1\n"),
         ("var/lib/rpm/rpmdb.sqlite", b"not a database"),
         ("var/lib/rpm/rpmdb.sqlite", b"SQLite format 3\0" + bytes(4080)),
         ("var/lib/rpm/Packages.db", b"RpmP" + bytes(28) + b"Slot" + b"\xff" * 40),

@@ -4,6 +4,7 @@ import errno
 import gc
 import glob
 import os
+import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -166,6 +167,27 @@ def test_a_name_that_is_written_out_is_found_in_a_folder_that_may_not_be_listed(
     assert found == {"root/a": ["root/a"], "root/b": [], "root/c": ["root/c"]}
     with pytest.raises(PermissionError):
         glob_each([*patterns, "root/*"], closed, there.__contains__, lambda path: False)
+
+
+def test_folders_in_folders_without_end_are_an_error_and_no_more(tmp_path: Path, need: Callable[..., None]) -> None:
+    need("root")
+    fd = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("a", dir_fd=fd)
+        below = os.open("a", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    with Tree(tmp_path) as tree:
+        for look in (lambda: [*tree.walk("")], lambda: tree.glob("a/**/x"), lambda: tree.remove("a")):
+            with pytest.raises(OSError, match="256 folders in each other"):
+                look()
+    subprocess.run(["rm", "-r", tmp_path / "a"], check=True)
+
+
+def test_a_pattern_of_an_image_may_not_have_more_choices_than_there_are_files() -> None:
+    with pytest.raises(ValueError, match="more than 4096 choices"):
+        expand_braces("/etc/" + "{a,b}" * 40)
 
 
 def test_walk_lists_everything_and_follows_no_link(root: Path) -> None:

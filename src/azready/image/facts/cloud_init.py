@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from azready.agents import CLOUD_INIT
+from azready.image.facts import yaml_text
 from azready.image.facts.cmdline import BootEntry
 from azready.image.facts.reading import numbered, text_of
 from azready.image.facts.units import Units
@@ -79,11 +80,9 @@ def _settings(files: Files) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _table(text: str) -> dict[str, Any]:
-    import yaml  # here: most images have none, and it takes a tenth of a start
-
     try:
-        loaded = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError):
+        loaded = yaml_text.loads(text, "typed", more="refused")
+    except ValueError:
         return {}
     return {str(key): value for key, value in loaded.items()} if isinstance(loaded, dict) else {}
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import Literal
 
-from azready.image.facts.reading import first_there, text_of
+from azready.image.facts.reading import MOST_INCLUDED, Budget, first_there, text_of
 from azready.image.targets import Files
 
 Chain = tuple["Statement", ...]
 _PORTS = {"ssh": 22, "http": 80, "https": 443, "domain": 53, "bootps": 67, "bootpc": 68, "ntp": 123}
 _LARGEST_PORT = 65535
 _DEEPEST = 16
+_MOST_DEFINED = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -55,19 +56,25 @@ class Ruleset:
         return any(self._drops(name, drops, port, "") for name, drops in self.coming)
 
     def _drops(self, name: str, policy: bool, port: int, address: str) -> bool:
-        verdict = self._verdict(name, port, address, 0)
+        verdict = self._verdict(name, port, address, {})
         return policy if verdict is None else verdict == "drop"
 
-    def _verdict(self, name: str, port: int, address: str, depth: int) -> str | None:
-        if name not in self.chains or depth > _DEEPEST:
-            return "accept" if depth else None
+    def _verdict(self, name: str, port: int, address: str, known: dict[str, str | None]) -> str | None:
+        """Of a chain, each looked at once: `known` holds the verdicts so far. A jump to nowhere, or back, accepts."""
+        if name not in self.chains:
+            return "accept" if known else None
+        if name in known:
+            return known[name]
+        known[name] = "accept"
+        known[name] = next(self._found(name, port, address, known), None)
+        return known[name]
+
+    def _found(self, name: str, port: int, address: str, known: dict[str, str | None]) -> Iterator[str]:
         for each in self.chains[name]:
-            if not each.meets(port, address):
-                continue
-            found = self._verdict(each.to, port, address, depth + 1) if each.does == "jump" else each.does
-            if found == "accept" or (found == "drop" and not each.narrow):
-                return found
-        return None
+            if each.meets(port, address):
+                found = self._verdict(each.to, port, address, known) if each.does == "jump" else each.does
+                if found == "accept" or (found == "drop" and not each.narrow):
+                    yield found
 
 
 def _covers(networks: Iterable[str], address: str) -> bool:
@@ -95,7 +102,9 @@ def _ports(text: str) -> tuple[tuple[int, int], ...]:
 
 def nftables(files: Files, path: str) -> Ruleset:
     """Of a file of nft's and those that it includes."""
-    text = _defined(re.sub(r"(?m)#.*$", "", _included(files, path, 0)).replace("\\\n", " "))
+    text = _defined(
+        re.sub(r"(?m)#.*$", "", _included(files, path, 0, Budget(MOST_INCLUDED, "files"))).replace("\\\n", " ")
+    )
     chains: dict[str, Chain] = {}
     hooked: dict[str, list[tuple[str, bool]]] = {"input": [], "output": []}
     for found in re.finditer(r"\bchain\s+(\S+)\s*\{((?:[^{}]|\{[^{}]*\})*)\}", text):
@@ -115,22 +124,30 @@ def _of_other_packets(before: str) -> bool:
     return bool(families) and families[-1] not in ("ip", "inet", "")
 
 
-def _included(files: Files, path: str, depth: int) -> str:
+def _included(files: Files, path: str, depth: int, budget: Budget) -> str:
+    budget.take()
     text = text_of(files, path) or ""
     if depth > _DEEPEST:
         return ""
 
     def insert(found: re.Match[str]) -> str:
         place = found[1].lstrip("/") if found[1].startswith("/") else f"etc/{found[1]}"
-        return "\n".join(_included(files, each, depth + 1) for each in files.glob(place))
+        return "\n".join(_included(files, each, depth + 1, budget) for each in files.glob(place))
 
     return re.sub(r"""(?m)^\s*include\s+["']([^"']+)["'].*$""", insert, text)
 
 
 def _defined(text: str) -> str:
     values = dict(re.findall(r"(?m)^\s*define\s+(\w+)\s*=\s*(\{[^}]*\}|[^\n;]+)", text))
+    budget = Budget(_MOST_DEFINED, "characters of definitions")
+
+    def insert(found: re.Match[str]) -> str:
+        value = str(values.get(found[1], found[1]))
+        budget.take(len(value))
+        return value
+
     for _ in range(_DEEPEST):
-        text, replaced = re.subn(r"\$(\w+)", lambda found: str(values.get(found[1], found[1])), text)
+        text, replaced = re.subn(r"\$(\w+)", insert, text)
         if not replaced:
             break
     return text

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from azready.image.facts.reading import first_there, text_of
+from azready.image.facts.reading import MOST_INCLUDED, Budget, first_there, text_of
 from azready.image.targets import Files
 
 _FOLDERS = ("etc/pam.d", "usr/lib/pam.d")
@@ -48,9 +48,10 @@ class PamRule:
 
 
 def pam_rules(files: Files, service: str) -> Iterator[PamRule]:
-    """The rules of a service in PAM's order; what is included stands in its place."""
+    """The rules of a service in PAM's order; what is included stands in its place. Raises ValueError for includes
+    without end."""
     path = _file(files, service) or _file(files, "other")
-    return _rules(files, path, "", ()) if path else iter(())
+    return _rules(files, path, "", (), Budget(MOST_INCLUDED, "files")) if path else iter(())
 
 
 def modules_folders(files: Files) -> tuple[str, ...]:
@@ -64,21 +65,22 @@ def _file(files: Files, name: str) -> str | None:
     return first_there(files, (f"{folder}/{name}" for folder in _FOLDERS))
 
 
-def _rules(files: Files, path: str, only: str, above: tuple[str, ...]) -> Iterator[PamRule]:
+def _rules(files: Files, path: str, only: str, above: tuple[str, ...], budget: Budget) -> Iterator[PamRule]:
     if path in above:
         return
+    budget.take()
     inside = (*above, path)
     text = re.sub(r"\\\n", " ", text_of(files, path) or "")
     for number, line in enumerate(text.split("\n"), 1):
         found = re.match(r"\s*-?(\w+)\s+(\[[^\]]*\]|\S+)\s+(\S+)\s*(.*)", line.partition("#")[0])
         included = re.match(r"\s*@include\s+(\S+)", line)
         if included:
-            yield from _rules(files, _file(files, included[1]) or "", only, inside)
+            yield from _rules(files, _file(files, included[1]) or "", only, inside, budget)
         elif found:
             kind, control, module, rest = found[1].lower(), found[2].lower(), found[3], found[4].strip()
             if kind not in ("account", "session") or (only and kind != only):
                 continue
             if control in _INCLUDES:
-                yield from _rules(files, _file(files, module) or "", kind, inside)
+                yield from _rules(files, _file(files, module) or "", kind, inside, budget)
             else:
                 yield PamRule(kind, control, module, rest, f"{path}:{number}")

@@ -4,6 +4,23 @@ from collections.abc import Iterable, Iterator
 
 from azready.image.targets import Files, Stat
 
+MOST_INCLUDED = 1000
+"""Files that one configuration may take in. Ten files that each name the next one twice would be read a thousand times,
+thirty of them without end."""
+
+
+class Budget:
+    """What one reading may take in all, of files or of characters: an image may ask for more than there is."""
+
+    def __init__(self, most: int, what: str) -> None:
+        self._left, self._said = most, f"it takes in more than {most} {what}"
+
+    def take(self, amount: int = 1) -> None:
+        """Raises ValueError when it is used up."""
+        self._left -= amount
+        if self._left < 0:
+            raise ValueError(self._said)
+
 
 def text_of(files: Files, path: str) -> str | None:
     """The text of a file, or None when there is none (a folder there, a link that leads nowhere)."""

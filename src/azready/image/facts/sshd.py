@@ -6,7 +6,7 @@ Source: sshd_config(5).
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from azready.image.facts.reading import first_there, numbered, text_of
+from azready.image.facts.reading import MOST_INCLUDED, Budget, first_there, numbered, text_of
 from azready.image.targets import Files
 
 MAIN = ("etc/ssh/sshd_config", "usr/etc/ssh/sshd_config", "usr/share/ssh/sshd_config")
@@ -38,13 +38,16 @@ class Sshd:
 
 
 def gather_sshd(files: Files) -> Sshd | None:
-    """Read the main file and what it includes; None when there is no configuration."""
+    """Read the main file and what it includes; None when there is no configuration.
+
+    Raises ValueError for one without end.
+    """
     main = first_there(files, MAIN)
     if main is None:
         return None
     values: dict[str, list[Setting]] = {}
     drop_ins = False
-    for key, setting in _settings(files, main, 0):
+    for key, setting in _settings(files, main, 0, Budget(MOST_INCLUDED, "files")):
         if key == "include":
             drop_ins = drop_ins or "sshd_config.d" in setting.value
         else:
@@ -52,7 +55,8 @@ def gather_sshd(files: Files) -> Sshd | None:
     return Sshd(main, {key: tuple(found) for key, found in values.items()}, drop_ins)
 
 
-def _settings(files: Files, path: str, depth: int) -> Iterator[tuple[str, Setting]]:
+def _settings(files: Files, path: str, depth: int, budget: Budget) -> Iterator[tuple[str, Setting]]:
+    budget.take()
     for number, line in numbered(text_of(files, path) or ""):
         key, _, value = line.replace("=", " ", 1).replace("\t", " ").partition(" ")
         key, value = key.lower(), value.strip().strip('"')
@@ -63,7 +67,7 @@ def _settings(files: Files, path: str, depth: int) -> Iterator[tuple[str, Settin
             for pattern in value.split():
                 absolute = pattern.lstrip("/") if pattern.startswith("/") else f"etc/ssh/{pattern}"
                 for included in files.glob(absolute):
-                    yield from _settings(files, included, depth + 1)
+                    yield from _settings(files, included, depth + 1, budget)
 
 
 def seconds(text: str) -> int | None:

@@ -117,7 +117,7 @@ def without_netplan_macs(text: str) -> str:
 
     try:
         root = yaml.compose(text, yaml.BaseLoader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         return text
     cards = _entries(_child(_child(root, "network"), "ethernets"))
     bound = [card for _, card in cards if _pair(_child(card, "match"), "macaddress")]

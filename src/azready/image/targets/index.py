@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from azready.image.targets import Stat
-from azready.image.targets.inroot import parts_of
+from azready.image.targets.inroot import parts_of, require_shallow
 
 _MOST_LINKS = 40
 
@@ -47,6 +47,9 @@ class Index:
         """Change fields of a name's Stat, which must be there."""
         entry = self._entries[path]
         self._entries[path] = replace(entry, stat=replace(entry.stat, **fields))  # type: ignore[arg-type]
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._entries
 
     def entry(self, path: str) -> Entry:
         """Of a path without links; FileNotFoundError when it is not there."""
@@ -90,14 +93,15 @@ class Index:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         return "/".join(trail)
 
-    def walk(self, path: str, device: int) -> Iterator[tuple[str, Stat]]:
+    def walk(self, path: str, device: int, depth: int = 0) -> Iterator[tuple[str, Stat]]:
         """Everything below a folder that is on the file system `device`, parents first."""
+        require_shallow(depth, path)
         for name in self.names(path):
             below = f"{path}/{name}" if path else name
             found = self._entries[below].stat
             yield below, found
             if found.kind == "dir" and found.device == device:
-                yield from self.walk(below, device)
+                yield from self.walk(below, device, depth + 1)
 
 
 # GNU find prints everything itself; busybox's has no -printf, and there stat and readlink do it.
@@ -137,10 +141,18 @@ def parse_listing(data: bytes) -> Index:
     path = ""
     for field in data.decode(errors="surrogateescape").split("\0"):
         if field.startswith("L"):
-            index.add(path, Entry(index.entry(path).stat, field[1:]))
+            if path in index:
+                index.add(path, Entry(index.entry(path).stat, field[1:]))
         elif field:
-            mode, kind, uid, gid, size, mtime, device, path = field.split(" ", 7)
-            path = path.strip("/")
-            st_mode = int(mode, 16) if kind == "x" else int(mode, 8) | _TYPES.get(kind, 0o100000)
-            index.add(path, Entry(Stat.of(st_mode, int(uid), int(gid), int(size), float(mtime), int(device))))
+            path, stat = _line(field)
+            index.add(path, Entry(stat))
     return index
+
+
+def _line(field: str) -> tuple[str, Stat]:
+    mode, kind, uid, gid, size, mtime, device, path = field.split(" ", 7)
+    st_mode = int(mode, 16) if kind == "x" else int(mode, 8) | _TYPES.get(kind, 0o100000)
+    try:
+        return path.strip("/"), Stat.of(st_mode, int(uid), int(gid), int(size), float(mtime), int(device))
+    except (KeyError, OverflowError) as error:
+        raise ValueError(f"no mode of a file: {mode}") from error

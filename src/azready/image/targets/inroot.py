@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+_MOST_NESTED = 256
+_MOST_SHOWN = 100
 _MOST_LINKS = 40
 """As Linux itself: a longer chain is a loop."""
 
@@ -119,8 +121,15 @@ def open_folder(root: int, path: str) -> int:
         return os.open(place.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.folder)
 
 
-def remove_all(folder: int, name: str, device: int) -> None:
+def require_shallow(depth: int, path: str) -> None:
+    """Raises OSError below so many folders: each is held open, and an image may nest them without end."""
+    if depth > _MOST_NESTED:
+        raise OSError(errno.ELOOP, f"more than {_MOST_NESTED} folders in each other", path[-_MOST_SHOWN:])
+
+
+def remove_all(folder: int, name: str, device: int, depth: int = 0) -> None:
     """Remove a name and everything below it, without following links and without leaving `device`."""
+    require_shallow(depth, name)
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     if not stat.S_ISDIR(status.st_mode):
         os.unlink(name, dir_fd=folder)
@@ -130,7 +139,7 @@ def remove_all(folder: int, name: str, device: int) -> None:
     fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
         for each in os.listdir(fd):
-            remove_all(fd, each, device)
+            remove_all(fd, each, device, depth + 1)
     finally:
         os.close(fd)
     os.rmdir(name, dir_fd=folder)

@@ -6,18 +6,28 @@ from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 
+from azready.image.targets.inroot import require_shallow
+
 _BRACES = re.compile(r"\{([^{}]*)\}")
+_MOST_CHOICES = 4096
+"""Of a pattern; those of an image's files may have more."""
 _MAGIC = re.compile(r"[*?\[]")
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """`a{b,c}d` → `abd`, `acd`; nested braces from the inside out."""
-    found = _BRACES.search(pattern)
-    if not found:
-        return [pattern]
-    head, tail = pattern[: found.start()], pattern[found.end() :]
-    expanded = [each for choice in found[1].split(",") for each in expand_braces(f"{head}{choice}{tail}")]
+    """`a{b,c}d` → `abd`, `acd`; nested braces from the inside out. Raises ValueError for too many choices."""
+    expanded = [pattern]
+    while found := _BRACES.search(expanded[0]):
+        if len(expanded) * (found[1].count(",") + 1) > _MOST_CHOICES:
+            raise ValueError(f"a pattern of more than {_MOST_CHOICES} choices: {pattern[:40]}")
+        choices = found[1].split(",")
+        expanded = [_with(one, choice) for one in expanded for choice in choices]
     return list(dict.fromkeys(expanded))
+
+
+def _with(pattern: str, choice: str) -> str:
+    """The pattern with one choice in place of its first innermost braces."""
+    return _BRACES.sub(lambda _: choice, pattern, count=1)
 
 
 @lru_cache(maxsize=4096)
@@ -116,12 +126,13 @@ class _Walk:
         except PermissionError:
             return None
 
-    def _deeper(self, folder: str, names: list[str], child: _Node) -> None:
+    def _deeper(self, folder: str, names: list[str], child: _Node, depth: int = 0) -> None:
+        require_shallow(depth, folder)
         self.below(folder, child)
         for name in names:
             path = _joined(folder, name)
             if self.is_folder(path):
-                self._deeper(path, self._names(path), child)
+                self._deeper(path, self._names(path), child, depth + 1)
 
     def _names(self, folder: str) -> list[str]:
         try:

@@ -13,7 +13,7 @@ from time import time
 
 from azready.image.targets import READ_LIMIT, Files, Stat
 from azready.image.targets.globbing import Globbing
-from azready.image.targets.inroot import parts_of
+from azready.image.targets.inroot import parts_of, require_shallow
 from azready.proc import Completed
 
 _MOST_LINKS = 40
@@ -103,7 +103,8 @@ class Rehearsal(Globbing):
             self._names[where] = self._base.listdir(where)
         return self._names[where]
 
-    def walk(self, path: str) -> Iterator[tuple[str, Stat]]:
+    def walk(self, path: str, depth: int = 0) -> Iterator[tuple[str, Stat]]:
+        require_shallow(depth, path)
         where = path.strip("/")
         device = self.stat(where).device
         for name in self.listdir(where):
@@ -111,7 +112,7 @@ class Rehearsal(Globbing):
             found = self.lstat(below)
             yield below, found
             if found.kind == "dir" and found.device == device:
-                yield from self.walk(below)
+                yield from self.walk(below, depth + 1)
 
     def _content(self, path: str) -> tuple[str, bytes | None]:
         where = self.resolve(path)

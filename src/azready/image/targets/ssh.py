@@ -286,16 +286,17 @@ class Ssh(Globbing):
             answer = self._shell.call("tar -cf - -C / -T - 2>/dev/null | gzip -1", names)
             try:
                 self._unpack(answer.stdout)
-            except (tarfile.TarError, OSError, EOFError):
+            except (tarfile.TarError, OSError, ValueError):
                 pass  # no tar there: each file is fetched when it is read
         return self._contents
 
     def _unpack(self, data: bytes) -> None:
         if self._contents is None:
             raise RuntimeError("it is not open")
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz", errors="surrogateescape") as archive:
+        with tarfile.open(fileobj=io.BytesIO(_unpacked(data)), errors="surrogateescape") as archive:
             for member in archive:
-                if member.isreg() and (file := archive.extractfile(member)) is not None:
+                small = member.isreg() and member.size <= _LARGEST_WARM
+                if small and (file := archive.extractfile(member)) is not None:
                     self._contents[member.name.removeprefix("./")] = file.read()
 
     def _real(self, path: str) -> str:

@@ -94,7 +94,8 @@ class Tree(Globbing):
         finally:
             os.close(fd)
 
-    def _walk(self, folder: int, path: str, device: int) -> Iterator[tuple[str, Stat]]:
+    def _walk(self, folder: int, path: str, device: int, depth: int = 0) -> Iterator[tuple[str, Stat]]:
+        inroot.require_shallow(depth, path)
         for name in sorted(os.listdir(folder)):
             below = f"{path}/{name}" if path else name
             try:
@@ -111,7 +112,7 @@ class Tree(Globbing):
             except OSError as error:
                 raise type(error)(error.errno, error.strerror, below) from error
             try:
-                yield from self._walk(fd, below, device)
+                yield from self._walk(fd, below, device, depth + 1)
             finally:
                 os.close(fd)
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from azready.image.facts.network.model import Line, Nic, Profile, Reading, Scene, Stack
-from azready.image.facts.reading import layered, names_in, stat_of, text_of
+from azready.image.facts.reading import MOST_INCLUDED, Budget, layered, names_in, stat_of, text_of
 from azready.image.targets import Files
 
 MAIN = "etc/network/interfaces"
@@ -48,8 +48,9 @@ class _Text:
     """Why the program takes nothing of it."""
 
 
-def _lines(files: Files, path: str, depth: int = 0) -> Iterator[tuple[str, int, str]]:
+def _lines(files: Files, path: str, budget: Budget, depth: int = 0) -> Iterator[tuple[str, int, str]]:
     """Every line that says something, of a file and of those it takes in at that place. A "\\" joins lines."""
+    budget.take()
     text = (text_of(files, path) or "").replace("\\\n", " ")
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
@@ -59,7 +60,7 @@ def _lines(files: Files, path: str, depth: int = 0) -> Iterator[tuple[str, int, 
         if words[0] in ("source", "source-directory") and depth < _DEPTH:
             for pattern in words[1:]:
                 for each in _sourced(files, path, words[0], pattern):
-                    yield from _lines(files, each, depth + 1)
+                    yield from _lines(files, each, budget, depth + 1)
         else:
             yield path, number, line
 
@@ -88,7 +89,7 @@ def _parse(files: Files) -> _Text:
     the first word, and no other word brings up at boot."""
     found = _Text(ng=_is_ng(files))
     try:
-        lines = list(_lines(files, MAIN))
+        lines = list(_lines(files, MAIN, Budget(MOST_INCLUDED, "files")))
     except ValueError as error:
         return _Text(refused=str(error))
     for path, number, line in lines:

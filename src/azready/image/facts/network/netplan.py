@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from azready.image.facts import yaml_text
 from azready.image.facts.network.model import FIRST_NIC, Line, Nic, Profile, fits
 from azready.image.facts.network.netplan_values import BOND_MODES, YES, check_values
 from azready.image.facts.reading import layered, text_of
@@ -72,12 +73,7 @@ def gather_netplan(files: Files) -> Netplan:
 
 def parse_netplan(text: str) -> dict[str, Any]:
     """The `network` mapping, every scalar as text. Raises ValueError for what netplan refuses."""
-    import yaml  # here: most images have none, and it takes a tenth of a start
-
-    try:
-        document = next(yaml.load_all(text, yaml.BaseLoader), None)  # further documents are not read
-    except yaml.YAMLError as error:
-        raise ValueError(str(error).splitlines()[0]) from error
+    document = yaml_text.loads(text, "text", more="ignored")
     if document is None or document == "":
         return {}
     network = _only(_mapping(document, "the file"), ("network",), "the file").get("network", {})

@@ -8,12 +8,16 @@ import sqlite3
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 
 from azready.image.facts.packages import Reader
 
 _NAME, _VERSION, _RELEASE, _EPOCH = 1000, 1001, 1002, 1003
 _STRING, _INT32 = 6, 4
+_READING = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ)
+_STEP, _MOST_STEPS = 100_000, 2000
+"""Instructions of SQLite's machine, which takes a few for each package: together some seconds."""
 _PUBLIC_KEY = "gpg-pubkey"
 
 
@@ -28,7 +32,6 @@ def read_sqlite(files: Reader, path: str) -> dict[str, str]:
 
 
 def _sqlite_blobs(data: bytes, journal: bytes) -> list[bytes]:
-    query = "SELECT blob FROM Packages"
     if not journal:
         if data[:16] != b"SQLite format 3\0":
             raise ValueError("not an SQLite file")
@@ -36,21 +39,45 @@ def _sqlite_blobs(data: bytes, journal: bytes) -> list[bytes]:
         # Bytes 18 and 19 say "write-ahead log", which a database in memory cannot have.
         connection.deserialize(data[:18] + b"\1\1" + data[20:])
         with connection:
-            return [row[0] for row in connection.execute(query)]
+            return _rows(connection, len(data))
     with tempfile.TemporaryDirectory(prefix="azready-rpmdb-") as folder:
         copy = Path(folder, "rpmdb.sqlite")
         copy.write_bytes(data)
         copy.with_name("rpmdb.sqlite-wal").write_bytes(journal)
         connection = sqlite3.connect(copy)
         try:
-            return [row[0] for row in connection.execute(query)]
+            return _rows(connection, len(data) + len(journal))
         finally:
             connection.close()
 
 
+def _rows(connection: sqlite3.Connection, size: int) -> list[bytes]:
+    """The headers. The schema is the image's, too: a view or a function in it could go on for ever."""
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max(size, 1 << 16))
+    steps = count(1)
+    connection.set_progress_handler(lambda: next(steps) > _MOST_STEPS, _STEP)
+    connection.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY)
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'Packages' AND rootpage > 0").fetchone() is None:
+        raise ValueError("no table of packages")
+    return [*_within((row[0] for row in connection.execute("SELECT blob FROM Packages")), size)]
+
+
+def _within(blobs: Iterable[object], size: int) -> Iterator[bytes]:
+    """The headers of a file of that size. Raises ValueError where pages that are used twice make more of it."""
+    held = 0
+    for blob in blobs:
+        if not isinstance(blob, bytes):
+            raise ValueError("a package without a header")
+        held += len(blob)
+        if held > size:
+            raise ValueError("its packages come to more than the file")
+        yield blob
+
+
 def read_ndb(files: Reader, path: str) -> dict[str, str]:
     """Read Packages.db: pages of slots (package number, block offset, block count), then blobs in 16-byte blocks."""
-    return _versions(_ndb_blobs(files.read_bytes(path)))
+    data = files.read_bytes(path)
+    return _versions(_within(_ndb_blobs(data), len(data)))
 
 
 def _ndb_blobs(data: bytes) -> Iterator[bytes]:
@@ -71,7 +98,8 @@ def _ndb_blobs(data: bytes) -> Iterator[bytes]:
 
 def read_berkeley(files: Reader, path: str) -> dict[str, str]:
     """Read Packages, a Berkeley DB hash: header blobs lie on chains of overflow pages."""
-    return _versions(_berkeley_blobs(files.read_bytes(path)))
+    data = files.read_bytes(path)
+    return _versions(_within(_berkeley_blobs(data), len(data)))
 
 
 def _berkeley_blobs(data: bytes) -> Iterator[bytes]:
@@ -91,18 +119,18 @@ def _berkeley_page(data: bytes, order: str, start: int, size: int) -> Iterator[b
     (entries,) = struct.unpack_from(f"{order}H", data, start + 20)
     for index in range(1, entries, 2):  # keys and values take turns
         (offset,) = struct.unpack_from(f"{order}H", data, start + 26 + 2 * index)
-        if data[start + offset] != 3:  # not on overflow pages: the counter record, no header is that small
+        if not data.startswith(b"\3", start + offset):  # not on overflow pages: the counter, no header is that small
             continue
         page, length = struct.unpack_from(f"{order}II", data, start + offset + 4)
-        parts = []
-        seen: set[int] = set()
-        while page and page not in seen:
-            seen.add(page)
+        parts: list[bytes] = []
+        left = min(length, len(data))
+        while page and left > 0:
             at = page * size
             (following,) = struct.unpack_from(f"{order}I", data, at + 16)
             (used,) = struct.unpack_from(f"{order}H", data, at + 22)
             parts.append(data[at + 26 : at + 26 + used])
-            page = following
+            left -= used
+            page = following if used else 0
         yield b"".join(parts)[:length]
 
 
@@ -126,7 +154,7 @@ def _name_and_version(blob: bytes) -> tuple[str, str]:
     values: dict[int, str] = {}
     for index in range(entries):
         tag, kind, offset, _count = struct.unpack_from(">IIiI", blob, 8 + 16 * index)
-        if tag in (_NAME, _VERSION, _RELEASE) and kind == _STRING:
+        if tag in (_NAME, _VERSION, _RELEASE) and kind == _STRING and tag not in values:
             end = blob.index(b"\0", store + offset)
             values[tag] = blob[store + offset : end].decode(errors="replace")
         elif tag == _EPOCH and kind == _INT32:

@@ -15,7 +15,7 @@ def read_dpkg(files: Reader, path: str) -> dict[str, str]:
     for stanza in files.read_bytes(path).decode(errors="replace").split("\n\n"):
         fields = _fields(stanza, ": ", ("Package", "Status", "Version"))
         if fields.get("Status", "").endswith(" installed"):
-            versions[fields["Package"]] = fields.get("Version", "")
+            versions[_named(fields)] = fields.get("Version", "")
     return versions
 
 
@@ -26,8 +26,15 @@ def dpkg_remains(files: Reader, path: str) -> tuple[str, ...]:
         fields = _fields(stanza, ": ", ("Package", "Status"))
         state = fields.get("Status", "").rpartition(" ")[2]
         if state not in ("", "installed", "not-installed"):
-            names.append(fields["Package"])
+            names.append(_named(fields))
     return tuple(names)
+
+
+def _named(fields: dict[str, str]) -> str:
+    """dpkg itself takes no file with a package that has no name."""
+    if "Package" not in fields:
+        raise ValueError("dpkg's status has a package without its name")
+    return fields["Package"]
 
 
 def read_dpkg_fragments(files: Reader, path: str) -> dict[str, str]:
