@@ -55,7 +55,9 @@ def test_sub_ids_are_those_of_the_user_by_name_or_number() -> None:
     assert userns.sub_ids(table, "nobody", 65534) == []
 
 
-@pytest.mark.parametrize("words", [["check", "DISK"], ["fabric", "run", "--", "true"], ["fabric", "matrix"]])
+@pytest.mark.parametrize(
+    "words", [["prepare", "DISK", "--in-place"], ["fabric", "run", "--", "true"], ["fabric", "matrix"]]
+)
 def test_a_user_who_gets_no_namespaces_is_told_which_switch_it_is(
     words: list[str], tmp_path: Path, need: Callable[..., None]
 ) -> None:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 _PAUSE = 0.1
 """Seconds in which a disk is given more than it can write at once."""
+_WINDOWS = os.name == "nt"
+"""Where only what may be written can be synced, and a folder cannot."""
+_FLAGS = os.O_RDWR if _WINDOWS else os.O_RDONLY
 
 
 def rename(part: Path, target: Path) -> None:
@@ -32,10 +35,10 @@ def settling(path: Path) -> Iterator[None]:
     refused: list[OSError] = []
 
     def keep_at_it() -> None:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, _FLAGS)
         try:
             while not finished.wait(_PAUSE):
-                os.fdatasync(descriptor)
+                getattr(os, "fdatasync", os.fsync)(descriptor)  # neither macOS nor Windows has the first
         except OSError as error:
             refused.append(error)
         finally:
@@ -54,7 +57,9 @@ def settling(path: Path) -> Iterator[None]:
 
 def settle(path: Path) -> None:
     """Bring a file's bytes, or a folder's names, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    if _WINDOWS and path.is_dir():
+        return
+    descriptor = os.open(path, _FLAGS)
     try:
         os.fsync(descriptor)
     finally:

@@ -54,6 +54,12 @@ def _works(*options: str) -> bool:
     return run(probe, check=False).status == 0
 
 
+def may_mount() -> bool:
+    """Whether this process has CAP_SYS_ADMIN, which root of a container often has not (capabilities(7))."""
+    status = Path("/proc/self/status").read_text()
+    return bool(int(status.partition("CapEff:")[2].split()[0], 16) >> 21 & 1)
+
+
 @dataclass(frozen=True)
 class Root:
     """How this user is root of something: by `options` of unshare(1), or already, with none."""

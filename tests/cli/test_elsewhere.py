@@ -3,10 +3,12 @@
 Played on Linux: modules and names that those systems lack are taken away. Nobody runs it there.
 """
 
+import json
 import os
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from azready.cli.app import ANYWHERE, require_linux
 from azready.errors import Failure
 from azready.image import conversion
+from tests.image.sample import good_image
 
 _WINDOWS = """
 import importlib.abc, os, signal, sys
@@ -27,12 +30,14 @@ class Gone(importlib.abc.MetaPathFinder):
 for name in [name for name in sys.modules if name.partition(".")[0] in ("fcntl", "pwd", "grp", "resource", "pty")]:
     del sys.modules[name]
 sys.meta_path.insert(0, Gone())
-for name in "O_PATH O_NOFOLLOW O_DIRECTORY O_CLOEXEC geteuid getuid getgid SEEK_DATA SEEK_HOLE".split():
+gone = "O_PATH O_NOFOLLOW O_DIRECTORY O_CLOEXEC geteuid getuid getgid SEEK_DATA SEEK_HOLE"
+for name in f"{gone} pread preadv pwrite copy_file_range fdatasync".split():
     delattr(os, name)
 del signal.SIGHUP
 from azready.cli import main
 from azready.cli import app
 app.require_linux.__defaults__ = ("win32",)
+sys.platform = "win32"
 main()
 """
 
@@ -43,11 +48,17 @@ def _on_windows(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, cwd=cwd, env=environment, timeout=60, check=False)
 
 
+def _here(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "azready", *words]
+    return subprocess.run(argv, capture_output=True, text=True, cwd=cwd, timeout=60, check=False)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         ("check --list", "P01"),
         ("convert disk.vhd --dry-run new.vhd", "would write"),
+        ("convert disk.vhd new.vhd --verify", "no difference"),
         ("fabric medium medium.iso", ""),
         ("publish disk.vhd -n web -g images -l westeurope --hyper-v-generation V1 --dry-run", "managed disk"),
     ],
@@ -60,6 +71,15 @@ def test_a_verb_that_needs_no_linux_does_its_work(tmp_path: Path, words: str, sa
     done = _on_windows(*words.split(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert says in done.stdout + done.stderr
+
+
+def test_a_disk_is_checked(tmp_path: Path, need: Callable[..., None]) -> None:
+    need("tool:mke2fs")
+    good_image(tmp_path / "tree")
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", tmp_path / "tree", tmp_path / "disk.raw", "20M"], check=True)
+    here, there = (run("check", "disk.raw", "-o", "json", cwd=tmp_path) for run in (_here, _on_windows))
+    assert there.returncode == here.returncode, there.stderr
+    assert json.loads(there.stdout) == json.loads(here.stdout)
 
 
 def test_a_verb_that_does_says_the_line_for_a_container() -> None:

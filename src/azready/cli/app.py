@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -94,12 +95,14 @@ def require_linux(words: Sequence[str], platform: str = sys.platform) -> None:
     if platform == "linux" or not words or words[0].startswith("-") or _ASKS & set(words):
         return
     away = words[0] in ("check", "prepare", "generalize") and any(word.startswith("ssh://") for word in words)
+    disk = words[0] == "check" and any(Path(word).is_file() for word in words[1:])
     guests = words[0] == "fabric" and {"run", "matrix", "survey"} & set(words[1:2])
     uploads = platform == "win32" and words[0] == "publish" and "--dry-run" not in words
-    if (words[0] in ANYWHERE or away) and not guests and not uploads:
+    if (words[0] in ANYWHERE or away or disk) and not guests and not uploads:
         return
+    works = f"{', '.join(ANYWHERE)}, check of disk files, and ssh:// targets"
     raise Failure(
-        f"azready {words[0]} works on Linux only; on this system: {', '.join(ANYWHERE)}, and ssh:// targets",
+        f"azready {words[0]} works on Linux only; on this system: {works}",
         f'run it in a container: docker run --rm --privileged -v "$PWD:/work" azready {shlex.join(words)} '
         "(once, in azready's source: docker build -f Containerfile -t azready .)",
     )

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 Asked = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ABILITY]…", help="trees, disks, boot-tree, boot-disk, demo, fabric, azure. Default: all."),
+    typer.Argument(
+        metavar="[ABILITY]…", help="trees, check-disk, disks, boot-tree, boot-disk, demo, fabric, azure. Default: all."
+    ),
 ]
 
 

@@ -21,7 +21,7 @@ from azready.image.disk import diskfile, qemu, sparse
 from azready.image.disk.diskfile import DiskFile
 from azready.image.disk.formats import gpt, superblocks, vhd
 from azready.image.disk.formats.partitions import Table, read_table
-from azready.image.disk.reading import reader
+from azready.image.disk.reading import reader, write_at
 from azready.image.disk.sparse import Progress
 from azready.proc import find_tool, run, spawn, stop
 
@@ -269,8 +269,8 @@ def _finish(doing: Plan, part: Path, footer: bytes) -> None:
         os.ftruncate(number, doing.disk_size)  # without the source's own footer, if it had one
         os.ftruncate(number, doing.virtual_size)
         for at, data in gpt.move_backup(reader(number, doing.virtual_size), doing.disk_size, doing.virtual_size):
-            os.pwrite(number, data, at)
-        os.pwrite(number, footer, doing.virtual_size)
+            write_at(number, data, at)
+        write_at(number, footer, doing.virtual_size)
 
 
 def _read_back(part: Path) -> None:

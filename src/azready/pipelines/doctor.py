@@ -164,7 +164,14 @@ ABILITIES = (
         (_namespaces,),
         lambda: _one_owner("of directories in which all is yours: this user has one user id only"),
     ),
-    Ability("disks", "check, prepare, generalize, convert of a disk file", _disk_tools, (_linux, _mounts), _disk_note),
+    Ability(
+        "check-disk",
+        "check of a disk file, if nothing can be mounted by reading its ext4",
+        lambda: {"qemu-img": "qemu-utils"},
+    ),
+    Ability(
+        "disks", "check, prepare, generalize, convert of all disk files", _disk_tools, (_linux, _mounts), _disk_note
+    ),
     Ability("boot-tree", "boot of a directory", lambda: {"ip": "iproute2", **_SPACES, **_SSH}, (_owners, _cgroup)),
     Ability("boot-disk", "boot and build of a disk file", _qemu_tools, (_firmware,), _how_guests_run),
     Ability(

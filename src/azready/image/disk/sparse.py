@@ -5,6 +5,8 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 
+from azready.image.disk.reading import read_at, read_into, write_at
+
 _PROBE = 4 << 10
 """What is read of a grain to see that it holds data: mostly the first bytes tell, and the kernel copies the rest."""
 _CHUNK = 1 << 20
@@ -70,6 +72,9 @@ def copy(source: int, target: int, size: int, advance: Progress = lambda done: N
 
 def _copy_range(source: int, target: int, start: int, end: int) -> None:
     """By the kernel where it copies between these files, else through our memory."""
+    if not hasattr(os, "copy_file_range"):
+        _copy_through(source, target, start, end)
+        return
     try:
         for first, last in _runs(start, end, lambda at, size: _holds_zeros(source, at, size)):
             while first < last:
@@ -88,7 +93,7 @@ def _holds_zeros(source: int, at: int, size: int) -> bool:
 
 
 def _is_zeros(source: int, size: int, at: int) -> bool:
-    data = os.pread(source, size, at)
+    data = read_at(source, size, at)
     if len(data) < size:
         raise OSError(errno.EIO, f"the disk ends at byte {at + len(data)}, before {at + size}")
     return _ZEROS.startswith(data)
@@ -97,7 +102,7 @@ def _is_zeros(source: int, size: int, at: int) -> bool:
 def _copy_through(source: int, target: int, start: int, end: int) -> None:
     buffer = bytearray(_CHUNK)
     while start < end:
-        got = os.preadv(source, [memoryview(buffer)[: min(_CHUNK, end - start)]], start)
+        got = read_into(source, memoryview(buffer)[: min(_CHUNK, end - start)], start)
         if got == 0:
             raise OSError(errno.EIO, f"the disk ends at byte {start}, before {end}")
         # startswith compares in place: no copy of the grain is made.
@@ -122,7 +127,7 @@ def _runs(start: int, end: int, are_zeros: Callable[[int, int], bool]) -> Iterat
 
 def _write(target: int, data: memoryview, at: int) -> None:
     while data:
-        done = os.pwrite(target, data, at)
+        done = write_at(target, data, at)
         data, at = data[done:], at + done
 
 
@@ -133,7 +138,7 @@ def first_difference(one: int, other: int, size: int, advance: Progress = lambda
     for start, end in ranges:
         for at in range(max(start, told), end, _CHUNK):
             count = min(_CHUNK, end - at)
-            if os.pread(one, count, at) != os.pread(other, count, at):
+            if read_at(one, count, at) != read_at(other, count, at):
                 return at
             advance(at + count - told)
             told = at + count

@@ -9,8 +9,8 @@ from azready.image.facts import OS_RELEASE, Facts
 from azready.image.facts.disk import gather_disk
 from azready.image.facts.reading import first_there
 from azready.image.targets import Target
-from azready.image.targets.disk import NoRoot, open_disk
-from azready.image.targets.opening import kind_of, open_target
+from azready.image.targets.disk import NoRoot
+from azready.image.targets.opening import kind_of, open_disk, open_target
 from azready.image.targets.remembered import Remembered
 
 

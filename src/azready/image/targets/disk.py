@@ -12,17 +12,19 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from azready import userns
 from azready.errors import Failure, UsageFailure
 from azready.image.disk import diskfile, qemu
 from azready.image.disk.formats.partitions import read_table
 from azready.image.disk.reading import reader
-from azready.image.targets import fat
+from azready.image.targets import Files, fat
 from azready.image.targets.tree import Tree
 from azready.image.targets.volumes import (
     Mounting,
@@ -33,7 +35,7 @@ from azready.image.targets.volumes import (
     from_fstab,
     root_candidates,
 )
-from azready.proc import Completed, dies_with_parent, find_tool, run, spawn, stop
+from azready.proc import Completed, dies_with_parent, find_tool, has_tool, run, spawn, stop
 
 _EXT = ("ext2", "ext3", "ext4")
 _READ_ONLY = {
@@ -68,18 +70,23 @@ def open_disk(path: Path, write: bool, shown: Path | None = None, without_root: 
             volumes = find_volumes(read, disk.size)
             bare = not volumes and read_table(read, disk.size).scheme == "none"
         if bare:
-            raise UsageFailure(
-                f"{shown or path} holds neither a partition table nor a file system: it is no system",
-                "give the disk of an installed system",
-            )
+            raise no_system(shown or path)
         mounter = _Mounter(stack, raw, scratch, write)
         root = mounter.folder() if without_root else _mount_root(mounter, shown or path, volumes)
         if without_root:
             (root / "boot/efi").mkdir(parents=True)
         tree = stack.enter_context(Tree(root, described=f"the disk {shown or path}"))
-        for mounting in _rest(tree, volumes):
+        for mounting in rest(tree, volumes):
             mounter.mount(mounting, root / tree.resolve(mounting.path))
         yield tree
+
+
+def no_system(path: Path) -> UsageFailure:
+    """Of a disk without any file system."""
+    return UsageFailure(
+        f"{path} holds neither a partition table nor a file system: it is no system",
+        "give the disk of an installed system",
+    )
 
 
 def _mount_root(mounter: "_Mounter", path: Path, volumes: tuple[Volume, ...]) -> Path:
@@ -93,19 +100,23 @@ def _mount_root(mounter: "_Mounter", path: Path, volumes: tuple[Volume, ...]) ->
                 problems.append(failure.message)
                 continue
             with Tree(place) as tree:
-                if _is_root(tree, volumes):
+                if is_root(tree, volumes):
                     return place
-                if deployment := _deployment(tree):
+                if deployment := deployment_in(tree):
                     return mounter.deployed(place, deployment)
+    more = "" if may_use_loop_devices() else "As root more kinds can be mounted. "
+    raise no_root(path, volumes, problems, more)
+
+
+def no_root(path: Path, volumes: tuple[Volume, ...], problems: Sequence[str], hint: str) -> Failure:
+    """Of a disk in which no root could be read, for these reasons; `hint` is a sentence of what else may help."""
     kinds = ", ".join(f"{each.kind} of {each.size >> 20} MiB" for each in volumes if each.size)
     if any(each.kind == "luks" for each in volumes):
-        raise Failure(f"{path} is encrypted", "open it with cryptsetup, mount it, and give the folder")
+        return Failure(f"{path} is encrypted", "open it with cryptsetup, mount it, and give the folder")
     detail = f"; {problems[-1]}" if problems else ""
-    raise NoRoot(
+    return NoRoot(
         f"no root file system that can be read in {path} (found: {kinds or 'nothing known'}){detail}",
-        "is it whole, and a Linux system? "
-        + ("" if may_use_loop_devices() else "As root more kinds can be mounted. ")
-        + "Or mount it yourself and give the folder",
+        f"is it whole, and a Linux system? {hint}Or mount it yourself and give the folder",
     )
 
 
@@ -123,13 +134,13 @@ def _subvolumes(mounter: "_Mounter", volume: Volume) -> Iterator[str]:
         yield from dict.fromkeys(re.sub(r"/(etc|usr/lib)/os-release$", "", path) for path in found)
 
 
-def _deployment(tree: Tree) -> str:
+def deployment_in(tree: Files) -> str:
     """The newest system that ostree deployed into this file system, if any: bootc's, CoreOS', Silverblue's."""
     found = [path.rpartition("/")[0] for path in tree.glob("ostree/deploy/*/deploy/*/usr")]
     return max(found, key=lambda path: (tree.stat(path).mtime, path), default="")
 
 
-def _is_root(tree: Tree, volumes: tuple[Volume, ...]) -> bool:
+def is_root(tree: Files, volumes: tuple[Volume, ...]) -> bool:
     """It says what system it is, or has a link to where a /usr of its own partition will say it."""
     if tree.exists("etc/os-release") or tree.exists("usr/lib/os-release"):
         return True
@@ -139,7 +150,8 @@ def _is_root(tree: Tree, volumes: tuple[Volume, ...]) -> bool:
     return separate and tree.exists("etc") and "os-release" in tree.listdir("etc")
 
 
-def _rest(tree: Tree, volumes: tuple[Volume, ...]) -> list[Mounting]:
+def rest(tree: Files, volumes: tuple[Volume, ...]) -> list[Mounting]:
+    """What is mounted in a root, by its fstab, or else by the partitions' types: parents first."""
     fstab = tree.read_text("etc/fstab") if tree.exists("etc/fstab") else ""
     mountings = from_fstab(fstab, volumes)
     mountings = sorted([*mountings, *by_type(mountings, volumes)], key=lambda each: each.path.count("/"))
@@ -284,6 +296,25 @@ def may_use_loop_devices() -> bool:
 
 def _in_user_namespace() -> bool:
     return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
+
+
+def cannot_mount(path: Path | None = None) -> str:
+    """Why no ext4 of a disk file can be mounted here, or an empty text; of `path` its format counts, too."""
+    if sys.platform != "linux":
+        return "this is not Linux"
+    if not userns.may_mount():
+        switch = None if os.geteuid() == 0 else userns.forbidding()
+        return f"{switch[0]} gives users no namespaces" if switch else "this user may not mount"
+    daemon, loop = has_tool("qemu-storage-daemon"), may_use_loop_devices()
+    fuse = os.access("/dev/fuse", os.R_OK | os.W_OK)
+    exported = path is not None and not (fuse and daemon) and not diskfile.inspect(path).direct
+    if loop and not exported:
+        return ""
+    if not fuse:
+        return "/dev/fuse may not be used"
+    missing = [] if loop or has_tool("fuse2fs") else ["fuse2fs"]
+    missing += ["qemu-storage-daemon"] if exported else []
+    return f"{' and '.join(missing)} not installed" if missing else ""
 
 
 def require_fuse() -> None:

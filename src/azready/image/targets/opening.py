@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from azready import durable, userns
@@ -49,10 +49,8 @@ def open_target(spec: str, *, write: bool = False) -> Iterator[Target]:
             with _tree(Path(spec)) as tree:
                 yield tree
         case "disk":
-            from azready.image.targets.disk import open_disk
-
-            with open_disk(Path(spec), write, _shown(Path(spec))) as tree:
-                yield tree
+            with open_disk(Path(spec), write) as disk:
+                yield disk
         case _:
             from azready.image.targets.shell import Shell, parse_address
             from azready.image.targets.ssh import Ssh
@@ -63,6 +61,15 @@ def open_target(spec: str, *, write: bool = False) -> Iterator[Target]:
                 yield machine
             finally:
                 machine.close()
+
+
+def open_disk(path: Path, write: bool, without_root: bool = False) -> AbstractContextManager[Target]:
+    """A disk file, mounted; where nothing can be mounted, and it is only read, as `unmounted` reads it."""
+    from azready.image.targets import disk, unmounted
+
+    if write or not disk.cannot_mount(path):
+        return disk.open_disk(path, write, _shown(path), without_root)
+    return unmounted.open_unmounted(path, _shown(path), without_root)
 
 
 @contextmanager
@@ -133,13 +140,14 @@ def require_writable(target: Target) -> None:
 def enter_namespace_for(spec: str, changes: bool = False) -> None:
     """Run this very command again in namespaces of its own, when the target wants that; else return.
 
-    A disk's mounts are then seen by nobody else and go with the command, however it ends. An ordinary user becomes
+    A disk's mounts are then seen by nobody else and go with the command, however it ends; one that is only read is read
+    without where this machine gives none. An ordinary user becomes
     root of a user namespace, for a disk file and for a tree that the user (or the user's sub-ids) owns. A disk that
     `changes` takes more ids than the user's own: raises Failure before anything is copied. A tree of sub-ids that
     `changes` makes the user its root.
     Only a command line may call it: it replaces the process.
     """
-    if os.environ.get(_INSIDE) or spec.startswith("ssh://") or not Path(spec).exists():
+    if sys.platform != "linux" or os.environ.get(_INSIDE) or spec.startswith("ssh://") or not Path(spec).exists():
         return
     disk = not Path(spec).is_dir()
     user = os.geteuid() != 0
@@ -147,8 +155,19 @@ def enter_namespace_for(spec: str, changes: bool = False) -> None:
         return
     if disk and changes:
         userns.require_owners()
+    if disk and not user and not userns.may_mount():
+        if changes:
+            raise Failure(
+                "root may mount nothing in this container", "start it with more rights: docker run --privileged"
+            )
+        return
     words = _of_sub_ids(Path(spec)) if changes and not disk else None
-    words = words or userns.become_root().words("--mount")
+    try:
+        words = words or userns.become_root().words("--mount")
+    except Failure:
+        if changes or not disk:
+            raise
+        return
     os.environ[_INSIDE] = "1"
     sys.stdout.flush()
     os.execv(words[0], [*words, sys.executable, "-m", "azready", *sys.argv[1:]])

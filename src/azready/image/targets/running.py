@@ -14,7 +14,6 @@ from pathlib import Path
 
 from azready.errors import Failure
 from azready.image.targets import outward
-from azready.image.targets.contained import FAILED, UNUSABLE_ROOT
 from azready.proc import CommandFailed, Completed, dies_with_parent, find_tool, run
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -36,6 +35,8 @@ def run_in(
     """Run `argv` inside the tree `root`; the caller is root, or root of its own user namespace."""
     guard = [*dies_with_parent(), find_tool("unshare", "util-linux")]
     spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child=KILL"]
+    from azready.image.targets.contained import FAILED, UNUSABLE_ROOT  # Linux alone has what it loads
+
     enter = [*guard, *spaces, "--", sys.executable, "-P", "-m", "azready.image.targets.contained"]
     known = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
     seen = environment({**(outward.ENVIRONMENT if network else {}), **(env or {})})

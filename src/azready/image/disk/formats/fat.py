@@ -1,4 +1,4 @@
-"""Names in the folders of a FAT file system: enough to see which boot loaders an ESP holds. Reading only.
+"""Folders and files of a FAT file system, as an EFI system partition is one. Reading only.
 
 Facts: Microsoft's FAT specification (fatgen103): boot sector, cluster chains, directory entries, long names.
 """
@@ -14,7 +14,19 @@ _MOST_CLUSTERS = 4096
 
 
 @dataclass(frozen=True)
-class _Volume:
+class Entry:
+    """A name in a folder: its first cluster, and its size in bytes (0 of a folder)."""
+
+    name: str
+    folder: bool
+    first: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A FAT file system; `volume` makes one."""
+
     read: Read
     bits: int
     cluster: int
@@ -24,11 +36,11 @@ class _Volume:
     root_size: int
     root_cluster: int
 
-    def chain(self, first: int) -> Iterator[bytes]:
+    def chain(self, first: int, most: int = _MOST_CLUSTERS) -> Iterator[bytes]:
         """The content of a chain of clusters."""
         at, seen = first, 0
         end = {12: 0xFF8, 16: 0xFFF8, 32: 0x0FFFFFF8}[self.bits]
-        while 2 <= at < end and seen < _MOST_CLUSTERS:
+        while 2 <= at < end and seen < most:
             yield self.read(self.data_at + (at - 2) * self.cluster, self.cluster)
             at, seen = self._next(at), seen + 1
 
@@ -41,11 +53,32 @@ class _Volume:
         entry = self.read(self.table_at + at * width, width).ljust(width, b"\xff")
         return int.from_bytes(entry, "little") & 0x0FFFFFFF
 
-    def root(self) -> bytes:
-        return self.read(self.root_at, self.root_size) if self.root_size else b"".join(self.chain(self.root_cluster))
+    def find(self, path: str) -> Entry | None:
+        """What a path leads to, in any case of its letters; None where there is nothing."""
+        found = Entry("", True, self.root_cluster, 0)
+        for part in filter(None, path.split("/")):
+            inside = self.entries(found) if found.folder else ()
+            matches = [each for each in inside if each.name.lower() == part.lower()]
+            if not matches:
+                return None
+            found = matches[0]
+        return found
+
+    def entries(self, folder: Entry) -> tuple[Entry, ...]:
+        """What is in a folder."""
+        fixed = self.root_size and not folder.name
+        content = self.read(self.root_at, self.root_size) if fixed else b"".join(self.chain(folder.first))
+        return tuple(_entries(content))
+
+    def content(self, file: Entry, count: int) -> bytes:
+        """The first `count` bytes of a file, or fewer where it is shorter."""
+        wanted = min(count, file.size)
+        return b"".join(self.chain(file.first, -(-wanted // self.cluster)))[:wanted]
 
 
-def _volume(read: Read, offset: int) -> _Volume | None:
+def volume(read: Read, offset: int) -> Volume | None:
+    """The FAT file system at `offset` of a disk; None where there is none."""
+
     def at(position: int, length: int) -> bytes:
         return read(offset + position, length)
 
@@ -62,7 +95,7 @@ def _volume(read: Read, offset: int) -> _Volume | None:
     clusters = ((few or many) * sector - data_at) // (per_cluster * sector)
     bits = 12 if clusters < 4085 else 16 if clusters < 65525 else 32
     root_cluster = struct.unpack_from("<I", block, 44)[0]
-    return _Volume(
+    return Volume(
         at,
         bits,
         per_cluster * sector,
@@ -79,20 +112,12 @@ def names(read: Read, offset: int, folder: str = "") -> tuple[str, ...] | None:
 
     None where there is no FAT file system or no such folder.
     """
-    volume = _volume(read, offset)
-    if volume is None:
-        return None
-    content = volume.root()
-    for part in filter(None, folder.split("/")):
-        first = next((start for name, start in _entries(content) if name.lower() == part.lower() and start), 0)
-        if not first:
-            return None
-        content = b"".join(volume.chain(first))
-    return tuple(name for name, _ in _entries(content))
+    found = volume(read, offset)
+    place = found.find(folder) if found else None
+    return tuple(each.name for each in found.entries(place)) if found and place and place.folder else None
 
 
-def _entries(content: bytes) -> Iterator[tuple[str, int]]:
-    """(name, first cluster) of each entry; the first cluster is 0 where the entry is no folder."""
+def _entries(content: bytes) -> Iterator[Entry]:
     long = ""
     for at in range(0, len(content) - 31, 32):
         entry = content[at : at + 32]
@@ -105,12 +130,15 @@ def _entries(content: bytes) -> Iterator[tuple[str, int]]:
             long = piece.split("\0")[0].rstrip("￿") + long
         elif not entry[11] & 0x08:
             short = _short_name(entry)
-            high, low = struct.unpack_from("<H", entry, 20)[0], struct.unpack_from("<H", entry, 26)[0]
+            high, low, size = *struct.unpack_from("<H", entry, 20), *struct.unpack_from("<HI", entry, 26)
+            folder = bool(entry[11] & 0x10)
             if short not in (".", ".."):
-                yield long or short, (high << 16 | low) if entry[11] & 0x10 else 0
+                yield Entry(long or short, folder, high << 16 | low, 0 if folder else size)
             long = ""
 
 
 def _short_name(entry: bytes) -> str:
     base, extension = (part.decode("cp437").rstrip() for part in (entry[:8], entry[8:11]))
+    base = base.lower() if entry[12] & 0x08 else base
+    extension = extension.lower() if entry[12] & 0x10 else extension
     return f"{base}.{extension}" if extension else base
