@@ -1,6 +1,12 @@
 """What PAM's rules and hosts.deny have against the owner: what provision.py says, and that every awk says the same."""
 
+import ctypes.util
+import json
+import os
+import random
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -11,34 +17,86 @@ from hypothesis import strategies as st
 from tests.guest.test_awk import AWKS, run
 
 DENY = "account required pam_deny.so"
+YES = "account required pam_permit.so\nsession required pam_permit.so"
+OUT = "pam_deny keeps everybody out: /etc/pam.d/"
+GONE = "/etc/pam.d/sshd wants pam_gone.so, which is not there: sshd lets nobody in"
+ODD = "/etc/pam.d/sshd has a line that PAM does not understand (%s): sshd lets nobody in"
+HALF = "/etc/pam.d/sshd ends within a line: sshd lets nobody in"
+NO_ACCOUNT = "no account rule of PAM for sshd says yes: it lets nobody in"
 CASES = {
-    "nothing against it": ("account required pam_unix.so\nsession optional pam_gone.so\nauth required pam_deny.so", []),
-    "pam_deny": (DENY, ["pam_deny keeps everybody out: /etc/pam.d/sshd"]),
-    "behind a jump": (f"account [success=1 default=ignore] pam_unix.so\n{DENY}", []),
-    "behind what is sufficient": (f"account sufficient pam_unix.so\n{DENY}", []),
-    "no jump": (
-        f"account [success=ok default=die] pam_unix.so\n{DENY}",
-        ["pam_deny keeps everybody out: /etc/pam.d/sshd"],
+    "nothing against it": (f"{YES}\nsession optional pam_gone.so\nauth required pam_deny.so", []),
+    "pam_deny": (f"{DENY}\n{YES}", [f"{OUT}sshd"]),
+    "pam_deny of sessions": (f"{YES}\nsession requisite pam_deny.so", [f"{OUT}sshd"]),
+    "behind a jump": (f"account [success=1 default=ignore] pam_unix.so\n{DENY}\n{YES}", []),
+    "behind a jump that ends before it": (
+        f"account [success=1 default=ignore] pam_unix.so\naccount required pam_unix.so\n{DENY}\n{YES}",
+        [f"{OUT}sshd"],
     ),
-    "included": ("@include site\naccount substack site", ["pam_deny keeps everybody out: /etc/pam.d/site"] * 2),
-    "of another type": ("session include site", []),
-    "includes itself": (f"account include sshd\n{DENY}", ["pam_deny keeps everybody out: /etc/pam.d/sshd"]),
-    "includes the one that includes it": ("@include round\n@include round", []),
-    "a module is gone": (
-        "-session required pam_tally2.so",
-        ["/etc/pam.d/sshd wants pam_tally2.so, which is not there: sshd lets nobody in"],
+    "a jump past the last": (f"{YES}\naccount [success=1 default=ignore] pam_unix.so", [NO_ACCOUNT]),
+    "a jump over a substack": (f"account [success=1 default=ignore] pam_unix.so\naccount substack two\n{YES}", []),
+    "behind what is sufficient": (f"{YES}\naccount sufficient pam_unix.so\n{DENY}", []),
+    "behind what is sufficient in a substack": (f"{YES}\naccount substack enough\n{DENY}", [f"{OUT}sshd"]),
+    "behind what is sufficient in an include": (f"{YES}\naccount include enough\n{DENY}", []),
+    "no jump": (f"account [success=ok default=die] pam_unix.so\n{DENY}\n{YES}", [f"{OUT}sshd"]),
+    "that does not matter": (f"account optional pam_deny.so\naccount [default=ignore] pam_deny.so\n{YES}", []),
+    "included": (f"@include site\naccount substack site\n{YES}", [f"{OUT}site"]),
+    "of another type": (f"session include site\n{YES}", []),
+    "includes itself": (
+        f"account include sshd\n{DENY}\n{YES}",
+        ["/etc/pam.d/sshd includes itself: sshd lets nobody in", f"{OUT}sshd"],
     ),
-    "and does not matter": ("session [success=ok module_unknown=ignore default=bad] pam_selinux.so close", []),
+    "includes the one that includes it": (
+        f"@include round\n{YES}",
+        ["/etc/pam.d/round includes itself: sshd lets nobody in"],
+    ),
+    "includes what is gone": (
+        f"{YES}\naccount include gone",
+        ["/etc/pam.d/sshd includes gone, which is not there: sshd lets nobody in"],
+    ),
+    "cannot be read for what is gone": (
+        f"{DENY}\n@include gone\n{YES}",
+        ["/etc/pam.d/sshd includes gone, which is not there: sshd lets nobody in"],
+    ),
+    "ends within a line": (f"{YES}\n# c\nauth required pam_unix.so \\", [HALF]),
+    "ends within a line, over a blank one": (f"{YES}\nauth required pam_unix.so \\\n  ", [HALF]),
+    "a comment does not go on": (f"# c \\\n{DENY}\n{YES}", [f"{OUT}sshd"]),
+    "nothing that says yes": ("account sufficient pam_deny.so\nsession required pam_permit.so", [NO_ACCOUNT]),
+    "no session, but other's": ("account required pam_permit.so", []),
+    "nothing of its own": ("", []),
+    "Windows": (
+        YES.replace("\n", "\r\n") + "\r\n",
+        ["/etc/pam.d/sshd has lines that end in CR LF: sshd lets nobody in"],
+    ),
+    "Windows, where it does not matter": ("account required pam_permit.so x\r\n\r\nsession required pam_permit.so", []),
+    "a control that is none": (f"{YES}\naccount needed pam_unix.so", [ODD % "account needed pam_unix.so"]),
+    "an action that is none": (
+        f"{YES}\naccount [success=foo] pam_unix.so",
+        [ODD % "account [success=foo] pam_unix.so"],
+    ),
+    "brackets that stay open": (f"{YES}\naccount [default=bad pam_unix.so", [ODD % "account [default=bad pam_unix.so"]),
+    "no module": (f"{YES}\nsession\trequired", [ODD % "session required"]),
+    "a jump over nothing": (f"{YES}\naccount [success=0] pam_unix.so", [ODD % "account [success=0] pam_unix.so"]),
+    "a type that is none": (f"acount required pam_deny.so\n{YES}", []),
+    "brackets and a module without a blank": (f"account [ default = die ]pam_deny.so\n{YES}", [f"{OUT}sshd"]),
+    "a module is gone": (f"{YES}\n-session required pam_gone.so", [GONE]),
+    "two modules are gone": (f"{YES}\nsession requisite pam_gone.so\naccount required pam_gone.so", [GONE]),
+    "and does not matter": (
+        f"{YES}\nsession [success=ok module_unknown=ignore default=bad] pam_gone.so close",
+        [],
+    ),
     "over two lines": (
-        "account required \\\n pam_listfile.so item=user",
+        f"account required \\\n pam_listfile.so item=user\n{YES}",
         ["pam_listfile may keep me out: item=user"],
     ),
     "by the shells": (
-        "ACCOUNT Required pam_shells.so # c",
+        f"ACCOUNT Required pam_shells.so # c\n{YES}",
         ["pam_shells may keep me out: /bin/zsh is not in /etc/shells"],
     ),
-    "by the access table": ("account requisite pam_access.so", ["pam_access may keep me out: -:ALL EXCEPT root:ALL"]),
-    "by nothing in the time table": ("account required pam_time.so", []),
+    "by the access table": (
+        f"account requisite pam_access.so\n{YES}",
+        ["pam_access may keep me out: -:ALL EXCEPT root:ALL"],
+    ),
+    "by nothing in the time table": (f"account required pam_time.so\n{YES}", []),
 }
 
 
@@ -47,8 +105,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pam")
     for path, text in {
         "etc/pam.d/site": f"{DENY}\n",
+        "etc/pam.d/two": f"{DENY}\n{DENY}\n",
+        "etc/pam.d/enough": "account sufficient pam_permit.so\n",
         "etc/pam.d/round": "@include sshd\n",
-        "etc/pam.d/other": "account required pam_permit.so\n",
+        "etc/pam.d/other": f"{YES}\n",
         "etc/shells": "# shells\n/bin/sh\n /bin/bash \n",
         "etc/security/access.conf": "# -:ALL:ALL\n-:ALL EXCEPT root:ALL\n",
         "etc/security/time.conf": "# nobody\n",
@@ -86,6 +146,85 @@ def test_every_awk_says_the_same(awk: list[str], tree: Path, name: str) -> None:
     done = by_awk(awk, tree)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.decode().splitlines() == doubts
+
+
+# Where a file includes itself the library of Debian 12 breaks, and the time table is that of this machine.
+UNJUDGED = ("includes itself", "includes the one that includes it", "by nothing in the time table")
+RULES = (
+    *("account required pam_permit.so", "account required pam_deny.so", "account sufficient pam_permit.so"),
+    *("account [success=1 default=ignore] pam_permit.so", "account [success=2 default=ignore] pam_permit.so"),
+    *("account [success=done default=ignore] pam_permit.so", "account [default=die] pam_deny.so", "@include three"),
+    *("account include two", "account substack three", "account include gone", "@include gone", "session include two"),
+    *("account [success=ok auth_err=1 default=bad] pam_deny.so", "account requisite pam_deny.so", "# c \\", "", " \\"),
+    *(
+        "session required pam_permit.so",
+        "session optional pam_gone.so",
+        "-session required pam_gone.so",
+        "account required",
+    ),
+    *("session sufficient pam_permit.so", "session [success=1 default=ignore] pam_permit.so", "account needed x.so"),
+    *("account required pam_permit.so\r", "account required pam_permit.so \\", "session requisite pam_deny.so"),
+    *("account [default=bad pam_permit.so", "Account Required\tpam_permit.so # x", "account optional pam_deny.so"),
+)
+
+
+def some_rules(seed: int) -> dict[str, str]:
+    """The files of /etc/pam.d; none includes itself."""
+    dice = random.Random(seed)
+
+    def drawn(*without: str) -> str:
+        rules = [rule for rule in RULES if not any(word in rule for word in without)]
+        return "\n".join(dice.choices(rules, k=dice.randint(0, 5))) + dice.choice(["", "\n"])
+
+    other = f"{dice.choice([YES, DENY])}\n"
+    return {"sshd": drawn(), "two": drawn("two"), "three": drawn("two", "three"), "other": other}
+
+
+def judged(tmp_path: Path, inputs: list[dict[str, str]]) -> list[list[int] | None]:
+    """What this machine's library says to each, in a namespace where /etc/pam.d is a folder of ours."""
+    folder = tmp_path / "pam.d"
+    folder.mkdir()
+    there = folder.stat()
+    words = ["mount --make-rprivate /", 'mount --bind "$0" /etc/pam.d', 'exec "$@"']
+    judge = [sys.executable, str(Path(__file__).with_name("pam_judge.py")), f"{there.st_dev} {there.st_ino}"]
+    space = ["unshare", "--mount", *(["--user", "--map-root-user"] if os.getuid() else [])]
+    done = subprocess.run(
+        [*space, "sh", "-euc", "\n".join(words), str(folder), *judge],
+        input="".join(f"{json.dumps(files)}\n" for files in inputs),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_who_is_kept_out_by_our_reading_is_kept_out_by_the_library(
+    guest: ModuleType, tree: Path, tmp_path: Path, need: Callable[..., None]
+) -> None:
+    """Every case that names no module but pam_permit, pam_deny and none, and as many drawn ones."""
+    need("ids", "tool:unshare")
+    if not ctypes.util.find_library("pam"):
+        pytest.skip("needs the library of PAM: libpam0g")
+    others = {path.name: path.read_text() for path in (tree / "etc/pam.d").iterdir() if path.name != "sshd"}
+    cases = [
+        others | {"sshd": text.replace("pam_unix.so", "pam_permit.so")}
+        for name, (text, doubts) in CASES.items()
+        if name not in UNJUDGED and not any(" may keep " in doubt for doubt in doubts)
+    ]
+    inputs = cases + [some_rules(seed) for seed in range(200)]
+    differ = []
+    for files, answers in zip(inputs, judged(tmp_path, inputs), strict=True):
+        for path in (tree / "etc/pam.d").iterdir():
+            path.unlink()
+        for name, text in files.items():
+            (tree / "etc/pam.d" / name).write_text(text, newline="")
+        doubts = by_python(guest, tree)
+        if answers is None or any(answers) != bool(doubts):
+            differ.append((files, answers, doubts))
+    for name, text in others.items():
+        (tree / "etc/pam.d" / name).write_text(text)
+    assert differ == [], differ[0]
 
 
 LINES = st.sampled_from(

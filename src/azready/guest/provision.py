@@ -1802,6 +1802,9 @@ class Tree:
         self._unsynced = set()
 
     def at(self, path):
+        """Where it is on this machine. Files of the image may name paths that no file system can have."""
+        if "\0" in path:
+            raise FileNotFoundError(errno.ENOENT, "a name with a NUL", path)
         return self.root + path
 
     def exists(self, path):
@@ -3936,51 +3939,147 @@ def denies_sshd(line):
 
 def pam_doubts(tree, service, owner):
     """What PAM's rules for accounts and sessions have against the owner, as far as they can be read."""
-    folder = _pam_modules(tree)
+    folder, of_service = _pam_modules(tree), "" if service == "sshd" else " of " + service
     there = frozenset(tree.names(folder)) if folder else ()
-    of_service, jumped = "" if service == "sshd" else " of " + service, False
-    for kind, control, module, rest, file in pam_rules(tree, service):
-        if control in ("required", "requisite") or "=die" in control or "=bad" in control:
-            name = module.rpartition("/")[2].partition(".")[0]
-            path = module if module[0] == "/" else folder + "/" + module
-            gone = folder and module not in there and not tree.exists(path)
-            if gone and "module_unknown=ignore" not in control:
-                yield "%s wants %s, which is not there: %s lets nobody in" % (file, module, service)
-            elif kind == "account" and name == "pam_deny" and not jumped:
-                yield "pam_deny keeps everybody out%s: %s" % (of_service, file)
-            elif kind == "account" and name in PAM_ASKS:
-                said = PAM_ASKS[name](tree, owner, rest)
-                if said:
-                    yield "%s may keep %s out%s: %s" % (name, owner.name, of_service, printable(said))
-        # a jump over the next lines, or to the end
-        past = control.partition("success=")[2][:1]
-        jumped = jumped or kind == "account" and (control == "sufficient" or past == "d" or past.isdigit())
+
+    def asked(rule):
+        """What PAM gets of the rule's module, and what is to be said of that."""
+        kind, settings, module, rest, file, _ = rule
+        name = module.rpartition("/")[2].partition(".")[0]
+        if not settings:
+            return "broken", "%s: %s lets nobody in" % (module, service)
+        if folder and module not in there and not tree.exists(module if module[0] == "/" else folder + "/" + module):
+            gone = "has lines that end in CR LF" if module[-1] == "\r" else "wants %s, which is not there" % module
+            return "module_unknown", "%s %s: %s lets nobody in" % (file, gone, service)
+        if name == "pam_deny":
+            refused = "auth_err" if kind == "account" else "session_err"
+            return refused, "pam_deny keeps everybody out%s: %s" % (of_service, file)
+        doubt = PAM_ASKS[name](tree, owner, rest) if kind == "account" and name in PAM_ASKS else ""
+        return "success", doubt and "%s may keep %s out%s: %s" % (name, owner.name, of_service, doubt)
+
+    rules = list(pam_rules(tree, service))
+    said = [asked(rule)[1] for rule in rules if not rule[0]]
+    for kind in ("account", "session") if rules and not said else ():
+        said += _pam_walk([rule for rule in rules if rule[0] == kind], asked) or [
+            "no %s rule of PAM for %s says yes: it lets nobody in" % (kind, service)
+        ]
+    return [without_controls(text) for at, text in enumerate(said) if text and text not in said[:at]]
+
+
+def _pam_walk(rules, asked):
+    """What is to be said of the rules of a type that are reached, if every module says yes of which nothing is known;
+    "" for one that agrees. If none does, PAM refuses (pam.conf(5))."""
+    said, at = [], 0
+    while at < len(rules):
+        settings, depth = rules[at][1], rules[at][5]
+        got, doubt = asked(rules[at])
+        action = settings.get(got, settings.get("default", "bad"))
+        at += 1
+        if action.isdigit():  # so many rules of this depth are left out, each with its substack
+            for _ in range(int(action)):
+                if at == len(rules):  # past the last rule: PAM refuses, whatever was said before
+                    return [doubt for doubt in said if doubt]
+                at = next((i for i in range(at + 1, len(rules)) if rules[i][5] <= depth), len(rules))
+        elif action == "reset":
+            said = []
+        elif action != "ignore":
+            said.append(doubt)
+            if action in ("done", "die"):
+                at = next((i for i in range(at, len(rules)) if rules[i][5] < depth), len(rules))
+    return said
 
 
 def pam_rules(tree, service):
-    """PAM's rules of a service for accounts and sessions, in its order, as (type, control, module, arguments, file);
-    what is included stands in its place (pam.d(5)). A service without a file has those of "other"."""
-    path = next((path for path in (_pam_path(tree, service), _pam_path(tree, "other")) if tree.exists(path)), "")
-    return _pam_file(tree, path, "", ()) if path else ()
+    """PAM's rules of a service in its order, as (type, what follows from answers, module, arguments, file, depth of
+    substacks); what is included stands in its place (pam.d(5)). Types it has no rule of are those of "other". Where
+    PAM cannot read a rule, nothing follows, and its module is a sentence; if it then reads none at all, its type is "".
+    """
+    rules = list(_pam_file(tree, _pam_path(tree, service), "", (), 0))
+    for kind in ("account", "session"):
+        if not any(rule[0] == kind for rule in rules):
+            rules += _pam_file(tree, _pam_path(tree, "other"), kind, (), 0)
+    return rules
 
 
-def _pam_file(tree, path, only, above):
-    for line in lines_of(tree.text(path).replace("\\\n", " ")) if path not in above else ():
-        words = line.split("#")[0].split()
-        if words[:1] == ["@include"] and len(words) > 1:
-            yield from _pam_file(tree, _pam_path(tree, words[1]), only, (*above, path))
-        kind, end = (words or [""])[0].lstrip("-").lower(), 2  # with "-" PAM is silent about a missing module, no more
-        if len(words) < 3 or kind not in ("account", "session"):
+def _pam_file(tree, path, only, above, depth):
+    for line in _pam_lines(tree.text(path)):
+        kind, control, module, rest = _pam_words(line)
+        how = control.lower()
+        if not line:
+            yield only, {}, path + " ends within a line", "", path, depth
+        elif kind == "@include":
+            yield from _pam_included(tree, control, only, path, only, above, depth)
+        kind = kind.lstrip("-")  # with "-" PAM is silent about a missing module, no more
+        if kind not in ("account", "session") or (only and kind != only):
             continue
-        while words[1][0] == "[" and not words[end - 1].endswith("]") and end < len(words) - 1:
-            end += 1
-        control, module = " ".join(words[1:end]).lower(), words[end]
-        if only and kind != only:
-            continue
-        if control in ("include", "substack"):
-            yield from _pam_file(tree, _pam_path(tree, module), kind, (*above, path))
+        if how in ("include", "substack"):
+            yield from _pam_included(tree, module, kind, path, kind, above, depth + (how == "substack"))
         else:
-            yield kind, control, module, " ".join(words[end + 1 :]), path
+            settings = _pam_control(control) if module else {}
+            if not settings:
+                module = "%s has a line that PAM does not understand (%s)" % (path, _spaced(line))
+            yield kind, settings, module, rest, path, depth
+
+
+def _pam_included(tree, name, kind, by, only, above, depth):
+    path, above = _pam_path(tree, name), (*above, by)
+    if name and tree.exists(path) and path not in above:
+        yield from _pam_file(tree, path, only, above, depth)
+    else:
+        gone = name + ", which is not there" if name else "nothing"
+        yield kind, {}, "%s includes %s" % (by, "itself" if path in above else gone), "", by, depth
+
+
+def _pam_lines(text):
+    """The lines that PAM reads: without comments, joined at a backslash; "" is one that never ends."""
+    whole = ""
+    for line in lines_of(text):
+        line, comment, _ = line.partition("#")
+        line = line.replace("\t", " ").strip(" ")
+        if line.endswith("\\") and not comment:
+            whole += line[:-1] + " "
+        elif line:
+            yield (whole + line).lstrip(" ")
+            whole = ""
+    if whole:
+        yield ""
+
+
+def _pam_words(line):
+    """A line as type, control, module and arguments; [...] is one word (pam.d(5))."""
+    kind, _, rest = line.partition(" ")
+    rest = rest.lstrip(" ")
+    control, closed, rest = rest.partition("]" if rest[:1] == "[" else " ")
+    module, _, rest = rest.strip(" ").partition(" ")
+    return kind.lower(), control + closed.strip(" "), module, _spaced(rest)
+
+
+def _spaced(text):
+    """The words of `text`, a space between."""
+    return " ".join([word for word in text.split(" ") if word])
+
+
+def _pam_control(control):
+    """What follows from a module's answers, by their names; {} where PAM does not understand it."""
+    if control[:1] + control[-1:] != "[]":
+        return PAM_CONTROLS.get(control.lower(), {})
+    settings = {}
+    for word in _spaced(control[1:-1].replace(" =", "=").replace("= ", "=")).split(" "):
+        answer, _, action = word.partition("=")
+        jump = len(action) < 4 and not action.strip("0123456789") and action.strip("0")
+        if action not in PAM_ACTIONS and not jump:
+            return {}
+        settings[answer] = action
+    return settings
+
+
+PAM_CONTROLS = {
+    "required": {"success": "ok", "default": "bad"},
+    "requisite": {"success": "ok", "default": "die"},
+    "sufficient": {"success": "done", "default": "ignore"},
+    "optional": {"success": "ok", "default": "ignore"},
+}
+PAM_ACTIONS = ("ignore", "bad", "die", "ok", "done", "reset")
 
 
 def _pam_path(tree, name):

@@ -2771,55 +2771,162 @@ function pam_has_a_say(root, service) {
     pam(root, service)
     return pam_hit
 }
-# what includes another says so itself: a service without a file has the rules of "other"
-function pam(root, service,   path) {
+function pam(root, service,   i, kind) {
     pam_service = service
-    pam_jumped = 0
-    path = pam_path(root, service)
-    if (!there(root path)) path = pam_path(root, "other")
-    pam_file(root, path, "")
+    pam_of = service == "sshd" ? "" : " of " service
+    pam_n = 0
+    split("", pam_told)
+    pam_file(root, pam_path(root, service), "", 0)
+    # types it has no rule of are those of "other"
+    for (kind = "account"; kind != ""; kind = kind == "account" ? "session" : "") {
+        for (i = 1; i <= pam_n && pam_kind[i] != kind; i++) ;
+        if (i > pam_n) pam_file(root, pam_path(root, "other"), kind, 0)
+    }
+    for (i = 1; i <= pam_n; i++) if (pam_kind[i] == "") { pam_asked(root, i); pam_say(pam_doubt); kind = "none" }
+    if (kind == "none" || !pam_n) return
+    pam_walk(root, "account")
+    pam_walk(root, "session")
 }
-function pam_file(root, path, only,   s, more, n, w, kind, end, control, i, rest) {
-    if ((root path) in pam_open) return
+# What is said of the rules of a type that are reached, if every module says yes of which nothing is known. If none does,
+# PAM refuses (pam.conf(5)).
+function pam_walk(root, kind,   rule, n, i, at, depth, action, said, doubts, refused) {
+    for (i = 1; i <= pam_n; i++) if (pam_kind[i] == kind) rule[++n] = i
+    for (at = 1; at <= n && !refused;) {
+        i = rule[at++]
+        depth = pam_depth[i]
+        pam_asked(root, i)
+        action = pam_action(pam_settings[i], pam_got)
+        if (action ~ /^[0-9]/) # so many rules of this depth are left out, each with its substack
+            for (i = action + 0; i > 0 && !refused; i--) {
+                if (at > n) refused = 1 # past the last rule, whatever was said before
+                for (at++; at <= n && pam_depth[rule[at]] > depth; at++) ;
+            }
+        else if (action == "reset") said = 0
+        else if (action != "ignore") {
+            doubts[++said] = pam_doubt
+            if (action == "done" || action == "die") while (at <= n && pam_depth[rule[at]] >= depth) at++
+        }
+    }
+    depth = 0
+    for (i = 1; i <= said; i++) if (doubts[i] != "") { pam_say(doubts[i]); depth = 1 }
+    if (!said || refused && !depth) pam_say("no " kind " rule of PAM for " pam_service " says yes: it lets nobody in")
+}
+function pam_action(settings, got,   n, w, i, action) {
+    action = "bad"
+    n = split(settings, w, " ")
+    for (i = 1; i <= n; i++) if (index(w[i], "default=") == 1) action = substr(w[i], 9)
+    for (i = 1; i <= n; i++) if (index(w[i], got "=") == 1) action = substr(w[i], length(got) + 2)
+    return action
+}
+# sets pam_got, what PAM gets of the module of a rule, and pam_doubt, what is to be said of that
+function pam_asked(root, i,   module, name) {
+    module = pam_module[i]
+    name = module
+    sub(/.*\//, "", name)
+    sub(/\..*/, "", name)
+    pam_got = "success"
+    pam_doubt = ""
+    if (pam_settings[i] == "") {
+        pam_got = "broken"
+        pam_doubt = module ": " pam_service " lets nobody in"
+    } else if (modules != "" && !there(module ~ /^\// ? root module : modules "/" module)) {
+        pam_got = "module_unknown"
+        pam_doubt = pam_in[i] (module ~ /\r$/ ? " has lines that end in CR LF" : " wants " module ", which is not there") ": " pam_service " lets nobody in"
+    } else if (name == "pam_deny") {
+        pam_got = pam_kind[i] == "account" ? "auth_err" : "session_err"
+        pam_doubt = "pam_deny keeps everybody out" pam_of ": " pam_in[i]
+    } else if (pam_kind[i] == "account" && name ~ /^pam_(access|shells|time|listfile|succeed_if)$/) {
+        pam_doubt = pam_quick ? "?" : pam_against(root, name, pam_rest[i])
+        if (pam_doubt != "") pam_doubt = name " may keep " user " out" pam_of ": " pam_doubt
+    }
+}
+# The lines that PAM reads: without comments, joined at a backslash
+function pam_file(root, path, only, depth,   s, whole, cut) {
     pam_open[root path] = 1
     while ((getline s <(root path)) > 0) {
-        while (s ~ /\\$/ && (getline more <(root path)) > 0) s = substr(s, 1, length(s) - 1) " " more
-        sub(/#.*/, "", s)
-        n = split(s, w, " ")
-        if (n > 1 && w[1] == "@include") pam_file(root, pam_path(root, w[2]), only)
-        kind = tolower(w[1])
-        sub(/^-+/, "", kind) # with - PAM is silent about a missing module, no more
-        if (n < 3 || kind != "account" && kind != "session" || only != "" && kind != only) continue
-        control = tolower(w[2])
-        for (end = 3; w[2] ~ /^\[/ && w[end - 1] !~ /\]$/ && end < n; end++) control = control " " tolower(w[end])
-        if (control == "include" || control == "substack") { pam_file(root, pam_path(root, w[end]), kind); continue }
-        rest = ""
-        for (i = end + 1; i <= n; i++) rest = rest (rest == "" ? "" : " ") w[i]
-        pam_rule(root, kind, control, w[end], rest, path)
+        cut = index(s, "#")
+        if (cut) s = substr(s, 1, cut - 1)
+        gsub(/\t/, " ", s)
+        gsub(/^ +| +$/, "", s)
+        if (!cut && s ~ /\\$/) whole = whole substr(s, 1, length(s) - 1) " "
+        else if (s != "") {
+            s = whole s
+            whole = ""
+            sub(/^ +/, "", s)
+            pam_line(root, path, s, only, depth)
+        }
     }
+    if (whole != "") pam_rule(only, "", path " ends within a line", "", path, depth)
     close(root path)
     delete pam_open[root path]
 }
-function pam_rule(root, kind, control, module, rest, path,   name, of_service, gone) {
-    if (control == "required" || control == "requisite" || control ~ /=(die|bad)/) {
-        name = module
-        sub(/.*\//, "", name)
-        sub(/\..*/, "", name)
-        of_service = pam_service == "sshd" ? "" : " of " pam_service
-        gone = modules != "" && !there(module ~ /^\// ? root module : modules "/" module)
-        if (gone && control !~ /module_unknown=ignore/)
-            pam_say(path " wants " module ", which is not there: " pam_service " lets nobody in")
-        else if (kind == "account" && name == "pam_deny" && !pam_jumped) pam_say("pam_deny keeps everybody out" of_service ": " path)
-        else if (kind == "account" && name ~ /^pam_(access|shells|time|listfile|succeed_if)$/) {
-            if (pam_quick) { pam_hit = 1; return }
-            rest = pam_against(root, name, rest)
-            if (rest != "") pam_say(name " may keep " user " out" of_service ": " rest)
-        }
+# A line is type, control, module and arguments; [...] is one word (pam.d(5)).
+function pam_line(root, path, s, only, depth,   kind, control, how, module, rest, settings) {
+    kind = tolower(pam_word(s, " "))
+    rest = pam_rest_of
+    control = pam_word(rest, rest ~ /^\[/ ? "]" : " ")
+    if (rest ~ /^\[/ && index(rest, "]")) control = control "]"
+    module = pam_word(pam_rest_of, " ")
+    rest = pam_rest_of
+    gsub(/ +/, " ", rest)
+    if (kind == "@include") pam_included(root, control, only, path, only, depth)
+    sub(/^-+/, "", kind) # with - PAM is silent about a missing module, no more
+    if (kind != "account" && kind != "session" || only != "" && kind != only) return
+    how = tolower(control)
+    if (how == "include" || how == "substack") pam_included(root, module, kind, path, kind, depth + (how == "substack"))
+    else {
+        settings = module == "" ? "" : pam_control(control)
+        gsub(/ +/, " ", s)
+        pam_rule(kind, settings, settings == "" ? path " has a line that PAM does not understand (" s ")" : module, rest, path, depth)
     }
-    # a jump over the next lines, or to the end
-    if (kind == "account" && (control == "sufficient" || control ~ /success=(d|[0-9])/)) pam_jumped = 1
 }
-function pam_say(text) { if (pam_quick) pam_hit = 1; else print bare(text) }
+# the text up to the mark; pam_rest_of is what comes behind it
+function pam_word(s, mark,   i) {
+    i = index(s, mark)
+    pam_rest_of = i ? substr(s, i + 1) : ""
+    gsub(/^ +| +$/, "", pam_rest_of)
+    return i ? substr(s, 1, i - 1) : s
+}
+function pam_included(root, name, kind, by, only, depth,   path) {
+    path = name == "" ? "" : pam_path(root, name)
+    if ((root path) in pam_open) pam_rule(kind, "", by " includes itself", "", by, depth)
+    else if (name == "") pam_rule(kind, "", by " includes nothing", "", by, depth)
+    else if (!there(root path)) pam_rule(kind, "", by " includes " name ", which is not there", "", by, depth)
+    else pam_file(root, path, only, depth)
+}
+# What follows from the answers of a module; "" where PAM does not understand it.
+function pam_control(control,   n, w, i, action) {
+    if (control !~ /^\[.*\]$/) {
+        control = tolower(control)
+        if (control == "required") return "success=ok default=bad"
+        if (control == "requisite") return "success=ok default=die"
+        if (control == "sufficient") return "success=done default=ignore"
+        return control == "optional" ? "success=ok default=ignore" : ""
+    }
+    control = substr(control, 2, length(control) - 2)
+    gsub(/ =/, "=", control)
+    gsub(/= /, "=", control)
+    gsub(/^ +| +$/, "", control)
+    n = split(control, w, / +/)
+    for (i = 1; i <= n; i++) {
+        action = index(w[i], "=") ? substr(w[i], index(w[i], "=") + 1) : ""
+        if (action !~ /^(ignore|bad|die|ok|done|reset|[0-9][0-9]?[0-9]?)$/ || action ~ /^0+$/) return ""
+    }
+    return control
+}
+function pam_rule(kind, settings, module, rest, file, depth) {
+    pam_kind[++pam_n] = kind
+    pam_settings[pam_n] = settings
+    pam_module[pam_n] = module
+    pam_rest[pam_n] = rest
+    pam_in[pam_n] = file
+    pam_depth[pam_n] = depth
+}
+function pam_say(text) {
+    if (pam_quick) pam_hit = 1
+    else if (!(text in pam_told)) print bare(text)
+    pam_told[text] = 1
+}
 function pam_against(root, name, rest,   s, last, file) {
     if (name == "pam_listfile" || name == "pam_succeed_if") return rest == "" ? "?" : rest
     if (name == "pam_shells") {
