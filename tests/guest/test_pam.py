@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from azready.image.facts.pam import KINDS, PamRule, counted, pam_rules
+from azready.image.targets.tree import Tree as Files
 from tests.guest.test_awk import AWKS, run
 
 DENY = "account required pam_deny.so"
@@ -199,7 +201,20 @@ def judged(tmp_path: Path, inputs: list[dict[str, str]]) -> list[list[int] | Non
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_who_is_kept_out_by_our_reading_is_kept_out_by_the_library(
+def kept_out_by_check(root: Path) -> bool:
+    """What the reader of `azready check` makes of it, where pam_permit and pam_deny are all modules."""
+
+    def answer(rule: PamRule) -> str:
+        known = {"pam_permit.so": "success", "pam_deny.so": "auth_err"}
+        return "broken" if rule.broken else known.get(rule.module, "module_unknown")
+
+    rules = pam_rules(Files(root), "sshd")
+    reached = [counted([rule for rule in rules if rule.kind == kind], answer) for kind in KINDS]
+    refused = any(answer(rule) != "success" for each in reached for rule in each)
+    return refused or any(not rule.kind for rule in rules) or not all(reached)
+
+
+def test_who_is_kept_out_by_our_readings_is_kept_out_by_the_library(
     guest: ModuleType, tree: Path, tmp_path: Path, need: Callable[..., None]
 ) -> None:
     """Every case that names no module but pam_permit, pam_deny and none, and as many drawn ones."""
@@ -220,8 +235,9 @@ def test_who_is_kept_out_by_our_reading_is_kept_out_by_the_library(
         for name, text in files.items():
             (tree / "etc/pam.d" / name).write_text(text, newline="")
         doubts = by_python(guest, tree)
-        if answers is None or any(answers) != bool(doubts):
-            differ.append((files, answers, doubts))
+        by_check = kept_out_by_check(tree)
+        if answers is None or any(answers) != bool(doubts) or any(answers) != by_check:
+            differ.append((files, answers, doubts, by_check))
     for name, text in others.items():
         (tree / "etc/pam.d" / name).write_text(text)
     assert differ == [], differ[0]

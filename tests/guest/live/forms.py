@@ -296,6 +296,32 @@ FORMS = (
         says="/etc/pam.d/sshd wants pam_lastlog0.so, which is not there: sshd lets nobody in",
     ),
     Form(
+        "rules of PAM that include a dangling link",
+        "ln -s /nowhere/password-auth /etc/pam.d/password-auth; "
+        "sed -i 's/^@include common-account/account include password-auth/' /etc/pam.d/sshd",
+        end="warned",
+        says="/etc/pam.d/sshd includes password-auth, which is not there: sshd lets nobody in",
+    ),
+    Form(
+        "rules of PAM from Windows",
+        r"sed -i 's/$/\r/' /etc/pam.d/sshd",
+        end="warned",
+        says="lets nobody in",
+    ),
+    Form(
+        "a rule of PAM with a word that is none",
+        "echo 'account requird pam_unix.so' >>/etc/pam.d/sshd",
+        end="warned",
+        says="/etc/pam.d/sshd has a line that PAM does not understand (account requird pam_unix.so)",
+    ),
+    Form(
+        "a jump of PAM's that ends before pam_deny",
+        "printf 'account [success=1 default=ignore] pam_permit.so\naccount required pam_permit.so\n"
+        "account required pam_deny.so\nsession required pam_permit.so\n' >/etc/pam.d/sshd",
+        end="warned",
+        says="pam_deny keeps everybody out: /etc/pam.d/sshd",
+    ),
+    Form(
         "PAM keeps the owner out of sudo",
         "printf 'account required pam_listfile.so item=user \\\\\\n sense=allow file=/etc/ok onerr=fail\\n"
         "session required pam_permit.so\\n' >/etc/pam.d/sudo",

@@ -114,15 +114,18 @@ def netplan(text: str) -> Change:
     return both(with_network("etc/netplan/50.yaml", text), lambda s: s.write(generator, "", 0o755))
 
 
+_BY_PASSWORD_FILE = "account required pam_unix.so\nsession required pam_unix.so\n"
+
+
 def pam(text: str, site: str = "", service: str = "sshd") -> Change:
     """PAM's rules of a service, what they may include, and its modules."""
 
     def change(s: Sample) -> None:
         for name in ("sshd", "sudo"):
-            s.write(f"etc/pam.d/{name}", "account required pam_unix.so\n")
+            s.write(f"etc/pam.d/{name}", _BY_PASSWORD_FILE)
         for name in ("unix", "deny", "access", "shells", "time", "listfile", "succeed_if"):
             s.write(f"usr/lib/x86_64-linux-gnu/security/pam_{name}.so", "")
-        s.write(f"etc/pam.d/{service}", text + "\n").write("etc/pam.d/site", site + "\n")
+        s.write(f"etc/pam.d/{service}", f"{text}\n{_BY_PASSWORD_FILE}").write("etc/pam.d/site", site + "\n")
 
     return change
 
@@ -603,7 +606,13 @@ CASES: dict[str, Case] = {
                  pam("-account required /opt/pam_x.so"), pam("account [default=bad] pam_succeed_if.so user ingroup wheel"),
                  pam("account include site", site="account required pam_listfile.so \\\n item=user"),
                  pam("@include site", site="account requisite pam_deny.so\naccount include sshd"),
-                 pam("account required pam_deny.so", service="sudo"),
+                 pam("account required pam_deny.so", service="sudo"), pam("session requisite pam_deny.so"),
+                 pam("@include common-account"), pam("account substack password-auth"), pam("account include"),
+                 pam("account required pam_unix.so\r"), pam("account requird pam_unix.so"), pam("account required"),
+                 pam("account [success=ok default=bad pam_unix.so"), pam("account [succes=ok] pam_unix.so"),
+                 pam("account substack site\naccount required pam_deny.so", site="account sufficient pam_unix.so"),
+                 lambda s: pam("")(s) or s.write("etc/pam.d/sshd", "account sufficient pam_unix.so\n"),
+                 lambda s: pam("")(s) or s.append("etc/pam.d/sshd", "auth required pam_unix.so \\\n"),
                  both(pam("account required pam_access.so"), lambda s: s.write("etc/security/access.conf", "-:ALL:ALL\n")),
                  both(pam("account required pam_shells.so"), lambda s: s.write("etc/shells", "/bin/sh\n")),
                  both(pam("account required pam_time.so"), lambda s: s.write("etc/security/time.conf", "*;*;*;Al\n")),
@@ -611,7 +620,9 @@ CASES: dict[str, Case] = {
                 (pam("account [success=1 default=ignore] pam_unix.so\naccount requisite pam_deny.so"),
                  pam("account sufficient pam_unix.so\naccount required pam_deny.so"),
                  pam("session [success=ok ignore=ignore module_unknown=ignore default=bad] pam_selinux.so close"),
-                 pam("session optional pam_gone.so\nauth required pam_deny.so\n# account required pam_deny.so"),
+                 pam("account include site\naccount required pam_deny.so", site="account sufficient pam_unix.so"),
+                 pam("account [success=1 default=ignore] pam_unix.so\naccount substack site", site="account required pam_deny.so"),
+                 pam("# auth x \\\nauth requird pam_unix.so\n\r"), pam("session optional pam_gone.so\nauth required pam_deny.so\n# account required pam_deny.so"),
                  both(lambda s: s.write("usr/lib/i386-linux-gnu/security/pam_unix.so", ""), pam("account required pam_sss.so"),
                       lambda s: s.write("usr/lib/x86_64-linux-gnu/security/pam_sss.so", "")),
                  pam("account required pam_access.so\naccount required pam_time.so\naccount required pam_shells.so")),

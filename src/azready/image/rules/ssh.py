@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from azready import installed
 from azready.image.actions import Action, Chmod, Write
 from azready.image.facts import Facts
-from azready.image.facts.pam import PamRule, modules_folders, pam_rules
+from azready.image.facts.pam import KINDS, PamRule, counted, modules_folders, pam_rules
 from azready.image.facts.reading import numbered, stat_of
 from azready.image.facts.sshd import seconds
 from azready.image.rules import repairs
@@ -295,18 +295,41 @@ def pam_lets_in(facts: Facts) -> Iterator[Finding]:
 
 
 def _kept_out(facts: Facts, folders: Sequence[str], service: str) -> Iterator[Finding]:
-    jumped = False
-    for each in pam_rules(facts.files, service):
-        named = each.module.startswith("/")
-        paths = (each.module.strip("/"),) if named else tuple(f"{folder}/{each.module}" for folder in folders)
-        if not each.may_lack_it and not any(map(facts.files.exists, paths)):
-            yield Finding(f"{each.module} is not there: {service} lets nobody in", each.where)
-        elif each.demands and each.kind == "account" and each.name == "pam_deny" and not jumped:
-            yield Finding(f"pam_deny keeps everybody out of {service}", each.where)
-        elif each.demands and each.kind == "account" and each.name in _ASK_MORE and not _says_nothing(facts, each):
-            text = f"{each.name} may keep the provisioned user out of {service}: {each.arguments or 'see its file'}"
-            yield Finding(text, each.where, severity=Severity.WARNING)
-        jumped = jumped or (each.kind == "account" and each.jumps)
+    def answer(rule: PamRule) -> str:
+        named = rule.module.startswith("/")
+        paths = (rule.module.strip("/"),) if named else tuple(f"{folder}/{rule.module}" for folder in folders)
+        if rule.broken:
+            return "broken"
+        if not any(map(facts.files.exists, paths)):
+            return "module_unknown"
+        if rule.name == "pam_deny":
+            return "auth_err" if rule.kind == "account" else "session_err"
+        return "success"
+
+    rules = pam_rules(facts.files, service)
+    unread = [each for each in rules if not each.kind]
+    yield from (Finding(f"{each.broken}: {service} lets nobody in", each.where) for each in unread)
+    for kind in KINDS if rules and not unread else ():
+        reached = counted([each for each in rules if each.kind == kind], answer)
+        if not reached:
+            yield Finding(f"no {kind} rule of PAM says yes: {service} lets nobody in", f"etc/pam.d/{service}")
+        for each in reached:
+            yield from _against(facts, each, answer(each), service)
+
+
+def _against(facts: Facts, rule: PamRule, answer: str, service: str) -> Iterator[Finding]:
+    """What a rule that is reached, and gets that answer, has against the owner."""
+    if rule.broken:
+        yield Finding(f"{rule.broken}: {service} lets nobody in", rule.where)
+    elif answer == "module_unknown" and rule.module.endswith("\r"):
+        yield Finding(f"the line ends in CR LF: {service} lets nobody in", rule.where)
+    elif answer == "module_unknown":
+        yield Finding(f"{rule.module} is not there: {service} lets nobody in", rule.where)
+    elif answer != "success":
+        yield Finding(f"pam_deny keeps everybody out of {service}", rule.where)
+    elif rule.kind == "account" and rule.name in _ASK_MORE and not _says_nothing(facts, rule):
+        text = f"{rule.name} may keep the provisioned user out of {service}: {rule.arguments or 'see its file'}"
+        yield Finding(text, rule.where, severity=Severity.WARNING)
 
 
 def _says_nothing(facts: Facts, asked: PamRule) -> bool:
