@@ -59,6 +59,10 @@ CASES = {
         f"{DENY}\n@include gone\n{YES}",
         ["/etc/pam.d/sshd includes gone, which is not there: sshd lets nobody in"],
     ),
+    "includes files without end": (
+        f"{YES}\n@include n0",
+        [f"/etc/pam.d/n{n} includes files without end: sshd lets nobody in" for n in (7, 6, 5, 4, 3, 2, 1, 0)],
+    ),
     "ends within a line": (f"{YES}\n# c\nauth required pam_unix.so \\", [HALF]),
     "ends within a line, over a blank one": (f"{YES}\nauth required pam_unix.so \\\n  ", [HALF]),
     "a comment does not go on": (f"# c \\\n{DENY}\n{YES}", [f"{OUT}sshd"]),
@@ -111,6 +115,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "etc/pam.d/enough": "account sufficient pam_permit.so\n",
         "etc/pam.d/round": "@include sshd\n",
         "etc/pam.d/other": f"{YES}\n",
+        **{f"etc/pam.d/n{n}": f"@include n{n + 1}\n" * 3 for n in range(8)},
+        "etc/pam.d/n8": "",
         "etc/shells": "# shells\n/bin/sh\n /bin/bash \n",
         "etc/security/access.conf": "# -:ALL:ALL\n-:ALL EXCEPT root:ALL\n",
         "etc/security/time.conf": "# nobody\n",
@@ -151,7 +157,12 @@ def test_every_awk_says_the_same(awk: list[str], tree: Path, name: str) -> None:
 
 
 # Where a file includes itself the library of Debian 12 breaks, and the time table is that of this machine.
-UNJUDGED = ("includes itself", "includes the one that includes it", "by nothing in the time table")
+UNJUDGED = (
+    "includes files without end",
+    "includes itself",
+    "includes the one that includes it",
+    "by nothing in the time table",
+)
 RULES = (
     *("account required pam_permit.so", "account required pam_deny.so", "account sufficient pam_permit.so"),
     *("account [success=1 default=ignore] pam_permit.so", "account [success=2 default=ignore] pam_permit.so"),

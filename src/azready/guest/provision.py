@@ -3994,26 +3994,28 @@ def pam_rules(tree, service):
     substacks); what is included stands in its place (pam.d(5)). Types it has no rule of are those of "other". Where
     PAM cannot read a rule, nothing follows, and its module is a sentence; if it then reads none at all, its type is "".
     """
-    rules = list(_pam_file(tree, _pam_path(tree, service), "", (), 0))
+    read = []
+    rules = list(_pam_file(tree, _pam_path(tree, service), "", (), 0, read))
     for kind in ("account", "session"):
         if not any(rule[0] == kind for rule in rules):
-            rules += _pam_file(tree, _pam_path(tree, "other"), kind, (), 0)
+            rules += _pam_file(tree, _pam_path(tree, "other"), kind, (), 0, read)
     return rules
 
 
-def _pam_file(tree, path, only, above, depth):
+def _pam_file(tree, path, only, above, depth, read):
+    read.append(path)
     for line in _pam_lines(tree.text(path)):
         kind, control, module, rest = _pam_words(line)
         how = control.lower()
         if not line:
             yield only, {}, path + " ends within a line", "", path, depth
         elif kind == "@include":
-            yield from _pam_included(tree, control, only, path, only, above, depth)
+            yield from _pam_included(tree, control, only, path, only, above, depth, read)
         kind = kind.lstrip("-")  # with "-" PAM is silent about a missing module, no more
         if kind not in ("account", "session") or (only and kind != only):
             continue
         if how in ("include", "substack"):
-            yield from _pam_included(tree, module, kind, path, kind, above, depth + (how == "substack"))
+            yield from _pam_included(tree, module, kind, path, kind, above, depth + (how == "substack"), read)
         else:
             settings = _pam_control(control) if module else {}
             if not settings:
@@ -4021,13 +4023,14 @@ def _pam_file(tree, path, only, above, depth):
             yield kind, settings, module, rest, path, depth
 
 
-def _pam_included(tree, name, kind, by, only, above, depth):
+def _pam_included(tree, name, kind, by, only, above, depth, read):
     path, above = _pam_path(tree, name), (*above, by)
-    if name and tree.exists(path) and path not in above:
-        yield from _pam_file(tree, path, only, above, depth)
+    if name and tree.exists(path) and path not in above and len(read) < 100:
+        yield from _pam_file(tree, path, only, above, depth, read)
     else:
         gone = name + ", which is not there" if name else "nothing"
-        yield kind, {}, "%s includes %s" % (by, "itself" if path in above else gone), "", by, depth
+        what = "itself" if path in above else gone if len(read) < 100 else "files without end"
+        yield kind, {}, "%s includes %s" % (by, what), "", by, depth
 
 
 def _pam_lines(text):

@@ -22,7 +22,7 @@ function pam_has_a_say(root, service) {
 function pam(root, service,   i, kind) {
     pam_service = service
     pam_of = service == "sshd" ? "" : " of " service
-    pam_n = 0
+    pam_n = pam_read = 0
     split("", pam_told)
     pam_file(root, pam_path(root, service), "", 0)
     # types it has no rule of are those of "other"
@@ -91,6 +91,7 @@ function pam_asked(root, i,   module, name) {
 # The lines that PAM reads: without comments, joined at a backslash
 function pam_file(root, path, only, depth,   s, whole, cut) {
     pam_open[root path] = 1
+    pam_read++
     while ((getline s <(root path)) > 0) {
         cut = index(s, "#")
         if (cut) s = substr(s, 1, cut - 1)
@@ -138,6 +139,7 @@ function pam_word(s, mark,   i) {
 function pam_included(root, name, kind, by, only, depth,   path) {
     path = name == "" ? "" : pam_path(root, name)
     if ((root path) in pam_open) pam_rule(kind, "", by " includes itself", "", by, depth)
+    else if (pam_read >= 100) pam_rule(kind, "", by " includes files without end", "", by, depth)
     else if (name == "") pam_rule(kind, "", by " includes nothing", "", by, depth)
     else if (!there(root path)) pam_rule(kind, "", by " includes " name ", which is not there", "", by, depth)
     else pam_file(root, path, only, depth)
