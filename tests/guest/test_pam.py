@@ -61,7 +61,7 @@ CASES = {
     ),
     "includes files without end": (
         f"{YES}\n@include n0",
-        [f"/etc/pam.d/n{n} includes files without end: sshd lets nobody in" for n in (7, 6, 5, 4, 3, 2, 1, 0)],
+        ["the rules of PAM include files without end: sshd lets nobody in"],
     ),
     "ends within a line": (f"{YES}\n# c\nauth required pam_unix.so \\", [HALF]),
     "ends within a line, over a blank one": (f"{YES}\nauth required pam_unix.so \\\n  ", [HALF]),

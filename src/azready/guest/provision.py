@@ -4029,8 +4029,9 @@ def _pam_included(tree, name, kind, by, only, above, depth, read):
         yield from _pam_file(tree, path, only, above, depth, read)
     else:
         gone = name + ", which is not there" if name else "nothing"
-        what = "itself" if path in above else gone if len(read) < 100 else "files without end"
-        yield kind, {}, "%s includes %s" % (by, what), "", by, depth
+        why = "%s includes %s" % (by, "itself" if path in above else gone)
+        why = why if len(read) < 100 or path in above else "the rules of PAM include files without end"
+        yield kind, {}, why, "", by, depth
 
 
 def _pam_lines(text):

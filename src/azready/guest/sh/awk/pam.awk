@@ -139,7 +139,7 @@ function pam_word(s, mark,   i) {
 function pam_included(root, name, kind, by, only, depth,   path) {
     path = name == "" ? "" : pam_path(root, name)
     if ((root path) in pam_open) pam_rule(kind, "", by " includes itself", "", by, depth)
-    else if (pam_read >= 100) pam_rule(kind, "", by " includes files without end", "", by, depth)
+    else if (pam_read >= 100) pam_rule(kind, "", "the rules of PAM include files without end", "", by, depth)
     else if (name == "") pam_rule(kind, "", by " includes nothing", "", by, depth)
     else if (!there(root path)) pam_rule(kind, "", by " includes " name ", which is not there", "", by, depth)
     else pam_file(root, path, only, depth)
