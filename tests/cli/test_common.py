@@ -131,7 +131,7 @@ def test_every_option_of_a_file_is_one_that_some_verb_has() -> None:
     assert not {"yes", "in-place", "to", "out", "judge", "agent", "run", "output"} & set(defaults.ALLOWED)
 
 
-@pytest.mark.parametrize("text", ["profile = ", "\xff", "check = 3"])
+@pytest.mark.parametrize("text", ["profile = ", "\xff", "check = 3", "waivers = true"])
 def test_what_is_no_such_file_is_said(tmp_path: Path, text: str) -> None:
     (tmp_path / "azready.toml").write_bytes(text.encode("latin-1"))
     done = _azready("check", "/nowhere", cwd=tmp_path)

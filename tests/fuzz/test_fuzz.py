@@ -12,6 +12,7 @@ from tests.fuzz import (
     facts_bytes,
     guest_bytes,
     image_bytes,
+    options_bytes,
     two_programs,
 )
 from tests.fuzz.__main__ import targets
@@ -23,7 +24,9 @@ def test_both_guest_programs_do_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "target", [boot_bytes, document_bytes, fabric_bytes, guest_bytes, image_bytes], ids=lambda target: target.__name__
+    "target",
+    [boot_bytes, document_bytes, fabric_bytes, guest_bytes, image_bytes, options_bytes],
+    ids=lambda target: target.__name__,
 )
 def test_readers_of_bytes_from_outside_refuse_and_never_break(target: ModuleType) -> None:
     assert list(target.campaign(seed=1, runs=60)) == []
@@ -46,6 +49,7 @@ def test_a_reader_that_breaks_or_hangs_is_told_of(monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_campaign_is_found() -> None:
+    assert {"facts_bytes", "options_bytes"} < set(targets())
     assert {"boot_bytes", "document_bytes", "fabric_bytes", "guest_bytes", "image_bytes", "two_programs"} <= set(
         targets()
     )

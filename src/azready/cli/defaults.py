@@ -135,4 +135,8 @@ def _value(key: str, value: Any, multiple: bool, path: Path) -> Any:
         raise UsageFailure(f"{path}: {key} is a list", "give one value")
     if multiple:
         return [str(each) for each in (value if isinstance(value, list) else [value])]
-    return str(path.parent / value) if key in _FILES and isinstance(value, str) else value
+    if key not in _FILES:
+        return value
+    if not isinstance(value, str):
+        raise UsageFailure(f"{path}: {key} is {value!r}", "give the name of a file")
+    return str(path.parent / value)
