@@ -19,6 +19,8 @@ from azready.fabric.machine import Machine
 from azready.fabric.protocol.media import ovf_env
 from azready.pipelines.survey.agents import OWN
 from azready.pipelines.survey.running import Workshop
+from tests.boot import machines
+from tests.conftest import layered
 from tests.guest.conftest import FAKES, KEY, PROGRAM, Scratch, plant
 
 MARK = "Zq7-Marked.Word"
@@ -144,6 +146,52 @@ def test_no_secret_leaves_a_boot_of_the_host(tmp_path: Path, need: Callable[...,
         if path != machine and path.is_file():
             assert not seen(path.read_text(errors="replace")), path
     assert not seen(done.stdout + done.stderr)
+
+
+@pytest.mark.slow
+def test_no_secret_of_a_file_leaves_the_verbs_that_make_an_image(tmp_path: Path, need: Callable[..., None]) -> None:
+    """A file that goes into an image, and what the image has already: of prepare with all that it can put in, check,
+    generalize, report and every rehearsal, nothing says it, no process has it in its words, no other user reads it."""
+    need("root", "tool:mmdebstrap", "tool:unshare", "tool:strace")
+    secret, keys, out = tmp_path / "app.conf", tmp_path / "id.pub", tmp_path / "out"
+    secret.write_text(f"{MARK}\n")
+    secret.chmod(0o600)
+    keys.write_text(f"{KEY}\n")
+    out.mkdir()
+    with layered(machines.kernel_tree(), tmp_path / "tree") as tree:
+        for path, mode in {
+            "root/.netrc": 0o600,
+            "etc/cloud/cloud.cfg.d/90-own.cfg": 0o600,
+            "var/log/own": 0o640,
+        }.items():
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).write_text(f"# {MARK}\n")
+            (tree / path).chmod(mode)
+        put_in = ["--copy-in", f"{secret}:/etc/app.conf", "--ssh-inject", f"root:{keys}"]
+        put_in += ["--run", "umask 077; cp /etc/app.conf /root/kept", "--guest", "sh"]
+        checked = ["--output", f"json={out}/check.json", "--output", f"html={out}/check.html"]
+        runs: list[list[str | Path]] = [
+            ["prepare", tree, *put_in, "--dry-run"],
+            ["prepare", tree, *put_in],
+            ["check", tree, *checked, "--output", f"sarif={out}/check.sarif"],
+            ["generalize", tree, "--dry-run"],
+            ["generalize", tree, "--yes"],
+            ["report", out / "check.json"],
+        ]
+        said = ""
+        for number, words in enumerate(runs):
+            trace = ["strace", "-f", "-qq", "-v", "-s", "65536", "-e", "trace=execve", "-o", out / f"words-{number}"]
+            logged = [*words, "--log-file", out / f"log-{number}"]
+            done = subprocess.run(
+                [*trace, sys.executable, "-m", "azready", *logged], capture_output=True, text=True, check=False
+            )
+            assert done.returncode in (0, 1), done.stdout + done.stderr
+            said += done.stdout + done.stderr
+        assert (tree / "root/kept").read_text() == secret.read_text(), "the command ran"
+        assert "/etc/app.conf" in said and "execve(" in (out / "words-1").read_text()
+        assert not seen(said)
+        assert not [path for path in out.iterdir() if seen(path.read_text(errors="replace"))]
+        assert not [path for path in readable(tree) if MARK.encode() in path.read_bytes()]
 
 
 WORDS = """

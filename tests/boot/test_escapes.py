@@ -13,7 +13,7 @@ import pytest
 from azready.boot.container import ids
 from azready.boot.container.host import Container, Order
 from azready.boot.network.links import Network
-from tests.boot import machines
+from tests.boot import host_program, machines
 from tests.boot.conftest import Prepared
 from tests.conftest import layered
 
@@ -63,6 +63,26 @@ def test_no_known_way_leads_out_of_a_booted_tree(secret: Path, need: Callable[..
     assert "Seccomp:\t2" in lines
     assert Path("/proc/sys/kernel/core_pattern").read_text() == pattern
     assert (tree / "etc/passwd").stat() == before
+
+
+def test_a_program_of_this_machine_that_enters_a_tree_stays_as_it_is(need: Callable[..., None], tmp_path: Path) -> None:
+    """What starts init, and what comes in later to log in or to ask: the tree's root gets hold of both, and no more."""
+    need("root", *NEEDS, "tool:gcc", "file:/lib64/ld-linux-x86-64.so.2")
+    with layered(machines.kernel_tree(), tmp_path / "overlay") as tree:
+        host_program.plant(tree)
+        with Container(tree, Network()) as container:
+            guest = container.start(Order(1, [f"/{host_program.SCRIPT}"], {}, ["00:0d:3a:00:00:01"]))
+            os.set_blocking(guest.console, True)
+            with os.fdopen(guest.console, "rb", buffering=0) as console:
+                said = b""
+                while said.count(b"\n") < host_program.TRIED:
+                    said += console.read(4096)
+                done = container.ask_guest(guest, ["x"])
+            for each in (guest.alive, guest.notify):
+                os.close(each)
+    assert done is not None
+    lines = [*said.decode().splitlines(), *done.stdout.splitlines()]
+    assert len(lines) == 2 * host_program.TRIED and all(line.startswith("held") for line in lines), lines
 
 
 def test_the_attempts_are_real(secret: Path, need: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:

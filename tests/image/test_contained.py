@@ -11,7 +11,7 @@ import pytest
 
 from azready.errors import Failure
 from azready.image.targets.tree import Tree
-from tests.boot import machines
+from tests.boot import host_program, machines
 from tests.conftest import layered
 
 ESCAPES = (Path(__file__).parents[1] / "boot" / "escapes.py").read_text()
@@ -33,6 +33,22 @@ def test_no_known_way_leads_out_of_a_package_script(tmp_path: Path, need: Callab
     assert len(held) >= 30
     assert f"tried {len(held)}" in said
     assert Path("/proc/sys/kernel/core_pattern").read_text() == pattern
+
+
+def test_the_program_that_starts_a_package_script_stays_as_it_is(tmp_path: Path, need: Callable[..., None]) -> None:
+    """Contained, nothing of it can be changed; in a plain chroot its mode can: the attempt is real."""
+    need("root", *NEEDS, "tool:gcc", "file:/lib64/ld-linux-x86-64.so.2")
+    program = f"import os, sys; os.chroot(sys.argv[1]); os.execv('/{host_program.SCRIPT}', ['x'])"
+    control = f'mount -t proc proc "$0/proc"; exec {sys.executable} -c "$1" "$0"'
+    with layered(machines.kernel_tree(), tmp_path / "tree") as root:
+        host_program.plant(root)
+        with Tree(root) as tree:
+            said = tree.run([f"/{host_program.SCRIPT}"]).stdout.splitlines()
+        plain = subprocess.run(
+            ["unshare", "--mount", "sh", "-euc", control, root, program], capture_output=True, text=True
+        )
+    assert len(said) == host_program.TRIED and all(line.startswith("held") for line in said), said
+    assert "ESCAPED its mode" in plain.stdout, plain.stderr
 
 
 def test_a_package_script_does_its_work(tmp_path: Path, need: Callable[..., None]) -> None:

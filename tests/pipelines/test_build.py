@@ -73,7 +73,10 @@ def test_a_build_goes_on_where_it_was_interrupted(
     need(*NEEDS)
     source, out = machines.debian_disk(2), tmp_path / "out.vhd"
     before = source.stat()
-    put_in = preparation.Options(added=parse([("--run", "mkdir /srv/put"), ("--copy-in", f"{__file__}:/srv/put/")]))
+    secret = tmp_path / "secret"
+    secret.write_text("Zq7-Marked.Word")
+    secret.chmod(0o600)
+    put_in = preparation.Options(added=parse([("--run", "mkdir /srv/put"), ("--copy-in", f"{secret}:/srv/put/")]))
     options = Options(prepare=put_in, skip=frozenset({"boot"}))
 
     def interrupted(*_: object) -> dict[str, object]:
@@ -86,6 +89,7 @@ def test_a_build_goes_on_where_it_was_interrupted(
     assert not out.exists()
     state = json.loads((tmp_path / "out.vhd.build/state.json").read_text())
     assert "generalize" in state and "check" not in state
+    assert (tmp_path / "out.vhd.build").stat().st_mode & 0o777 == 0o700, "nobody else reads a disk that is being made"
 
     def again(*_: object) -> dict[str, object]:
         raise AssertionError("this step was done before")
@@ -106,8 +110,9 @@ def test_a_build_goes_on_where_it_was_interrupted(
     assert manifest["steps"]["check"]["findings"][0]["answer"] == "finding"
     actions = manifest["steps"]["prepare"]["actions"]
     assert actions.index("run in the image: sh -c 'mkdir /srv/put'") + 1 == next(
-        index for index, action in enumerate(actions) if action.startswith("write /srv/put/test_build.py")
+        index for index, action in enumerate(actions) if action.startswith("write /srv/put/secret")
     )
+    assert secret.read_text() not in built.manifest_file.read_text() + built.sbom_file.read_text() + json.dumps(state)
     after = source.stat()
     assert (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size), "the input is only read"
 

@@ -159,6 +159,7 @@ def convert(
     """
     check_target(doing.source, target, overwrite)
     with _appearing(target) as part:
+        part.chmod(part.stat().st_mode & diskfile.mode_of_copy(doing.disk))
         with durable.settling(part):
             _copy(doing, part, advance)
         if verify:

@@ -5,10 +5,13 @@ Every function raises OSError with the call and its operand named. Numbers are t
 """
 
 import ctypes
+import errno
 import os
 import platform
+import re
 import signal
 import struct
+from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -28,6 +31,8 @@ MS_REC = 16384
 MS_PRIVATE = 1 << 18
 MS_SHARED = 1 << 20
 MS_STRICTATIME = 1 << 24
+_OF_A_MOUNT = {"nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024, "nodiratime": 2048, "relatime": 1 << 21}
+"""Flags that a remount has to repeat, as /proc/self/mountinfo calls them."""
 
 _MNT_DETACH = 2
 _PR_SET_PDEATHSIG = 1
@@ -79,6 +84,30 @@ def bind(source: str, target: str, *, read_only: bool = False) -> None:
     mount(source, target, flags=MS_BIND | MS_REC)
     if read_only:
         mount("", target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def seal_program() -> None:
+    """Make read-only, in this mount namespace, the mount of the program that runs here: Python itself.
+
+    To a script whose interpreter is said to be /proc/self/exe the kernel gives the program of who started it. Root of
+    an image could so change mode and owner of a program of this machine, as CVE-2019-5736 changed what is in it.
+    Raises OSError where it stays changeable.
+    """
+    program = os.open("/proc/self/exe", os.O_PATH | os.O_CLOEXEC)
+    try:
+        number = re.search(r"mnt_id:\s*(\d+)", Path(f"/proc/self/fdinfo/{program}").read_text())
+    finally:
+        os.close(program)
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split(" ")
+        if number and fields[0] == number[1]:
+            place = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), fields[4])
+            kept = sum(flag for name, flag in _OF_A_MOUNT.items() if name in fields[5].split(","))
+            mount("", place, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
+    sealed = os.statvfs("/proc/self/exe").f_flag & os.ST_RDONLY
+    running = Path("/proc/self/exe")
+    if not sealed and running.stat().st_uid == os.geteuid():
+        raise OSError(errno.EACCES, f"{running.readlink()} would be open to the image's programs")
 
 
 def bind_device(source: str, target: str) -> None:

@@ -211,7 +211,7 @@ def _work(source: Path, out: Path, options: Options) -> Iterator[Work]:
     """The work folder, ours alone; what an earlier run did counts when input and choices are the same."""
     folder = _folder_of(out)
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(0o700, exist_ok=True)
         if (foreign := {path.name for path in folder.iterdir()}) and "lock" not in foreign:
             raise UsageFailure(f"{folder} is not of a build", "a build would empty it: rename it, or name another OUT")
         lock = (folder / "lock").open("w")

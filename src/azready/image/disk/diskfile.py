@@ -4,7 +4,9 @@ Reading only. A disk that names other files (a backing file, extents) is followe
 us (`layers.py`): an image from elsewhere must not get to read any file of its user.
 """
 
+import functools
 import json
+import operator
 import os
 import shutil
 import tempfile
@@ -62,6 +64,13 @@ class DiskFile:
     def direct(self) -> bool:
         """Whether the disk's bytes are the file's own first bytes."""
         return self.format in ("raw", "vhd")
+
+
+def mode_of_copy(disk: DiskFile) -> int:
+    """Permission bits of what is made of a disk: nobody reads it who could not read every file of the disk."""
+    files = (disk.path, *(disk.path.resolve().parent / name for name in disk.others))
+    open_to = [path.stat().st_mode & 0o044 for path in files]
+    return functools.reduce(operator.and_, open_to) | 0o600
 
 
 def inspect(path: Path) -> DiskFile:

@@ -38,6 +38,7 @@ from azready.kernel.syscalls import (
     drop_capability,
     mount,
     pivot_root,
+    seal_program,
     unshare,
     without_devices,
 )
@@ -117,6 +118,7 @@ def _make_root(root: str) -> None:
     mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     subprocess.run(["/bin/sh", "-c", _FOLDERS], check=True, stdin=subprocess.DEVNULL, capture_output=True)
     ctypes.CDLL(None).sethostname(b"localhost", 9)
+    seal_program()
     pivot_root(os.getcwd())
 
 

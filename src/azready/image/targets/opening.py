@@ -97,8 +97,9 @@ def to_change(spec: str, copy_to: Path | None, in_place: bool) -> Iterator[str]:
         raise UsageFailure(f"{copy_to} exists already", "give a new name, or remove it first")
     partial = copy_to.with_name(f".{copy_to.name}{_PARTIAL}")
     try:
+        partial.touch(0o600)
         run(_copying(disk, partial), hint="is there room for a copy?")
-        partial.chmod(0o644)
+        partial.chmod(diskfile.mode_of_copy(disk))
         yield str(partial)
         durable.rename(partial, copy_to)
     finally:
