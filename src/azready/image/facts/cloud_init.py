@@ -6,7 +6,7 @@ whole; the kernel's command line wins over all of them.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,8 @@ class CloudInit:
     """Of the init stage (`ssh`, `growpart`); None where the configuration does not list them: all that are usual."""
     grows: bool = True
     """Whether the growpart module may do its work, if it runs."""
+    omits: tuple[tuple[str, str], ...] = ()
+    """What of the platform's user it leaves out, and where that stands."""
     makes_keys: bool = True
     """Whether the ssh module makes host keys, if it runs."""
 
@@ -63,8 +65,30 @@ def gather_cloud_init(files: Files, units: Units, entries: Sequence[BootEntry]) 
         not argument and not (isinstance(network, dict) and network.get("config") == "disabled"),
         frozenset(map(_module, listed)) if isinstance(listed, list) else None,
         mode not in ("off", False, None) if isinstance(growpart, dict) and "mode" in growpart else True,
+        tuple(_omitted(files, settings, origins)),
         settings.get("ssh_genkeytypes") != [],
     )
+
+
+def _omitted(files: Files, settings: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Its Azure source hands the platform's user over as the default one, which only these settings make."""
+    main = "etc/cloud/cloud.cfg"
+    if (text_of(files, main) or "").strip() and not _table(text_of(files, main) or ""):
+        yield "it cannot read this file, and runs no module: no user, no key", main
+        return
+    users = settings.get("users")
+    if isinstance(users, list) and not any(each == "default" for each in users):
+        yield "`users` has no `default`: it makes no user of the platform's", origins["users"]
+    listed = settings.get("cloud_init_modules")
+    modules = {_module(each) for key in _STAGES for each in settings.get(key) or () if isinstance(listed, list)}
+    for name, lacks in (("users_groups", "it makes no user"), ("ssh", "it puts no key in place")):
+        if modules and name not in modules:
+            yield f"its modules lack {name}: {lacks}", origins["cloud_init_modules"]
+    if settings.get("allow_public_ssh_keys") is False:
+        yield "`allow_public_ssh_keys: false`: it puts no key in place", origins["allow_public_ssh_keys"]
+
+
+_STAGES = ("cloud_init_modules", "cloud_config_modules", "cloud_final_modules")
 
 
 def _settings(files: Files) -> tuple[dict[str, Any], dict[str, str]]:

@@ -63,6 +63,17 @@ class Disk:
         """Whether a logical volume's bytes are not in one piece."""
         return any(volume.kind == "scattered" for volume in self.volumes)
 
+    def kind_of(self, device: str) -> str:
+        """The kind of file system on a partition, named as in fstab; empty where that is not known."""
+        name = plain_name(device)
+        for each in self.contents:
+            block = each.superblock
+            own = [f"partuuid={each.partition.uuid}", f"partlabel={each.partition.name}"]
+            own += [f"uuid={block.uuid}", f"label={block.label}"] if block else []
+            if name and block and name in (text.lower() for text in own if not text.endswith("=")):
+                return block.kind
+        return ""
+
     def lacks(self, device: str) -> bool:
         """Whether a device, named as in fstab or on the kernel's command line, is surely not on this disk.
 

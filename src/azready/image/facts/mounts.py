@@ -19,7 +19,7 @@ class Mount:
     @property
     def may_be_missing(self) -> bool:
         """Whether the boot goes on without it."""
-        return bool({"nofail", "noauto"} & set(self.options))
+        return bool({"nofail", "noauto", "x-systemd.automount"} & set(self.options))
 
     @property
     def tag(self) -> tuple[str, str]:

@@ -27,6 +27,12 @@ def selinux_mode(config: str, entries: Sequence[BootEntry]) -> Mode:
             return "enforcing" if said == "enforcing" else "permissive"
 
 
+def missing_policy(files: Files, config: str) -> str:
+    """The type of policy that the configuration names and the image has not; empty where it is there."""
+    wanted = shell_values(config).get("SELINUXTYPE", "targeted")
+    return "" if files.glob(f"etc/selinux/{wanted}/policy/policy.*") else wanted
+
+
 SETFILES = (
     "label it from outside, as root: setfiles -F -r ROOT ROOT/etc/selinux/TYPE/contexts/files/file_contexts ROOT "
     "(Debian: policycoreutils); or install what heeds /.autorelabel (policycoreutils, selinux-basics)"

@@ -24,7 +24,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Sshd:
-    """The global settings (those before any Match), keys in lower case; lists of everything that may repeat."""
+    """The global settings (and those of `Match all`), keys in lower case; lists of everything that may repeat."""
 
     main: str
     values: Mapping[str, tuple[Setting, ...]]
@@ -57,11 +57,14 @@ def gather_sshd(files: Files) -> Sshd | None:
 
 def _settings(files: Files, path: str, depth: int, budget: Budget) -> Iterator[tuple[str, Setting]]:
     budget.take()
+    for_all = True
     for number, line in numbered(text_of(files, path) or ""):
         key, _, value = line.replace("=", " ", 1).replace("\t", " ").partition(" ")
         key, value = key.lower(), value.strip().strip('"')
         if key == "match":
-            return
+            for_all = value.lower() == "all"
+        if key == "match" or not for_all:
+            continue
         yield key, Setting(value, f"{path}:{number}")
         if key == "include" and depth < _MOST_INCLUDES:
             for pattern in value.split():

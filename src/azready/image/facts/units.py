@@ -45,7 +45,8 @@ class Units:
     installed: Mapping[str, str]
     """Unit name to the path of its file; the folder with precedence wins."""
     wanted: Mapping[str, tuple[str, ...]]
-    """Unit name to the links that enable it: `etc/systemd/system/multi-user.target.wants/ssh.service`."""
+    """Unit name to the links that enable it (`etc/systemd/system/multi-user.target.wants/ssh.service`), be the unit
+    there or not."""
     masked: frozenset[str]
     aliases: Mapping[str, str]
     """Link name in etc/systemd/system to the unit it stands for: `sshd.service` to `ssh.service`."""
@@ -71,7 +72,7 @@ class Units:
             return False
         if name.removesuffix(".service") in self.openrc:
             return True
-        return bool(self.wanted.get(name)) or any(
+        return (bool(self.wanted.get(name)) and self.has(name)) or any(
             self.wanted.get(alias) for alias, real in self.aliases.items() if real == name
         )
 

@@ -201,7 +201,7 @@ def sudo_works(facts: Facts) -> Iterator[Finding]:
             yield Finding("neither sudo nor doas is installed")
         return
     yield from _unprivileged(facts)
-    if path and not re.search(r"(?m)^\s*[#@]includedir\s+/etc/sudoers\.d", facts.text(path) or ""):
+    if path and not re.search(r"(?m)^\s*[#@]includedir\s+\"?(/etc/)?sudoers\.d/?\"?(\s|$)", facts.text(path) or ""):
         yield Finding("it does not include /etc/sudoers.d", path)
 
 
@@ -218,7 +218,7 @@ def sudo_works(facts: Facts) -> Iterator[Finding]:
 )
 def own_password(facts: Facts) -> Iterator[Finding]:
     for path in (_sudoers(facts), *facts.files.glob("etc/sudoers.d/*")):
-        for number, line in lines_with(facts, path, r"^\s*Defaults\b.*(?<!!)\b(targetpw|rootpw)\b"):
+        for number, line in lines_with(facts, path, r"^\s*Defaults\b.*(?<!!)\b(targetpw|rootpw|runaspw)\b"):
             yield Finding(line, f"{path}:{number}")
 
 

@@ -17,6 +17,7 @@ _FOREIGN = (
     (r"(ds|ci\.ds|ci\.datasource)=(?![Aa]zure)", "it points cloud-init to another cloud"),
     (r"(cloud-init=disabled|ci\.di\.policy=disabled)", "it switches cloud-init off"),
     (r"ignition\.platform\.id=(?!azure)", "Ignition would look for another platform"),
+    (r"(flatcar|coreos)\.oem\.id=(?!azure)", "Ignition would look for another platform"),
     (r"ignition\.firstboot$|ignition\.config\.url=", "Ignition would look for a configuration"),
     (r"console=(hvc|xvc|ttyAML|ttymxc|ttySAC)", "there is no such console on Azure"),
     (r"autoinstall|inst\.ks=|ks=|preseed/|auto=true|netcfg/", "it is an installer's argument"),
@@ -198,6 +199,16 @@ def _wrong_root(facts: Facts, root: str, entry: BootEntry) -> str:
     verity = any(arg.startswith(("roothash=", "usrhash=", "systemd.verity")) for arg in entry.args)
     if facts.disk and facts.disk.lacks(root) and not (verity and root.startswith("/dev/mapper/")):
         return ": no such file system on the disk"
+    return _wrong_kind(facts, root, entry)
+
+
+def _wrong_kind(facts: Facts, root: str, entry: BootEntry) -> str:
+    """rootfstype= is all that is tried, where it stands; "ext3" mounts an ext2, and "ext4" both."""
+    wanted = ",".join(entry.values("rootfstype")[-1:])
+    kind = facts.disk.kind_of(root) if facts.disk else ""
+    mounting = {kind, "auto", *(("ext3", "ext4") if kind in ("ext2", "ext3") else ())}
+    if wanted and kind and not mounting & set(wanted.split(",")):
+        return f": it is {kind}, and rootfstype={wanted} tries nothing else"
     return ""
 
 
@@ -221,7 +232,8 @@ def nothing_foreign(facts: Facts) -> Iterator[Finding]:
     for entry in facts.boot_entries[:1]:
         for name, device in named_devices(entry.args):
             if facts.disk.lacks(device):
-                yield Finding(f"{name}: no such device on the disk", entry.where)
+                grave = Severity.FATAL if name.startswith("boot=") else None  # dracut's fips ends the boot without it
+                yield Finding(f"{name}: no such device on the disk", entry.where, severity=grave)
 
 
 @rule(
@@ -316,6 +328,10 @@ def serial_login(facts: Facts) -> Iterator[Finding]:
             yield Finding(f"no line for {port}", "etc/inittab")
         return
     needs_systemd(facts)
+    for entry in facts.boot_entries[:1]:
+        off = [arg for arg in entry.args if re.match(r"systemd\.getty_auto=(0|no|false|off)$", arg)]
+        if off and not facts.units.enabled(f"serial-getty@{port}.service"):
+            yield Finding(f"{off[0]}: systemd starts no login there", entry.where, f"remove {off[0]}", by_hand=True)
     for unit in (f"serial-getty@{port}.service", "serial-getty@.service"):
         if unit in facts.units.masked:
             where, fix = f"etc/systemd/system/{unit}", f"systemctl unmask {unit}"
@@ -390,14 +406,37 @@ def no_container(facts: Facts) -> Iterator[Finding]:
         yield Finding(f"rc_sys={system.name}", system.where, "take rc_sys out: OpenRC sees by itself where it runs")
 
 
+_PARTIAL = re.compile(r"(rescue|emergency|runlevel[1s]|sysinit|basic|halt|poweroff|reboot|kexec|exit)\.target$")
+
+
+def _default_target(facts: Facts) -> Iterator[Finding]:
+    """What `systemctl set-default` said last."""
+    path = "etc/systemd/system/default.target"
+    found = lstat_of(facts.files, path)
+    if facts.systemd and found and found.kind == "link":
+        name = facts.files.readlink(path).rpartition("/")[2]
+        if _PARTIAL.match(name):
+            fix = "systemctl set-default multi-user.target"
+            yield Finding(f"the default target is {name}: it starts no service", path, fix)
+
+
+_NEEDED = "sshd?|systemd-networkd|NetworkManager|networking|wicked|walinuxagent|waagent|cloud-.*|azure-provisioning"
 _NOT_WHOLE = (
     (r"(single|[sS1]|-[sb]|rescue|emergency|recovery)$", "it stops in a rescue shell"),
+    (
+        r"systemd\.run=",
+        "it runs a command instead of the system",
+    ),
+    (
+        rf"systemd\.mask=({_NEEDED})(\.service)?$",
+        "it keeps a service from starting without which no VM is provisioned",
+    ),
     (
         r"(rd\.)?systemd\.unit=(rescue|emergency|initrd|sysinit|basic|halt|poweroff|reboot)\.target$",
         "it starts no service",
     ),
     (r"(rd\.break|break)(=|$)", "it stops in the initramfs"),
-    (r"init=\S*/(ba|da|a|z|k)?sh$", "a shell starts instead of the system"),
+    (r"(rd)?init=\S*/(ba|da|a|z|k)?sh$", "a shell starts instead of the system"),
     (r"systemd\.debug[-_]shell(=(?!(0|no|off|false|n|f)$)|$)", "it opens a shell of root that asks for no password"),
 )
 """Arguments of those who reset a password, or look for a fault: bootparam(7), dracut.cmdline(7), initramfs-tools(7),
@@ -416,6 +455,7 @@ systemd(1), systemd-debug-generator(8)."""
     reads=Reads.MENU,
 )
 def whole_system(facts: Facts) -> Iterator[Finding]:
+    yield from _default_target(facts)
     entry = facts.chosen_entry
     if entry is None:
         raise Skip("no boot loader configuration in it")

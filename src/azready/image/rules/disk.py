@@ -1,5 +1,6 @@
 """D: the disk file as Azure receives it, its file systems, and what is mounted at boot."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from azready import installed
@@ -163,8 +164,13 @@ def _drop_swap(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
 )
 def no_swap(facts: Facts) -> Iterator[Finding]:
     for mount in facts.mounts:
-        if mount.kind == "swap" and not mount.device.startswith("/dev/zram"):
+        if mount.kind != "swap" or mount.device.startswith("/dev/zram"):
+            continue
+        if not _on_temporary_disk(facts, mount.device):
             yield Finding(f"swap on {mount.device}", f"etc/fstab:{mount.line}")
+        elif not mount.may_be_missing:
+            what, fix = f"swap on {mount.device}: newer sizes have no temporary disk, and wait for it", "add nofail"
+            yield Finding(what, f"etc/fstab:{mount.line}", fix, Severity.WARNING, by_hand=True)
     for path in _SWAP_FILES:
         found = lstat_of(facts.files, path)
         if found and found.kind == "file" and found.size >= MIB:
@@ -177,6 +183,15 @@ def no_swap(facts: Facts) -> Iterator[Finding]:
                 f"partition {content.partition.number} is swap: it is found without fstab too",
                 fix="delete the partition",
             )
+
+
+_TEMPORARY = re.compile(r"/dev/disk/(azure/(resource|scsi/|local/)|cloud/azure_resource)|/mnt/resource/")
+
+
+def _on_temporary_disk(facts: Facts, device: str) -> bool:
+    """By the links of the agents and of azure-vm-utils, or as a file below where that disk is mounted."""
+    folders = [f"{mount.folder.rstrip('/')}/" for mount in facts.mounts if _TEMPORARY.match(mount.device)]
+    return bool(_TEMPORARY.match(device)) or device.startswith(tuple(folders))
 
 
 def _kind(content: Content) -> str:
@@ -255,6 +270,18 @@ def _mount_problems(facts: Facts, mount: Mount) -> Iterator[Finding]:
     elif facts.disk and facts.disk.lacks(mount.device) and not mount.may_be_missing:
         what = f"{mount.device} on {mount.folder}: no such file system on the disk"
         yield Finding(what, where, severity=Severity.FATAL)
+    elif facts.disk and not mount.may_be_missing:
+        yield from _wrong_kind(mount, facts.disk.kind_of(mount.device), where)
+
+
+def _wrong_kind(mount: Mount, kind: str, where: str) -> Iterator[Finding]:
+    """The root is mounted already, by the initramfs: systemd then only looks at its options."""
+    mounting = {kind, "auto", *(("ext3", "ext4") if kind in ("ext2", "ext3") else ())}
+    mounting |= {"msdos", "umsdos"} if kind == "vfat" else set()
+    if kind not in ("", "luks", "lvm", "raid", "swap") and not mounting & set(mount.kind.split(",")):
+        grave = Severity.WARNING if mount.folder == "/" else Severity.FATAL
+        what = f"{mount.device} on {mount.folder} is {kind}, not {mount.kind}: it is not mounted"
+        yield Finding(what, where, f"write {kind}", grave)
 
 
 @rule(

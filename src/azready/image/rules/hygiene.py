@@ -8,7 +8,7 @@ from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.facts.distro import Family
 from azready.image.facts.packages import managers
-from azready.image.facts.selinux import SETFILES, relabels
+from azready.image.facts.selinux import SETFILES, missing_policy, relabels
 from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
@@ -137,6 +137,11 @@ def labels(facts: Facts) -> Iterator[Finding]:
     mode = facts.selinux
     if mode == "disabled" or facts.live:
         raise Skip("SELinux is off" if mode == "disabled" else "the running system labels what it writes")
+    if (wanted := _no_policy(facts)) and mode == "enforcing":
+        fix = "install the policy (selinux-policy-targeted), put SELINUXTYPE right, or say SELINUX=disabled"
+        what = f"there is no policy of the type {wanted}: systemd stops the boot"
+        yield Finding(what, "etc/selinux/config", fix, Severity.FATAL, by_hand=True)
+        return
     if facts.files.exists(".autorelabel"):
         if mode == "enforcing" and not relabels(facts.files):
             what = "nothing in the image heeds /.autorelabel"
@@ -145,6 +150,15 @@ def labels(facts: Facts) -> Iterator[Finding]:
     if facts.files.exists("etc/systemd/system-preset/05-azure-image.preset") or facts.files.exists(installed.PROGRAM):
         grave = None if mode == "enforcing" else Severity.INFO
         yield Finding(f"SELinux is {mode}, and azready wrote files from outside", "etc/selinux/config", severity=grave)
+
+
+def _no_policy(facts: Facts) -> str:
+    """The missing type. Kernels of Debian and its relatives leave SELinux off, unless they are asked."""
+    args = [arg for entry in facts.boot_entries[:1] for arg in entry.args]
+    asked = any(arg in ("selinux=1", "security=selinux") or re.match(r"lsm=.*selinux", arg) for arg in args)
+    if not facts.systemd or (facts.distro.family is not Family.REDHAT and not asked):
+        return ""
+    return missing_policy(facts.files, facts.text("etc/selinux/config") or "")
 
 
 @rule(

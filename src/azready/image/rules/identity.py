@@ -135,6 +135,10 @@ def no_host_name(facts: Facts) -> Iterator[Finding]:
         for number, line in lines_with(facts, path, r"(?i)^\s*HOSTNAME="):
             if shell_values(line).popitem()[1] not in _NAMES:
                 yield Finding(line, f"{path}:{number}")
+    for entry in facts.boot_entries[:1]:
+        for value in entry.values("systemd.hostname"):
+            fix = "take it off the kernel's command line: it goes before /etc/hostname, on every VM"
+            yield Finding(f"systemd.hostname={value}", entry.where, fix, Severity.ERROR, by_hand=True)
     for number, line in lines_with(facts, "etc/dhcp/dhclient.conf", r"^\s*send\s+host-name\s+\""):
         yield Finding(line, f"etc/dhcp/dhclient.conf:{number}")
 

@@ -80,6 +80,10 @@ def no_macs(facts: Facts) -> Iterator[Finding]:
             found = lstat_of(facts.files, path)
             if found and not (found.kind == "link" or found.size == 0):
                 yield Finding("it binds names to MAC addresses", path)
+    for entry in facts.boot_entries[:1]:
+        for value in entry.values("ifname"):
+            what, fix = f"ifname={value} on the kernel's command line", "remove it: the card keeps its name, eth0"
+            yield Finding(what, entry.where, fix, by_hand=True)
 
 
 @rule(
@@ -104,6 +108,22 @@ def no_fixed_address(facts: Facts) -> Iterator[Finding]:
         for key, value, number in _routes(facts.text(path) or ""):
             if key == "Destination" and _covers(value, (WIRESERVER, IMDS)):
                 yield Finding(f"a route of one's own to {value}", f"{path}:{number}", "leave it to DHCP")
+    for path in facts.files.glob(_ROUTE_FILES):
+        for number, said in lines_with(facts, path, _ROUTE_LINES):
+            for to in re.findall(r"\d+\.\d+\.\d+\.\d+(?:/\d+)?", said)[:1]:
+                if _covers(to, (WIRESERVER, IMDS)):
+                    yield Finding(f"a route of one's own to {to}", f"{path}:{number}", "leave it to DHCP")
+    for entry in facts.boot_entries[:1]:
+        for value in entry.values("ip"):
+            if re.match(r"\d+\.\d+\.\d+\.\d+", value):
+                yield Finding(f"ip={value} on the kernel's command line", entry.where, "remove it", Severity.ERROR)
+
+
+_ROUTE_FILES = (
+    "{etc/NetworkManager/system-connections/*,etc/sysconfig/network-scripts/route-*,etc/sysconfig/static-routes,"
+    "etc/sysconfig/network/{routes,ifroute-*}}"
+)
+_ROUTE_LINES = r"^\s*(routes?\d*\s*=|ADDRESS\d+=|\d|any\s+(net|host)\s)"
 
 
 def _routes(text: str) -> Iterator[tuple[str, str, int]]:
@@ -188,10 +208,19 @@ def patient_dhcp(facts: Facts) -> Iterator[Finding]:
         for number, line in lines_with(facts, path, r"^\s*timeout\s+\d+"):
             if (found := re.search(r"\d+", line)) and int(found[0]) < 60:
                 yield Finding(line, f"{path}:{number}")
-    for path in facts.files.glob("etc/NetworkManager/{conf.d/*.conf,NetworkManager.conf,system-connections/*}"):
+    for path in facts.files.glob("{etc,usr/lib}/NetworkManager/{conf.d/*.conf,NetworkManager.conf}"):
         for _, key, value, number in sections(facts.text(path) or ""):
-            if key in ("dhcp-timeout", "ipv4.dhcp-timeout") and value.isdigit() and 0 < int(value) < 45:
+            if key == "ipv4.dhcp-timeout" and value.isdigit() and 0 < int(value) < 45:
                 yield Finding(f"{key}={value}", f"{path}:{number}")
+    yield from _lacking(facts, "patience")
+
+
+def _lacking(facts: Facts, what: str) -> Iterator[Finding]:
+    """What the profiles of the first card take away from its DHCP, in the stacks that start."""
+    network = facts.network
+    applied = [each for stack in network.stacks for each in network.readings[stack].applied]
+    for line in dict.fromkeys(fault.line for each in applied for fault in each.faults if fault.lacks == what):
+        yield Finding(line.text, line.where)
 
 
 @rule(
@@ -205,11 +234,9 @@ def patient_dhcp(facts: Facts) -> Iterator[Finding]:
     severity=Severity.WARNING,
 )
 def name_is_sent(facts: Facts) -> Iterator[Finding]:
-    for path in facts.files.glob("etc/systemd/network/{*.network,*.network.d/*.conf}"):
-        for number, line in lines_with(facts, path, r"^\s*SendHostname\s*=\s*(no|false|0)"):
-            yield Finding(line, f"{path}:{number}")
-    for path in facts.files.glob("etc/NetworkManager/{conf.d/*.conf,NetworkManager.conf,system-connections/*}"):
-        for number, line in lines_with(facts, path, r"^\s*(ipv4\.)?dhcp-send-hostname\s*=\s*(no|false|0)"):
+    yield from _lacking(facts, "name")
+    for path in facts.files.glob("{etc,usr/lib}/NetworkManager/{conf.d/*.conf,NetworkManager.conf}"):
+        for number, line in lines_with(facts, path, r"^\s*ipv4\.dhcp-send-hostname\s*=\s*(no|false|0)"):
             yield Finding(line, f"{path}:{number}")
     path = "etc/dhcp/dhclient.conf"
     used = "ifupdown" in facts.network.stacks and facts.program("dhclient") and facts.text(path) is not None
@@ -294,11 +321,10 @@ def plain_hosts(facts: Facts) -> Iterator[Finding]:
     severity=Severity.ERROR,
 )
 def routes_are_taken(facts: Facts) -> Iterator[Finding]:
-    for path in facts.files.glob("etc/systemd/network/{*.network,*.network.d/*.conf}"):
-        for number, line in lines_with(facts, path, r"^\s*(UseRoutes|UseGateway)\s*=\s*(no|false|0)"):
-            yield Finding(line, f"{path}:{number}")
-    for path in facts.files.glob("etc/NetworkManager/system-connections/*"):
-        for number, line in lines_with(facts, path, r"^\s*(never-default|ignore-auto-routes)\s*=\s*(true|yes|1)"):
+    yield from _lacking(facts, "routes")
+    path = "etc/sysconfig/network/dhcp"
+    if "wicked" in facts.network.stacks:
+        for number, line in lines_with(facts, path, r"^\s*DHCLIENT_SET_DEFAULT_ROUTE=[\"']?no"):
             yield Finding(line, f"{path}:{number}")
     if stat_of(facts.files, "etc/udhcpc/udhcpc.conf") and lines_with(facts, "etc/udhcpc/udhcpc.conf", r"NO_GATEWAY="):
         yield Finding("NO_GATEWAY is set", "etc/udhcpc/udhcpc.conf")

@@ -86,6 +86,8 @@ def _others_will_not(facts: Facts) -> Iterator[Finding]:
         yield Finding(what, agent.where, fix, Severity.ERROR)
     elif cloud and cloud.works:
         yield from _provisioned_before(facts) if agent else ()
+        for what, where in cloud.omits:
+            yield Finding(f"cloud-init reports ready, but {what}", where, fix, Severity.ERROR)
     elif cloud:
         yield Finding(f"cloud-init is enabled, but {cloud.idle}", cloud.where, fix)
     elif agent:

@@ -8,7 +8,7 @@ from azready.image.actions import Action, Chmod, Write
 from azready.image.facts import Facts
 from azready.image.facts.pam import KINDS, PamRule, counted, modules_folders, pam_rules
 from azready.image.facts.reading import numbered, stat_of
-from azready.image.facts.sshd import seconds
+from azready.image.facts.sshd import Sshd, seconds
 from azready.image.rules import repairs
 from azready.image.rules.guards import carried, the_sshd, there, to_enable
 from azready.image.rules.model import Copies, Finding, Profile, Severity, Skip, Stage, Vital, rule
@@ -43,6 +43,7 @@ _TIGHT = {
 }
 _ASK_MORE = ("pam_access", "pam_listfile", "pam_shells", "pam_succeed_if", "pam_time")
 """Modules of PAM that let in only whom they are told of."""
+_NOLOGIN = "etc/nologin"
 _NOT_TO_BE_RUN = "etc/ssh/sshd_not_to_be_run"
 _DROP_IN = "etc/ssh/sshd_config.d/10-azure.conf"
 
@@ -72,7 +73,10 @@ def server_starts(facts: Facts) -> Iterator[Finding]:
         yield Finding("neither sshd nor dropbear is installed", severity=Severity.ERROR)
     elif not _starts(facts):
         unit = facts.distro.names.ssh_unit
-        yield Finding(f"{unit}.service is not enabled", fix=to_enable(facts, unit))
+        if lost := next((name for name in UNITS if name in facts.units.wanted and name not in facts.units.masked), ""):
+            yield Finding(f"{lost} is enabled, and not there", facts.units.wanted[lost][0], "install openssh-server")
+        else:
+            yield Finding(f"{unit}.service is not enabled", fix=to_enable(facts, unit))
     if facts.files.exists(_NOT_TO_BE_RUN):
         yield Finding("Debian's ssh.service does not start while this file is there", _NOT_TO_BE_RUN, "remove it")
 
@@ -196,9 +200,9 @@ def no_root_password_login(facts: Facts) -> Iterator[Finding]:
     root, empty, passwords = (
         sshd.first(key) for key in ("PermitRootLogin", "PermitEmptyPasswords", "PasswordAuthentication")
     )
-    if root and root.value == "yes" and not (passwords and passwords.value == "no"):
+    if root and root.value.lower() == "yes" and not (passwords and passwords.value.lower() == "no"):
         yield Finding("PermitRootLogin yes", root.where)
-    if empty and empty.value == "yes":
+    if empty and empty.value.lower() == "yes":
         yield Finding("PermitEmptyPasswords yes", empty.where, severity=Severity.ERROR)
 
 
@@ -216,29 +220,75 @@ def no_root_password_login(facts: Facts) -> Iterator[Finding]:
 def nothing_defeats_login(facts: Facts) -> Iterator[Finding]:
     sshd = the_sshd(facts)
     for key, value in (("PubkeyAuthentication", "no"), ("MaxSessions", "0"), ("MaxAuthTries", "0")):
-        if (setting := sshd.first(key)) and setting.value == value:
+        if (setting := sshd.first(key)) and setting.value.lower() == value:
             yield Finding(f"{key} {value}", setting.where)
+    if facts.files.exists(_NOLOGIN):
+        yield Finding("while it is there, nobody but root logs in", _NOLOGIN, "remove it")
     revoked = sshd.first("RevokedKeys")
     if revoked and revoked.value != "none" and not facts.files.exists(revoked.value.strip("/")):
         yield Finding(f"RevokedKeys {revoked.value} is not there: sshd takes no key at all", revoked.where)
-    places = sshd.values.get("listenaddress", ())
-    if places and all(re.match(r"\[?(127\.|::1|localhost)", each.value) for each in places):
-        yield Finding(f"ListenAddress {places[0].value}: sshd listens to this machine alone", places[0].where)
+    yield from _unreachable(sshd)
     yield from _denied_hosts(facts)
-    for key in ("AllowUsers", "AllowGroups"):
-        if setting := sshd.first(key):
-            sudoers = key == "AllowGroups" and {"sudo", "wheel", "adm"} & set(setting.value.split())
-            if not sudoers:
-                yield Finding(f"{key} {setting.value}", setting.where)
+    yield from _refused(sshd)
     keys = sshd.first("AuthorizedKeysFile")
     if keys and keys.value == "none":
         yield Finding("AuthorizedKeysFile none: sshd reads no keys", keys.where)
     elif keys and not re.search(r"%[hu]|\.ssh/authorized_keys", keys.value):
         yield Finding(f"AuthorizedKeysFile {keys.value}: the same file for everybody", keys.where)
     passwords = sshd.first("PasswordAuthentication")
-    if passwords and passwords.value == "no" and "cloud" in passwords.where:
+    if passwords and passwords.value.lower() == "no" and "cloud" in passwords.where:
         fix = "remove the leftover: our own file would be read after it"
         yield Finding("PasswordAuthentication no, whatever the platform says", passwords.where, fix, Severity.WARNING)
+
+
+_ADMINS = frozenset({"sudo", "wheel", "adm"})
+"""Groups that provisioners put their user in."""
+
+
+def _refused(sshd: Sshd) -> Iterator[Finding]:
+    """Lists that leave the user out, and what a key alone does not satisfy, or a login does not come through."""
+    for key in ("AllowUsers", "AllowGroups"):
+        names = {name for setting in sshd.values.get(key.lower(), ()) for name in setting.value.split()}
+        if names and "*" not in names and not (key == "AllowGroups" and _ADMINS & names):
+            setting = sshd.values[key.lower()][0]
+            yield Finding(f"{key} {setting.value}", setting.where)
+    for key, everybody in (("DenyUsers", {"*"}), ("DenyGroups", {"*", *_ADMINS})):
+        for setting in sshd.values.get(key.lower(), ()):
+            if everybody & set(setting.value.split()):
+                yield Finding(f"{key} {setting.value}", setting.where)
+    methods = sshd.first("AuthenticationMethods")
+    if methods and not {"any", "publickey"} & set(methods.value.split()):
+        yield Finding(f"AuthenticationMethods {methods.value}: a key alone does not do", methods.where)
+    for key in ("ForceCommand", "ChrootDirectory"):
+        if (forced := sshd.first(key)) and forced.value.lower() != "none":
+            yield Finding(f"{key} {forced.value}: nobody gets a shell of the system", forced.where)
+    command = sshd.first("AuthorizedKeysCommand")
+    if command and command.value.lower() != "none" and not sshd.first("AuthorizedKeysCommandUser"):
+        what = "AuthorizedKeysCommand without AuthorizedKeysCommandUser: sshd does not start"
+        yield Finding(what, command.where)
+
+
+_WILDCARD = re.compile(r"(\*|0\.0\.0\.0)(:\d+)?$")
+
+
+def _unreachable(sshd: Sshd) -> Iterator[Finding]:
+    """Addresses and ports that nobody connects to."""
+    places = sshd.values.get("listenaddress", ())
+    values = [each.value.split()[0] if each.value else "" for each in places]
+    if places and all(re.match(r"\[?(127\.|::1|localhost)", value) for value in values):
+        yield Finding(f"ListenAddress {values[0]}: sshd listens to this machine alone", places[0].where)
+    elif places and all(re.match(r"[\[:]", value) for value in values):
+        yield Finding(f"ListenAddress {values[0]}: sshd listens to IPv6 alone", places[0].where)
+    elif places and not any(_WILDCARD.match(value) for value in values):
+        found = next(each for each in places if not re.match(r"\[|:|127\.|localhost", each.value))
+        yield Finding(f"ListenAddress {found.value}: an address of the builder's network", found.where)
+    family = sshd.first("AddressFamily")
+    if family and family.value.lower() == "inet6":
+        yield Finding("AddressFamily inet6: sshd listens to IPv6 alone", family.where)
+    ports = sshd.values.get("port", ())
+    if ports and all(each.value != "22" for each in ports):
+        what = f"Port {ports[0].value}: Azure's tools and network rules expect 22"
+        yield Finding(what, ports[0].where, "let Port 22 stand beside it, or tell the image's users", Severity.INFO)
 
 
 def _denied_hosts(facts: Facts) -> Iterator[Finding]:

@@ -4,13 +4,21 @@ Sources: Red Hat's sysconfig.txt, nm-settings-ifcfg-rh(5), ifcfg(5) of wicked.
 """
 
 import re
+from typing import Literal
 
-from azready.image.facts.network.model import Line, Profile, Reading, Scene, Stack
+from azready.image.facts.network.model import FALSE, Fault, Line, Profile, Reading, Scene, Stack
 from azready.image.facts.reading import names_in, numbered, shell_values, text_of
 from azready.image.targets import Files
 
 _LEFTOVERS = ("~", ".bak", ".old", ".orig", ".rpmsave", ".rpmnew", ".rpmorig", ".template", ".cfgsaved")
 _PORTS = r"BRIDGE_PORTS|BONDING_SLAVE_?\d+|TEAM_PORT_DEVICE_?\w+"
+_FAULTS: tuple[tuple[Literal["routes", "name", "patience"], str], ...] = (
+    ("routes", "DEFROUTE|PEERROUTES|DHCLIENT_SET_DEFAULT_ROUTE"),
+    ("name", "DHCP_SEND_HOSTNAME"),
+    ("patience", "IPV4_DHCP_TIMEOUT"),
+)
+SHORTEST_TIMEOUT = 45
+"""Seconds that a DHCP client waits at least: NetworkManager's own default."""
 _SUSE_STARTS = ("auto", "boot", "onboot", "hotplug", "nfsroot", "ifplugd", "on")
 
 
@@ -56,9 +64,15 @@ def parse_ifcfg(text: str, path: str, stack: str) -> Profile:
         elsewhere="it is bound to a MAC address" if bound else ("" if starts else "it does not start at boot"),
         master=values.get("BRIDGE", values.get("MASTER", "")),
         unmanaged=stack == "ifcfg" and values.get("NM_CONTROLLED", "yes").lower() in ("no", "false", "0"),
+        faults=tuple(Fault(lacks, line) for lacks, keys in _FAULTS for line in lines(keys) if _takes_away(line)),
         file="00999f",
         ports=tuple(word for key in values if re.fullmatch(_PORTS, key) for word in values[key].split()),
     )
+
+
+def _takes_away(line: Line) -> bool:
+    value = line.text.partition("=")[2].lower()
+    return value in FALSE or (value.isdigit() and int(value) < SHORTEST_TIMEOUT)
 
 
 def _reading(scene: Scene, mine: list[Profile]) -> Reading:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from azready.image.facts.units import Units
 from azready.image.targets import Files
@@ -51,6 +52,15 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """What a profile takes away from its DHCP: the routes that come with it, the host's name that is sent, or the time
+    in which an answer may come."""
+
+    lacks: Literal["routes", "name", "patience"]
+    line: Line
+
+
+@dataclass(frozen=True)
 class Profile:
     """What one file says about some cards."""
 
@@ -73,6 +83,7 @@ class Profile:
     """The cards that the bridge or bond is made of, where its own file names them."""
     down: bool = False
     """Whether the card stays down at boot."""
+    faults: tuple[Fault, ...] = ()
     file: str = ""
     """The file name by which its stack sorts it; empty: that of `path`."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from azready.image.facts import yaml_text
-from azready.image.facts.network.model import FIRST_NIC, Line, Nic, Profile, fits
+from azready.image.facts.network.model import FIRST_NIC, Fault, Line, Nic, Profile, fits
 from azready.image.facts.network.netplan_values import BOND_MODES, YES, check_values
 from azready.image.facts.reading import layered, text_of
 from azready.image.targets import Files
@@ -219,9 +219,18 @@ def _profile(stack: str, path: str, name: str, card: dict[str, Any], master: str
         tuple(Line(f"macaddress: {mac}", path) for mac in macs if mac),
         elsewhere="it is bound to a MAC address" if bound else _empty_match(stack, match, card),
         master=master,
+        faults=tuple(_faults(path, card.get("dhcp4-overrides"))),
         down=card.get("activation-mode") in ("off", "manual"),
         file=f"10-netplan-{name}.network",
     )
+
+
+def _faults(path: str, overrides: object) -> Iterator[Fault]:
+    said = overrides if isinstance(overrides, dict) else {}
+    if str(said.get("use-routes", "yes")).lower() not in YES:
+        yield Fault("routes", Line(f"use-routes: {said['use-routes']}", path))
+    if str(said.get("send-hostname", "yes")).lower() not in YES:
+        yield Fault("name", Line(f"send-hostname: {said['send-hostname']}", path))
 
 
 def _empty_match(stack: str, match: object, card: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from azready.image.facts.network.matching import (
     other_machine,
     patterns,
 )
-from azready.image.facts.network.model import FALSE, TRUE, Line, Nic, Profile, Reading, Scene, Stack
+from azready.image.facts.network.model import FALSE, TRUE, Fault, Line, Nic, Profile, Reading, Scene, Stack
 from azready.image.facts.network.naming import NETWORKD_FOLDERS
 from azready.image.facts.reading import layered, text_of, unit_sections
 from azready.image.targets import Files
@@ -56,8 +56,25 @@ def _profile(files: Files, path: str) -> Profile:
         unmanaged=_last(found, "Link", "Unmanaged", (*TRUE, *FALSE)) in TRUE,
         elsewhere=where,
         master=_last(found, "Network", "Bridge") or _last(found, "Network", "Bond"),
+        faults=tuple(_faults(files, path)),
         down=_last(found, "Link", "ActivationPolicy", (*_STAYS_DOWN, "up", "always-up", "bound")) in _STAYS_DOWN,
     )
+
+
+_FEWEST_ATTEMPTS = 8
+"""They come 2, 4, 8 … up to 64 seconds apart."""
+
+
+def _faults(files: Files, path: str) -> Iterator[Fault]:
+    """Of each key the last line counts; [DHCP] is the old name of [DHCPv4]."""
+    for lacks, key in (("routes", "UseRoutes"), ("routes", "UseGateway"), ("name", "SendHostname")):
+        lines = [line for section in ("DHCP", "DHCPv4") for line in _values(files, path, section, (key,))]
+        if lines and lines[-1].text.partition("=")[2].lower() in FALSE:
+            yield Fault("name" if lacks == "name" else "routes", lines[-1])
+    for line in _values(files, path, "DHCPv4", ("MaxAttempts",))[-1:]:
+        value = line.text.partition("=")[2]
+        if value.isdigit() and int(value) < _FEWEST_ATTEMPTS:
+            yield Fault("patience", line)
 
 
 def _last(found: Found, section: str, key: str, known: tuple[str, ...] = ()) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from azready.image.facts.network import ifcfg
-from azready.image.facts.network.model import TRUE, Line, Nic, Profile, Reading, Scene, Stack, fits
+from azready.image.facts.network.ifcfg import SHORTEST_TIMEOUT
+from azready.image.facts.network.model import FALSE, TRUE, Fault, Line, Nic, Profile, Reading, Scene, Stack, fits
 from azready.image.facts.network.naming import unmanaged_by_udev
 from azready.image.facts.reading import layered, lstat_of, names_in, numbered, sections, text_of
 from azready.image.targets import Files
@@ -80,10 +81,24 @@ def parse_keyfile(text: str, path: str, is_open: bool = False) -> Iterator[Profi
         (*_lines(text, path, ("ipv4",), ("gateway",)), Line("method=manual", path)) if manual else (),
         bound + _fixed_clones(text, path),
         elsewhere=_why_not(values, bool(bound), is_open),
+        faults=tuple(_faults(text, path)),
         master=values.get(("connection", "controller"), values.get(("connection", "master"), "")),
         file=f"{999 - _number(values.get(('connection', 'autoconnect-priority'), '0')):05}"
         f"{values.get(('connection', 'uuid'), 'f')}",
     )
+
+
+def _faults(text: str, path: str) -> Iterator[Fault]:
+    for section, key, value, number in sections(text):
+        line = Line(f"{key}={value}", f"{path}:{number}")
+        if section != "ipv4":
+            continue
+        if key in ("never-default", "ignore-auto-routes") and value.lower() in TRUE:
+            yield Fault("routes", line)
+        elif key == "dhcp-send-hostname" and value.lower() in FALSE:
+            yield Fault("name", line)
+        elif key == "dhcp-timeout" and value.isdigit() and 0 < int(value) < SHORTEST_TIMEOUT:
+            yield Fault("patience", line)
 
 
 def _is_invalid(values: dict[tuple[str, str], str]) -> bool:

@@ -6,7 +6,7 @@ Sources: dhcpcd.conf(5), connman.conf(5), connman-service.config(5), netifrc's n
 import re
 from fnmatch import fnmatchcase
 
-from azready.image.facts.network.model import Line, Profile, Reading, Scene, Stack
+from azready.image.facts.network.model import Fault, Line, Profile, Reading, Scene, Stack
 from azready.image.facts.reading import numbered, sections, text_of
 
 _DHCPCD = "etc/dhcpcd.conf"
@@ -16,7 +16,7 @@ _SWITCHES = {"noipv4": ("ipv4", False), "ipv6only": ("ipv4", False), "ipv4": ("i
 
 def _read_dhcpcd(scene: Scene) -> Reading:
     """dhcpcd.conf: what stands before the first `interface` is meant for all; a block for its interface."""
-    name, block, static = scene.nic.name, "", list[Line]()
+    name, block, static, faults = scene.nic.name, "", list[Line](), list[Fault]()
     denied, allowed = False, None
     on = {"ipv4": True, "dhcp": True}
     for number, line in numbered(text_of(scene.files, _DHCPCD) or ""):
@@ -30,11 +30,13 @@ def _read_dhcpcd(scene: Scene) -> Reading:
         elif block in ("", name) and words[0] in _SWITCHES:
             switch, value = _SWITCHES[words[0]]
             on[switch] = value
+        elif block in ("", name) and words[0] == "nogateway":
+            faults.append(Fault("routes", Line(line, f"{_DHCPCD}:{number}")))
         elif block in ("", name) and re.match(r"static\s+ip_address=|inform\b", line):
             static.append(Line(line, f"{_DHCPCD}:{number}"))
     why = "dhcpcd.conf leaves it out" if denied or allowed is False else ""
     why = why or ("" if all(on.values()) else "dhcpcd.conf switches DHCP off")
-    profile = Profile("dhcpcd", _DHCPCD, (name,), dhcp4=not (why or static), static=tuple(static))
+    profile = Profile("dhcpcd", _DHCPCD, (name,), dhcp4=not (why or static), static=tuple(static), faults=tuple(faults))
     return Reading((profile,) if static else (), (profile,), not why and not static, why or "its address is fixed")
 
 
