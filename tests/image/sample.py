@@ -73,7 +73,7 @@ GOOD: Mapping[str, str | bytes] = {
     'SYMLINK+="disk/azure/os"\nATTRS{vendor}=="Msft", ATTR{timeout}="300"\n'
     'KERNEL=="nvme*", ATTR{queue/io_timeout}="240000"\n',
     "boot/grub/grub.cfg": f"menuentry 'x' {{\n\tlinux /boot/vmlinuz-{KERNEL} root=UUID={UUID} ro console=tty1 "
-    "console=ttyS0,115200n8 earlyprintk=ttyS0 rootdelay=300 nvme_core.io_timeout=240\n}\n",
+    "console=ttyS0,115200n8 earlyprintk=ttyS0 rootdelay=300 nvme_core.io_timeout=240\n}\nset timeout=5\n",
     f"boot/vmlinuz-{KERNEL}": b"kernel",
     f"boot/initrd.img-{KERNEL}": initramfs(),
     f"boot/config-{KERNEL}": "CONFIG_WATCHDOG=y\n",

@@ -324,3 +324,28 @@ def test_a_broken_menu_is_no_traceback() -> None:
         text = "".join(chosen.choice(pieces) for _ in range(chosen.randrange(12)))
         menu = read_menu(text, "x", {})
         menu.chosen(menu.items)
+
+
+@pytest.mark.parametrize(
+    ("text", "starts"),
+    [
+        ("default=1\nmenuentry a {\n linux /a\n}\nmenuentry b {\n linux /b\n}\n", "/b"),
+        ("menuentry a {\n linux (hd0,gpt2)/a x=1\n}\n", "/a"),
+        ("set k=/a\nmenuentry a {\n linux ($root)$k x=1\n}\n", "/a"),
+        ("menuentry a {\n linux /a \\\n   x=1\n}\n", "/a"),
+        ("source ${config_directory}/custom.cfg\n", "/c"),
+        ("set default=1\nmenuentry a {\n linux /a\n}\nif true; then\n  source $prefix/custom.cfg\nfi\n", "/c"),
+        (
+            "source $config_directory/custom.cfg\nsource $prefix/custom.cfg\nset default=1\nmenuentry b {\n linux /b\n}\n",
+            "/b",
+        ),
+        ("source /boot/grub/gone.cfg\nmenuentry a {\n linux (loop)/live\n}\nmenuentry b {\n linux /b\n}\n", "/b"),
+    ],
+)
+def test_a_menu_by_hand_is_read_as_grub_reads_it(text: str, starts: str, tmp_path: Path) -> None:
+    sample = good_image(tmp_path).write("boot/grub/grub.cfg", text)
+    sample.write("boot/grub/custom.cfg", "menuentry c {\n linux /c x=1\n}\n")
+    entry = Facts(Tree(sample.root)).chosen_entry
+    assert entry is not None
+    assert entry.kernel == starts
+    assert entry.args in ((), ("x=1",))

@@ -6,6 +6,7 @@ whether it is good.
 """
 
 import dataclasses
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from azready.image.disk.formats.partitions import (
 from azready.image.disk.formats.superblocks import Superblock
 from azready.image.facts.disk import Content, Disk
 from azready.image.parts.network_profile import NETWORKD_PROFILE
-from tests.image.sample import ELF_ARM, ELF_X86, KERNEL, UUID, Sample, initramfs, pe
+from tests.image.sample import ELF_ARM, ELF_X86, KERNEL, MODULES, UUID, Sample, cpio, initramfs, pe
 
 Change = Callable[[Sample], object]
 MIB = 1 << 20
@@ -179,6 +180,17 @@ def firewalld(conf: str, public: str = "", **files: str) -> Change:
     return change
 
 
+def menu(*pairs: str) -> Change:
+    """GRUB's menu with words replaced: old, new, old, new …"""
+    path = "boot/grub/grub.cfg"
+    return both(*(lambda s, a=old, b=new: s.edit(path, a, b) for old, new in zip(pairs[::2], pairs[1::2], strict=True)))
+
+
+def extlinux(head: str) -> Change:
+    text = f"{head}LABEL a\n  LINUX vmlinuz-{KERNEL}\n  APPEND root=UUID={UUID}\n"
+    return lambda s: s.remove("boot/grub/grub.cfg").write("boot/extlinux.conf", text)
+
+
 def nm(text: str) -> Change:
     """NetworkManager in networkd's place, with a connection for eth0."""
     head = "[connection]\nid=eth0\ntype=ethernet\ninterface-name=eth0\n"
@@ -288,7 +300,8 @@ CASES: dict[str, Case] = {
     # ---- kernel
     "K01": Case(
         (lambda s: s.not_in_initramfs("hv_vmbus"), lambda s: s.without_module("hv_vmbus"),
-         lambda s: s.remove(f"boot/initrd.img-{KERNEL}")),
+         lambda s: s.remove(f"boot/initrd.img-{KERNEL}"),
+         lambda s: s.write(f"boot/initrd.img-{KERNEL}", gzip.compress(cpio({f"lib/modules/5.0/{name}.ko": b"" for name in MODULES})))),
         (lambda s: s.not_in_initramfs("hv_vmbus").write(
             f"usr/lib/modules/{KERNEL}/modules.builtin", "kernel/drivers/hv/hv_vmbus.ko\n"),),
     ),
@@ -333,7 +346,13 @@ CASES: dict[str, Case] = {
     ),
     "K17": Case(
         (lambda s: s.write("etc/initramfs-tools/initramfs.conf", "MODULES=dep\n"),
-         lambda s: s.write("etc/dracut.conf.d/x.conf", 'hostonly="yes"\n')),
+         lambda s: s.write("etc/dracut.conf.d/x.conf", 'hostonly="yes"\n'),
+         lambda s: s.write("etc/initramfs-tools/conf.d/policy", "MODULES=dep\n"),
+         lambda s: s.write("usr/lib/dracut/dracut.conf.d/01-dist.conf", "hostonly=yes\n")),
+        (lambda s: s.write("etc/initramfs-tools/initramfs.conf", "MODULES=dep\n").write("etc/initramfs-tools/conf.d/policy", "MODULES=most\n"),
+         lambda s: s.write("usr/lib/dracut/dracut.conf.d/01-dist.conf", "hostonly=yes\n").write(
+             "usr/lib/dracut/dracut.conf.d/02-generic-image.conf", 'hostonly="no"\n'),
+         lambda s: s.write("usr/lib/dracut/dracut.conf.d/01-dist.conf", "hostonly=yes\n").write("etc/dracut.conf.d/01-dist.conf", "\n")),
     ),
     "K18": Case(
         (carries("etc/cmdline.d/95root-dev.conf", "root=/dev/mapper/loop0p2"), carries("etc/cmdline", "root=/dev/sda2"),
@@ -416,8 +435,16 @@ CASES: dict[str, Case] = {
     "B21": Case((*map(argument, ("single", "init=/bin/bash", "rd.break", "break=mount", "systemd.unit=emergency.target",
                                      "systemd.debug-shell", "S", "systemd.debug_shell=ttyS0",
                                      "systemd.run=/bin/x", "rdinit=/bin/sh", "systemd.mask=sshd")),
-                 lambda s: s.link("etc/systemd/system/default.target", "/usr/lib/systemd/system/rescue.target")),
+                 lambda s: s.link("etc/systemd/system/default.target", "/usr/lib/systemd/system/rescue.target"),
+                 menu("timeout=5", "timeout=-1"), menu("set timeout=5", ""),
+                 menu("set timeout=5", "set timeout=5\nset superusers=\"root\"\npassword_pbkdf2 root grub.pbkdf2.sha512.1.A.B"),
+                 lambda s: s.write("boot/loader/loader.conf", "timeout menu-force\n").remove("boot/grub/grub.cfg").write(
+                     "boot/loader/entries/a.conf", f"linux /vmlinuz-{KERNEL}\noptions root=UUID={UUID}\n"),
+                 extlinux("UI menu.c32\nTIMEOUT 0\n"), extlinux("PROMPT 1\n")),
                 (lambda s: s.link("etc/systemd/system/default.target", "/usr/lib/systemd/system/graphical.target"), argument("systemd.mask=bluetooth.service"),
+                 menu("set timeout=5", 'if [ "${recordfail}" = 1 ] ; then\n  set timeout=-1\nelse\n  timeout=0\nfi'),
+                 menu("'x' {", "'x' --class debian --unrestricted {", "set timeout=5", "set superusers=root\nset timeout=5"),
+                 extlinux("DEFAULT menu.c32\nPROMPT 0\nTIMEOUT 10\n"), extlinux("DEFAULT a\n"),
                  argument("init=/usr/lib/systemd/systemd"), argument("systemd.unit=multi-user.target"), argument("3"),
                  argument("systemd.debug_shell=0"))),
     # ---- disk
@@ -603,9 +630,9 @@ CASES: dict[str, Case] = {
                  lambda s: s.append(NETWORKD, "[IPv6AcceptRA]\nUseGateway=no\n"),
                  nm("[ipv4]\nmethod=auto\n[ipv6]\nnever-default=true\n"))),
     # ---- ssh
-    "S01": Case((lambda s: s.remove("usr/sbin/sshd"), lambda s: s.disable("ssh"),
+    "S01": Case((lambda s: s.remove("usr/sbin/sshd"), lambda s: s.remove("usr/lib/systemd/system/ssh.service"), lambda s: s.disable("ssh"),
                  lambda s: s.write("etc/rc2.d/S01ssh", "").link("etc/systemd/system/ssh.service", "/dev/null"),
-                 lambda s: s.write("etc/ssh/sshd_not_to_be_run", ""), lambda s: s.remove("usr/lib/systemd/system/ssh.service")),
+                 lambda s: s.write("etc/ssh/sshd_not_to_be_run", "")),
                 (both(lambda s: s.disable("ssh").remove("usr/lib/systemd/system/ssh.service"),
                       lambda s: s.write("etc/rc2.d/S01ssh", "")),)),
     "S02": Case((in_initramfs("etc/ssh/ssh_host_rsa_key"), in_initramfs("etc/dropbear/dropbear_ed25519_host_key"),

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from functools import cmp_to_key
+from functools import cmp_to_key, partial
 
 from azready.image.disk.formats.uki import Uki
 from azready.image.facts import grub
@@ -49,6 +49,10 @@ class BootEntry:
     """What it loads and is not there, as the loader names it."""
     searches: tuple[grub.Search, ...] = ()
     """File systems that GRUB looks for before it loads the kernel."""
+    stops: str = ""
+    """Why its boot loader does not start it by itself; empty: it does."""
+    stops_by_default: bool = False
+    """Whether it stops because nothing is said, and not because that is said."""
 
     def values(self, name: str) -> list[str]:
         """The values of every `name=value`, in order: the kernel takes the last of most, all of `console`."""
@@ -79,9 +83,9 @@ def gather_boot_entries(files: Files, ukis: Iterable[Uki], by_systemd_boot: bool
     """All entries, the one that starts first; predicted ones from the sources where no menu is."""
     variables = grub_environment(files)
     menus = [
-        grub.read_menu(text, path, variables)
+        grub.read_menu(text, path, variables, partial(text_of, files))
         for path in dict.fromkeys(path for pattern in GRUB_MENUS for path in files.glob(pattern))
-        if re.search(r"(?m)^\s*(linux|menuentry|blscfg)", text := text_of(files, path) or "")
+        if re.search(r"(?m)^\s*(linux|menuentry|blscfg|source|\.\s)", text := text_of(files, path) or "")
     ]
     known = {key: value for menu in menus for key, value in menu.variables.items()}
     listed = [_bls(files, path, {**known, **variables}) for path in files.glob(BLS_ENTRIES)]
@@ -127,14 +131,25 @@ def _of_menu(files: Files, menu: grub.Menu, bls: Sequence[_Listed]) -> Iterator[
         found.sort(key=lambda item: name_key(item.id), reverse=True)
         items[menu.entries_at : menu.entries_at] = found
     chosen = menu.chosen(items)
+    said = "its timeout is never set" if menu.timeout is None else f"timeout={menu.timeout}"
+    waits = f"GRUB waits at its menu until somebody chooses ({said})" if menu.waits and _has_entries(menu) else ""
     for item in sorted(grub.kernels_of(items), key=lambda item: item is not chosen):
-        yield of_bls.get(item.where) or _of_item(files, menu, item)
+        entry = of_bls.get(item.where) or _of_item(files, menu, item)
+        locked = "GRUB asks for a password (superusers, no --unrestricted)" if menu.asks_for_password(item) else ""
+        stops = waits or ("" if item.where in of_bls else locked)
+        yield replace(entry, stops=stops, stops_by_default=bool(waits) and menu.timeout is None)
+
+
+def _has_entries(menu: grub.Menu) -> bool:
+    """Whether there is a menu at all, and not only commands that are carried out."""
+    return menu.entries_at is not None or any(item.title for item in menu.items)
 
 
 def _of_item(files: Files, menu: grub.Menu, item: grub.Item) -> BootEntry:
     args = _words(grub.expand(item.arguments, menu.variables))
-    entry = BootEntry(item.kernel, args, item.where, searches=item.searches)
-    return _located(files, entry, [item.kernel, *(item.initramfs)], menu.variables)
+    kernel = re.sub(r"^\([^)]*\)", "", grub.expand(item.kernel, menu.variables))
+    entry = BootEntry(kernel, args, item.where, searches=item.searches)
+    return _located(files, entry, [kernel, *(item.initramfs)], menu.variables)
 
 
 def _located(files: Files, entry: BootEntry, named: Sequence[str], variables: Mapping[str, str]) -> BootEntry:
@@ -198,6 +213,9 @@ def _systemd_order(files: Files, listed: Sequence[_Listed]) -> list[_Listed]:
     ordered = sorted(listed, key=cmp_to_key(compare))
     lines = [line for path in files.glob(LOADER_CONF) for _, line in numbered(text_of(files, path) or "")]
     wanted = [line.split(maxsplit=1)[1] for line in lines if re.match(r"default\s+\S", line)][-1:]
+    if any(re.match(r"timeout\s+menu-force", line) for line in lines):
+        stops = "systemd-boot waits at its menu until somebody chooses (timeout menu-force)"
+        ordered = [replace(each, entry=replace(each.entry, stops=stops)) for each in ordered]
     fits = [each for each in ordered if wanted and _is_wanted(each.entry, wanted[0])]
     return [*fits[:1], *(each for each in ordered if each not in fits[:1])]
 
@@ -221,14 +239,23 @@ def extlinux_entries(files: Files, text: str, path: str) -> Iterator[BootEntry]:
             default = labels[-1]["LABEL"][0]
         elif labels:
             labels[-1][key.upper()] = (value, number)
+    stops = "extlinux waits until somebody chooses (TIMEOUT)" if _extlinux_waits(text) else ""
     for each in sorted(labels, key=lambda each: each["LABEL"][0] != default):
         kernel, at = each.get("LINUX") or each.get("KERNEL") or ("", 0)
         args, line_of_args = each.get("APPEND", ("", at))
         if kernel and not kernel.endswith((".c32", ".0")):
             initramfs, _ = each.get("INITRD", ("", 0))
             named = re.findall(r"\binitrd=(\S+)", args) or re.split(r"[,\s]+", initramfs)
-            entry = BootEntry(kernel, _words(args), f"{path}:{line_of_args}")
+            entry = BootEntry(kernel, _words(args), f"{path}:{line_of_args}", stops=stops)
             yield _located(files, entry, [_beside(path, name) for name in (kernel, *named) if name], {})
+
+
+def _extlinux_waits(text: str) -> bool:
+    """A prompt or a menu, and no end of waiting: a TIMEOUT of 0, or none, is none."""
+    said = {words[0].upper(): words[1] for _, line in numbered(text) if len(words := line.split()) > 1}
+    asks = said.get("PROMPT", "0") != "0" or "menu.c32" in f"{said.get('UI', '')} {said.get('DEFAULT', '')}"
+    ends = any(said.get(key, "0").strip("0") for key in ("TIMEOUT", "TOTALTIMEOUT"))
+    return asks and not ends
 
 
 def _beside(menu: str, name: str) -> str:

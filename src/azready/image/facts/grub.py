@@ -7,14 +7,17 @@ blscfg command, which puts the boot loader entries where it stands.
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 _LINUX = re.compile(r"\s*linux(?:16|efi)?\s+(\S+)\s*(.*)")
 _INITRD = re.compile(r"\s*initrd(?:16|efi)?\s+(.*)")
 _OPENS = re.compile(r"\s*(menuentry|submenu)\s+(.*?)\{\s*$")
 _SEARCH = re.compile(r"\s*search(\.\w+)?\s+(.*)")
-_SET = re.compile(r"\s*set\s+(\w+)=(.*)")
+_SET = re.compile(r"\s*(?:set\s+)?([A-Za-z_]\w*)=(.*)")
+_SOURCE = re.compile(r"\s*(?:source|\.)\s+(\S+)")
+_NOT_EVERY_TIME = re.compile(r"recordfail|show_once|next_entry")
+_DEEPEST = 4
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
 _BY = {"-u": "UUID", "--fs-uuid": "UUID", ".fs_uuid": "UUID", "-l": "LABEL", "--label": "LABEL"}
 _BY |= {"--fs-label": "LABEL", ".fs_label": "LABEL"}
@@ -41,6 +44,8 @@ class Item:
     initramfs: tuple[str, ...] = ()
     searches: tuple[Search, ...] = ()
     items: tuple["Item", ...] = ()
+    unrestricted: bool = False
+    """Whether it starts without a password, where the menu has one."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,17 @@ class Menu:
     entries_at: int | None
     """How many items come before the boot loader entries that blscfg puts here; None without blscfg."""
     variables: Mapping[str, str]
+    timeout: str | None = None
+    """Seconds until the default starts; None: never said, so that GRUB waits for a choice."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing starts until somebody chooses."""
+        return self.timeout is None or self.timeout.startswith("-")
+
+    def asks_for_password(self, item: Item) -> bool:
+        """Whether an entry starts only for who knows the password of `superusers`."""
+        return bool(self.variables.get("superusers")) and not item.unrestricted
 
     def chosen(self, items: Sequence[Item]) -> Item | None:
         """The item that starts without a choice; `items` are those of the menu, boot loader entries among them."""
@@ -76,14 +92,25 @@ class _Open:
     items: list[Item] = field(default_factory=list)
 
 
-def read_menu(text: str, path: str, environment: Mapping[str, str]) -> Menu:
-    """Read a menu file; `environment` are the variables of GRUB's environment block. Never raises."""
+Reader = Callable[[str], str | None]
+"""The text of a file of the image, by its path; None where there is none."""
+
+
+def _of_nothing(path: str) -> str | None:
+    return None
+
+
+def read_menu(text: str, path: str, environment: Mapping[str, str], read: Reader = _of_nothing, depth: int = 0) -> Menu:
+    """Read a menu file and those that it takes in; `environment` are the variables of GRUB's environment block.
+    Never raises."""
     variables = dict(environment)
     stack = [_Open("menu")]
     defaults: list[str] = []
     searches: list[Search] = []
     entries_at = None
-    for number, line in enumerate(text.splitlines(), 1):
+    taken: set[str] = set()
+    timeouts = _timeouts(text)
+    for number, line in _joined(text):
         top, where = stack[-1], f"{path}:{number}"
         if opened := _OPENS.match(line):
             stack.append(_Open(opened[1], _titled(opened[2], where)))
@@ -91,6 +118,14 @@ def read_menu(text: str, path: str, environment: Mapping[str, str]) -> Menu:
             stack.append(_Open("block"))
         elif line.strip() == "}" and len(stack) > 1:
             _close(stack)
+        elif (source := _SOURCE.match(line)) and (more := _taken_in(source[1], path, read)) and depth < _DEEPEST:
+            if more[0] in taken:
+                continue  # of an `if`, whose branches name it one way and another
+            taken.add(more[0])
+            inner = read_menu(more[1], more[0], variables, read, depth + 1)
+            next(each for each in reversed(stack) if each.kind != "block").items.extend(inner.items)
+            defaults += [inner.default] if inner.default != "0" else []
+            timeouts += [inner.timeout] if inner.timeout is not None else []
         elif setting := _SET.match(line):
             if setting[1] == "default":
                 defaults.append(setting[2].strip("\"' "))
@@ -107,7 +142,44 @@ def read_menu(text: str, path: str, environment: Mapping[str, str]) -> Menu:
             _command(stack, line, where)
     while len(stack) > 1:
         _close(stack)
-    return Menu(tuple(stack[0].items), tuple(searches), _default(defaults, variables), entries_at, variables)
+    timeout = expand(timeouts[-1], variables) if timeouts else None
+    return Menu(tuple(stack[0].items), tuple(searches), _default(defaults, variables), entries_at, variables, timeout)
+
+
+def _joined(text: str) -> Iterator[tuple[int, str]]:
+    """The lines with their numbers; a "\\" at the end joins a line with the next."""
+    begun, first = "", 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.endswith("\\") and not line.lstrip().startswith("#"):
+            begun, first = f"{begun}{line[:-1]} ", first or number
+        else:
+            yield first or number, begun + line
+            begun, first = "", 0
+
+
+def _taken_in(name: str, path: str, read: Reader) -> tuple[str, str] | None:
+    """The path and text of a file that `source` names: beside the menu, or by its path."""
+    beside = re.sub(r"^\$\{?(prefix|config_directory)\}?(?=/)", path.rpartition("/")[0], name.strip("\"'"))
+    place = re.sub(r"^\([^)]*\)", "", beside).lstrip("/")
+    text = read(place) if "$" not in place else None
+    return None if text is None else (place, text)
+
+
+def _timeouts(text: str) -> list[str]:
+    """What `timeout` is set to, in order, but for what an `if` says only after a boot that failed, or once."""
+    said: list[str] = []
+    seldom: list[bool] = []
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == ["if"]:
+            seldom.append(bool(_NOT_EVERY_TIME.search(line)))
+        elif words[:1] in (["else"], ["elif"]) and seldom:
+            seldom[-1] = words[0] == "elif" and bool(_NOT_EVERY_TIME.search(line))
+        elif words[:1] == ["fi"] and seldom:
+            seldom.pop()
+        elif (found := _SET.match(line)) and found[1] == "timeout" and not any(seldom):
+            said.append(found[2].strip("\"' "))
+    return said
 
 
 def _titled(words: str, where: str) -> Item:
@@ -117,7 +189,8 @@ def _titled(words: str, where: str) -> Item:
         parts = words.split()
     marks = [at for at, word in enumerate(parts) if word in ("--id", "$menuentry_id_option", "${menuentry_id_option}")]
     name = parts[marks[0] + 1] if marks and marks[0] + 1 < len(parts) else ""
-    return Item(parts[0] if parts else "", name, where)
+    free = any("unrestricted" in word for word in parts[1:])
+    return Item(parts[0] if parts else "", name, where, unrestricted=free)
 
 
 def _close(stack: list[_Open]) -> None:
@@ -132,7 +205,7 @@ def _close(stack: list[_Open]) -> None:
 def _command(stack: list[_Open], line: str, where: str) -> None:
     """`linux` and `initrd`, in an entry or, in the simplest menus, outside of any."""
     place = next(each for each in reversed(stack) if each.kind != "block")
-    if (found := _LINUX.match(line)) and not found[1].startswith("("):
+    if (found := _LINUX.match(line)) and not found[1].startswith("(loop"):
         if place.kind == "menuentry":
             place.item = replace(place.item, kernel=found[1], arguments=found[2], where=where)
         else:

@@ -86,7 +86,7 @@ class Kernel:
         if self.state(module) == "built in":
             return True
         archive = self.initramfs
-        return archive is not None and module.replace("-", "_") in archive.modules
+        return archive is not None and module.replace("-", "_") in archive.modules_for(self.version)
 
 
 _WANTED = re.compile(

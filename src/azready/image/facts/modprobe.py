@@ -40,7 +40,7 @@ def gather_bans(files: Files, entries: Iterable[BootEntry]) -> tuple[Ban, ...]:
 
 def parse_bans(text: str, path: str) -> Iterator[Ban]:
     """`blacklist NAME`, and `install NAME` with a command that does nothing."""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.replace("\\\n", " ").splitlines(), 1):
         if (found := _RULE.match(line)) and (found[1] == "blacklist" or _NOTHING.match(found[3].strip())):
             yield Ban(_plain(found[2]), found[1], f"{path}:{number}")
 

@@ -72,7 +72,7 @@ class Units:
             return False
         if name.removesuffix(".service") in self.openrc:
             return True
-        return (bool(self.wanted.get(name)) and self.has(name)) or any(
+        return bool(self.wanted.get(name)) or any(
             self.wanted.get(alias) for alias, real in self.aliases.items() if real == name
         )
 

@@ -446,10 +446,10 @@ systemd(1), systemd-debug-generator(8)."""
 @rule(
     "B21",
     "the whole system starts",
-    fault="a rescue shell starts, or a shell without a password",
-    why="What was added to the command line to get in once stays there, and stops every VM before it can provision: "
-    "nobody answers on a console.",
-    fix="remove the argument from the entry that starts by itself",
+    fault="the boot stops at a menu, or in a shell",
+    why="What was added to the command line to get in once stays there, and stops every VM before it can provision; so "
+    "does a menu of the boot loader that waits for a choice or a password: nobody answers on a console.",
+    fix="remove the argument from the entry that starts by itself; give the menu an end",
     sources="OWN",
     severity=Severity.FATAL,
     reads=Reads.MENU,
@@ -459,6 +459,9 @@ def whole_system(facts: Facts) -> Iterator[Finding]:
     entry = facts.chosen_entry
     if entry is None:
         raise Skip("no boot loader configuration in it")
+    if entry.stops:
+        fix = "let the menu end by itself (GRUB_TIMEOUT=5), or mark the entries --unrestricted, and write it anew"
+        yield Finding(entry.stops, entry.where, fix, Severity.WARNING if entry.stops_by_default else None)
     for arg in entry.args:
         for pattern, why in _NOT_WHOLE:
             if re.match(pattern, arg):

@@ -9,6 +9,7 @@ from azready.image.facts import Facts
 from azready.image.facts.distro import Family
 from azready.image.facts.kernels import Kernel
 from azready.image.facts.modprobe import bans_in_archive
+from azready.image.facts.reading import layered
 from azready.image.parts.replacements import plan_udev
 from azready.image.rules import carried, repairs
 from azready.image.rules.guards import (
@@ -47,6 +48,9 @@ def _missing_at_boot(facts: Facts, driver: str) -> Iterator[Finding]:
                 "it is a module, and this kernel has no initramfs",
                 "build one, or use a kernel that has it built in",
             )
+        elif kernel.initramfs.modules and not kernel.initramfs.modules_for(kernel.version):
+            what = "the initramfs holds modules of another kernel only"
+            fix = f"run {facts.distro.names.rebuild_initramfs}"
         else:
             what, fix = "it is not in the initramfs, and not built in", _how_to_add(facts, driver)
         yield Finding(f"kernel {kernel.version}: {driver}: {what}", kernel.initramfs_path or kernel.image, fix, grave)
@@ -388,14 +392,22 @@ def generic_initramfs(facts: Facts) -> Iterator[Finding]:
     if not kernel.initramfs_path:
         raise Skip("the kernel has no initramfs file")
     if facts.distro.family in (Family.DEBIAN,):
-        path = "etc/initramfs-tools/initramfs.conf"
-        for number, line in lines_with(facts, path, r"^\s*MODULES=dep\b"):
+        paths = ("etc/initramfs-tools/initramfs.conf", *facts.files.glob("etc/initramfs-tools/conf.d/*"))
+        line, where = _last_line(facts, paths, r"^\s*MODULES=")
+        if re.match(r"MODULES=[\"']?dep\b", line):
             fix = f"set MODULES=most, and run {facts.distro.names.rebuild_initramfs}"
-            yield Finding(f"{line}: only this machine's drivers are taken in", f"{path}:{number}", fix)
-    for path in facts.files.glob("{etc,usr/lib}/dracut.conf{,.d/*.conf}"):
-        for number, line in lines_with(facts, path, r"^\s*hostonly=[\"']?yes"):
-            yield Finding(line, f"{path}:{number}")
+            yield Finding(f"{line}: only this machine's drivers are taken in", where, fix)
+    paths = ("etc/dracut.conf", *layered(facts.files, ("etc/dracut.conf.d", "usr/lib/dracut/dracut.conf.d"), ".conf"))
+    line, where = _last_line(facts, paths, r"^\s*hostonly=")
+    if re.match(r"hostonly=[\"']?yes", line):
+        yield Finding(line, where)
     yield from _settings_newer_than(facts, kernel)
+
+
+def _last_line(facts: Facts, paths: Sequence[str], pattern: str) -> tuple[str, str]:
+    """The line that counts of files that are read one after the other, and where it stands; empty texts for none."""
+    found = [(line, f"{path}:{number}") for path in paths for number, line in lines_with(facts, path, pattern)]
+    return found[-1] if found else ("", "")
 
 
 def _settings_newer_than(facts: Facts, kernel: Kernel) -> Iterator[Finding]:

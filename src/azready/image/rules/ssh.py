@@ -59,6 +59,14 @@ def _starts(facts: Facts) -> bool:
     return units.enabled(*UNITS) or bool(not native and facts.files.glob("etc/rc?.d/S*ssh*"))
 
 
+def _link_to_nothing(facts: Facts) -> str:
+    """An ssh unit that is enabled, where no unit of ssh's is there (a package that was removed leaves the link)."""
+    units = facts.units
+    if not facts.systemd or not units.installed or any(units.has(name) for name in UNITS):
+        return ""
+    return next((name for name in UNITS if name in units.wanted), "")
+
+
 @rule(
     "S01",
     "an ssh server is installed and starts",
@@ -73,10 +81,9 @@ def server_starts(facts: Facts) -> Iterator[Finding]:
         yield Finding("neither sshd nor dropbear is installed", severity=Severity.ERROR)
     elif not _starts(facts):
         unit = facts.distro.names.ssh_unit
-        if lost := next((name for name in UNITS if name in facts.units.wanted and name not in facts.units.masked), ""):
-            yield Finding(f"{lost} is enabled, and not there", facts.units.wanted[lost][0], "install openssh-server")
-        else:
-            yield Finding(f"{unit}.service is not enabled", fix=to_enable(facts, unit))
+        yield Finding(f"{unit}.service is not enabled", fix=to_enable(facts, unit))
+    elif lost := _link_to_nothing(facts):
+        yield Finding(f"{lost} is enabled, and not there", facts.units.wanted[lost][0], "install openssh-server")
     if facts.files.exists(_NOT_TO_BE_RUN):
         yield Finding("Debian's ssh.service does not start while this file is there", _NOT_TO_BE_RUN, "remove it")
 

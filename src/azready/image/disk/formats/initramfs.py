@@ -8,6 +8,7 @@ Source: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst.
 
 import bz2
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -56,8 +57,25 @@ class Initramfs:
     @cached_property
     def modules(self) -> frozenset[str]:
         """Names of the kernel modules in it, `-` written as `_`: `hv_vmbus`, `nvme_core`."""
-        files = (name.rpartition("/")[2] for name in self.names if ".ko" in name)
-        return frozenset(file.partition(".ko")[0].replace("-", "_") for file in files)
+        return frozenset(map(_module, self._module_files))
+
+    def modules_for(self, version: str) -> frozenset[str]:
+        """Those that a kernel of this version can load: modules lie in a folder of their kernel's version."""
+        return frozenset(_module(each) for each in self._module_files if _kernel_of(each) in ("", version))
+
+    @cached_property
+    def _module_files(self) -> tuple[str, ...]:
+        return tuple(name for name in self.names if ".ko" in name.rpartition("/")[2])
+
+
+def _module(path: str) -> str:
+    return path.rpartition("/")[2].partition(".ko")[0].replace("-", "_")
+
+
+def _kernel_of(path: str) -> str:
+    """The version in a module's path; empty where it does not say one."""
+    found = re.search(r"(?:^|/)modules/([^/]+)/", path)
+    return found[1] if found else ""
 
 
 class _Decompressor(Protocol):
