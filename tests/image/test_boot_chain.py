@@ -336,7 +336,7 @@ def test_a_broken_menu_is_no_traceback() -> None:
         ("source ${config_directory}/custom.cfg\n", "/c"),
         ("set default=1\nmenuentry a {\n linux /a\n}\nif true; then\n  source $prefix/custom.cfg\nfi\n", "/c"),
         (
-            "source $config_directory/custom.cfg\nsource $prefix/custom.cfg\nset default=1\nmenuentry b {\n linux /b\n}\n",
+            "source $config_directory/custom.cfg\nsource $prefix/custom.cfg\ndefault=1\nmenuentry b {\n linux /b\n}\n",
             "/b",
         ),
         ("source /boot/grub/gone.cfg\nmenuentry a {\n linux (loop)/live\n}\nmenuentry b {\n linux /b\n}\n", "/b"),

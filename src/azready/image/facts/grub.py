@@ -17,7 +17,8 @@ _SEARCH = re.compile(r"\s*search(\.\w+)?\s+(.*)")
 _SET = re.compile(r"\s*(?:set\s+)?([A-Za-z_]\w*)=(.*)")
 _SOURCE = re.compile(r"\s*(?:source|\.)\s+(\S+)")
 _NOT_EVERY_TIME = re.compile(r"recordfail|show_once|next_entry")
-_DEEPEST = 4
+_DEEPEST = 2
+"""Files within files: a menu takes in one, and that may take in another."""
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
 _BY = {"-u": "UUID", "--fs-uuid": "UUID", ".fs_uuid": "UUID", "-l": "LABEL", "--label": "LABEL"}
 _BY |= {"--fs-label": "LABEL", ".fs_label": "LABEL"}
@@ -100,15 +101,21 @@ def _of_nothing(path: str) -> str | None:
     return None
 
 
-def read_menu(text: str, path: str, environment: Mapping[str, str], read: Reader = _of_nothing, depth: int = 0) -> Menu:
-    """Read a menu file and those that it takes in; `environment` are the variables of GRUB's environment block.
-    Never raises."""
+def read_menu(
+    text: str,
+    path: str,
+    environment: Mapping[str, str],
+    read: Reader = _of_nothing,
+    above: frozenset[str] = frozenset(),
+) -> Menu:
+    """Read a menu file and those that it takes in, each once; `environment` are the variables of GRUB's environment
+    block, `above` the files that this one is taken in by. Never raises."""
     variables = dict(environment)
     stack = [_Open("menu")]
     defaults: list[str] = []
     searches: list[Search] = []
     entries_at = None
-    taken: set[str] = set()
+    taken = {path, *above}
     timeouts = _timeouts(text)
     for number, line in _joined(text):
         top, where = stack[-1], f"{path}:{number}"
@@ -118,11 +125,11 @@ def read_menu(text: str, path: str, environment: Mapping[str, str], read: Reader
             stack.append(_Open("block"))
         elif line.strip() == "}" and len(stack) > 1:
             _close(stack)
-        elif (source := _SOURCE.match(line)) and (more := _taken_in(source[1], path, read)) and depth < _DEEPEST:
+        elif (source := _SOURCE.match(line)) and (more := _taken_in(source[1], path, read)) and len(above) < _DEEPEST:
             if more[0] in taken:
                 continue  # of an `if`, whose branches name it one way and another
             taken.add(more[0])
-            inner = read_menu(more[1], more[0], variables, read, depth + 1)
+            inner = read_menu(more[1], more[0], variables, read, above | {path})
             next(each for each in reversed(stack) if each.kind != "block").items.extend(inner.items)
             defaults += [inner.default] if inner.default != "0" else []
             timeouts += [inner.timeout] if inner.timeout is not None else []
