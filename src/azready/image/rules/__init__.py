@@ -20,6 +20,7 @@ from azready.image.rules import (
     provisioning,
     services,
     ssh,
+    startup,
 )
 from azready.image.rules.model import Rule
 
@@ -40,7 +41,7 @@ class Area:
 
 AREAS = (
     Area("kernel", "Kernel, initramfs and drivers", (kernel,)),
-    Area("boot", "Boot loader, command line and console", (boot, firmware)),
+    Area("boot", "Boot loader, command line and console", (boot, firmware, startup)),
     Area("disk", "Disk image and file systems", (disk,)),
     Area("network", "Network", (network, firewall)),
     Area("ssh", "SSH", (ssh,)),
