@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,3 +55,18 @@ def test_an_agent_is_known_by_its_own_words() -> None:
         assert any(re.search(agent.words, name) for name in names), agent.name
         others = [each for each in agents.AGENTS.values() if each is not agent]
         assert not [each.name for each in others if re.search(each.words, " ".join(agent.starts))], agent.name
+
+
+def test_pages_have_an_address_where_there_is_no_checkout(tmp_path: Path) -> None:
+    text = "see docs/boot-disk.md, and usr/share/docs/boot.md"
+    assert installed.with_pages(text) == text, "this is a checkout"
+    told = installed.with_pages(text, tmp_path)
+    assert told == f"see {installed.DOCUMENTATION}/boot-disk.md, and usr/share/docs/boot.md"
+    assert installed.with_pages(told, tmp_path) == told
+    pyproject = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text())
+    assert pyproject["project"]["urls"]["Documentation"].replace("/tree/", "/blob/") == installed.DOCUMENTATION
+
+
+def test_every_page_that_a_message_names_is_there() -> None:
+    named = {page for path in SOURCE.rglob("*.py") for page in re.findall(r"docs/([\w-]+\.md)", path.read_text())}
+    assert len(named) > 8 and [page for page in named if not (SOURCE.parents[1] / "docs" / page).is_file()] == []

@@ -1,6 +1,7 @@
 """Where our own program lies in an image: names and paths of the guest's install.toml, for all who look for them."""
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
@@ -9,6 +10,9 @@ from typing import Any
 
 from azready import __version__
 
+DOCUMENTATION = "https://github.com/azready/azready/blob/main/docs"
+"""Where the pages lie that messages name as those of docs/, for who has no checkout."""
+_PAGE = re.compile(r"(?<![\w/.-])docs/([\w-]+\.md)")
 _GUEST = Path(__file__).parent / "guest"  # importlib.resources loads what reads archives, at every start
 
 
@@ -30,6 +34,13 @@ def digest() -> str:
 def versions() -> str:
     """What `azready --version` prints."""
     return f"azready {__version__}\nguest program sha256 {digest()}"
+
+
+def with_pages(text: str, checkout: Path = Path(__file__).parents[2]) -> str:
+    """The text with the address of each page that it names, where azready is installed without them."""
+    if "docs/" not in text or (checkout / "docs/guest.md").is_file():
+        return text
+    return _PAGE.sub(rf"{DOCUMENTATION}/\1", text)
 
 
 def _inside(key: str) -> str:

@@ -124,6 +124,16 @@ def test_verbs_that_make_a_file_say_where_it_is_named(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["disk.raw"] and disk.read_bytes() == b"x" * 1024
 
 
+def test_a_folder_is_no_disk_and_a_tree_is_told_what_comes_next(tmp_path: Path) -> None:
+    good_image(tmp_path / "my tree").write("usr/bin/curl", "", 0o755)
+    for words in (("convert", tmp_path), ("build", tmp_path, tmp_path / "a.vhd")):
+        done = azready(*words)
+        assert done.returncode == 2 and "is not a disk file" in done.stderr and "mkosi" in done.stderr
+    sealed = azready("generalize", tmp_path / "my tree")
+    named = f"'{tmp_path}/my tree'"
+    assert sealed.stdout.endswith(f"next: azready check {named} && azready boot {named}\n"), sealed.stderr
+
+
 def test_what_is_made_and_listed_as_json(tmp_path: Path) -> None:
     named = azready("fabric", "scenarios", "-o", "json")
     assert "imds-locked" in {one["name"] for one in conforms("fabric-scenarios", named.stdout)["scenarios"]}

@@ -122,7 +122,9 @@ def _told(failure: Failure) -> int:
     logging.getLogger("azready").debug("ends with %s", failure.exit_code, exc_info=failure)
     print(f"azready: {failure.message}", file=sys.stderr)
     if failure.hint:
-        print(f"  what to do: {failure.hint}", file=sys.stderr)
+        from azready.installed import with_pages
+
+        print(f"  what to do: {with_pages(failure.hint)}", file=sys.stderr)
     return failure.exit_code
 
 

@@ -1,5 +1,6 @@
 """`azready generalize TARGET`: seals an image, so that many VMs can be made from it."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -74,7 +75,11 @@ def generalize(
             _ask(opened, planned)
         with console.busy(f"Sealing {target}"):
             sealed = sealing.carry_out(opened, lambda: facts_of(opened), options, _report)
-        outputs.tell(wanted, lambda: _result_as_text(opened, planned, sealed), lambda: _facts(opened, planned, sealed))
+        outputs.tell(
+            wanted,
+            lambda: _result_as_text(opened, planned, sealed, shlex.quote(str(to or target))),
+            lambda: _facts(opened, planned, sealed),
+        )
     if any((result.worst or 0) >= _ERROR or result.worst is None for result in sealed.left):
         raise typer.Exit(Exit.NEGATIVE)
 
@@ -123,7 +128,7 @@ def _plan_as_text(target: "Target", planned: "Sealing") -> str:
 _SHOWN = 8
 
 
-def _result_as_text(target: "Target", planned: "Sealing", sealed: "Sealed") -> str:
+def _result_as_text(target: "Target", planned: "Sealing", sealed: "Sealed", named: str) -> str:
     from azready.image.render import as_text
 
     changed = sum(outcome.changed for outcome in sealed.outcomes)
@@ -135,6 +140,8 @@ def _result_as_text(target: "Target", planned: "Sealing", sealed: "Sealed") -> s
     ]
     sealed_whole = f"Sealed {target.describe()}: {changed} changes, and nothing is found any more"
     lines.append(as_text(sealed.left, target.describe()) if sealed.left else sealed_whole)
+    if not target.live and not sealed.left:
+        lines.append(f"next: azready check {named} && azready boot {named}")
     if target.live:
         lines.append("Leave this shell with: unset HISTFILE; exit (or it writes its history again)")
     return "\n".join(lines)

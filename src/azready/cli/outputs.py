@@ -10,6 +10,7 @@ import typer
 from azready import durable
 from azready.cli.documents import as_json
 from azready.errors import UsageFailure
+from azready.installed import with_pages
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -106,7 +107,7 @@ def drawn(plain: bool, draw: "Callable[[RichConsole], None]") -> str:
 def write(wanted: Wanted, forms: Mapping[str, Callable[[], str]]) -> None:
     """Files first, so that a full disk is said before a long text."""
     for form, file in sorted(wanted.items(), key=lambda each: each[1] is None):
-        text = forms[form]()
+        text = with_pages(forms[form]()) if form == "text" else forms[form]()
         if file is None:
             print(text)
         else:

@@ -1,5 +1,6 @@
 """`azready prepare`: takes the agents out of an image and puts the guest program in."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -88,7 +89,7 @@ def prepare(
         _show_plan(target, options, wanted)
         return
     with to_change(target, to, in_place) as changed, open_target(changed, write=True) as opened:
-        left = _change(opened, target, options, yes, wanted)
+        left = _change(opened, target, options, yes, wanted, _following(target, to, in_place))
     if left:
         raise typer.Exit(Exit.NEGATIVE)
 
@@ -104,8 +105,14 @@ def _show_plan(target: str, options: "Options", wanted: outputs.Wanted) -> None:
         outputs.tell(wanted, lambda: _plan_as_text(opened, planned), lambda: _facts(opened, planned, actions, None))
 
 
+def _following(target: str, to: Path | None, in_place: bool) -> str:
+    """What usually comes next."""
+    disk = to is not None or in_place
+    return f"azready generalize {shlex.quote(str(to or target))}{' --in-place' if disk else ''}"
+
+
 def _change(
-    opened: "Target", target: str, options: "Options", yes: bool, wanted: outputs.Wanted
+    opened: "Target", target: str, options: "Options", yes: bool, wanted: outputs.Wanted, following: str
 ) -> "tuple[Leftover, ...]":
     """Do it and tell it; what is left of the agents."""
     from azready.image.facts.of_target import facts_of
@@ -124,7 +131,7 @@ def _change(
     done = [{**_as_json(each.action), "changed": each.changed, "warning": each.warning} for each in outcomes]
     outputs.tell(
         wanted,
-        lambda: _result_as_text(opened, preparation, outcomes, left),
+        lambda: _result_as_text(opened, preparation, outcomes, left, following),
         lambda: _facts(opened, preparation, done, left),
     )
     return left
@@ -213,7 +220,11 @@ def _notes(preparation: "Preparation") -> list[str]:
 
 
 def _result_as_text(
-    target: "Target", preparation: "Preparation", outcomes: "list[Outcome]", left: "tuple[Leftover, ...]"
+    target: "Target",
+    preparation: "Preparation",
+    outcomes: "list[Outcome]",
+    left: "tuple[Leftover, ...]",
+    following: str,
 ) -> str:
     head, notes = _headline(target, preparation), _notes(preparation)
     gone = ", ".join(sorted({each.agent for each in preparation.found}))
@@ -223,8 +234,9 @@ def _result_as_text(
         return "\n".join([head, f"agents stay; {changed} changes", *notes, end])
     lines = [head, f"agents removed: {gone or 'none were there'}; {changed} changes", *notes]
     lines += [f"left: {each.describe()}" for each in left]
-    end = "Prepared: it provisions itself at its next first boot" if not left else "Not free of agents: see above"
-    return "\n".join([*lines, end])
+    if left:
+        return "\n".join([*lines, "Not free of agents: see above"])
+    return "\n".join([*lines, "Prepared: it provisions itself at its next first boot", f"next: {following}"])
 
 
 def _as_json(action: "Action") -> dict[str, object]:

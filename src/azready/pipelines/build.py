@@ -156,7 +156,7 @@ def _choice(options: Options) -> checking.Choice:
 def require_bootable(source: Path) -> conversion.Plan:
     """How the input would be converted. Raises UsageFailure for what no step could make an image of."""
     if kind_of(str(source)) != "disk":
-        raise UsageFailure(f"{source} is not a disk file", "make one of it first (mkosi, debootstrap: docs/recipes.md)")
+        raise UsageFailure(f"{source} is not a disk file", diskfile.NO_FOLDER)
     bootdisk.look(source)
     return conversion.plan(source)
 

@@ -25,6 +25,7 @@ from azready.image.disk.layers import Layer, layers, node
 from azready.image.disk.reading import reader
 from azready.proc import find_tool, run
 
+NO_FOLDER = "make a disk of a folder with mkosi, kiwi or the like: docs/recipes.md"
 _WINDOW = 1 << 20
 _WINDOWS = 64
 
@@ -79,6 +80,8 @@ def inspect(path: Path) -> DiskFile:
         with path.open("rb") as file:
             length = file.seek(0, os.SEEK_END)
             kind = identify(reader(file.fileno(), length), length)
+    except IsADirectoryError as error:
+        raise UsageFailure(f"{path} is not a disk file", NO_FOLDER) from error
     except OSError as error:
         raise UsageFailure(
             f"{path}: {error.strerror}", "give a disk file: raw, qcow2, VMDK, VHDX, VDI or VHD"
