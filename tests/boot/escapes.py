@@ -5,6 +5,7 @@ Prints `held NAME: why` or `ESCAPED NAME: what` for each. Whatever could be writ
 
 import ctypes
 import fcntl
+import mmap
 import os
 import socket
 import struct
@@ -19,6 +20,7 @@ NEWNS, NEWUSER, NEWPID, NEWNET = 0x20000, 0x10000000, 0x20000000, 0x40000000
 BIND, REMOUNT, REC = 4096, 32, 16384
 TRIALS: list[Callable[[], str | None]] = []
 WORK = "/run/escapes"
+MAP_32BIT = 0x40
 
 
 def _is_open(descriptor: int) -> bool:
@@ -401,6 +403,29 @@ def a_way_out_of_the_network() -> str | None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         out.connect(("192.0.2.1", 9))
     return "has a route out"
+
+
+@trial
+def the_hypervisor() -> str | None:
+    """Its sockets belong to the machine, and to no network namespace."""
+    with socket.socket(40, socket.SOCK_STREAM):
+        return "has a socket to the hypervisor"
+
+
+@trial
+def the_hypervisor_by_an_old_way() -> str | None:
+    """As a program of 32 bits, by int 0x80 (code in memory): socketcall, whose arguments no filter sees."""
+    if os.uname().machine != "x86_64":
+        raise OSError("there is none")
+    place = mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_32BIT, prot=7)
+    at = ctypes.addressof(ctypes.c_char.from_buffer(place))
+    code = b"\x53\xb8\x66\0\0\0\xbb\x01\0\0\0\xb9" + struct.pack("<I", at + 64) + b"\xcd\x80\x5b\xc3"
+    place[: len(code)] = code  # push rbx; eax = socketcall, ebx = SYS_SOCKET, ecx = its arguments; int 0x80
+    place[64:76] = struct.pack("<III", 40, socket.SOCK_STREAM, 0)
+    got = ctypes.CFUNCTYPE(ctypes.c_int)(at)()
+    if got < 0:
+        raise OSError(-got, os.strerror(-got))
+    return f"descriptor {got}"
 
 
 @trial

@@ -10,6 +10,7 @@ import errno
 import os
 import platform
 import struct
+from collections.abc import Sequence
 
 _MODULES = {"init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load"}
 _KERNEL = {"bpf", "perf_event_open", "userfaultfd", "syslog", "acct", "swapon", "swapoff", "quotactl", "quotactl_fd"}
@@ -144,11 +145,24 @@ TABLES = {
 }
 """By machine: the AUDIT_ARCH_* values of <linux/audit.h> that run on it, and the numbers of their <asm/unistd.h>."""
 
+_AF_VSOCK, _SOCKET_OF_SOCKETCALL = 40, 1
+WITH_FIRST = {
+    _AUDIT_X86_64: ((41, _AF_VSOCK),),
+    _AUDIT_I386: ((359, _AF_VSOCK), (102, _SOCKET_OF_SOCKETCALL)),
+    _AUDIT_AARCH64: ((198, _AF_VSOCK),),
+    _AUDIT_ARM: ((281, _AF_VSOCK),),
+    _AUDIT_RISCV64: ((198, _AF_VSOCK),),
+}
+"""Calls refused by their first argument: sockets to the hypervisor, which no network namespace parts. What i386's old
+socketcall makes cannot be seen, so it makes none. Answered with EAFNOSUPPORT."""
+
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _ALLOW, _ERROR = 0x7FFF0000, 0x00050000
 _X32 = 0x40000000
 """Calls of the x32 ABI have this bit set, under the architecture of x86-64."""
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
+_FIRST_ARGUMENT = 16
+"""Of struct seccomp_data: its lower half, on machines that store it first, as all these do."""
 
 Instruction = tuple[int, int, int, int]
 """One of classic BPF: code, jump when true, jump when false, operand (<linux/filter.h>)."""
@@ -160,18 +174,22 @@ def program(machine: str) -> list[Instruction]:
         return []
     words: list[Instruction] = [(_LOAD, 0, 0, 4)]
     for arch, numbers in TABLES[machine].items():
-        block = _block(numbers, x32=arch == _AUDIT_X86_64)
+        block = _block(numbers, WITH_FIRST[arch], x32=arch == _AUDIT_X86_64)
         words += [(_EQUAL, 0, len(block), arch), *block]
     return [*words, _answer(errno.ENOSYS)]
 
 
-def _block(numbers: dict[str, int], x32: bool) -> list[Instruction]:
+def _block(numbers: dict[str, int], by_first: Sequence[tuple[int, int]], x32: bool) -> list[Instruction]:
     words: list[Instruction] = [(_LOAD, 0, 0, 0)]
     if x32:
         words += [(_AT_LEAST, 0, 1, _X32), _answer(errno.ENOSYS)]
     for name, number in numbers.items():
         words += [(_EQUAL, 0, 1, number), _answer(errno.ENOSYS if name in ABSENT else errno.EPERM)]
-    return [*words, (_RETURN, 0, 0, _ALLOW)]
+    allowed = (_RETURN, 0, 0, _ALLOW)
+    for number, first in by_first:
+        refused = [(_LOAD, 0, 0, _FIRST_ARGUMENT), (_EQUAL, 0, 1, first), _answer(errno.EAFNOSUPPORT), allowed]
+        words += [(_EQUAL, 0, len(refused), number), *refused]
+    return [*words, allowed]
 
 
 def _answer(error: int) -> Instruction:

@@ -21,7 +21,6 @@ from azready.kernel.syscalls import (
     bind_device,
     mount,
     pivot_root,
-    seal_program,
 )
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -88,7 +87,6 @@ def enter(scratch: Path, spec: dict[str, Any], console: int) -> socket.socket:
     _mount_proc(f"{root}/proc")
     _mount_sys(f"{root}/sys", scratch, bool(spec["efi"]), [Path(medium["device"]).name for medium in spec["media"]])
     _mount_dev(f"{root}/dev", os.ttyname(console))
-    seal_program()
     pivot_root(root)
     mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=25%")
     for medium in spec["media"]:
