@@ -53,6 +53,23 @@ _LOADER: tuple[Ask, ...] = (
         unless=r"^Linux version \d",
     ),
     Words(
+        "grub-password",
+        "GRUB asks for a user and a password before it starts the entry",
+        r"^Enter (?:username|password): ?",
+        "mark the menu's entries --unrestricted (CLASS in /etc/grub.d/10_linux), so that the password guards only "
+        "changes, and write the menu anew; or take superusers out (`azready check`: B21)",
+        unless=r"^Linux version \d",
+    ),
+    Words(
+        "boot-entry",
+        "the boot loader's entry names a file that is not there, or that it cannot start",
+        r"Error (?:loading|opening|preparing|reading) (?:\\|EFI binary)|Failed to execute .*\(\\|"
+        r"Could not find kernel image|Failed to load (?:ldlinux|COM32)|Failed to open file .*\.efi",
+        "write the entry anew in the image (kernel-install, bootctl, update-extlinux), and look for its kernel and "
+        "initramfs on the EFI partition (`azready check`: B18)",
+        unless=r"^Linux version \d",
+    ),
+    Words(
         "grub-prompt",
         "GRUB waits at its prompt: it has no menu",
         r"^grub> ?|Minimal BASH-like line editing is supported",
@@ -66,6 +83,8 @@ def _names_device(boot: Boot) -> str:
     """The root that was waited for, as its last words have it."""
     for pattern in (
         r"ALERT!\s+(\S+) does not exist",
+        r"can't find ((?:UUID|LABEL|PARTUUID|PARTLABEL)=\S+?|/dev/\S+?)\.?$",
+        r"device '([^']+)' not found",
         r"Warning: (/dev/\S+) does not exist",
         r'Cannot open root device "([^"]+)"',
         r"mount_root_generic.*?([\w/=-]+)$",
@@ -82,7 +101,8 @@ _NO_ROOT = (
     r"dracut-initqueue.*(?:timeout|timed out)|dracut-initqueue.*Warning: |Warning: /dev/\S+ does not exist|"
     r"Dependency failed for .*(?:[Ii]nitrd [Rr]oot [Dd]evice|/sysroot|[Ii]nitrd [Rr]oot [Ff]ile [Ss]ystem|"
     r"initrd-root-(?:device|fs))|VFS: Unable to mount root fs|"
-    r"No root device found|can't find root|^mountroot>|Mounting from \S+ failed with error|"
+    r"No root device found|can't find (?:root|(?:PART)?(?:UUID|LABEL)=|/dev/)|device '\S+' not found|"
+    r"Could not find the root block device|^mountroot>|Mounting from \S+ failed with error|"
     r"Failed to find .*root|mounting \S+ on (?:/root|/sysroot|sysroot) failed"
 )
 _DISK = r"\bsd [\d:]+: \[sd[a-z]\].*(?:blocks|Attached)|^\s*sd[a-z]: sd[a-z]\d|nvme\d+n\d+: p\d|\bvd[a-z]: vd[a-z]\d"
@@ -197,6 +217,31 @@ _ROOT: tuple[Ask, ...] = (
         r"FIPS integrity test failed|fips.*(?:Refusing|FATAL)|dracut: FATAL: FIPS|alg: self-tests? .*failed.*fips",
         "put boot=UUID=… of /boot on the command line, keep the .hmac file of the kernel beside it, and rebuild the "
         "initramfs (dracut -f); or take fips=1 away",
+    ),
+    Words(
+        "rescue-asked-for",
+        "the kernel's command line asks for a shell instead of the system",
+        r"[Cc]ommand line:.*\s(?:(?:rd)?init=\S*/(?:ba|da|a|z)?sh|rd\.break|break=?\S*|single|emergency|[sS1]|rescue|"
+        r"(?:rd\.)?systemd\.unit=(?:rescue|emergency)\.target)(?:\s|$)",
+        "take it from the entry that starts by itself, and write the menu anew (`azready check`: B21)",
+        unless=r"Startup finished in|^[\w.-]+ login:(?: |$)",
+    ),
+    Words(
+        "verity",
+        "dm-verity refuses the file system: it is not the one that was hashed",
+        r"device-mapper: verity: .*(?:corrupt|mismatch|failed)|"
+        r"Failed to (?:activate with|set up) .*(?:root hash|verity)|[Vv]erity device detected corruption",
+        "build the image anew: whatever is changed after it was hashed stops the boot (`azready check`: D13)",
+        unless=r"Startup finished in|^[\w.-]+ login:(?: |$)",
+    ),
+    Words(
+        "no-root-driver",
+        "the initramfs has no driver for the root's file system",
+        r"mount: /(?:sysroot|root|new_root): unknown filesystem type|mount: unknown filesystem type .*(?:sysroot|root)|"
+        r"mount: mounting \S+ on /(?:sys)?root failed: No such device|filesystem type '\w+' not supported",
+        "put the file system's module into the initramfs and rebuild it (dracut: filesystems+=, initramfs-tools: "
+        "/etc/initramfs-tools/modules), or correct rootfstype= (`azready check`: B07)",
+        unless=r"Startup finished in|^[\w.-]+ login:(?: |$)",
     ),
     _no_initramfs,
     _no_root,

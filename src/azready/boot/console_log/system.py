@@ -136,6 +136,13 @@ RULES: tuple[Ask, ...] = (
         "the line before says why: usually a kernel without cgroups, a missing file system, or a damaged systemd",
     ),
     Words(
+        "no-host-keys",
+        "sshd has no host keys, and does not start",
+        r"no hostkeys available",
+        "let a unit make them before ssh starts: azready prepare installs one; or ssh-keygen -A at every boot "
+        "(`azready check`: S03)",
+    ),
+    Words(
         "disk-full",
         "the OS disk is full",
         r"No space left on device",
