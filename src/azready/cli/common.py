@@ -16,7 +16,6 @@ import typer
 from azready import console
 from azready.cli import defaults, guide
 from azready.errors import UsageFailure
-from azready.installed import with_pages
 
 _LOG = logging.getLogger("azready")
 
@@ -89,7 +88,10 @@ def furnish(command: Any, verb: str = "") -> None:
                 param.opts = [name for name in added.opts if name not in own]
                 command.params.append(param)
         command.epilog = guide.epilog(verb)
-        command.help = with_pages(command.help or "")
+        if "docs/" in (command.help or ""):
+            from azready.installed import with_pages
+
+            command.help = with_pages(command.help)
     for name, each in below.items():
         furnish(each, f"{verb} {name}".strip())
         each.short_help = guide.SHORT.get(f"{verb} {name}".strip(), each.short_help)

@@ -10,7 +10,6 @@ import typer
 from azready import durable
 from azready.cli.documents import as_json
 from azready.errors import UsageFailure
-from azready.installed import with_pages
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -107,11 +106,17 @@ def drawn(plain: bool, draw: "Callable[[RichConsole], None]") -> str:
 def write(wanted: Wanted, forms: Mapping[str, Callable[[], str]]) -> None:
     """Files first, so that a full disk is said before a long text."""
     for form, file in sorted(wanted.items(), key=lambda each: each[1] is None):
-        text = with_pages(forms[form]()) if form == "text" else forms[form]()
+        text = _with_addresses(forms[form]()) if form == "text" else forms[form]()
         if file is None:
             print(text)
         else:
             _write(file, f"{text}\n")
+
+
+def _with_addresses(text: str) -> str:
+    from azready.installed import with_pages  # at the end of a verb, which mostly has loaded it
+
+    return with_pages(text)
 
 
 def _write(file: Path, text: str) -> None:

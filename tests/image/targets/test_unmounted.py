@@ -14,8 +14,9 @@ import pytest
 from azready.errors import Failure
 from azready.image.disk.formats import ext
 from azready.image.targets import Files
+from azready.image.targets import disk as disk_targets
 from azready.image.targets.disk import open_disk
-from azready.image.targets.opening import require_writable
+from azready.image.targets.opening import require_writable, to_change
 from azready.image.targets.tree import Tree
 from azready.image.targets.unmounted import Unmounted, _Ext, open_unmounted
 from azready.proc import run
@@ -239,6 +240,18 @@ def test_check_of_a_whole_system_says_the_same(tmp_path: Path, need: Callable[..
     run(["qemu-img", "convert", "-O", "qcow2", machines.debian_disk(2), disk])
     usual, poor = (_check(disk, before) for before in ((), _WEAK))
     assert poor.returncode == usual.returncode and json.loads(poor.stdout) == json.loads(usual.stdout), poor.stderr
+
+
+def test_a_disk_that_cannot_be_mounted_is_not_copied_first(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk_targets, "may_use_loop_devices", lambda: False)
+    monkeypatch.setattr(disk_targets, "has_tool", lambda tool: False)
+    copy = disk.with_name("copy.raw")
+    with (
+        pytest.raises(Failure, match="fuse2fs not installed: .*fuse2fs") as refused,
+        to_change(str(disk), copy, in_place=False),
+    ):
+        pass
+    assert "cannot be changed here" in refused.value.message and not copy.exists()
 
 
 _WEAK = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")

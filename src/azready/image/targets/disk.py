@@ -35,7 +35,7 @@ from azready.image.targets.volumes import (
     from_fstab,
     root_candidates,
 )
-from azready.proc import Completed, dies_with_parent, find_tool, has_tool, run, spawn, stop
+from azready.proc import Completed, dies_with_parent, find_tool, has_tool, how_to_install, run, spawn, stop
 
 _EXT = ("ext2", "ext3", "ext4")
 _READ_ONLY = {
@@ -47,6 +47,10 @@ _READ_ONLY = {
 _WRITABLE = {"xfs": ("rw,nouuid",)}
 _BTRFS_ROOTS = ("", "@", "root", "@rootfs")
 _PATIENCE = 20.0
+
+
+WAYS = "run it with sudo, or where /dev/fuse may be used and fuse2fs is installed"
+"""To have a disk mounted."""
 
 
 class NoRoot(Failure):
@@ -312,9 +316,9 @@ def cannot_mount(path: Path | None = None) -> str:
         return ""
     if not fuse:
         return "/dev/fuse may not be used"
-    missing = [] if loop or has_tool("fuse2fs") else ["fuse2fs"]
-    missing += ["qemu-storage-daemon"] if exported else []
-    return f"{' and '.join(missing)} not installed" if missing else ""
+    missing = {} if loop or has_tool("fuse2fs") else {"fuse2fs": "fuse2fs"}
+    missing |= {} if daemon or not exported else {"qemu-storage-daemon": "qemu-system-common"}
+    return f"{' and '.join(missing)} not installed: {how_to_install(*missing.values())}" if missing else ""
 
 
 def require_fuse() -> None:

@@ -86,6 +86,10 @@ def to_change(spec: str, copy_to: Path | None, in_place: bool) -> Iterator[str]:
         return
     if in_place == (copy_to is not None):
         raise UsageFailure(f"{spec} is a disk: say what becomes of it", "--to FILE makes a changed copy; --in-place")
+    from azready.image.targets.disk import WAYS, cannot_mount
+
+    if reason := cannot_mount(Path(spec)):
+        raise Failure(f"{spec} cannot be changed here: {reason}", WAYS)
     disk = diskfile.inspect(Path(spec))
     if copy_to is None:
         if not disk.writable:

@@ -18,7 +18,7 @@ from azready.image.disk import diskfile
 from azready.image.disk.formats import Read, ext, fat
 from azready.image.disk.formats.partitions import read_table
 from azready.image.targets import READ_LIMIT, Stat
-from azready.image.targets.disk import cannot_mount, deployment_in, is_root, no_root, no_system, rest
+from azready.image.targets.disk import WAYS, cannot_mount, deployment_in, is_root, no_root, no_system, rest
 from azready.image.targets.globbing import Globbing
 from azready.image.targets.inroot import parts_of
 from azready.image.targets.volumes import Volume, find_volumes, root_candidates
@@ -288,10 +288,7 @@ class Unmounted(Globbing):
         check: bool = True,
         network: bool = False,
     ) -> Completed:
-        raise Failure(self.refusal(), _WAYS)
-
-
-_WAYS = "run it with sudo, or where /dev/fuse may be used and fuse2fs is installed"
+        raise Failure(self.refusal(), WAYS)
 
 
 def _named(path: str, ask: Callable[[], _Answer]) -> _Answer:
@@ -334,7 +331,7 @@ def _root(read: Read, path: Path, volumes: tuple[Volume, ...]) -> dict[str, File
             problems.append(f"its {volume.kind}: {error.strerror}")
         except Failure as failure:
             problems.append(failure.message)
-    raise no_root(path, volumes, problems, f"Nothing can be mounted here ({cannot_mount()}): {_WAYS}. ")
+    raise no_root(path, volumes, problems, f"Nothing can be mounted here ({cannot_mount()}): {WAYS}. ")
 
 
 def _deployment(system: FileSystem, folder: str) -> dict[str, FileSystem]:
@@ -350,4 +347,4 @@ def _file_system(read: Read, volume: Volume) -> FileSystem:
         return _Fat(read, volume.start)
     if volume.kind in ("ext2", "ext3", "ext4"):
         return _Ext(read, volume.start)
-    raise Failure(f"its {volume.kind} cannot be read without mounting it", _WAYS)
+    raise Failure(f"its {volume.kind} cannot be read without mounting it", WAYS)
