@@ -232,3 +232,9 @@ def test_a_copy_of_a_disk_in_pieces_is_whole(disk: Path, tmp_path: Path) -> None
         pass
     assert diskfile.inspect(copy).others == ()
     assert run(["qemu-img", "compare", "-f", "qcow2", "-F", "raw", copy, disk]).status == 0
+
+
+def test_a_target_that_is_named_after_another_form_is_refused(disk: Path) -> None:
+    with pytest.raises(UsageFailure, match="fixed VHD") as refused:
+        conversion.check_target(disk, disk.with_name("out.qcow2"), overwrite=False)
+    assert "out.vhd" in refused.value.hint

@@ -6,7 +6,7 @@ from dataclasses import replace
 from azready.azure.refusals.access import ACCESS
 from azready.azure.refusals.images import IMAGES
 from azready.azure.refusals.resources import RESOURCES
-from azready.azure.refusals.row import Advice
+from azready.azure.refusals.row import AGAIN, Advice
 
 ADVICE = (*ACCESS, *IMAGES, *RESOURCES)
 
@@ -33,4 +33,6 @@ def advice_for(code: str, message: str, *, weak: bool = False) -> Advice | None:
 
 def advice_for_status(status: int) -> Advice:
     """For an error that the table does not know."""
-    return Advice((), "gone", "there is no such thing", UNKNOWN.hint) if status == 404 else UNKNOWN
+    if status == 404:
+        return Advice((), "gone", "there is no such thing", UNKNOWN.hint)
+    return Advice((), "stop", "a fault within Azure, or of a proxy before it", AGAIN) if status >= 500 else UNKNOWN

@@ -28,6 +28,7 @@ from azready.proc import find_tool, run, spawn, stop
 _ROOM = "make room where it is written, and run it again"
 _MBR_LIMIT = 2 << 40
 _OS_DISK_LIMIT = 4095 << 30
+_OTHER_FORMS = (".qcow2", ".vhdx", ".vmdk", ".vdi", ".ova", ".iso")
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,8 @@ def check_target(source: Path, target: Path, overwrite: bool) -> None:
         raise UsageFailure(f"{target} is not a file", "name a file, such as disk.vhd")
     if target.exists() and source.exists() and target.samefile(source):
         raise UsageFailure(f"{target} is the source itself", "name another target")
+    if target.suffix.lower() in _OTHER_FORMS:
+        raise UsageFailure(f"{target}: what is made is a fixed VHD, whatever its name", f"name it {target.stem}.vhd")
     if target.exists() and not overwrite:
         raise UsageFailure(f"{target} exists", "name another target, or say --yes to replace it")
 

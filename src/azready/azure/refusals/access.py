@@ -32,6 +32,22 @@ ACCESS: tuple[Advice, ...] = (
         "az login --tenant TENANT, with the tenant of the subscription (`az account list --output table`)",
     ),
     Advice(
+        ("AuthenticationFailed",),
+        "stop",
+        "the address of the upload has expired, or this machine's clock is wrong",
+        "look at the clock (`timedatectl`), then run the same command again: it asks for a new address and goes on "
+        "where it stopped",
+        r"(?i)signature (?:not valid|did not match)|specified time frame|Server failed to authenticate the request",
+    ),
+    Advice(
+        ("RequestDisallowedByAzure", "RequestDisallowedByPolicy", "InvalidAuthenticationToken"),
+        "stop",
+        "Azure wants a login with multi-factor authentication",
+        "az logout, az login with a second factor; in CI log in as a workload (az login --service-principal, "
+        "--identity or --federated-token), which needs none",
+        r"(?i)multi-?factor auth|\bMFA\b",
+    ),
+    Advice(
         ("ExpiredAuthenticationToken", "InvalidAuthenticationToken", "AuthenticationFailed"),
         "login",
         "the login has expired",

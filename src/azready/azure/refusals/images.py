@@ -2,6 +2,12 @@
 
 from azready.azure.refusals.row import DEFINITION, REFUSED, SECURITY, SIZES, Advice
 
+_UNUSABLE = "Azure cannot use the disk that was uploaded"
+_MAKE_ANEW = (
+    "`azready check DISK` says what is wrong with it, `azready convert DISK OUT.vhd` makes a right one; then publish "
+    "that one with --restart"
+)
+
 IMAGES: tuple[Advice, ...] = (
     # Images
     Advice(
@@ -47,9 +53,15 @@ IMAGES: tuple[Advice, ...] = (
     Advice(
         ("InvalidVhd", "VhdInvalid", "InvalidVhdFormat", "UnsupportedVhd"),
         "stop",
-        "Azure cannot use the disk that was uploaded",
-        "`azready check DISK` says what is wrong with it, `azready convert DISK OUT.vhd` makes a right one; then "
-        "publish that one with --restart",
+        _UNUSABLE,
+        _MAKE_ANEW,
+    ),
+    Advice(
+        REFUSED,
+        "stop",
+        _UNUSABLE,
+        _MAKE_ANEW,
+        r"(?i)VHD footer|cookie value|not a supported VHD|unsupported virtual size|whole number \(in MBs\)",
     ),
     # Security types: image, definition, VM
     Advice(
@@ -146,6 +158,9 @@ IMAGES: tuple[Advice, ...] = (
         (
             "PublicIPCountLimitReached",
             "StandardSkuPublicIPCountLimitReached",
+            "IPv4BasicSkuPublicIpCountLimitReached",
+            "IPv4StandardSkuPublicIpCountLimitReached",
+            "VirtualNetworkCountLimitReached",
             "NetworkCountLimitReached",
             "NetworkSecurityGroupCountLimitReached",
             "NetworkInterfaceCountLimitReached",

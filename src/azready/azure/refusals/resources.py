@@ -2,6 +2,9 @@
 
 from azready.azure.refusals.row import AGAIN, HOME, REFUSED, Advice
 
+_OPEN = "the disk is still open for an upload or a download"
+_CLOSE = "run the same publish again: it finishes the upload; or close it: `az disk revoke-access --ids ID`"
+
 RESOURCES: tuple[Advice, ...] = (
     # Names and values
     Advice(
@@ -154,18 +157,44 @@ RESOURCES: tuple[Advice, ...] = (
     Advice(
         (
             "OperationPreempted",
-            "RetryableError",
             "RetryableErrorDueToAnotherOperation",
             "AnotherOperationInProgress",
             "ReferencedResourceNotProvisioned",
-            "ResourceCollectionRequestsThrottled",
-            "SubscriptionRequestsThrottled",
-            "TooManyRequests",
             "ResourceNotReady",
         ),
         "wait",
         "Azure is busy with another operation on it",
         AGAIN,
+    ),
+    Advice(
+        (
+            "TooManyRequests",
+            "ResourceCollectionRequestsThrottled",
+            "SubscriptionRequestsThrottled",
+            "ServerBusy",
+        ),
+        "wait",
+        "there were more requests in this subscription than Azure takes",
+        AGAIN,
+    ),
+    Advice(
+        ("DiskInActiveSasState",),
+        "stop",
+        _OPEN,
+        _CLOSE,
+    ),
+    Advice(
+        REFUSED,
+        "stop",
+        _OPEN,
+        _CLOSE,
+        r"ActiveUpload|ReadyToUpload|ActiveSAS|active (?:shared access|SAS)",
+    ),
+    Advice(
+        ("PublicNetworkAccessDisabled", "NetworkAccessPolicyViolation", "KeyBasedAuthenticationNotPermitted"),
+        "stop",
+        "a rule of the organisation keeps disks and storage from the public network, or from access by key",
+        "run azready inside that network (a private endpoint of a disk access), or ask for an exemption for the group",
     ),
     Advice(
         ("Conflict", "OperationNotAllowed"),
