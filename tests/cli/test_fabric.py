@@ -78,8 +78,8 @@ def test_run_cannot_reach_anything_else(namespaces: None) -> None:
 
 def test_a_missing_command_is_told(namespaces: None) -> None:
     done = azready("run", "--", "/no/such/command")
-    assert "/no/such/command: No such file or directory" in done.stderr
-    assert done.returncode == 1
+    assert "there is no program /no/such/command" in done.stderr
+    assert done.returncode == 2
 
 
 def test_serve_on_loopback_prints_routes_and_stops_with_a_verdict() -> None:

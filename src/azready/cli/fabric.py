@@ -1,6 +1,7 @@
 """`azready fabric`: the local Azure alone, for any agent."""
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -159,6 +160,9 @@ def run(
     from azready.fabric.serve.inside import enclosed
     from azready.fabric.settings import Given
 
+    if command and shutil.which(command[0]) is None:
+        fix = "give its path; a script needs to be executable (chmod +x), or its interpreter before it"
+        raise UsageFailure(f"there is no program {command[0]} to run", fix)
     given = Given(machine, set_ or (), fault or (), scenario, seed, strict)
     wanted = outputs.parse(output, outputs.BOTH, (machine, settings, save_settings, log))
     effective, console = _effective(given, settings, save_settings)

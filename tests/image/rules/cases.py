@@ -180,6 +180,22 @@ def firewalld(conf: str, public: str = "", **files: str) -> Change:
     return change
 
 
+def swap_unit(folder: str, enabled: bool) -> Change:
+    def change(s: Sample) -> None:
+        s.write(f"{folder}/dev-x.swap", "[Swap]\nWhat=/dev/x\n")
+        if enabled:
+            s.link("etc/systemd/system/swap.target.wants/dev-x.swap", f"/{folder}/dev-x.swap")
+
+    return change
+
+
+def mount_unit(what: str, how: str) -> Change:
+    """A mount that local-fs.target `wants` or `requires`."""
+    path = "etc/systemd/system/data.mount"
+    text = f"[Mount]\nWhat={what}\nWhere=/data\n"
+    return lambda s: s.write(path, text).link(f"etc/systemd/system/local-fs.target.{how}/data.mount", f"/{path}")
+
+
 def menu(*pairs: str) -> Change:
     """GRUB's menu with words replaced: old, new, old, new …"""
     path = "boot/grub/grub.cfg"
@@ -460,8 +476,11 @@ CASES: dict[str, Case] = {
     "D07": Case(
         (lambda s: s.append("etc/fstab", "UUID=1234 none swap sw 0 0\n"), lambda s: s.write("swapfile", bytes(2 * MIB)),
          lambda s: s.append("etc/fstab", "/dev/vda5 none swap sw 0 0\n"),
-         lambda s: s.append("etc/fstab", "/dev/disk/azure/resource-part2 none swap sw 0 0\n/mnt/swap none swap sw 0 0\n")),
+         lambda s: s.append("etc/fstab", "/dev/disk/azure/resource-part2 none swap sw 0 0\n/mnt/swap none swap sw 0 0\n"),
+         swap_unit("usr/lib/systemd/system", enabled=True), swap_unit("etc/systemd/system", enabled=False),
+         lambda s: s.unit("dphys-swapfile")),
         (lambda s: s.append("etc/fstab", "/dev/zram0 none swap sw 0 0\n#/swap none swap sw 0 0\n"),
+         swap_unit("usr/lib/systemd/system", enabled=False), lambda s: s.unit("dphys-swapfile", enabled=False),
          lambda s: s.append("etc/fstab", "/dev/disk/azure/resource-part2 none swap sw,nofail 0 0\n/mnt/swap none swap nofail 0 0\n"
                             "/dev/disk/cloud/azure_resource-part1 /mnt auto nofail 0 2\n")),
         bad_disks=(dataclasses.replace(DISK, contents=(*DISK.contents, Content(SWAP, None))),
@@ -475,7 +494,8 @@ CASES: dict[str, Case] = {
          lambda s: s.append("etc/fstab", "/dev/disk/cloud/azure_resource-part1 /mnt auto defaults 0 2\n"),
          lambda s: s.write("etc/systemd/system/media-cd.mount", "[Mount]\nWhat=/dev/sr0\nWhere=/media/cd\n").link(
              "etc/systemd/system/local-fs.target.wants/media-cd.mount", "/etc/systemd/system/media-cd.mount"),
-         lambda s: s.write("etc/crypttab", "data /dev/sdb2 none luks\n")),
+         lambda s: s.write("etc/crypttab", "data /dev/sdb2 none luks\n"),
+         mount_unit("/dev/sdb1", "requires"), mount_unit("/dev/disk/by-path/pci-0", "wants")),
         (lambda s: s.append("etc/fstab", "/dev/sr0 /media/cdrom0 udf user,noauto 0 0\nserver:/x /x nfs nofail 0 0\n"
                             "tmpfs /tmp tmpfs defaults 0 0\n/dev/mapper/vg-var /var xfs defaults 0 0\nh:/y /y nfs x-systemd.automount 0 0\n"),),
         bad_disks=(root_holds(uuid="99999999-0000-4000-8000-000000000000"), root_holds(kind="xfs")),

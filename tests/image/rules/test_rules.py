@@ -97,6 +97,8 @@ _UNFIXABLE = {
     ("P19", 4): "its policy is not installed",
     ("P14", 2): "it stands on the command line",
     ("N02", 6): "it stands on the command line",
+    ("D07", 3): "where the temporary disk is asked for, nofail is the owner's to add",
+    ("D07", 6): "what else the package does is not known",
     ("B12", 1): "it stands on the command line",
     ("B12", 0): "a masked unit is somebody's decision",
     ("G25", 5): "whose tunnel it is is the owner's decision",

@@ -157,6 +157,7 @@ RESOURCES: tuple[Advice, ...] = (
     Advice(
         (
             "OperationPreempted",
+            "RetryableError",
             "RetryableErrorDueToAnotherOperation",
             "AnotherOperationInProgress",
             "ReferencedResourceNotProvisioned",

@@ -26,6 +26,7 @@ _HARDWARE = ("/dev/disk/by-id/", "/dev/disk/by-path/", "/dev/disk/by-diskseq/")
 _DRIVES = ("/dev/sr", "/dev/cdrom", "/dev/dvd", "/dev/fd")
 _NETWORK_KINDS = ("nfs", "nfs4", "cifs", "smb3", "glusterfs", "ceph", "fuse.sshfs", "9p", "virtiofs", "vboxsf")
 _SWAP_FILES = ("swapfile", "swap.img", "var/swapfile", "var/swap", "swap/swapfile")
+_SWAP_MAKERS = ("dphys-swapfile.service", "swapspace.service", "systemd-swap.service")
 _SWAP_MBR = "0x82"
 
 
@@ -144,10 +145,15 @@ def first_mib(facts: Facts) -> Iterator[Finding]:
 
 
 def _drop_swap(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
-    yield from repairs.drop_lines(facts, findings)
-    for finding in findings:
+    ours = [each for each in findings if not each.by_hand]
+    yield from repairs.drop_lines(facts, ours)
+    for finding in ours:
         if finding.path and not finding.line:
-            yield Remove(finding.path)
+            yield from (Remove(path) for path in (*_links_to(facts, finding.path), finding.path))
+
+
+def _links_to(facts: Facts, unit: str) -> tuple[str, ...]:
+    return facts.units.wanted.get(unit.rpartition("/")[2], ()) if unit.endswith(".swap") else ()
 
 
 @rule(
@@ -175,8 +181,13 @@ def no_swap(facts: Facts) -> Iterator[Finding]:
         found = lstat_of(facts.files, path)
         if found and found.kind == "file" and found.size >= MIB:
             yield Finding(f"a swap file of {found.size // MIB} MiB", path)
-    for path in facts.files.glob("etc/systemd/system/*.swap"):
-        yield Finding(f"/{path} switches swap on", path)
+    for name, path in facts.units.installed.items():
+        if name.endswith(".swap") and (path.startswith("etc/") or facts.units.enabled(name)):
+            yield Finding(f"/{path} switches swap on", path)
+    for name in _SWAP_MAKERS:
+        if name in facts.units.installed and facts.units.enabled(name):
+            fix = f"systemctl disable {name}"
+            yield Finding(f"{name} makes a swap file at boot", facts.units.installed[name], fix, by_hand=True)
     for content in facts.disk.contents if facts.disk else ():
         if content.partition.type in (TYPE_SWAP, _SWAP_MBR) or _kind(content) == "swap":
             yield Finding(
@@ -236,6 +247,16 @@ def mounts_by_name(facts: Facts) -> Iterator[Finding]:
         words = line.split()
         if len(words) > 1 and not line.startswith("#") and words[1].startswith(_DEVICES):
             yield Finding(f"{words[0]} is on {words[1]}", f"etc/crypttab:{number}")
+        elif _waited_for_in_vain(facts, line, words):
+            text = f"{words[0]} is on {words[1]}, which is not on the disk: the boot waits for it"
+            yield Finding(text, f"etc/crypttab:{number}", "remove the line, or add nofail to its options")
+
+
+def _waited_for_in_vain(facts: Facts, line: str, words: Sequence[str]) -> bool:
+    options = set(",".join(words[3:]).split(","))
+    if len(words) < 2 or line.startswith("#") or {"nofail", "noauto"} & options:
+        return False
+    return bool(facts.disk and facts.disk.lacks(words[1]))
 
 
 def _mount_units(facts: Facts) -> Iterator[Finding]:
@@ -243,10 +264,14 @@ def _mount_units(facts: Facts) -> Iterator[Finding]:
     for name, path in facts.units.installed.items():
         if not name.endswith(".mount") or not facts.units.enabled(name):
             continue
+        required = any("local-fs.target.requires/" in link for link in facts.units.wanted.get(name, ()))
         for device in facts.units.values(name, "Mount", "What"):
+            fix = f"systemctl disable {name}"
             if device.startswith(_DRIVES):
-                fix = f"systemctl disable {name}"
                 yield Finding(f"{device}: the drive may be empty, or not there", path, fix, Severity.FATAL)
+            elif device.startswith((*_DEVICES, *_HARDWARE)) or (facts.disk and facts.disk.lacks(device)):
+                text = f"{device}: the boot waits for it, and it may not be there"
+                yield Finding(text, path, fix, None if required else Severity.WARNING)
 
 
 def _mount_problems(facts: Facts, mount: Mount) -> Iterator[Finding]:
