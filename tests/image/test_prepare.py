@@ -22,6 +22,7 @@ from azready.image.targets.tree import Tree
 from azready.installed import manifest
 from tests.cli.schemas import conforms
 from tests.image.conftest import Azready, CopyTree
+from tests.image.sample import good_image
 
 WAAGENT = ("bookworm", ("waagent",))
 BOTH = ("bookworm", ("waagent", "cloud-init", "netplan.io"), "none")
@@ -342,3 +343,12 @@ def test_a_busybox_without_init_scripts_is_told_what_its_inittab_needs(tmp_path:
     (tmp_path / "etc/inittab").write_text("::once:/usr/lib/azure-provisioning/boot provision\n")
     with Tree(tmp_path) as tree:
         assert not any("::once:" in note for note in plan(Facts(tree), Options(init="busybox")).notes)
+
+
+def test_an_image_without_an_address_is_not_said_to_provision_itself(tmp_path: Path, azready: Azready) -> None:
+    sample = good_image(tmp_path).write("usr/bin/curl", "", 0o755)
+    sample.disable("systemd-networkd").unit("NetworkManager")
+    sample.write("etc/NetworkManager/conf.d/a.conf", "[keyfile]\nunmanaged-devices=*\n")
+    done = azready("prepare", sample.root)
+    assert "unmanaged-devices=* leaves eth0 out" in done.stdout
+    assert "Prepared, and yet" in done.stdout and "it provisions itself at" not in done.stdout

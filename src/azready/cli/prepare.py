@@ -226,6 +226,8 @@ def _result_as_text(
     left: "tuple[Leftover, ...]",
     following: str,
 ) -> str:
+    from azready.image.parts.network_profile import NO_ADDRESS
+
     head, notes = _headline(target, preparation), _notes(preparation)
     gone = ", ".join(sorted({each.agent for each in preparation.found}))
     changed = sum(outcome.changed for outcome in outcomes)
@@ -236,6 +238,10 @@ def _result_as_text(
     lines += [f"left: {each.describe()}" for each in left]
     if left:
         return "\n".join([*lines, "Not free of agents: see above"])
+    if any(note.startswith(NO_ADDRESS) for note in preparation.notes):
+        return "\n".join(
+            [*lines, "Prepared, and yet it cannot provision itself: it gets no address, see the note above"]
+        )
     return "\n".join([*lines, "Prepared: it provisions itself at its next first boot", f"next: {following}"])
 
 

@@ -94,6 +94,8 @@ USERCTL=no
 
 
 Candidates = Iterator[tuple[Action, ...]]
+NO_ADDRESS = "nothing asks for an address"
+"""How a note begins about an image that stays without an address, whatever is written."""
 
 
 def plan_profile(facts: Facts) -> tuple[tuple[Action, ...], str]:
@@ -137,11 +139,11 @@ def _why(stack: str, card: str) -> str:
 def _by_hand(facts: Facts) -> str:
     network = facts.network
     if network.netplan.refused:
-        return f"nothing asks for an address: {network.netplan.refused.text} ({network.netplan.refused.where})"
-    if not network.installed:
-        return "nothing in the image asks for an address, and no known network stack is installed: install one"
+        return f"{NO_ADDRESS}: {network.netplan.refused.text} ({network.netplan.refused.where})"
+    if not (network.installed or network.stacks):
+        return f"{NO_ADDRESS}, and no known network stack is installed: install one"
     told = [f"{name}: {network.readings[name].why}" for name in network.stacks or network.installed]
-    return f"nothing asks for an address on {network.nic.name}, put it right by hand: {'; '.join(told)}"
+    return f"{NO_ADDRESS} on {network.nic.name}, put it right by hand: {'; '.join(told)}"
 
 
 def _netplan(facts: Facts) -> Candidates:
