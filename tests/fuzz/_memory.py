@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from azready.image.targets import READ_LIMIT, Stat
 from azready.image.targets.globbing import Globbing
+from azready.image.targets.inroot import parts_of
 
 _MOST_LINKS = 40
 
@@ -27,7 +28,7 @@ class Memory(Globbing):
             names.sort()
 
     def resolve(self, path: str, last: bool = True) -> str:
-        waiting, done, followed = path.split("/")[::-1], [""], 0
+        waiting, done, followed = parts_of(path)[::-1], [""], 0
         while waiting:
             name = waiting.pop()
             if name in ("", "."):

@@ -108,6 +108,9 @@ WITHOUT_END: dict[str, tuple[str, dict[str, str]]] = {
             + " chain c16 { }\n}\n"
         },
     ),
+    "blank lines": ("N09", {"etc/nftables.conf": "table ip f {\n" + "\n" * 500_000}),
+    "blank lines of a menu": ("B02", {"boot/grub/grub.cfg": "\n \t" * 200_000}),
+    "chains that nobody closes": ("N09", {"etc/nftables.conf": "table ip f {\n chain a { type filter hook\n" * 20_000}),
     "netplan": ("N02", {"etc/netplan/a.yaml": _aliases("network")}),
     "netplan's values": ("N02", {"etc/netplan/a.yaml": "network:\n renderer: " + "[" * 2000}),
     "cloud-init": ("P02", {"etc/cloud/cloud.cfg": _aliases("datasource_list")}),

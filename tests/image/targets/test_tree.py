@@ -185,6 +185,10 @@ def test_folders_in_folders_without_end_are_an_error_and_no_more(tmp_path: Path,
     subprocess.run(["rm", "-r", tmp_path / "a"], check=True)
 
 
+def test_braces_in_one_choice_of_others() -> None:
+    assert expand_braces("{a,{b,c}/{d,e}}x") == ["ax", "b/dx", "b/ex", "c/dx", "c/ex"]
+
+
 def test_a_pattern_of_an_image_may_not_have_more_choices_than_there_are_files() -> None:
     with pytest.raises(ValueError, match="more than 4096 choices"):
         expand_braces("/etc/" + "{a,b}" * 40)

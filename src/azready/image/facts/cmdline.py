@@ -85,7 +85,7 @@ def gather_boot_entries(files: Files, ukis: Iterable[Uki], by_systemd_boot: bool
     menus = [
         grub.read_menu(text, path, variables, partial(text_of, files))
         for path in dict.fromkeys(path for pattern in GRUB_MENUS for path in files.glob(pattern))
-        if re.search(r"(?m)^\s*(linux|menuentry|blscfg|source|\.\s)", text := text_of(files, path) or "")
+        if re.search(r"(?m)^[ \t]*(linux|menuentry|blscfg|source|\.\s)", text := text_of(files, path) or "")
     ]
     known = {key: value for menu in menus for key, value in menu.variables.items()}
     listed = [_bls(files, path, {**known, **variables}) for path in files.glob(BLS_ENTRIES)]

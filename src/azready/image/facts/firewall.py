@@ -5,6 +5,7 @@ Sources: nft(8), iptables-save's form, firewalld.zone(5), firewalld.policy(5), f
 """
 
 import re
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
@@ -18,6 +19,7 @@ _PORTS = {"ssh": 22, "http": 80, "https": 443, "domain": 53, "bootps": 67, "boot
 _LARGEST_PORT = 65535
 _DEEPEST = 16
 _MOST_DEFINED = 1 << 20
+_TABLE = r"\btable\s+(?:(ip6|ip|inet|arp|bridge|netdev)\s+)?\S+\s*\{"
 
 
 @dataclass(frozen=True)
@@ -107,21 +109,22 @@ def nftables(files: Files, path: str) -> Ruleset:
     )
     chains: dict[str, Chain] = {}
     hooked: dict[str, list[tuple[str, bool]]] = {"input": [], "output": []}
+    tables = [*re.finditer(_TABLE, text)]
+    begins = [table.start() for table in tables]
     for found in re.finditer(r"\bchain\s+(\S+)\s*\{((?:[^{}]|\{[^{}]*\})*)\}", text):
         name, body = found[1], found[2]
         head = re.search(r"\bhook\s+(input|output)\b", body)
         if re.search(r"\bhook\b", body):
             name = f"{name}@{found.start()}"  # every table has an `input`
-        if head and re.search(r"\btype\s+filter\b", body) and not _of_other_packets(text[: found.start()]):
+        if head and re.search(r"\btype\s+filter\b", body) and _is_of_ipv4(tables, bisect(begins, found.start()) - 1):
             hooked[head[1]].append((name, re.search(r"policy\s+drop", body) is not None))
         chains[name] = tuple(made for line in re.split(r"[;\n](?![^{]*\})", body) if (made := _of_nft(line)))
     return Ruleset(chains, tuple(hooked["input"]), tuple(hooked["output"]))
 
 
-def _of_other_packets(before: str) -> bool:
-    """Whether the table that the text ends in is none of IPv4's."""
-    families = re.findall(r"\btable\s+(?:(ip6|ip|inet|arp|bridge|netdev)\s+)?\S+\s*\{", before)
-    return bool(families) and families[-1] not in ("ip", "inet", "")
+def _is_of_ipv4(tables: Sequence[re.Match[str]], number: int) -> bool:
+    """Whether a chain in that table, -1 for none, is of IPv4's packets."""
+    return number < 0 or tables[number][1] in ("ip", "inet", None)
 
 
 def _included(files: Files, path: str, depth: int, budget: Budget) -> str:
@@ -134,11 +137,11 @@ def _included(files: Files, path: str, depth: int, budget: Budget) -> str:
         place = found[1].lstrip("/") if found[1].startswith("/") else f"etc/{found[1]}"
         return "\n".join(_included(files, each, depth + 1, budget) for each in files.glob(place))
 
-    return re.sub(r"""(?m)^\s*include\s+["']([^"']+)["'].*$""", insert, text)
+    return re.sub(r"""(?m)^[ \t]*include\s+["']([^"']+)["'].*$""", insert, text)
 
 
 def _defined(text: str) -> str:
-    values = dict(re.findall(r"(?m)^\s*define\s+(\w+)\s*=\s*(\{[^}]*\}|[^\n;]+)", text))
+    values = dict(re.findall(r"(?m)^[ \t]*define\s+(\w+)\s*=\s*(\{[^}]*\}|[^\n;]+)", text))
     budget = Budget(_MOST_DEFINED, "characters of definitions")
 
     def insert(found: re.Match[str]) -> str:
@@ -262,7 +265,7 @@ def zone_of(files: Files, card: str) -> Zone:
     bound = (path for path in files.glob("etc/firewalld/zones/*.xml") if named.search(text_of(files, path) or ""))
     path = next(bound, "")
     if not path:
-        said = re.search(r"(?m)^\s*DefaultZone\s*=\s*(\S+)", text_of(files, "etc/firewalld/firewalld.conf") or "")
+        said = re.search(r"(?m)^[ \t]*DefaultZone\s*=\s*(\S+)", text_of(files, "etc/firewalld/firewalld.conf") or "")
         name = said[1] if said else "public"
         path = first_there(files, (f"{folder}/{name}.xml" for folder in _ZONES)) or ""
         if not path:
@@ -287,7 +290,7 @@ def _lets_ssh_in(zone: str) -> bool:
 def direct_rules(files: Files) -> Ruleset:
     """firewalld's direct rules and passthroughs about what goes out, which come before its own."""
     text = text_of(files, "etc/firewalld/direct.xml") or ""
-    found = re.findall(r"<(?:rule|passthrough)\s([^>]*)>([^<]*)<", re.sub(r"(?s)<!--.*?-->", "", text))
+    found = re.findall(r"<(?:rule|passthrough)\s([^<>]*)>([^<]*)<", re.sub(r"(?s)<!--.*?-->", "", text))
     lines = []
     for attributes, rest in found:
         if "ipv4" not in attributes or re.search(r"""table=["'](?!filter)|-t\s+(?!filter)""", f"{attributes} {rest}"):

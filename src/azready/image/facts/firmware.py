@@ -187,7 +187,7 @@ def _stubs(files: Files, partition: str, loader: Stage) -> tuple[str, ...]:
 
 
 def _searches(text: str, where: str) -> Iterator[Search]:
-    variables = dict(re.findall(r"(?m)^\s*set\s+(\w+)=[\"']?([^\"'\s]+)", text))
+    variables = dict(re.findall(r"(?m)^[ \t]*set\s+(\w+)=[\"']?([^\"'\s]+)", text))
     for number, line in enumerate(text.splitlines(), 1):
         if re.match(r"\s*(linux|menuentry|blscfg)", line):
             return  # a whole menu: its own searches are read with it

@@ -102,7 +102,7 @@ def _empty_folders(files: Files) -> Iterator[Leftover]:
 
 _FSTAB_OPTION = re.compile(r"x-systemd\.(requires|after)=cloud-(init|config)[^,\s]*,?")
 _WIRESERVER_RULE = re.compile(r"[ \t]*<(passthrough|rule)\b[^>]*>[^<]*168\.63\.129\.16[^<]*</\1>[ \t]*\n?")
-_CLOUD_CFG = re.compile(r"""(?m)^\s*DefaultEnvironment=["']?CLOUD_CFG=.*\n?""")
+_CLOUD_CFG = re.compile(r"""(?m)^[ \t]*DefaultEnvironment=["']?CLOUD_CFG=.*\n?""")
 
 
 def clean_fstab(text: str) -> str:

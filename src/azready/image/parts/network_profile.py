@@ -195,9 +195,9 @@ def _ifupdown(facts: Facts) -> Candidates:
     files = facts.files
     profile = IFUPDOWN_PATTERN_PROFILE if _knows_patterns(files) else IFUPDOWN_PROFILE
     main = facts.text("etc/network/interfaces") or ""
-    if re.search(r"(?m)^\s*source(-directory)?\s+/etc/network/interfaces\.d(/\*)?\s*$", main):
+    if re.search(r"(?m)^[ \t]*source(-directory)?\s+/etc/network/interfaces\.d(/\*)?\s*$", main):
         yield (Write("etc/network/interfaces.d/50-azure-dhcp", profile.encode(), 0o644, 0, 0),)
-    loopback = "" if re.search(r"(?m)^\s*iface\s+lo\b", main) else "auto lo\niface lo inet loopback\n\n"
+    loopback = "" if re.search(r"(?m)^[ \t]*iface\s+lo\b", main) else "auto lo\niface lo inet loopback\n\n"
     text = f"{main.rstrip()}\n\n{loopback}{profile}".lstrip()
     yield (Write("etc/network/interfaces", text.encode(errors="surrogateescape"), 0o644, 0, 0),)
 

@@ -201,7 +201,7 @@ def sudo_works(facts: Facts) -> Iterator[Finding]:
             yield Finding("neither sudo nor doas is installed")
         return
     yield from _unprivileged(facts)
-    if path and not re.search(r"(?m)^\s*[#@]includedir\s+\"?(/etc/)?sudoers\.d/?\"?(\s|$)", facts.text(path) or ""):
+    if path and not re.search(r"(?m)^[ \t]*[#@]includedir\s+\"?(/etc/)?sudoers\.d/?\"?(\s|$)", facts.text(path) or ""):
         yield Finding("it does not include /etc/sudoers.d", path)
 
 

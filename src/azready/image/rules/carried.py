@@ -13,7 +13,7 @@ Said = Iterator[tuple[str, Severity | None]]
 
 _ARGUMENTS = re.compile(r"(^|/)etc/(cmdline|cmdline\.d/[^/]+\.conf)$|(^|/)conf/conf\.d/[^/]+$")
 _DEVICES_FILE = re.compile(r"(^|/)etc/lvm/devices/[^/]+\.devices$")
-_BOUND = re.compile(r"(?m)^\s*IDTYPE=(?!devname)\S+.*$")
+_BOUND = re.compile(r"(?m)^[ \t]*IDTYPE=(?!devname)\S+.*$")
 
 
 def of_the_builder(facts: Facts, contents: Mapping[str, bytes]) -> Said:
@@ -74,7 +74,7 @@ def _arrays(facts: Facts, name: str, text: str) -> Said:
     kinds = {each.superblock.kind for each in facts.disk.contents if each.superblock} if facts.disk else set()
     if facts.disk is None or "raid" in kinds:
         return
-    for found in re.finditer(r"(?m)^\s*ARRAY\s+(\S+)", text):
+    for found in re.finditer(r"(?m)^[ \t]*ARRAY\s+(\S+)", text):
         yield f"its {name} names the array {found[1]}, and the disk holds no part of one", Severity.WARNING
 
 

@@ -62,10 +62,14 @@ def _rewritten(path: str, text: str, number: int | None) -> str | None:
 def _binds(path: str, text: str) -> bool:
     """Whether the file knows a card by its MAC address alone, so that something must stand in its place."""
     if path.endswith(".network"):
-        return bool(re.search(r"(?m)^\s*(Permanent)?MACAddress\s*=", text) and not re.search(r"(?m)^\s*Name\s*=", text))
+        return bool(
+            re.search(r"(?m)^[ \t]*(Permanent)?MACAddress\s*=", text) and not re.search(r"(?m)^[ \t]*Name\s*=", text)
+        )
     if "/system-connections/" in path:
-        return bool(re.search(r"(?m)^\s*mac-address\s*=", text) and not re.search(r"(?m)^\s*interface-name\s*=", text))
-    return path.rpartition("/")[2].startswith("ifcfg-") and not re.search(r"(?m)^\s*DEVICE\s*=", text)
+        return bool(
+            re.search(r"(?m)^[ \t]*mac-address\s*=", text) and not re.search(r"(?m)^[ \t]*interface-name\s*=", text)
+        )
+    return path.rpartition("/")[2].startswith("ifcfg-") and not re.search(r"(?m)^[ \t]*DEVICE\s*=", text)
 
 
 def _words(number: int | None) -> str:
@@ -92,16 +96,16 @@ def _in_section(text: str, section: str, keys: str, instead: str | None, enough:
 
 def _keyfile(text: str, number: int | None) -> str:
     """The section is `ethernet`, in old files `802-3-ethernet`. Without a name a profile takes any card."""
-    without = re.sub(r"(?m)^\s*(mac-address|cloned-mac-address)\s*=.*:.*\n?", "", text)
-    bound = re.search(r"(?m)^\s*mac-address\s*=", text) and not re.search(r"(?m)^\s*interface-name\s*=", text)
+    without = re.sub(r"(?m)^[ \t]*(mac-address|cloned-mac-address)\s*=.*:.*\n?", "", text)
+    bound = re.search(r"(?m)^[ \t]*mac-address\s*=", text) and not re.search(r"(?m)^[ \t]*interface-name\s*=", text)
     if bound and number is not None:
         return re.sub(r"(?m)^(\[connection\][^\n]*\n)", rf"\g<1>interface-name=eth{number}\n", without, count=1)
     return without
 
 
 def _ifcfg(text: str, name: str, number: int | None) -> str:
-    without = re.sub(r"(?m)^\s*(HWADDR|MACADDR|LLADDR)\s*=.*\n?", "", text)
-    if re.search(r"(?m)^\s*DEVICE\s*=", text) or not re.search(r"(?m)^\s*HWADDR\s*=", text):
+    without = re.sub(r"(?m)^[ \t]*(HWADDR|MACADDR|LLADDR)\s*=.*\n?", "", text)
+    if re.search(r"(?m)^[ \t]*DEVICE\s*=", text) or not re.search(r"(?m)^[ \t]*HWADDR\s*=", text):
         return without
     device = name if name.startswith("eth") and number is None else f"eth{number or 0}"
     return f"DEVICE={device}\n{without}"

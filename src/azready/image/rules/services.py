@@ -26,7 +26,7 @@ def _host_clock(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     if not main or not facts.units.enabled(*_DAEMONS["chrony"]):
         return
     lines = f"{_CLOCK}\nmakestep 1.0 -1\n"
-    folder = re.search(r"(?m)^\s*(?:confdir|include)\s+/(etc/\S+?)/?(?:\*\.conf)?\s*$", facts.text(main) or "")
+    folder = re.search(r"(?m)^[ \t]*(?:confdir|include)\s+/(etc/\S+?)/?(?:\*\.conf)?\s*$", facts.text(main) or "")
     if folder:
         yield repairs.write(f"{folder[1].rstrip('/')}/azure.conf", lines, 0o644)
     else:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 _MOST_NESTED = 256
 _MOST_SHOWN = 100
+_LONGEST = 4096
 _MOST_LINKS = 40
 """As Linux itself: a longer chain is a loop."""
 
@@ -29,7 +30,9 @@ class Place:
 
 
 def parts_of(path: str) -> list[str]:
-    """The components of a path, without the empty ones and `.`."""
+    """The components of a path, without the empty ones and `.`. OSError for one that is longer than Linux takes."""
+    if len(path) > _LONGEST:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path[:_MOST_SHOWN])
     if "\0" in path:
         raise OSError(errno.EINVAL, "the path holds a zero byte", path)
     return [part for part in path.split("/") if part not in ("", ".")]

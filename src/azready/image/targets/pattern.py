@@ -1,7 +1,7 @@
 """Matching paths against shell patterns, over anything that can list a folder."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
@@ -20,14 +20,16 @@ def expand_braces(pattern: str) -> list[str]:
     while found := _BRACES.search(expanded[0]):
         if len(expanded) * (found[1].count(",") + 1) > _MOST_CHOICES:
             raise ValueError(f"a pattern of more than {_MOST_CHOICES} choices: {pattern[:40]}")
-        choices = found[1].split(",")
-        expanded = [_with(one, choice) for one in expanded for choice in choices]
-    return list(dict.fromkeys(expanded))
+        expanded = list(dict.fromkeys(each for one in expanded for each in _expanded_once(one)))
+    return expanded
 
 
-def _with(pattern: str, choice: str) -> str:
-    """The pattern with one choice in place of its first innermost braces."""
-    return _BRACES.sub(lambda _: choice, pattern, count=1)
+def _expanded_once(pattern: str) -> Iterator[str]:
+    """The pattern with each choice in place of its first innermost braces, which it has."""
+    for found in _BRACES.finditer(pattern):
+        for choice in found[1].split(","):
+            yield f"{pattern[: found.start()]}{choice}{pattern[found.end() :]}"
+        return
 
 
 @lru_cache(maxsize=4096)

@@ -81,7 +81,7 @@ def _provisioned(text: str) -> list[dict[str, str]]:
 def _read_netifrc(scene: Scene) -> Reading:
     """`config_eth0="…"`; nothing said means DHCP."""
     path = "etc/conf.d/net"
-    said = re.search(rf"""(?m)^\s*config_{scene.nic.name}=["'(]+([^"')]*)""", text_of(scene.files, path) or "")
+    said = re.search(rf"""(?m)^[ \t]*config_{scene.nic.name}=["'(]+([^"')]*)""", text_of(scene.files, path) or "")
     if said is None:
         return Reading(asks=True)
     asks = "dhcp" in said[1].split()
