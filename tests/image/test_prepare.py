@@ -323,7 +323,8 @@ def test_a_firewall_that_nothing_would_start_is_refused(tmp_path: Path, init: st
 
 
 @pytest.mark.parametrize("init", ["systemd", "openrc", "sysv"])
-def test_an_option_that_is_off_now_is_undone(tmp_path: Path, init: str) -> None:
+def test_an_option_that_is_off_now_is_undone(tmp_path: Path, init: str, need: Callable[..., None]) -> None:
+    need("root")
     small_tree(tmp_path)
     (tmp_path / "usr/bin/nft").touch()
     with_both = planned(tmp_path, init=init, firewall=True)

@@ -20,7 +20,7 @@ from azready.image.disk.formats.partitions import read_table
 from azready.image.targets import READ_LIMIT, Stat
 from azready.image.targets.disk import WAYS, cannot_mount, deployment_in, is_root, no_root, no_system, rest
 from azready.image.targets.globbing import Globbing
-from azready.image.targets.inroot import parts_of
+from azready.image.targets.inroot import parts_of, require_shallow
 from azready.image.targets.volumes import Volume, find_volumes, root_candidates
 from azready.proc import Completed
 
@@ -246,15 +246,16 @@ class Unmounted(Globbing):
         return _named(path, lambda: system.names(inside))
 
     def walk(self, path: str) -> Iterator[tuple[str, Stat]]:
-        yield from self._walk(self.resolve(path), path.strip("/"), self.stat(path).device)
+        yield from self._walk(self.resolve(path), path.strip("/"), self.stat(path).device, 0)
 
-    def _walk(self, real: str, shown: str, device: int) -> Iterator[tuple[str, Stat]]:
+    def _walk(self, real: str, shown: str, device: int, depth: int) -> Iterator[tuple[str, Stat]]:
+        require_shallow(depth, shown)
         for name in self.listdir(real):
             here, below = f"{real}/{name}".strip("/"), f"{shown}/{name}".strip("/")
             found = self.lstat(here)
             yield below, found
             if found.kind == "dir" and found.device == device:
-                yield from self._walk(here, below, device)
+                yield from self._walk(here, below, device, depth + 1)
 
     # ---- Target
 
