@@ -131,7 +131,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def by_python(guest: ModuleType, root: Path) -> list[str]:
     owner = SimpleNamespace(name="me", shell="/bin/zsh")
-    return list(guest.pam_doubts(guest.Tree(str(root), False), "sshd", owner))
+    return list(guest.pam_doubts(guest.Tree(str(root), False), "sshd", owner, guest.PAM_TYPES))
 
 
 def by_awk(awk: list[str], root: Path) -> "subprocess.CompletedProcess[bytes]":

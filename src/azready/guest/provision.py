@@ -1009,14 +1009,14 @@ class Sshd:
     `file` is the main file ("" when there is none), `usual` what holds for everybody, `matched` what Match blocks say
     to this user: keyword -> values as words. `plain`: nothing in it has a say in who gets in, so that sshd need not be
     asked. `unsure`: a Match block asks for what only the connection will tell; `shuts`: such a one may keep the user
-    out. `opens`: one switches passwords on.
+    out. `opens`: one switches passwords on. `broken`: why sshd does not start, in its own words.
     """
 
-    __slots__ = ("file", "usual", "matched", "plain", "unsure", "opens", "shuts")
+    __slots__ = ("file", "usual", "matched", "plain", "unsure", "opens", "shuts", "broken")
 
     def __init__(self, file):
         self.file, self.usual, self.matched = file, {}, {}
-        self.plain, self.unsure, self.opens, self.shuts = True, False, False, False
+        self.plain, self.unsure, self.opens, self.shuts, self.broken = True, False, False, False, ""
 
     def words(self, keyword):
         """The values that sshd takes for a keyword: the first line that has it, those of Match blocks before others."""
@@ -1028,7 +1028,7 @@ class Sshd:
         return words[0].lower() if words else default
 
 
-# Keywords that have no say in whether the owner gets in, whatever their value is.
+# Keywords that have no say in whether the owner gets in, where sshd takes their value: a number, a switch, or any text.
 QUIET = frozenset(
     """
 acceptenv addressfamily allowagentforwarding allowstreamlocalforwarding allowtcpforwarding banner channeltimeout ciphers
@@ -1041,6 +1041,12 @@ permituserenvironment pidfile port printlastlog printmotd protocol rekeylimit st
 tcpkeepalive unusedconnectiontimeout usedns usepam useprivilegeseparation versionaddendum x11displayoffset x11forwarding
 x11uselocalhost
 """.split()
+)
+ANY_TEXT = frozenset(
+    "acceptenv banner hostkey include listenaddress loglevel pidfile subsystem syslogfacility versionaddendum".split()
+)
+SWITCHES = frozenset(
+    "yes no none prohibit-password without-password forced-commands-only delayed any inet inet6".split()
 )
 HARMLESS = {"pubkeyauthentication": ["yes"], "permituserrc": ["yes"], "disableforwarding": ["no"]}
 USUAL_KEY_FILES = (".ssh/authorized_keys", "%h/.ssh/authorized_keys")
@@ -3119,8 +3125,18 @@ def _take_sshd_line(sshd, table, name, words):
         table.setdefault(name, words)
     if name == "authorizedkeysfile":
         sshd.plain = sshd.plain and words[:1] != [] and words[0] in USUAL_KEY_FILES
-    elif (name not in QUIET or (name, words) in _SHUT) and HARMLESS.get(name) != words:
+    elif name == "subsystem":  # older ones do not start where a name comes twice
+        sshd.plain = sshd.plain and bool(words) and name + words[0] not in table
+        table[name + "".join(words[:1])] = words
+    elif HARMLESS.get(name) != words and (name not in QUIET or (name, words) in _SHUT or not _taken(name, words)):
         sshd.plain = False
+
+
+def _taken(name, words):
+    """Whether sshd takes these values, by their looks: all others are for sshd itself to judge."""
+    if name in ANY_TEXT:
+        return bool(words)
+    return words[:1] != [] and all([word[:1].isdigit() or word.lower() in SWITCHES for word in words])
 
 
 def glob(tree, pattern):
@@ -3150,6 +3166,12 @@ def groups_with(tree, user):
     return names
 
 
+def refused_config(error):
+    """What sshd says of its files where it does not start because of them, "" where it has other reasons."""
+    others = "no hostkeys" in error or "privilege separation" in error
+    return error if " line " in error and "/ssh" in error and not others else ""
+
+
 def asked_sshd(tree, user, sshd):
     """The same by sshd's own answer, where there is more in its files than we need not understand. None: no answer."""
     program = tree.tool("sshd")
@@ -3160,7 +3182,10 @@ def asked_sshd(tree, user, sshd):
     peer = "user=%s,host=203.0.113.1,addr=203.0.113.1" % user
     try:
         output = tree.run([program, "-T", "-C", peer])
-    except (CommandFailed, TimeLimit):
+    except CommandFailed as error:
+        sshd.broken = refused_config(str(error))
+        return None
+    except TimeLimit:
         return None
     answer = Sshd(sshd.file)
     answer.plain, answer.unsure, answer.opens, answer.shuts = False, sshd.unsure, sshd.opens, sshd.shuts
@@ -3809,7 +3834,7 @@ def step_access(tree, wishes, settings):
     sudo = _sudo_in_doubt(tree, wishes.user)
     if sudo:
         warn(sudo)
-    for doubt in pam_doubts(tree, "sudo", owner) if tree.has_tool("sudo") else ():
+    for doubt in pam_doubts(tree, "sudo", owner, PAM_TYPES) if tree.has_tool("sudo") else ():
         warn(doubt)
     if not (wishes.keys or wishes.bad_keys or wishes.password_wanted):
         return "neither a key nor a password was asked for"
@@ -3837,8 +3862,11 @@ def _no_way_in(tree, wishes, settings, owner, sshd):
     if not sshd.file and not tree.has_tool("sshd"):
         warn("no sshd: nobody logs in over the network")
         return ""
+    if sshd.broken:
+        return "sshd does not start: " + sshd.broken
     why = (
         _shut_account(tree, owner)
+        or _closed_way(tree, owner)
         or shut_out(sshd, owner.name, groups_with(tree, owner.name))
         or ("" if "host-keys" in skipped else _without_host_keys(tree, sshd))
     )
@@ -3857,7 +3885,7 @@ def _no_way_in(tree, wishes, settings, owner, sshd):
 
 def _shut_account(tree, owner):
     """Why the account itself lets nobody in, "" when it does."""
-    if owner.shell.rpartition("/")[2] in ("nologin", "false"):
+    if owner.shell.rpartition("/")[2] in ("nologin", "false", "true", "sync", "halt", "shutdown", "git-shell"):
         return "the shell of %s is %s" % (owner.name, owner.shell)
     if tree.live and owner.shell and not tree.exists(owner.shell):
         return "the shell of %s, %s, is not there" % (owner.name, owner.shell)
@@ -3870,6 +3898,26 @@ def _shut_account(tree, owner):
         if fields[0] == owner.name and len(fields) > 7:
             if is_number(fields[7], 0, 99999999) and int(fields[7]) <= time.time() // 86400:
                 return "the account %s has expired" % owner.name
+    return ""
+
+
+def _closed_way(tree, owner):
+    """Why the owner reaches neither home nor shell, "" when nothing is seen: a root folder that mktemp made is 0700."""
+    if not tree.live or posix.geteuid() != 0:
+        return ""
+    ways = ["/", "/usr", "/usr/lib"]
+    for path in (owner.home, owner.shell):
+        ways += [path[:at] for at, c in enumerate(path) if c == "/" and at]
+    for path in ways + [owner.shell]:
+        try:
+            status = posix.stat(path)
+        except (OSError, ValueError):
+            continue
+        mode = status.st_mode & 0o7777
+        of_group = mode & 0o10 and (status.st_gid != 0 or "root" in groups_with(tree, owner.name))
+        if not (mode & 1 or of_group or mode & 0o100 and status.st_uid == owner.uid):
+            verb = "cannot enter" if path != owner.shell else "may not run"
+            return "%s %s %s, which has mode %o" % (owner.name, verb, path, mode)
     return ""
 
 
@@ -3915,16 +3963,19 @@ def _doubts(tree, owner, wishes, sshd):
     if tree.exists("/etc/nologin"):
         yield "/etc/nologin is there: nobody but root logs in while it is"
     if sshd.says("usepam", "no") == "yes":
-        for doubt in pam_doubts(tree, "sshd", owner):
-            yield doubt
+        by_password = wishes.password and not wishes.keys
+        yield from pam_doubts(tree, "sshd", owner, ("auth", *PAM_TYPES) if by_password else PAM_TYPES)
     denied = [line for line in lines_of(tree.text("/etc/hosts.deny")) if denies_sshd(line)]
     if denied and "sshd" not in tree.text("/etc/hosts.allow"):
         yield "/etc/hosts.deny may keep %s out: %s" % (owner.name, printable(denied[-1].strip()))
     if tree.exists("/etc/ssh/sshd_not_to_be_run"):
         yield "/etc/ssh/sshd_not_to_be_run is there: Debian's ssh.service does not start while it is"
     places = sshd.words("listenaddress")
-    if places and all(place.strip("[]").startswith(("127.", "::1", "localhost")) for place in places):
+    elsewhere = [p for p in places if not p.strip("[]").startswith(("127.", "::1", "localhost"))]
+    if places and not elsewhere:
         yield "sshd listens to this machine alone (ListenAddress %s)" % " ".join(places)
+    elif sshd.says("addressfamily", "any") == "inet6" or places and all([p[0] == "[" or "::" in p for p in elsewhere]):
+        yield "sshd listens to IPv6 alone"
     if wishes.password_login is not True and sshd.opens:
         yield "a Match block of sshd_config allows passwords"
     if sshd.shuts:
@@ -3937,8 +3988,8 @@ def denies_sshd(line):
     return "ALL" in daemons or "sshd" in daemons
 
 
-def pam_doubts(tree, service, owner):
-    """What PAM's rules for accounts and sessions have against the owner, as far as they can be read."""
+def pam_doubts(tree, service, owner, types):
+    """What PAM's rules of these types have against the owner, as far as they can be read."""
     folder, of_service = _pam_modules(tree), "" if service == "sshd" else " of " + service
     there = frozenset(tree.names(folder)) if folder else ()
 
@@ -3952,14 +4003,15 @@ def pam_doubts(tree, service, owner):
             gone = "has lines that end in CR LF" if module[-1] == "\r" else "wants %s, which is not there" % module
             return "module_unknown", "%s %s: %s lets nobody in" % (file, gone, service)
         if name == "pam_deny":
-            refused = "auth_err" if kind == "account" else "session_err"
+            refused = "session_err" if kind == "session" else "auth_err"
             return refused, "pam_deny keeps everybody out%s: %s" % (of_service, file)
-        doubt = PAM_ASKS[name](tree, owner, rest) if kind == "account" and name in PAM_ASKS else ""
+        asks = name in PAM_ASKS and (kind == "account" or name == "pam_exec")
+        doubt = PAM_ASKS[name](tree, owner, rest) if asks else ""
         return "success", doubt and "%s may keep %s out%s: %s" % (name, owner.name, of_service, doubt)
 
-    rules = list(pam_rules(tree, service))
+    rules = list(pam_rules(tree, service, types))
     said = [asked(rule)[1] for rule in rules if not rule[0]]
-    for kind in ("account", "session") if rules and not said else ():
+    for kind in types if rules and not said else ():
         said += _pam_walk([rule for rule in rules if rule[0] == kind], asked) or [
             "no %s rule of PAM for %s says yes: it lets nobody in" % (kind, service)
         ]
@@ -3989,14 +4041,17 @@ def _pam_walk(rules, asked):
     return said
 
 
-def pam_rules(tree, service):
+PAM_TYPES = ("account", "session")
+
+
+def pam_rules(tree, service, types):
     """PAM's rules of a service in its order, as (type, what follows from answers, module, arguments, file, depth of
     substacks); what is included stands in its place (pam.d(5)). Types it has no rule of are those of "other". Where
     PAM cannot read a rule, nothing follows, and its module is a sentence; if it then reads none at all, its type is "".
     """
     read = []
     rules = list(_pam_file(tree, _pam_path(tree, service), "", (), 0, read))
-    for kind in ("account", "session"):
+    for kind in types:
         if not any(rule[0] == kind for rule in rules):
             rules += _pam_file(tree, _pam_path(tree, "other"), kind, (), 0, read)
     return rules
@@ -4012,7 +4067,7 @@ def _pam_file(tree, path, only, above, depth, read):
         elif kind == "@include":
             yield from _pam_included(tree, control, only, path, only, above, depth, read)
         kind = kind.lstrip("-")  # with "-" PAM is silent about a missing module, no more
-        if kind not in ("account", "session") or (only and kind != only):
+        if kind not in ("auth", "account", "session") or (only and kind != only):
             continue
         if how in ("include", "substack"):
             yield from _pam_included(tree, module, kind, path, kind, above, depth + (how == "substack"), read)
@@ -4126,6 +4181,7 @@ PAM_ASKS = {
     "pam_access": _pam_access,
     "pam_shells": _pam_shells,
     "pam_time": _pam_time,
+    "pam_exec": lambda tree, owner, rest: rest or "?",
     "pam_listfile": lambda tree, owner, rest: rest or "?",
     "pam_succeed_if": lambda tree, owner, rest: rest or "?",
 }

@@ -327,7 +327,7 @@ try() {
     if [ -n "$timed_out" ]; then
         error="$1: ran too long"
     else
-        error="$1: exit $ended: $(awk 'NF { before = last; last = $0 } END { print before (before == "" ? "" : "; ") last }' "$work/output")"
+        error="$1: exit $ended: $(awk '{ sub(/\r$/, "") } NF { before = last; last = $0 } END { print before (before == "" ? "" : "; ") last }' "$work/output")"
         error=${error%: }
     fi
     return $ended
@@ -2771,21 +2771,21 @@ function pam_has_a_say(root, service) {
     pam(root, service)
     return pam_hit
 }
-function pam(root, service,   i, kind) {
+function pam(root, service,   i, n, kinds, kind) {
     pam_service = service
     pam_of = service == "sshd" ? "" : " of " service
     pam_n = pam_read = 0
     split("", pam_told)
     pam_file(root, pam_path(root, service), "", 0)
     # types it has no rule of are those of "other"
-    for (kind = "account"; kind != ""; kind = kind == "account" ? "session" : "") {
-        for (i = 1; i <= pam_n && pam_kind[i] != kind; i++) ;
-        if (i > pam_n) pam_file(root, pam_path(root, "other"), kind, 0)
+    n = split(pam_types == "" ? "account session" : pam_types, kinds, " ")
+    while (++kind <= n) {
+        for (i = 1; i <= pam_n && pam_kind[i] != kinds[kind]; i++) ;
+        if (i > pam_n) pam_file(root, pam_path(root, "other"), kinds[kind], 0)
     }
-    for (i = 1; i <= pam_n; i++) if (pam_kind[i] == "") { pam_asked(root, i); pam_say(pam_doubt); kind = "none" }
-    if (kind == "none" || !pam_n) return
-    pam_walk(root, "account")
-    pam_walk(root, "session")
+    for (i = 1; i <= pam_n; i++) if (pam_kind[i] == "") { pam_asked(root, i); pam_say(pam_doubt); kind = 0 }
+    if (!kind || !pam_n) return
+    for (kind = 1; kind <= n; kind++) pam_walk(root, kinds[kind])
 }
 # What is said of the rules of a type that are reached, if every module says yes of which nothing is known. If none does,
 # PAM refuses (pam.conf(5)).
@@ -2833,9 +2833,9 @@ function pam_asked(root, i,   module, name) {
         pam_got = "module_unknown"
         pam_doubt = pam_in[i] (module ~ /\r$/ ? " has lines that end in CR LF" : " wants " module ", which is not there") ": " pam_service " lets nobody in"
     } else if (name == "pam_deny") {
-        pam_got = pam_kind[i] == "account" ? "auth_err" : "session_err"
+        pam_got = pam_kind[i] == "session" ? "session_err" : "auth_err"
         pam_doubt = "pam_deny keeps everybody out" pam_of ": " pam_in[i]
-    } else if (pam_kind[i] == "account" && name ~ /^pam_(access|shells|time|listfile|succeed_if)$/) {
+    } else if (pam_kind[i] == "account" && name ~ /^pam_(access|shells|time|listfile|succeed_if)$/ || name == "pam_exec") {
         pam_doubt = pam_quick ? "?" : pam_against(root, name, pam_rest[i])
         if (pam_doubt != "") pam_doubt = name " may keep " user " out" pam_of ": " pam_doubt
     }
@@ -2872,7 +2872,7 @@ function pam_line(root, path, s, only, depth,   kind, control, how, module, rest
     gsub(/ +/, " ", rest)
     if (kind == "@include") pam_included(root, control, only, path, only, depth)
     sub(/^-+/, "", kind) # with - PAM is silent about a missing module, no more
-    if (kind != "account" && kind != "session" || only != "" && kind != only) return
+    if (kind !~ /^(auth|account|session)$/ || only != "" && kind != only) return
     how = tolower(control)
     if (how == "include" || how == "substack") pam_included(root, module, kind, path, kind, depth + (how == "substack"))
     else {
@@ -2930,7 +2930,7 @@ function pam_say(text) {
     pam_told[text] = 1
 }
 function pam_against(root, name, rest,   s, last, file) {
-    if (name == "pam_listfile" || name == "pam_succeed_if") return rest == "" ? "?" : rest
+    if (name ~ /^pam_(listfile|succeed_if|exec)$/) return rest == "" ? "?" : rest
     if (name == "pam_shells") {
         if (!there(root "/etc/shells")) return ""
         if (shell == "") shell = "/bin/sh"
@@ -3018,6 +3018,8 @@ BEGIN {
     n = split("allowusers denyusers allowgroups denygroups authorizedkeysfile authenticationmethods chrootdirectory " \
         "forcecommand pubkeyacceptedalgorithms requiredrsasize revokedkeys", part, " ")
     for (i = 1; i <= n; i++) confines[part[i]] = 1
+    n = split("acceptenv banner hostkey include listenaddress loglevel pidfile subsystem syslogfacility versionaddendum", part, " ")
+    for (i = 1; i <= n; i++) any_text[part[i]] = 1
     quiet["pubkeyauthentication yes"] = quiet["permituserrc yes"] = quiet["disableforwarding no"] = 1
 }
 function enter() { begins[depth + 1] = active[depth + 1] = active[depth]; inside[depth + 1] = inside[depth]; maybe[depth + 1] = 0; depth++ }
@@ -3069,7 +3071,16 @@ function one(s,   name, rest, verdict, value, i) {
     for (i = 2; i <= n_words; i++) value = value "\t" w[i]
     take(inside[depth] + 0, name, value)
     if (name == "authorizedkeysfile") { if (value !~ /^(%h\/)?\.ssh\/authorized_keys(\t|$)/) plain = "no" }
-    else if (!(name in quiet) && !((name " " value) in quiet) || name " " value == "maxauthtries 0") plain = "no"
+    else if (name == "subsystem") { if (!n_words || (w[1] in subsystems)) plain = "no"; subsystems[w[1]] = 1 }
+    else if (!((name " " value) in quiet) && (!(name in quiet) || !taken(name)) || name " " value == "maxauthtries 0") plain = "no"
+}
+# whether sshd takes these values, by their looks: all others are for sshd itself to judge
+function taken(name,   i) {
+    if (name in any_text) return n_words > 0
+    for (i = 1; i <= n_words; i++)
+        if (w[i] !~ /^[0-9]/ && tolower(w[i]) !~ /^(yes|no|none|prohibit-password|without-password|forced-commands-only|delayed|any|inet6?)$/)
+            return 0
+    return n_words > 0
 }
 $0 == "#azp(" && !direct { enter(); next }
 $0 == "#azp)" && !direct { depth--; next }
@@ -3133,7 +3144,7 @@ END {
 # read_sshd [USER]: sets sshd_main, the file that sshd reads ("" when there is none), sshd_plain, sshd_unsure and
 # sshd_opens; sshd_says asks for more.
 read_sshd() {
-    sshd_main='' sshd_plain=yes sshd_unsure=no sshd_opens=no sshd_shuts=no
+    sshd_main='' sshd_plain=yes sshd_unsure=no sshd_opens=no sshd_shuts=no sshd_broken=''
     for file in /etc/ssh/sshd_config /usr/etc/ssh/sshd_config; do
         [ -n "$sshd_main" ] || [ ! -e "$root$file" ] || sshd_main=$file
     done
@@ -3211,7 +3222,13 @@ ask_sshd() {
     [ "$sshd_plain" = no ] && [ -z "$root$dry_run" ] && [ -n "$user" ] && sshd=$(command -v sshd) || return 0
     folder /run/sshd 0755
     # somewhere on the internet, where the owner most likely is (RFC 5737)
-    try "$sshd" -T -C "user=$user,host=203.0.113.1,addr=203.0.113.1" || return 0
+    if ! try "$sshd" -T -C "user=$user,host=203.0.113.1,addr=203.0.113.1"; then
+        case $error in
+            *'no hostkeys'* | *'privilege separation'*) ;;
+            */ssh*' line '*) sshd_broken=$error ;; # it does not start because of its files
+        esac
+        return 0
+    fi
     awk "$SSHD_WORDS$SSHD_ANSWER" "$work/sshd" answer=1 "$work/output" >"$work/sshd.answer"
     cat "$work/sshd.answer" >"$work/sshd"
     sshd_flags
@@ -4269,9 +4286,11 @@ no_way_in() {
         warn 'no sshd: nobody logs in over the network'
         return
     fi
-    shut_account
-    [ -z "$why" ] || return 0
+    [ -z "$sshd_broken" ] || why="sshd does not start: $sshd_broken"
+    [ -n "$why" ] || shut_account
     groups_with "$user"
+    [ -n "$why" ] || closed_way
+    [ -z "$why" ] || return 0
     # nothing that is plain can shut anybody out but a policy on passwords
     [ "$sshd_plain$has_password" = yes0 ] || awk -v root="$root" -v user="$user" -v groups="$user_groups" -v keys="$work/keys" \
         -v has_key="$has_key" -v has_password="$has_password" "$SSHD_WORDS$SSHD_JUDGE" "$work/sshd" >"$work/judged"
@@ -4307,7 +4326,7 @@ no_way_in() {
 shut_account() {
     account "$user" || return 0
     case ${shell##*/} in
-        nologin | false) why="the shell of $user is $shell" ;;
+        nologin | false | true | sync | halt | shutdown | git-shell) why="the shell of $user is $shell" ;;
         ?*) [ -n "$root" ] || [ -e "$shell" ] || why="the shell of $user, $shell, is not there" ;;
     esac
     [ -z "$why" ] || return 0
@@ -4328,6 +4347,35 @@ shut_account() {
     number "$8" 0 99999999 || return 0
     epoch
     [ "$number" -gt $((unix_time / 86400)) ] || why="the account $user has expired"
+}
+
+# Sets why where the owner reaches neither home nor shell: a root folder that mktemp made is 0700.
+closed_way() {
+    [ -z "$root" ] && [ "$me" = 0 ] || return 0
+    set -- / /usr /usr/lib
+    for path in "$home" "$shell"; do
+        passed=''
+        rest=${path#/}
+        while [ "$rest" != "${rest#*/}" ]; do
+            passed=$passed/${rest%%/*}
+            rest=${rest#*/}
+            set -- "$@" "$passed"
+        done
+    done
+    stat -L -c '%a %u %g %n' "$@" ${shell:+"$shell"} >"$work/ways" 2>/dev/null || :
+    while read -r mode owner group path; do
+        case $mode in
+            *[1357]) continue ;;
+            *[1357]?) [ "$group" = 0 ] && ! has root "$user_groups" || continue ;;
+        esac
+        case $mode in
+            *[1357]??) [ "$owner" != "$uid" ] || continue ;;
+        esac
+        verb='cannot enter'
+        [ "$path" != "$shell" ] || verb='may not run'
+        why="$user $verb $path, which has mode $mode"
+        return
+    done <"$work/ways"
 }
 
 # Sets why where sshd does not start: sshd_config names host keys, and none of them is there.
@@ -4370,11 +4418,17 @@ unreadable_keys() {
 say_doubts() {
     [ ! -e "$root/etc/nologin" ] || warn '/etc/nologin is there: nobody but root logs in while it is'
     sshd_says usepam
-    [ "$around_says" = no ] || doubts_around sshd "$word"
+    pam_types='account session'
+    [ "$has_key$has_password" != 01 ] || pam_types="auth $pam_types"
+    [ "$around_says$pam_types" = 'noaccount session' ] || doubts_around sshd "$word"
+    pam_types=''
     [ ! -e "$root/etc/ssh/sshd_not_to_be_run" ] ||
         warn "/etc/ssh/sshd_not_to_be_run is there: Debian's ssh.service does not start while it is"
     sshd_says listenaddress
     listens_here "$value"
+    sshd_says addressfamily
+    [ "$word" != inet6 ] || [ "$listens" = here ] || listens=6
+    [ "$listens" != 6 ] || warn 'sshd listens to IPv6 alone'
     [ "$password_login" = yes ] || [ "$sshd_opens" = no ] || warn 'a Match block of sshd_config allows passwords'
     [ "$sshd_shuts" != yes ] ||
         warn "a Match block of sshd_config may keep $user out, by where the connection comes from"
@@ -4385,24 +4439,29 @@ doubts_around() {
     find_pam_modules
     account "$user" || :
     awk -v root="$root" -v service="$1" -v uses_pam="$2" -v user="$user" -v shell="$shell" -v modules="$modules" \
+        -v pam_types="${pam_types-}" \
         "$PAM_RULES$PAM_DOUBTS" </dev/null >"$work/doubts"
     while IFS= read -r text; do warn "$text"; done <"$work/doubts"
 }
 
-# listens_here PLACES: says so where all of them, tabs between, are this machine's own.
+# listens_here PLACES: says so where all of them, tabs between, are this machine's own. Sets listens to 6 where all
+# others are of IPv6.
 listens_here() {
+    listens=''
     [ -n "$1" ] || return 0
     IFS=$TAB
     # shellcheck disable=SC2086 # one place a word
     set -- $1
     IFS=" $TAB$NEWLINE"
+    listens=here
     for place in "$@"; do
         case $place in
             127.* | ::1* | \[127.* | \[::1* | localhost*) ;;
-            *) return 0 ;;
+            \[* | *::*) listens=6 ;;
+            *) listens='' && return 0 ;;
         esac
     done
-    warn "sshd listens to this machine alone (ListenAddress $*)"
+    [ "$listens" != here ] || warn "sshd listens to this machine alone (ListenAddress $*)"
 }
 
 # Sets sudo_doubt when the user does not become root without a password, by the answer of sudo or doas.

@@ -19,21 +19,21 @@ function pam_has_a_say(root, service) {
     pam(root, service)
     return pam_hit
 }
-function pam(root, service,   i, kind) {
+function pam(root, service,   i, n, kinds, kind) {
     pam_service = service
     pam_of = service == "sshd" ? "" : " of " service
     pam_n = pam_read = 0
     split("", pam_told)
     pam_file(root, pam_path(root, service), "", 0)
     # types it has no rule of are those of "other"
-    for (kind = "account"; kind != ""; kind = kind == "account" ? "session" : "") {
-        for (i = 1; i <= pam_n && pam_kind[i] != kind; i++) ;
-        if (i > pam_n) pam_file(root, pam_path(root, "other"), kind, 0)
+    n = split(pam_types == "" ? "account session" : pam_types, kinds, " ")
+    while (++kind <= n) {
+        for (i = 1; i <= pam_n && pam_kind[i] != kinds[kind]; i++) ;
+        if (i > pam_n) pam_file(root, pam_path(root, "other"), kinds[kind], 0)
     }
-    for (i = 1; i <= pam_n; i++) if (pam_kind[i] == "") { pam_asked(root, i); pam_say(pam_doubt); kind = "none" }
-    if (kind == "none" || !pam_n) return
-    pam_walk(root, "account")
-    pam_walk(root, "session")
+    for (i = 1; i <= pam_n; i++) if (pam_kind[i] == "") { pam_asked(root, i); pam_say(pam_doubt); kind = 0 }
+    if (!kind || !pam_n) return
+    for (kind = 1; kind <= n; kind++) pam_walk(root, kinds[kind])
 }
 # What is said of the rules of a type that are reached, if every module says yes of which nothing is known. If none does,
 # PAM refuses (pam.conf(5)).
@@ -81,9 +81,9 @@ function pam_asked(root, i,   module, name) {
         pam_got = "module_unknown"
         pam_doubt = pam_in[i] (module ~ /\r$/ ? " has lines that end in CR LF" : " wants " module ", which is not there") ": " pam_service " lets nobody in"
     } else if (name == "pam_deny") {
-        pam_got = pam_kind[i] == "account" ? "auth_err" : "session_err"
+        pam_got = pam_kind[i] == "session" ? "session_err" : "auth_err"
         pam_doubt = "pam_deny keeps everybody out" pam_of ": " pam_in[i]
-    } else if (pam_kind[i] == "account" && name ~ /^pam_(access|shells|time|listfile|succeed_if)$/) {
+    } else if (pam_kind[i] == "account" && name ~ /^pam_(access|shells|time|listfile|succeed_if)$/ || name == "pam_exec") {
         pam_doubt = pam_quick ? "?" : pam_against(root, name, pam_rest[i])
         if (pam_doubt != "") pam_doubt = name " may keep " user " out" pam_of ": " pam_doubt
     }
@@ -120,7 +120,7 @@ function pam_line(root, path, s, only, depth,   kind, control, how, module, rest
     gsub(/ +/, " ", rest)
     if (kind == "@include") pam_included(root, control, only, path, only, depth)
     sub(/^-+/, "", kind) # with - PAM is silent about a missing module, no more
-    if (kind != "account" && kind != "session" || only != "" && kind != only) return
+    if (kind !~ /^(auth|account|session)$/ || only != "" && kind != only) return
     how = tolower(control)
     if (how == "include" || how == "substack") pam_included(root, module, kind, path, kind, depth + (how == "substack"))
     else {
@@ -178,7 +178,7 @@ function pam_say(text) {
     pam_told[text] = 1
 }
 function pam_against(root, name, rest,   s, last, file) {
-    if (name == "pam_listfile" || name == "pam_succeed_if") return rest == "" ? "?" : rest
+    if (name ~ /^pam_(listfile|succeed_if|exec)$/) return rest == "" ? "?" : rest
     if (name == "pam_shells") {
         if (!there(root "/etc/shells")) return ""
         if (shell == "") shell = "/bin/sh"

@@ -51,6 +51,8 @@ BEGIN {
     n = split("allowusers denyusers allowgroups denygroups authorizedkeysfile authenticationmethods chrootdirectory " \
         "forcecommand pubkeyacceptedalgorithms requiredrsasize revokedkeys", part, " ")
     for (i = 1; i <= n; i++) confines[part[i]] = 1
+    n = split("acceptenv banner hostkey include listenaddress loglevel pidfile subsystem syslogfacility versionaddendum", part, " ")
+    for (i = 1; i <= n; i++) any_text[part[i]] = 1
     quiet["pubkeyauthentication yes"] = quiet["permituserrc yes"] = quiet["disableforwarding no"] = 1
 }
 function enter() { begins[depth + 1] = active[depth + 1] = active[depth]; inside[depth + 1] = inside[depth]; maybe[depth + 1] = 0; depth++ }
@@ -102,7 +104,16 @@ function one(s,   name, rest, verdict, value, i) {
     for (i = 2; i <= n_words; i++) value = value "\t" w[i]
     take(inside[depth] + 0, name, value)
     if (name == "authorizedkeysfile") { if (value !~ /^(%h\/)?\.ssh\/authorized_keys(\t|$)/) plain = "no" }
-    else if (!(name in quiet) && !((name " " value) in quiet) || name " " value == "maxauthtries 0") plain = "no"
+    else if (name == "subsystem") { if (!n_words || (w[1] in subsystems)) plain = "no"; subsystems[w[1]] = 1 }
+    else if (!((name " " value) in quiet) && (!(name in quiet) || !taken(name)) || name " " value == "maxauthtries 0") plain = "no"
+}
+# whether sshd takes these values, by their looks: all others are for sshd itself to judge
+function taken(name,   i) {
+    if (name in any_text) return n_words > 0
+    for (i = 1; i <= n_words; i++)
+        if (w[i] !~ /^[0-9]/ && tolower(w[i]) !~ /^(yes|no|none|prohibit-password|without-password|forced-commands-only|delayed|any|inet6?)$/)
+            return 0
+    return n_words > 0
 }
 $0 == "#azp(" && !direct { enter(); next }
 $0 == "#azp)" && !direct { depth--; next }
