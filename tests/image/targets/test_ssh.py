@@ -225,6 +225,7 @@ def test_a_lost_connection_is_said(machine: Machine) -> None:
     shell = remote._shell._shell
     assert shell is not None
     os.kill(shell.pid, signal.SIGKILL)
+    shell.wait(30)
     with pytest.raises(Failure) as caught:
         remote.run(["true"])
     assert "lost" in caught.value.message
