@@ -112,6 +112,8 @@ class Sample:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        if root.is_dir():
+            root.chmod(0o755)  # folders that tests get are 0700
 
     def write(self, path: str, data: str | bytes, mode: int | None = None) -> "Sample":
         target = self.root / path

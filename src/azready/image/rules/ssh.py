@@ -234,6 +234,7 @@ def nothing_defeats_login(facts: Facts) -> Iterator[Finding]:
     revoked = sshd.first("RevokedKeys")
     if revoked and revoked.value != "none" and not facts.files.exists(revoked.value.strip("/")):
         yield Finding(f"RevokedKeys {revoked.value} is not there: sshd takes no key at all", revoked.where)
+    yield from _closed_folders(facts)
     yield from _unreachable(sshd)
     yield from _denied_hosts(facts)
     yield from _refused(sshd)
@@ -246,6 +247,17 @@ def nothing_defeats_login(facts: Facts) -> Iterator[Finding]:
     if passwords and passwords.value.lower() == "no" and "cloud" in passwords.where:
         fix = "remove the leftover: our own file would be read after it"
         yield Finding("PasswordAuthentication no, whatever the platform says", passwords.where, fix, Severity.WARNING)
+
+
+_ENTERED = ("", "usr", "usr/bin", "usr/lib", "home")
+"""Folders through which everybody comes to home and shell. `mktemp -d` makes a root folder of mode 0700."""
+
+
+def _closed_folders(facts: Facts) -> Iterator[Finding]:
+    for path in _ENTERED:
+        found = stat_of(facts.files, path)
+        if found and found.kind == "dir" and not (found.mode & 0o001 or (found.mode & 0o010 and found.gid)):
+            yield Finding(f"mode {found.mode:04o}: nobody but root enters it", path or "/", f"chmod 0755 /{path}")
 
 
 _ADMINS = frozenset({"sudo", "wheel", "adm"})
@@ -284,10 +296,10 @@ def _unreachable(sshd: Sshd) -> Iterator[Finding]:
     values = [each.value.split()[0] if each.value else "" for each in places]
     if places and all(re.match(r"\[?(127\.|::1|localhost)", value) for value in values):
         yield Finding(f"ListenAddress {values[0]}: sshd listens to this machine alone", places[0].where)
-    elif places and all(re.match(r"[\[:]", value) for value in values):
+    elif places and all(re.match(r"\[|[^:]*:[^:]*:|127\.|localhost", value) for value in values):
         yield Finding(f"ListenAddress {values[0]}: sshd listens to IPv6 alone", places[0].where)
     elif places and not any(_WILDCARD.match(value) for value in values):
-        found = next(each for each in places if not re.match(r"\[|:|127\.|localhost", each.value))
+        found = next(each for each in places if not re.match(r"\[|[^:]*:[^:]*:|127\.|localhost", each.value))
         yield Finding(f"ListenAddress {found.value}: an address of the builder's network", found.where)
     family = sshd.first("AddressFamily")
     if family and family.value.lower() == "inet6":
