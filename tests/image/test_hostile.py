@@ -1,6 +1,7 @@
 """Images whose files are not what they should be: no rule may crash, hang, or take what it cannot read for a pass."""
 
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,44 @@ def _pipe(s: Sample, path: str) -> None:
 
     (s.root / path).unlink()
     os.mkfifo(s.root / path)
+
+
+NUMBERED = {
+    "etc/login.defs": "UID_MIN 1000\nUID_MAX 60000\n",
+    "etc/NetworkManager/conf.d/x.conf": "[connection]\nipv4.dhcp-timeout=30\n",
+    "etc/NetworkManager/system-connections/x.nmconnection": (
+        "[connection]\nid=1\ntype=ethernet\nautoconnect-priority=-1\n[ipv4]\nmethod=auto\ndhcp-timeout=3\n"
+    ),
+    "etc/systemd/network/1.network": "[Match]\nName=eth0\n[Network]\nDHCP=yes\n[DHCPv4]\nMaxAttempts=3\n",
+    "etc/sysconfig/network-scripts/ifcfg-eth0": "DEVICE=eth0\nONBOOT=1\nBOOTPROTO=dhcp\nIPV4_DHCP_TIMEOUT=3\nMTU=9\n",
+    "etc/netplan/1.yaml": "network:\n  version: 2\n  ethernets:\n    eth0: {dhcp4: true, mtu: 9}\n",
+    "etc/nftables.conf": "table ip f {\nchain c {\ntype filter hook input priority 0\ntcp dport 1-65 accept\n}\n}\n",
+    "etc/dhcp/dhclient.conf": "timeout 30;\nretry 60;\n",
+    "etc/ssh/sshd_config": "ClientAliveInterval 180\nMaxSessions 0\nPort 22\nRequiredRSASize 3072\n",
+    "opt/omi/bin/omiserver": "",
+    "var/lib/dpkg/status": "Package: omi\nStatus: install ok installed\nVersion: 1.6.8.1\n\nPackage: openssl\n"
+    "Status: install ok installed\nVersion: 1:1.0.1-2\n\n",
+}
+
+
+@pytest.mark.parametrize(
+    "odd", ["²", "--1", "٣", "9" * 5000, "0x", ""], ids=["no decimal", "two signs", "Arabic", "long", "0x", "none"]
+)
+def test_numbers_that_are_none_blind_no_rule(odd: str, tmp_path: Path) -> None:
+    sample = good_image(tmp_path)
+    for path, text in NUMBERED.items():
+        sample.write(path, text)
+    for path in {*TEXTS, *NUMBERED}:
+        if path.startswith("boot/"):
+            continue  # there they are in the names of files
+        file = sample.root / path
+        if file.is_file() and not file.is_symlink() and b"\0" not in file.read_bytes():
+            file.write_bytes(re.sub(rb"[0-9]+", odd.encode(), file.read_bytes()))
+    with Tree(tmp_path) as tree:
+        facts = Facts(tree)
+        for rule in RULES:
+            answer = ask(rule, facts)
+            assert not isinstance(answer, Unseen), (rule.id, answer)
 
 
 @pytest.mark.parametrize("spoil", [_odd_lines, _folder, _loop, _out_of_the_image, _pipe])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import Literal
 
-from azready.image.facts.reading import MOST_INCLUDED, Budget, first_there, text_of
+from azready.image.facts.reading import MOST_INCLUDED, Budget, decimal, first_there, text_of
 from azready.image.targets import Files
 
 Chain = tuple["Statement", ...]
@@ -94,8 +94,9 @@ def _ports(text: str) -> tuple[tuple[int, int], ...]:
     found = []
     for word in re.split(r"[\s,{}]+", text.strip("{} ")):
         first, _, last = word.partition("-" if "-" in word else ":")
-        numbers = [_PORTS.get(each, int(each) if each.isdigit() else -1) for each in (first, last or first)]
-        found.append((numbers[0], numbers[1]) if min(numbers) >= 0 else (0, _LARGEST_PORT))
+        ports = [_PORTS.get(each, decimal(each)) for each in (first, last or first)]
+        least, most = ports
+        found.append((0, _LARGEST_PORT) if least is None or most is None else (least, most))
     return tuple(found)
 
 

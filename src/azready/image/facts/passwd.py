@@ -7,6 +7,8 @@ gshadow(5) and subuid(5).
 
 from dataclasses import dataclass
 
+from azready.image.facts.reading import decimal
+
 FILES = ("etc/passwd", "etc/shadow", "etc/group", "etc/gshadow", "etc/subuid", "etc/subgid")
 """The account files, in the order in which they are rewritten: the password hash goes first when seen from a reader."""
 
@@ -27,8 +29,9 @@ def parse_passwd(text: str) -> list[Account]:
     accounts = []
     for line in text.splitlines():
         fields = line.split(":")
-        if len(fields) == 7 and fields[2].isdigit() and fields[3].isdigit():
-            accounts.append(Account(fields[0], int(fields[2]), int(fields[3]), fields[5], fields[6]))
+        uid, gid = (decimal(field) for field in fields[2:4]) if len(fields) == 7 else (None, None)
+        if uid is not None and gid is not None:
+            accounts.append(Account(fields[0], uid, gid, fields[5], fields[6]))
     return accounts
 
 
@@ -57,6 +60,6 @@ def _without_member(fields: list[str], name: str) -> list[str] | None:
     if fields[0] == name and not members:
         return None
     edited = [*fields[:3], ",".join(members), *fields[4:]]
-    if len(fields) == 4 and fields[2] and not fields[2].isdigit():  # gshadow: administrators
+    if len(fields) == 4 and fields[2] and decimal(fields[2]) is None:  # gshadow: administrators
         edited[2] = ",".join(admin for admin in fields[2].split(",") if admin != name)
     return edited if edited != fields else fields

@@ -1,5 +1,6 @@
 """Reading what may not be there: the few shapes that every reader of an image's files needs."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 from azready.image.targets import Files, Stat
@@ -7,6 +8,12 @@ from azready.image.targets import Files, Stat
 MOST_INCLUDED = 1000
 """Files that one configuration may take in. Ten files that each name the next one twice would be read a thousand times,
 thirty of them without end."""
+
+
+def decimal(text: str) -> int | None:
+    """A decimal number that an image's file gives; None for what is none: `²`, `--1`, or 5,000 digits, which are digits
+    to Python and no number to int()."""
+    return int(text) if re.fullmatch("-?[0-9]{1,18}", text) else None
 
 
 class Budget:

@@ -77,7 +77,7 @@ def seconds(text: str) -> int | None:
     """sshd's time format (`180`, `3m`, `1h30m`) in seconds; None when it is none."""
     total, digits = 0, ""
     for letter in text.lower():
-        if letter.isdigit():
+        if letter.isdecimal() and len(digits) < 18:
             digits += letter
         elif letter in _UNITS and digits:
             total, digits = total + int(digits) * _UNITS[letter], ""

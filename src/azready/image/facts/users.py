@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from azready.image.facts.passwd import Account, parse_passwd
-from azready.image.facts.reading import numbered, text_of
+from azready.image.facts.reading import decimal, numbered, text_of
 from azready.image.targets import Files
 
 NOBODY = 65534
@@ -58,8 +58,8 @@ def gather_users(files: Files) -> Users:
     for path in ("usr/etc/login.defs", "etc/login.defs"):
         for _, line in numbered(text_of(files, path) or ""):
             words = line.split()
-            if len(words) >= 2 and words[0] in ("UID_MIN", "UID_MAX") and words[1].isdigit():
-                limits[words[0]] = int(words[1])
+            if len(words) >= 2 and words[0] in ("UID_MIN", "UID_MAX") and (limit := decimal(words[1])) is not None:
+                limits[words[0]] = limit
     return Users(tuple(accounts), shadow, groups, limits.get("UID_MIN", 1000), limits.get("UID_MAX", 60000))
 
 

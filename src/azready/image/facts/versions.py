@@ -8,7 +8,7 @@ import re
 from functools import cmp_to_key
 from itertools import zip_longest
 
-_RPM_PART = re.compile(r"~|\^|\d+|[A-Za-z]+")
+_RPM_PART = re.compile("~|\\^|[0-9]+|[A-Za-z]+")
 
 
 def compare_rpm(one: str, other: str) -> int:
@@ -28,8 +28,8 @@ def compare_rpm(one: str, other: str) -> int:
         if a.isdigit() != b.isdigit():
             return 1 if a.isdigit() else -1
         if a.isdigit():
-            if int(a) != int(b):
-                return 1 if int(a) > int(b) else -1
+            if _value(a) != _value(b):
+                return 1 if _value(a) > _value(b) else -1
             continue
         return 1 if a > b else -1
     return 0
@@ -78,13 +78,18 @@ def _without_others(text: str) -> str:
 
 def _leading(a: str, b: str) -> tuple[int, str, str]:
     """Compare the number that both begin with, where either does, else the word; and what follows."""
-    if a[:1].isdigit() or b[:1].isdigit():
+    if a[:1].isdecimal() or b[:1].isdecimal():
         mine, yours = _head(r"[0-9]*", a), _head(r"[0-9]*", b)
-        order = (int(mine or -1) > int(yours or -1)) - (int(mine or -1) < int(yours or -1))
+        order = (_value(mine) > _value(yours)) - (_value(mine) < _value(yours))
     else:
         mine, yours = _head(r"[A-Za-z]*", a), _head(r"[A-Za-z]*", b)
         order = (mine > yours) - (mine < yours)
     return order, a[len(mine) :], b[len(yours) :]
+
+
+def _value(digits: str) -> tuple[int, str]:
+    """By which digits are compared, however many there are: int() takes no more than some thousand."""
+    return (len(digits.lstrip("0")), digits.lstrip("0")) if digits else (-1, "")
 
 
 def _head(pattern: str, text: str) -> str:

@@ -115,10 +115,10 @@ def no_remembered_disk(facts: Facts) -> Iterator[Finding]:
 )
 def no_known_holes(facts: Facts) -> Iterator[Finding]:
     version = facts.packages.versions.get("omi", "")
-    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:4])
+    numbers = tuple(int(part) for part in re.findall("[0-9]{1,18}", version)[:4])
     if facts.files.exists("opt/omi/bin/omiserver") and (not numbers or numbers < _OMI_FIXED):
         yield Finding(f"OMI {version or 'of unknown version'}", "opt/omi/bin/omiserver")
-    openssl = re.match(r"(?:\d+:)?(\d+)\.(\d+)\.(\d+)", facts.packages.versions.get("openssl", ""))
+    openssl = re.match(r"(?:\d+:)?(\d{1,9})\.(\d{1,9})\.(\d{1,9})", facts.packages.versions.get("openssl", ""))
     if openssl and tuple(map(int, openssl.groups())) < (1, 0, 2):
         yield Finding(f"OpenSSL {openssl[0]}")
 

@@ -9,7 +9,7 @@ from azready.image.facts import Facts
 from azready.image.facts.distro import Family
 from azready.image.facts.kernels import Kernel
 from azready.image.facts.modprobe import bans_in_archive
-from azready.image.facts.reading import layered
+from azready.image.facts.reading import decimal, layered
 from azready.image.parts.replacements import plan_udev
 from azready.image.rules import carried, repairs
 from azready.image.rules.guards import (
@@ -246,7 +246,7 @@ def nvme_patience(facts: Facts) -> Iterator[Finding]:
         return
     first = facts.boot_entries[0]
     value = (first.values("nvme_core.io_timeout") or ["30"])[-1]
-    if not value.isdigit() or int(value) < 240:
+    if (decimal(value) or 0) < 240:
         yield Finding(f"nvme_core.io_timeout is {value} s", first.where)
 
 
@@ -372,7 +372,7 @@ def sixty_four_bit(facts: Facts) -> Iterator[Finding]:
 def recent_kernel(facts: Facts) -> Iterator[Finding]:
     kernel = the_default_kernel(facts)
     parts = kernel.version.split("-")[0].split(".")[:2]
-    numbers = tuple(int(part) for part in parts if part.isdigit())
+    numbers = tuple(found for part in parts if (found := decimal(part)) is not None)
     if len(numbers) == 2 and numbers < _TOO_OLD and not any(entry.has("numa=off") for entry in facts.boot_entries):
         yield Finding(f"kernel {kernel.version} is older than 3.8", kernel.image)
 

@@ -96,13 +96,13 @@ class Finding:
     def path(self) -> str:
         """The file of `where`, without the line number."""
         path, colon, number = self.where.rpartition(":")
-        return path if colon and number.isdigit() else self.where
+        return path if colon and number.isdecimal() else self.where
 
     @property
     def line(self) -> int:
         """The line number of `where`, 0 when it has none."""
         number = self.where.rpartition(":")[2]
-        return int(number) if ":" in self.where and number.isdigit() else 0
+        return int(number) if ":" in self.where and number.isdecimal() else 0
 
 
 Find = Callable[[Facts], Iterable[Finding]]

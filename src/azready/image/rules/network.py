@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.facts.network import STACKS
-from azready.image.facts.reading import lstat_of, sections, shell_values, stat_of, unit_sections
+from azready.image.facts.reading import decimal, lstat_of, sections, shell_values, stat_of, unit_sections
 from azready.image.rules.guards import lines_with, needs_systemd
 from azready.image.rules.mac_repairs import free_of_macs
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
@@ -206,11 +206,11 @@ def worded_for_lisa(facts: Facts) -> Iterator[Finding]:
 def patient_dhcp(facts: Facts) -> Iterator[Finding]:
     for path in ("etc/dhcp/dhclient.conf", "etc/dhclient.conf"):
         for number, line in lines_with(facts, path, r"^\s*timeout\s+\d+"):
-            if (found := re.search(r"\d+", line)) and int(found[0]) < 60:
+            if (found := re.search("[0-9]{1,18}", line)) and int(found[0]) < 60:
                 yield Finding(line, f"{path}:{number}")
     for path in facts.files.glob("{etc,usr/lib}/NetworkManager/{conf.d/*.conf,NetworkManager.conf}"):
         for _, key, value, number in sections(facts.text(path) or ""):
-            if key == "ipv4.dhcp-timeout" and value.isdigit() and 0 < int(value) < 45:
+            if key == "ipv4.dhcp-timeout" and 0 < (decimal(value) or 0) < 45:
                 yield Finding(f"{key}={value}", f"{path}:{number}")
     yield from _lacking(facts, "patience")
 

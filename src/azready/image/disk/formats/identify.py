@@ -1,5 +1,6 @@
 """What a disk file is, told from its first and last bytes, never from its name."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -143,7 +144,7 @@ def _first_members(read: Read) -> Iterator[bytes]:
         header = read(at, 512)
         yield header[:100].rstrip(b"\0")
         digits = header[124:136].strip(b"\0 ")
-        at += 512 + -(-int(digits, 8) // 512) * 512 if digits.isdigit() else 512
+        at += 512 + -(-int(digits, 8) // 512) * 512 if re.fullmatch(b"[0-7]{1,12}", digits) else 512
 
 
 def _writing(head: bytes) -> Stranger | None:

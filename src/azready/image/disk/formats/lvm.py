@@ -123,7 +123,7 @@ def _value(tokens: list[str], at: int) -> tuple[Any, int]:
 def _scalar(token: str) -> str | int:
     if token.startswith('"'):
         return token[1:-1]
-    return int(token) if token.lstrip("-").isdigit() else token
+    return int(token) if re.fullmatch("-?[0-9]{1,18}", token) else token
 
 
 def _volumes(parsed: dict[str, Any]) -> Iterator[LogicalVolume]:

@@ -7,7 +7,7 @@ import re
 from typing import Literal
 
 from azready.image.facts.network.model import FALSE, Fault, Line, Profile, Reading, Scene, Stack
-from azready.image.facts.reading import names_in, numbered, shell_values, text_of
+from azready.image.facts.reading import decimal, names_in, numbered, shell_values, text_of
 from azready.image.targets import Files
 
 _LEFTOVERS = ("~", ".bak", ".old", ".orig", ".rpmsave", ".rpmnew", ".rpmorig", ".template", ".cfgsaved")
@@ -72,7 +72,8 @@ def parse_ifcfg(text: str, path: str, stack: str) -> Profile:
 
 def _takes_away(line: Line) -> bool:
     value = line.text.partition("=")[2].lower()
-    return value in FALSE or (value.isdigit() and int(value) < SHORTEST_TIMEOUT)
+    seconds = decimal(value)
+    return value in FALSE or (seconds is not None and seconds < SHORTEST_TIMEOUT)
 
 
 def _reading(scene: Scene, mine: list[Profile]) -> Reading:

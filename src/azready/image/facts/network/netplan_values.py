@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from azready.image.facts.reading import decimal
+
 YES = ("true", "on", "yes", "y")
 _BOOLEANS = (*YES, "false", "no", "off", "n")
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}((:[0-9A-Fa-f]{2}){14})?")
@@ -37,7 +39,7 @@ def _is_boolean(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, str) and value.isdigit()
+    return isinstance(value, str) and decimal(value) is not None
 
 
 def _is_one_of(*words: str) -> Callable[[Any], bool]:

@@ -15,7 +15,7 @@ from azready.image.facts.network.matching import (
 )
 from azready.image.facts.network.model import FALSE, TRUE, Fault, Line, Nic, Profile, Reading, Scene, Stack
 from azready.image.facts.network.naming import NETWORKD_FOLDERS
-from azready.image.facts.reading import layered, text_of, unit_sections
+from azready.image.facts.reading import decimal, layered, text_of, unit_sections
 from azready.image.targets import Files
 
 _DHCP4 = (*TRUE, "ipv4", "both", "v4")
@@ -72,8 +72,8 @@ def _faults(files: Files, path: str) -> Iterator[Fault]:
         if lines and lines[-1].text.partition("=")[2].lower() in FALSE:
             yield Fault("name" if lacks == "name" else "routes", lines[-1])
     for line in _values(files, path, "DHCPv4", ("MaxAttempts",))[-1:]:
-        value = line.text.partition("=")[2]
-        if value.isdigit() and int(value) < _FEWEST_ATTEMPTS:
+        attempts = decimal(line.text.partition("=")[2])
+        if attempts is not None and attempts < _FEWEST_ATTEMPTS:
             yield Fault("patience", line)
 
 

@@ -11,7 +11,7 @@ from azready.image.facts.network import ifcfg
 from azready.image.facts.network.ifcfg import SHORTEST_TIMEOUT
 from azready.image.facts.network.model import FALSE, TRUE, Fault, Line, Nic, Profile, Reading, Scene, Stack, fits
 from azready.image.facts.network.naming import unmanaged_by_udev
-from azready.image.facts.reading import layered, lstat_of, names_in, numbered, sections, text_of
+from azready.image.facts.reading import decimal, layered, lstat_of, names_in, numbered, sections, text_of
 from azready.image.targets import Files
 
 _KEYFILES = (
@@ -97,7 +97,7 @@ def _faults(text: str, path: str) -> Iterator[Fault]:
             yield Fault("routes", line)
         elif key == "dhcp-send-hostname" and value.lower() in FALSE:
             yield Fault("name", line)
-        elif key == "dhcp-timeout" and value.isdigit() and 0 < int(value) < SHORTEST_TIMEOUT:
+        elif key == "dhcp-timeout" and 0 < (decimal(value) or 0) < SHORTEST_TIMEOUT:
             yield Fault("patience", line)
 
 
@@ -128,7 +128,7 @@ def _why_not(values: dict[tuple[str, str], str], bound: bool, is_open: bool) -> 
 
 
 def _number(text: str) -> int:
-    return int(text) if text.lstrip("-").isdigit() else 0
+    return decimal(text) or 0
 
 
 def _words(text: str) -> list[str]:
