@@ -5,13 +5,13 @@ import os
 from collections.abc import Iterator, Mapping
 
 from azready.image.targets import READ_LIMIT, Stat
-from azready.image.targets.globbing import Globbing
 from azready.image.targets.inroot import parts_of
+from azready.image.targets.looking import Looking
 
 _MOST_LINKS = 40
 
 
-class Memory(Globbing):
+class Memory(Looking):
     """Regular files by path, symbolic links by what they say; folders are where something lies."""
 
     def __init__(self, files: Mapping[str, bytes], links: Mapping[str, str]) -> None:

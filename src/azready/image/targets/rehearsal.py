@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from time import time
 
 from azready.image.targets import READ_LIMIT, Files, Stat
-from azready.image.targets.globbing import Globbing
 from azready.image.targets.inroot import parts_of, require_shallow
+from azready.image.targets.looking import Looking
 from azready.proc import Completed
 
 _MOST_LINKS = 40
@@ -32,7 +32,7 @@ class _Node:
     """Whether it is (or, with another owner or mode, was) the image's own."""
 
 
-class Rehearsal(Globbing):
+class Rehearsal(Looking):
     """A `Target` above `base`, which is never changed."""
 
     def __init__(self, base: Files, live: bool = False) -> None:
@@ -55,20 +55,6 @@ class Rehearsal(Globbing):
     def read_head(self, path: str, size: int) -> bytes:
         where, data = self._content(path)
         return self._base.read_head(where, size) if data is None else data[:size]
-
-    def read_text(self, path: str, limit: int = READ_LIMIT) -> str:
-        return self.read_bytes(path, limit).decode(errors="surrogateescape")
-
-    def exists(self, path: str) -> bool:
-        try:
-            self.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                return False
-            raise
-        return True
 
     def stat(self, path: str) -> Stat:
         return self._require(self.resolve(path), path).stat

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from azready import installed
 from azready.errors import Failure
 from azready.image.targets import READ_LIMIT, Stat
-from azready.image.targets.globbing import Globbing
 from azready.image.targets.index import LISTING, Entry, Index, parse_listing
+from azready.image.targets.looking import Looking
 from azready.image.targets.running import environment
 from azready.image.targets.shell import Shell
 from azready.proc import CommandFailed, Completed
@@ -58,7 +58,7 @@ def _unpacked(data: bytes) -> bytes:
     return content
 
 
-class Ssh(Globbing):
+class Ssh(Looking):
     """A machine over ssh. Closing it ends the connection."""
 
     def __init__(self, shell: Shell, name: str) -> None:
@@ -91,20 +91,6 @@ class Ssh(Globbing):
         if len(data) < size and len(data) <= _LARGEST_WARM:
             warm[real] = data
         return data
-
-    def read_text(self, path: str, limit: int = READ_LIMIT) -> str:
-        return self.read_bytes(path, limit).decode(errors="surrogateescape")
-
-    def exists(self, path: str) -> bool:
-        try:
-            self.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                return False
-            raise
-        return True
 
     def stat(self, path: str) -> Stat:
         if _is_not_listed(path):

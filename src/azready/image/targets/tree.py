@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from azready.image.targets import READ_LIMIT, Stat, inroot, running
-from azready.image.targets.globbing import Globbing
+from azready.image.targets.looking import Looking
 from azready.proc import Completed
 
 _CHUNK = 1 << 20
@@ -18,7 +18,7 @@ def _stat_of(status: os.stat_result) -> Stat:
     return Stat.of(status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime, status.st_dev)
 
 
-class Tree(Globbing):
+class Tree(Looking):
     """A root tree reached by descriptors. Raises OSError when `root` is not a folder that may be entered."""
 
     def __init__(self, root: Path, *, described: str = "") -> None:
@@ -47,20 +47,6 @@ class Tree(Globbing):
             return b"".join(pieces)
         finally:
             os.close(fd)
-
-    def read_text(self, path: str, limit: int = READ_LIMIT) -> str:
-        return self.read_bytes(path, limit).decode(errors="surrogateescape")
-
-    def exists(self, path: str) -> bool:
-        try:
-            self.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                return False
-            raise
-        return True
 
     def stat(self, path: str) -> Stat:
         return self._look(path, follow=True)

@@ -19,8 +19,8 @@ from azready.image.disk.formats import Read, ext, fat
 from azready.image.disk.formats.partitions import read_table
 from azready.image.targets import READ_LIMIT, Stat
 from azready.image.targets.disk import WAYS, cannot_mount, deployment_in, is_root, no_root, no_system, rest
-from azready.image.targets.globbing import Globbing
 from azready.image.targets.inroot import parts_of, require_shallow
+from azready.image.targets.looking import Looking
 from azready.image.targets.volumes import Volume, find_volumes, root_candidates
 from azready.proc import Completed
 
@@ -145,7 +145,7 @@ class _Part:
         return self._whole.link(self._at(path))
 
 
-class Unmounted(Globbing):
+class Unmounted(Looking):
     """File systems joined into one root; `places` are paths without links."""
 
     def __init__(self, places: dict[str, FileSystem], described: str) -> None:
@@ -211,20 +211,6 @@ class Unmounted(Globbing):
             raise OSError(errno.EINVAL, "not a regular file", path)
         system, inside = self._where(self.resolve(path))
         return _named(path, lambda: system.head(inside, size))
-
-    def read_text(self, path: str, limit: int = READ_LIMIT) -> str:
-        return self.read_bytes(path, limit).decode(errors="surrogateescape")
-
-    def exists(self, path: str) -> bool:
-        try:
-            self.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                return False
-            raise
-        return True
 
     def stat(self, path: str) -> Stat:
         return _named(path, lambda: self._lstat(self.resolve(path)))
