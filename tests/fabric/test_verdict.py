@@ -227,3 +227,8 @@ def test_the_metadata_security_protocol(entries: tuple[Entry, ...], code: str, a
     verdict = judge(ledger(*entries), 30)
     assert (verdict.code, verdict.at) == (code, at)
     assert verdict.because.startswith(says)
+
+
+def test_tenths_of_a_second_are_said_as_such() -> None:
+    said = [judge(ledger(), seconds).because.rpartition(" within ")[2] for seconds in (0.0, 0.4, 1.0, 90, 2400.0)]
+    assert said == ["0.0 s", "0.4 s", "1.0 s", "90 s", "2400 s"]

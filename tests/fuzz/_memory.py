@@ -61,16 +61,6 @@ class Memory(Looking):
     def read_head(self, path: str, size: int) -> bytes:
         return self.read_bytes(path)[:size]
 
-    def read_text(self, path: str, limit: int = READ_LIMIT) -> str:
-        return self.read_bytes(path).decode(errors="surrogateescape")
-
-    def exists(self, path: str) -> bool:
-        try:
-            self.stat(path)
-        except OSError:
-            return False
-        return True
-
     def stat(self, path: str) -> Stat:
         return self._stat(self.resolve(path))
 

@@ -72,7 +72,8 @@ def _why_insecure(ledger: Ledger) -> str:
 
 def _why_silent(ledger: Ledger, deadline: float) -> str:
     """The story of a boot without an outcome, told from the last thing that the platform heard of the guest."""
-    exchanges, within = ledger.exchanges, f"within {deadline:g} s"
+    # a program that ended by itself had tenths of a second, and "within 0 s" is no time
+    exchanges, within = ledger.exchanges, f"within {deadline:.1f} s" if deadline < 5 else f"within {deadline:g} s"
     if any(report.accepted for report in ledger.reports):
         return f"the guest reported that it was provisioning, and nothing more {within}"
     posts = [one for one in exchanges if one.method == "POST" and "health" in one.target]

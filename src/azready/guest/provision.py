@@ -3136,7 +3136,7 @@ def _taken(name, words):
     """Whether sshd takes these values, by their looks: all others are for sshd itself to judge."""
     if name in ANY_TEXT:
         return bool(words)
-    return words[:1] != [] and all([word[:1].isdigit() or word.lower() in SWITCHES for word in words])
+    return words[:1] != [] and all(["0" <= word[:1] <= "9" or word.lower() in SWITCHES for word in words])
 
 
 def glob(tree, pattern):
@@ -4080,13 +4080,18 @@ def _pam_file(tree, path, only, above, depth, read):
 
 def _pam_included(tree, name, kind, by, only, above, depth, read):
     path, above = _pam_path(tree, name), (*above, by)
-    if name and tree.exists(path) and path not in above and len(read) < 100:
-        yield from _pam_file(tree, path, only, above, depth, read)
+    if path in above:
+        why = by + " includes itself"
+    elif len(read) >= 100:
+        why = "the rules of PAM include files without end"
+    elif not name:
+        why = by + " includes nothing"
+    elif not tree.exists(path):
+        why = "%s includes %s, which is not there" % (by, name)
     else:
-        gone = name + ", which is not there" if name else "nothing"
-        why = "%s includes %s" % (by, "itself" if path in above else gone)
-        why = why if len(read) < 100 or path in above else "the rules of PAM include files without end"
-        yield kind, {}, why, "", by, depth
+        yield from _pam_file(tree, path, only, above, depth, read)
+        return
+    yield kind, {}, why, "", by, depth
 
 
 def _pam_lines(text):

@@ -287,6 +287,8 @@ def _refused(sshd: Sshd) -> Iterator[Finding]:
         yield Finding(what, command.where)
 
 
+_NOT_IPV4 = re.compile(r"\[|[^:]*:[^:]*:|127\.|localhost")
+"""An address of IPv6, or of this machine alone."""
 _WILDCARD = re.compile(r"(\*|0\.0\.0\.0)(:\d+)?$")
 
 
@@ -296,10 +298,10 @@ def _unreachable(sshd: Sshd) -> Iterator[Finding]:
     values = [each.value.split()[0] if each.value else "" for each in places]
     if places and all(re.match(r"\[?(127\.|::1|localhost)", value) for value in values):
         yield Finding(f"ListenAddress {values[0]}: sshd listens to this machine alone", places[0].where)
-    elif places and all(re.match(r"\[|[^:]*:[^:]*:|127\.|localhost", value) for value in values):
+    elif places and all(_NOT_IPV4.match(value) for value in values):
         yield Finding(f"ListenAddress {values[0]}: sshd listens to IPv6 alone", places[0].where)
     elif places and not any(_WILDCARD.match(value) for value in values):
-        found = next(each for each in places if not re.match(r"\[|[^:]*:[^:]*:|127\.|localhost", each.value))
+        found = next(each for each in places if not _NOT_IPV4.match(each.value))
         yield Finding(f"ListenAddress {found.value}: an address of the builder's network", found.where)
     family = sshd.first("AddressFamily")
     if family and family.value.lower() == "inet6":
