@@ -33,6 +33,8 @@ def _raising(error: str) -> subprocess.CompletedProcess[str]:
         ("OSError(30, 'Read-only file system', b'/usr/x.img')", 3, "azready: /usr/x.img: Read-only file system\n"),
         ("OSError(18, 'Invalid cross-device link', '/a', None, '/b')", 3, "this is a fault in azready itself"),
         ("OSError(1, 'Operation not permitted', '/a', None, '/b')", 3, "azready: /a → /b: Operation not permitted"),
+        ("OSError(22, 'not a regular file', 'etc/fstab')", 3, "azready: etc/fstab: not a regular file\n"),
+        ("OSError(117, 'the file system is damaged: inode 9', 'etc')", 3, "what to do: the file system is damaged"),
         ("OSError(24, 'Too many open files')", 3, "what to do: raise the limit of open files"),
         ("MemoryError", 3, "azready: no memory is left"),
         ("ZeroDivisionError", 3, "azready: this is a fault in azready itself\n"),

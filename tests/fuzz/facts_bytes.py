@@ -239,7 +239,9 @@ FACTS: Mapping[str, tuple[Callable[[Facts], object], tuple[str, ...]]] = {
 """Facts by themselves, and the files that they are read from: of a whole check there are a few hundred a second."""
 
 
-def _of(base: Memory, path: str, look: Callable[[Facts], object]) -> Callable[[bytes], object]:
+def looked_at(base: Memory, path: str, look: Callable[[Facts], object]) -> Callable[[bytes], object]:
+    """Looks at the image with other bytes in one file."""
+
     def read(data: bytes) -> object:
         base.files, before = {**base.files, path: data}, base.files
         try:
@@ -256,7 +258,7 @@ def _check(base: Memory) -> Callable[[bytes], object]:
     def read(data: bytes) -> object:
         """A whole check; which file it is that was spoilt follows from the bytes."""
         path = paths[zlib.crc32(data) % len(paths)]
-        return _of(base, path, lambda facts: [ask(rule, facts) for rule in RULES])(data)
+        return looked_at(base, path, lambda facts: [ask(rule, facts) for rule in RULES])(data)
 
     return read
 
@@ -268,7 +270,7 @@ def readers() -> dict[str, Reader]:
     made = {}
     for name, (look, paths) in FACTS.items():
         for path in paths:
-            made[f"{name}: {path}"] = Reader(_of(base, path, look), (base.files[path],), refuses)
+            made[f"{name}: {path}"] = Reader(looked_at(base, path, look), (base.files[path],), refuses)
     made |= {name: Reader(_read(reader), (sample,), refuses) for name, (reader, sample) in PACKAGES.items()}
     made["listing over ssh"] = Reader(_listed, (LISTING,), refuses)
     patterns = (b"/etc/ssh/{a,b}*.conf", b"etc/**/[!0]?{x,{y,z}}*", b"etc/[a-")

@@ -13,6 +13,8 @@ from tests.fuzz import (
     guest_bytes,
     image_bytes,
     options_bytes,
+    plans_bytes,
+    targets_bytes,
     two_programs,
 )
 from tests.fuzz.__main__ import targets
@@ -20,12 +22,12 @@ from tests.fuzz._bytes import Reader
 
 
 def test_both_guest_programs_do_the_same() -> None:
-    assert list(two_programs.campaign(seed=1, runs=16)) == []
+    assert list(two_programs.campaign(seed=1, runs=10)) == []
 
 
 @pytest.mark.parametrize(
     "target",
-    [boot_bytes, document_bytes, fabric_bytes, guest_bytes, image_bytes, options_bytes],
+    [boot_bytes, document_bytes, fabric_bytes, guest_bytes, image_bytes, options_bytes, targets_bytes],
     ids=lambda target: target.__name__,
 )
 def test_readers_of_bytes_from_outside_refuse_and_never_break(target: ModuleType) -> None:
@@ -34,6 +36,10 @@ def test_readers_of_bytes_from_outside_refuse_and_never_break(target: ModuleType
 
 def test_whatever_the_files_of_an_image_hold_every_rule_has_an_answer() -> None:
     assert list(facts_bytes.campaign(seed=1, runs=25)) == []
+
+
+def test_whatever_the_files_of_an_image_hold_there_is_a_plan_a_report_or_a_reason() -> None:
+    assert list(plans_bytes.campaign(seed=1, runs=3)) == []
 
 
 def test_a_reader_that_breaks_or_hangs_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:

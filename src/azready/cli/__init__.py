@@ -76,7 +76,9 @@ def _run() -> int:
     return status
 
 
+_LOOK_AT_IT = "look at that file: is it what it should be, and is the file system below whole?"
 _WHAT_TO_DO = {
+    **dict.fromkeys((errno.EINVAL, errno.ENODEV, errno.EOPNOTSUPP, errno.EOVERFLOW), _LOOK_AT_IT),
     errno.EACCES: "run it as a user who may, or choose another file",
     errno.EPERM: "run it as a user who may, or choose another file",
     errno.EROFS: "choose a file on a file system that may be written to",
@@ -91,6 +93,7 @@ _WHAT_TO_DO = {
     errno.ELOOP: "its symbolic links lead in a circle: name the file itself",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EIO: "the drive below cannot be read or written: look at the kernel's log (dmesg)",
+    errno.EUCLEAN: "the file system is damaged: check it with fsck",
     errno.ENXIO: "the drive below cannot be read or written: look at the kernel's log (dmesg)",
     errno.ESTALE: "the network drive below has lost the file: mount it again",
     errno.EBUSY: "something else uses it: end that first",
@@ -106,7 +109,8 @@ _OF_NO_FILE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, er
 
 
 def _of_the_machine(error: Exception) -> Failure | None:
-    """What this machine refused: a right, room, memory. None for what can only be a mistake of ours."""
+    """What this machine refused, or a file: a right, room, memory, its content where it is a pipe or its file system is
+    damaged. None for what can only be a mistake of ours."""
     if isinstance(error, MemoryError):
         return Failure("no memory is left", _WHAT_TO_DO[errno.ENOMEM])
     if not isinstance(error, OSError) or error.errno not in _WHAT_TO_DO:

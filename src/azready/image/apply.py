@@ -25,7 +25,8 @@ from azready.image.actions import (
     Write,
 )
 from azready.image.facts import passwd
-from azready.image.targets import Files, Stat, Target
+from azready.image.facts.reading import lstat_of, names_in, stat_of
+from azready.image.targets import Files, Target
 
 AGAIN = "what was done stays done: fix the cause, then run the same command again and it goes on from there"
 
@@ -97,10 +98,10 @@ def _change(action: Action, target: Target) -> bool:
         case Remove(path):
             return _remove(path, target)
         case RemoveContent(path):
-            removed = [_remove(f"{path}/{name}", target) for name in _names(path, target)]
+            removed = [_remove(f"{path}/{name}", target) for name in names_in(target, path)]
             return any(removed)
         case Truncate(path):
-            old = _stat(path, target)
+            old = stat_of(target, path)
             if old is None or (old.kind == "file" and old.size == 0):
                 return False
             target.truncate(path)
@@ -136,7 +137,7 @@ def _change(action: Action, target: Target) -> bool:
 def _write(action: Write, target: Target) -> bool:
     if action.into and target.exists(action.path) and target.stat(action.path).kind == "dir":
         return _write(replace(action, path=f"{action.path}/{action.into}", into=""), target)
-    old = _lstat(action.path, target)
+    old = lstat_of(target, action.path)
     there = old if old is not None and old.kind == "file" else None
     mode = action.mode if action.mode is not None else (there.mode if there else 0o644)
     uid = action.uid if action.uid is not None else (there.uid if there else 0)
@@ -191,7 +192,7 @@ def _add_keys(action: AddKeys, target: Target) -> bool:
     folder = f"{account.home.strip('/')}/.ssh"
     path = f"{folder}/authorized_keys"
     for each in (folder, path):
-        if (found := _lstat(each, target)) is not None and found.kind == "link":
+        if (found := lstat_of(target, each)) is not None and found.kind == "link":
             raise Failure(f"/{each} leads elsewhere: whose keys would these be?", "put the keys there by hand")
     old = target.read_text(path) if target.exists(path) else ""
     new = [line for line in dict.fromkeys(action.keys) if line not in old.splitlines()]
@@ -216,7 +217,7 @@ def _may_remove_home(account: passwd.Account, listed: list[passwd.Account]) -> b
 
 
 def _remove(path: str, target: Target) -> bool:
-    if _lstat(path, target) is None:
+    if lstat_of(target, path) is None:
         return False
     target.remove(path)
     return True
@@ -228,27 +229,6 @@ def _make_parent(path: str, target: Target) -> None:
         target.mkdir(folder)
 
 
-def _lstat(path: str, target: Files) -> Stat | None:
-    try:
-        return target.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _stat(path: str, target: Files) -> Stat | None:
-    try:
-        return target.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _names(path: str, target: Files) -> list[str]:
-    try:
-        return target.listdir(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
 def _link_text(path: str, target: Files) -> str | None:
-    found = _lstat(path, target)
+    found = lstat_of(target, path)
     return target.readlink(path) if found is not None and found.kind == "link" else None

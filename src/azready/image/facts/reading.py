@@ -1,9 +1,13 @@
 """Reading what may not be there: the few shapes that every reader of an image's files needs."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
-from azready.image.targets import Files, Stat
+from azready.image.targets import Files, Stat, is_absence
+
+_Seen = TypeVar("_Seen")
+_Otherwise = TypeVar("_Otherwise")
 
 MOST_INCLUDED = 1000
 """Files that one configuration may take in. Ten files that each name the next one twice would be read a thousand times,
@@ -32,33 +36,33 @@ class Budget:
 def text_of(files: Files, path: str) -> str | None:
     """The text of a file, or None when there is none (a folder there, a link that leads nowhere)."""
     try:
-        return files.read_text(path)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return _if_there(lambda: files.read_text(path), None)
+    except IsADirectoryError:
         return None
 
 
 def names_in(files: Files, path: str) -> list[str]:
     """The names in a folder; none when there is no such folder."""
-    try:
-        return files.listdir(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    return _if_there(lambda: files.listdir(path), [])
 
 
 def stat_of(files: Files, path: str) -> Stat | None:
     """Of what a path leads to, or None."""
-    try:
-        return files.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    return _if_there(lambda: files.stat(path), None)
 
 
 def lstat_of(files: Files, path: str) -> Stat | None:
     """Of the path itself, which may be a link that leads nowhere, or None."""
+    return _if_there(lambda: files.lstat(path), None)
+
+
+def _if_there(look: Callable[[], _Seen], otherwise: _Otherwise) -> _Seen | _Otherwise:
     try:
-        return files.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        return look()
+    except OSError as error:
+        if is_absence(error):
+            return otherwise
+        raise
 
 
 def first_there(files: Files, paths: Iterable[str]) -> str | None:

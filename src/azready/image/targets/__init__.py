@@ -9,6 +9,7 @@ Three kinds keep these protocols: `tree.Tree` (a directory, `/` among them), `ss
 `disk` mounts and hands out as a `Tree`. `opening.open_target` turns what the user typed into one of them.
 """
 
+import errno
 import stat as modes
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,15 @@ _KINDS: dict[int, Kind] = {
     modes.S_IFBLK: "block",
     modes.S_IFCHR: "char",
 }
+
+
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+
+
+def is_absence(error: OSError) -> bool:
+    """Whether it says that nothing is at a path: no name, no folder on the way, links in a circle, a name that is too
+    long for a file system. What is there and cannot be read (EACCES, EIO, EUCLEAN …) is another matter."""
+    return error.errno in _NOWHERE
 
 
 @dataclass(frozen=True)

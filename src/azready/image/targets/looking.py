@@ -1,13 +1,10 @@
 """What follows from looking at one path, one way for all kinds of targets: whether it is there, its text, patterns."""
 
-import errno
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
-from azready.image.targets import READ_LIMIT, Stat
+from azready.image.targets import READ_LIMIT, Stat, is_absence
 from azready.image.targets.pattern import glob_each
-
-_NOWHERE = (errno.ELOOP, errno.ENAMETOOLONG)
 
 
 class Looking(ABC):
@@ -28,10 +25,8 @@ class Looking(ABC):
     def exists(self, path: str) -> bool:
         try:
             self.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
         except OSError as error:
-            if error.errno in _NOWHERE:
+            if is_absence(error):
                 return False
             raise
         return True
@@ -48,8 +43,10 @@ class Looking(ABC):
     def _lexists(self, path: str) -> bool:
         try:
             self.lstat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
+        except OSError as error:
+            if is_absence(error):
+                return False
+            raise
         return True
 
     def _is_folder(self, path: str) -> bool:

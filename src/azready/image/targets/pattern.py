@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 
+from azready.image.targets import is_absence
 from azready.image.targets.inroot import require_shallow
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -57,7 +58,7 @@ def glob_each(
 ) -> dict[str, list[str]]:
     """For each pattern the paths that match it, sorted; one walk for all, so that no folder is listed for each anew.
 
-    `list_folder` may raise FileNotFoundError and NotADirectoryError. `is_folder` answers for the path itself (False
+    Where `list_folder` says that nothing is there, nothing is. `is_folder` answers for the path itself (False
     for a link), as `**` does not follow links.
     """
     top, found = _Node(), dict[str, set[str]]()
@@ -139,8 +140,10 @@ class _Walk:
     def _names(self, folder: str) -> list[str]:
         try:
             return self.list_folder(folder)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        except OSError as error:
+            if is_absence(error):
+                return []
+            raise
 
 
 _FEW = 2

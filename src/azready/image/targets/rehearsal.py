@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import time
 
-from azready.image.targets import READ_LIMIT, Files, Stat
+from azready.image.targets import READ_LIMIT, Files, Stat, is_absence
 from azready.image.targets.inroot import parts_of, require_shallow
 from azready.image.targets.looking import Looking
 from azready.proc import Completed
@@ -137,7 +137,9 @@ class Rehearsal(Looking):
                 found = self._base.lstat(where)
                 link = self._base.readlink(where) if found.kind == "link" else ""
                 self._below[where] = _Node(found, None, link, below=True)
-            except (FileNotFoundError, NotADirectoryError):
+            except OSError as error:
+                if not is_absence(error):
+                    raise
                 self._below[where] = None
         return self._below[where]
 

@@ -10,6 +10,7 @@ import shlex
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from azready import installed
 from azready.errors import Failure
@@ -139,16 +140,16 @@ class Ssh(Looking):
         return f"{self._name} over ssh"
 
     def free_space(self) -> int:
-        lines = self._must("df -P -k /", "").decode().splitlines()
-        return int(lines[-1].split()[3]) * 1024
+        said = self._must("df -P -k /", "")
+        with _understood(""):
+            return int(said.splitlines()[-1].split()[3]) * 1024
 
     def refusal(self) -> str:
         if not self._shell.root:
             return "changing it needs root there: log in as root, or let the user use sudo or doas"
-        for line in self.read_text("proc/self/mounts").splitlines():
-            fields = line.split()
-            if fields[1] == "/" and "ro" in fields[3].split(","):
-                return "its root file system is mounted read-only"
+        lines = (line.split() for line in self.read_text("proc/self/mounts").splitlines())
+        if any(fields[1:2] == ["/"] and "ro" in "".join(fields[3:4]).split(",") for fields in lines):
+            return "its root file system is mounted read-only"
         return ""
 
     def write_atomic(self, path: str, data: bytes, mode: int, uid: int = 0, gid: int = 0) -> None:
@@ -292,8 +293,9 @@ class Ssh(Looking):
         return self._must(f"head -c {size} {_word(path)}", path)
 
     def _stat_there(self, path: str, option: str) -> Stat:
-        said = self._must(f"stat {option} -c '%f %u %g %s %Y' {_word(path)}", path).decode().split()
-        return Stat.of(int(said[0], 16), int(said[1]), int(said[2]), int(said[3]), float(said[4]))
+        said = self._must(f"stat {option} -c '%f %u %g %s %Y' {_word(path)}", path).split()
+        with _understood(path):
+            return Stat.of(int(said[0], 16), int(said[1]), int(said[2]), int(said[3]), float(said[4]))
 
     def _must(self, script: str, path: str, stdin: bytes = b"") -> bytes:
         """Run a script; its failure is the OSError that its last words name."""
@@ -320,11 +322,20 @@ class Ssh(Looking):
                 del self._contents[each]
 
 
+@contextmanager
+def _understood(path: str) -> Iterator[None]:
+    """What a tool over there says is data from outside: what is not what it should be is an OSError."""
+    try:
+        yield
+    except (ValueError, LookupError, OverflowError) as error:
+        raise OSError(errno.EIO, f"no answer that can be understood ({error})", path) from error
+
+
 _ERRORS = {
     code: os.strerror(code)
     for code in (
         *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENOSPC, errno.EROFS),
-        *(errno.EBUSY, errno.EDQUOT, errno.ELOOP, errno.EFBIG, errno.EINVAL),
+        *(errno.EBUSY, errno.EDQUOT, errno.ELOOP, errno.EFBIG, errno.EINVAL, errno.ENAMETOOLONG, errno.ESTALE),
     )
 }
 

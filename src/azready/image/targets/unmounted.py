@@ -84,13 +84,15 @@ class _Fat:
         if volume is None:
             raise ext.damaged("no FAT file system")
         self._volume, self._device = volume, offset + 1
+        self._known, self._folders = {"": volume.root}, dict[str, dict[str, fat.Entry]]()
+        self._places = {volume.root.first: ""}
 
     def lstat(self, path: str) -> Stat:
         found = self._entry(path)
         return Stat("dir" if found.folder else "file", 0o755, 0, 0, found.size, device=self._device)
 
     def names(self, path: str) -> list[str]:
-        return sorted(each.name for each in self._volume.entries(self._entry(path)))
+        return sorted(each.name for each in self._entries(path.lower()).values())
 
     def head(self, path: str, count: int) -> bytes:
         return self._volume.content(self._entry(path), count)
@@ -99,10 +101,23 @@ class _Fat:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
     def _entry(self, path: str) -> fat.Entry:
-        found = self._volume.find(path)
-        if found is None:
-            raise KeyError(path)
-        return found
+        return self._found(path.lower())
+
+    def _found(self, path: str) -> fat.Entry:
+        if path not in self._known:
+            folder, _, name = path.rpartition("/")
+            found = self._entries(folder)[name]
+            if found.folder and self._places.setdefault(found.first, path) != path:
+                raise ext.damaged(f"a folder in two places ({path})")
+            self._known[path] = found
+        return self._known[path]
+
+    def _entries(self, path: str) -> dict[str, fat.Entry]:
+        if path not in self._folders:
+            folder = self._found(path)
+            inside = self._volume.entries(folder) if folder.folder else ()
+            self._folders[path] = {each.name.lower(): each for each in inside}
+        return self._folders[path]
 
 
 class _Empty:

@@ -75,15 +75,30 @@ def _volumes_at(
     if block is None:
         return
     if block.kind == "lvm":
-        for logical in lvm.volumes(read, start):
-            if logical.start is None:
-                yield Volume(0, 0, "scattered", frozenset({f"/dev/{logical.group}/{logical.name}"}))
-            else:
-                yield from _volumes_at(read, start + logical.start, logical.size, _logical_names(logical), "")
-        return
+        yield from _logical_volumes(read, start)
+    else:
+        yield _volume(block, start, size, names, kind, esp)
+
+
+def _logical_volumes(read: Read, start: int) -> Iterator[Volume]:
+    """What a physical volume holds. One in it is passed over, as LVM itself does (lvm.conf(5), scan_lvs): an image may
+    put one into itself."""
+    for logical in lvm.volumes(read, start):
+        names = _logical_names(logical)
+        if logical.start is None:
+            yield Volume(0, 0, "scattered", frozenset(names[:1]))
+            continue
+        block = superblocks.probe(read, start + logical.start)
+        if block is not None and block.kind != "lvm":
+            yield _volume(block, start + logical.start, logical.size, names)
+
+
+def _volume(
+    block: superblocks.Superblock, start: int, size: int, names: Sequence[str], kind: str = "", esp: bool = False
+) -> Volume:
     more = {f"UUID={block.uuid.lower()}", f"LABEL={block.label}"} if block.uuid or block.label else set()
     every = frozenset({*names, *more})
-    yield Volume(start, size, block.kind, every, kind in _ROOT_TYPES, esp, _PLACES.get(kind, ""))
+    return Volume(start, size, block.kind, every, kind in _ROOT_TYPES, esp, _PLACES.get(kind, ""))
 
 
 def _logical_names(logical: lvm.LogicalVolume) -> tuple[str, str]:

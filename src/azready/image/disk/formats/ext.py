@@ -180,6 +180,8 @@ class Ext:
                 yield from self._extents(self._at(low | high << 32, 0, self._size), depth - 1, budget)
             else:
                 logical, length, high, low = struct.unpack_from("<IHHI", node, at)
+                if not length:
+                    raise damaged("an extent of no block")
                 unwritten = length > 0x8000
                 yield logical, length - 0x8000 if unwritten else length, 0 if unwritten else low | high << 32
 

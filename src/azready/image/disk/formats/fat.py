@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from azready.image.disk.formats import Read
 
-_MOST_CLUSTERS = 4096
-"""Clusters of one folder that are read; more would be a loop in the chain."""
+_LARGEST_FOLDER = 65536 * 32
+"""Bytes of a folder, by the specification; more would be a loop in its chain of clusters."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,9 @@ class Volume:
     root_size: int
     root_cluster: int
 
-    def chain(self, first: int, most: int = _MOST_CLUSTERS) -> Iterator[bytes]:
-        """The content of a chain of clusters."""
+    def chain(self, first: int, length: int) -> Iterator[bytes]:
+        """The content of a chain of clusters, to `length` bytes or the end of its last cluster."""
+        most = -(-length // self.cluster)
         at, seen = first, 0
         end = {12: 0xFF8, 16: 0xFFF8, 32: 0x0FFFFFF8}[self.bits]
         while 2 <= at < end and seen < most:
@@ -53,9 +54,14 @@ class Volume:
         entry = self.read(self.table_at + at * width, width).ljust(width, b"\xff")
         return int.from_bytes(entry, "little") & 0x0FFFFFFF
 
+    @property
+    def root(self) -> Entry:
+        """The root folder."""
+        return Entry("", True, self.root_cluster, 0)
+
     def find(self, path: str) -> Entry | None:
         """What a path leads to, in any case of its letters; None where there is nothing."""
-        found = Entry("", True, self.root_cluster, 0)
+        found = self.root
         for part in filter(None, path.split("/")):
             inside = self.entries(found) if found.folder else ()
             matches = [each for each in inside if each.name.lower() == part.lower()]
@@ -66,14 +72,14 @@ class Volume:
 
     def entries(self, folder: Entry) -> tuple[Entry, ...]:
         """What is in a folder."""
-        fixed = self.root_size and not folder.name
-        content = self.read(self.root_at, self.root_size) if fixed else b"".join(self.chain(folder.first))
-        return tuple(_entries(content))
+        if self.root_size and not folder.name:
+            return tuple(_entries(self.read(self.root_at, self.root_size)))
+        return tuple(_entries(b"".join(self.chain(folder.first, _LARGEST_FOLDER))))
 
     def content(self, file: Entry, count: int) -> bytes:
         """The first `count` bytes of a file, or fewer where it is shorter."""
         wanted = min(count, file.size)
-        return b"".join(self.chain(file.first, -(-wanted // self.cluster)))[:wanted]
+        return b"".join(self.chain(file.first, wanted))[:wanted]
 
 
 def volume(read: Read, offset: int) -> Volume | None:
@@ -132,8 +138,9 @@ def _entries(content: bytes) -> Iterator[Entry]:
             short = _short_name(entry)
             high, low, size = *struct.unpack_from("<H", entry, 20), *struct.unpack_from("<HI", entry, 26)
             folder = bool(entry[11] & 0x10)
-            if short not in (".", ".."):
-                yield Entry(long or short, folder, high << 16 | low, 0 if folder else size)
+            name = long or short
+            if name not in ("", ".", "..") and not {"/", "\0"} & set(name):
+                yield Entry(name, folder, high << 16 | low, 0 if folder else size)
             long = ""
 
 
