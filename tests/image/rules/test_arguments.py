@@ -9,6 +9,7 @@ from azready.image.apply import apply
 from azready.image.facts import Facts
 from azready.image.facts.cmdline import shown
 from azready.image.rules import cmdline_repairs
+from azready.image.rules.boot import serial_console
 from azready.image.targets.tree import Tree
 from tests.image.sample import KERNEL, UUID, Sample, good_image
 
@@ -81,3 +82,21 @@ def test_no_report_shows_the_password_of_an_address() -> None:
     assert shown("ds=nocloud;s=http://me:secret@host/x") == "ds=nocloud;s=http://…@host/x"
     assert shown("root=cifs://me:secret@host/share") == "root=cifs://…@host/share"
     assert shown("inst.ks=https://host/a@b") == "inst.ks=https://host/a@b"
+
+
+@pytest.mark.parametrize("port", ["console=ttyS0,115200n8", "console=ttyS0,9600", "console=ttyS0"])
+def test_a_serial_console_that_is_not_the_last_is_moved_by_one_step(port: str, tmp_path: Path) -> None:
+    """A fix that is cut off between leaves no image without it."""
+    sample = good_image(tmp_path).edit(
+        "boot/grub/grub.cfg", "console=tty1 console=ttyS0,115200n8", f"{port} console=tty0"
+    )
+    sample.write("etc/default/grub", f'GRUB_CMDLINE_LINUX="quiet {port} console=tty0"\n')
+    facts = Facts(Tree(tmp_path))
+    assert serial_console.repair is not None
+    with Tree(tmp_path) as tree:
+        apply(list(serial_console.repair(facts, list(serial_console.find(facts)))), tree)
+    (entry,) = Facts(Tree(tmp_path)).boot_entries
+    assert entry.values("console") == ["tty0", "ttyS0,115200n8"]
+    assert (tmp_path / "etc/default/grub").read_text() == 'GRUB_CMDLINE_LINUX="quiet console=tty0"\n'
+    drop_in = (tmp_path / "etc/default/grub.d/50-azure.cfg").read_text()
+    assert drop_in == 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX console=ttyS0,115200n8"\n'

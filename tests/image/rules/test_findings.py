@@ -1,14 +1,17 @@
-"""What each rule says of each image that breaks it: its words, place, severity and fix, as users read them.
+"""What each rule says of each image that breaks it: its words, place, severity and fix, as users read them; and what
+its repair does there, line by line.
 
 `findings.txt` is read by people: a change of it is a change of what users read. `pytest tests/image/rules --approve`
 writes it anew; look at the difference before it is committed.
 """
 
 from collections.abc import Iterator
+from difflib import unified_diff
 from pathlib import Path
 
 import pytest
 
+from azready.image.actions import Write
 from azready.image.checking import Answer, Found, Skipped, Unseen, ask
 from azready.image.facts import Facts
 from azready.image.rules import RULES
@@ -28,23 +31,37 @@ def _sections() -> dict[str, str]:
 
 def _said(rule: Rule, folder: Path) -> str:
     """The answers to all cases of a rule, a block each."""
-    return "\n".join(_block(name, answer) for name, answer in _answers(rule, folder))
+    return "\n".join(_block(*each) for each in _answers(rule, folder))
 
 
-def _answers(rule: Rule, folder: Path) -> Iterator[tuple[str, Answer]]:
+def _answers(rule: Rule, folder: Path) -> Iterator[tuple[str, Answer, list[str]]]:
     case = CASES[rule.id]
     for number, change in enumerate(case.bad):
         (place := folder / str(number)).mkdir()
         sample = good_image(place)
         case.base(sample)
         change(sample)
-        yield f"image {number}", ask(rule, Facts(Tree(sample.root)))
+        facts = Facts(Tree(sample.root))
+        yield f"image {number}", (answer := ask(rule, facts)), list(_done(rule, facts, answer))
     plain = good_image(folder)
     for number, disk in enumerate(case.bad_disks):
-        yield f"disk {number}", ask(rule, Facts(Tree(plain.root), disk=disk))
+        yield f"disk {number}", ask(rule, Facts(Tree(plain.root), disk=disk)), []
 
 
-def _block(name: str, answer: Answer) -> str:
+def _done(rule: Rule, facts: Facts, answer: Answer) -> Iterator[str]:
+    """What the repair does, and which lines of a file it changes."""
+    if rule.repair is None or not isinstance(answer, Found):
+        return
+    for action in rule.repair(facts, answer.findings):
+        yield f"    does: {action.describe()}"
+        if isinstance(action, Write):
+            before = facts.files.read_bytes(action.path) if facts.files.exists(action.path) else b""
+            texts = (data.decode("utf-8", "replace").splitlines() for data in (before, action.data))
+            changed = [line for line in unified_diff(*texts, n=0) if not line.startswith(("---", "+++", "@@"))]
+            yield from (f"        {line}".rstrip() for line in changed)
+
+
+def _block(name: str, answer: Answer, done: list[str]) -> str:
     match answer:
         case Found(findings):
             lines = []
@@ -57,7 +74,7 @@ def _block(name: str, answer: Answer) -> str:
             lines = [f"    {type(answer).__name__}: {reason}"]
         case _:
             lines = ["    passed"]
-    return "\n".join([f"  {name}", *lines])
+    return "\n".join([f"  {name}", *lines, *done])
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)

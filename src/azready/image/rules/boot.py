@@ -60,10 +60,7 @@ def _make_serial_last(facts: Facts, findings: Sequence[Finding]) -> Iterator[Act
     old = {
         arg for entry in facts.boot_entries for arg in entry.args if re.match(rf"console={_serial(facts)}(,|$)", arg)
     }
-    if old:  # there, and not the last
-        yield from cmdline_repairs.drop(facts, old)
-    else:
-        yield from cmdline_repairs.add(facts, ("console=tty1", port))
+    yield from cmdline_repairs.change(facts, old, (port,) if old else ("console=tty1", port))
 
 
 def _drop_arguments(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:

@@ -5,7 +5,7 @@ unified kernel image is signed as a whole: its command line is changed where it 
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from azready.image.actions import Write
 from azready.image.facts import Facts
@@ -23,34 +23,37 @@ _SOURCES = (
 _MENU_LINE = re.compile(r"^(\s*(?:linux(?:16|efi)?|options|APPEND|append)\s+)(.*)$")
 
 
-def add(facts: Facts, args: Iterable[str]) -> Iterator[Write]:
+def add(facts: Facts, args: Sequence[str]) -> Iterator[Write]:
     """Append arguments to every entry that is no rescue, and to what the next update writes."""
-    wanted = list(args)
-    yield from _menus(facts, lambda words: [*words, *(arg for arg in wanted if arg not in words)])
-    if facts.distro.family is Family.DEBIAN and facts.files.exists("etc/default/grub"):
-        line = f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {" ".join(wanted)}"\n'
-        there = facts.text(_DROP_IN) or ""
-        if line not in there:
-            yield repairs.write(_DROP_IN, there + line, 0o644)
-        return
-    for path, pattern in _SOURCES:
-        if text := facts.text(path):
-            first = re.search(pattern, text, re.MULTILINE)
-            if first:
-                changed = _with(first[2], wanted)
-                yield repairs.write(path, text[: first.start(2)] + changed + text[first.end(2) :])
+    yield from change(facts, (), args)
 
 
 def drop(facts: Facts, args: Iterable[str]) -> Iterator[Write]:
     """Take arguments out of every entry that is no rescue, and out of what the next update writes."""
-    unwanted = set(args)
-    yield from _menus(facts, lambda words: [word for word in words if word not in unwanted])
-    paths = [(path, _SOURCES[0][1]) for path in facts.files.glob("etc/default/grub.d/*.cfg")]
-    for path, pattern in (*_SOURCES, *paths):
-        if text := facts.text(path):
-            changed = re.sub(pattern, lambda line: line[1] + _without(line[2], unwanted), text, flags=re.MULTILINE)
-            if changed != text:
-                yield repairs.write(path, changed)
+    yield from change(facts, args, ())
+
+
+def change(facts: Facts, unwanted: Iterable[str], wanted: Sequence[str]) -> Iterator[Write]:
+    """Both in one write a file: no image between has neither. What is in both becomes the last."""
+    gone, sources = set(unwanted), dict(_SOURCES)
+    yield from _menus(facts, lambda words: _changed(words, gone, wanted))
+    drop_in = bool(wanted) and facts.distro.family is Family.DEBIAN and facts.files.exists("etc/default/grub")
+    of_grub = [*facts.files.glob("etc/default/grub.d/*.cfg"), *((_DROP_IN,) if drop_in else ())]
+    for path, pattern in {**sources, **dict.fromkeys(of_grub, _SOURCES[0][1])}.items():
+        before = facts.text(path) or ""
+        text = re.sub(pattern, lambda line: line[1] + _without(line[2], gone), before, flags=re.MULTILINE)
+        if drop_in and path == _DROP_IN:
+            line = f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {" ".join(wanted)}"\n'
+            text += line if line not in text else ""
+        elif wanted and not drop_in and path in sources:
+            text = re.sub(pattern, lambda line: line[1] + _with(line[2], wanted), text, count=1, flags=re.MULTILINE)
+        if text != before:
+            yield repairs.write(path, text, 0o644 if path == _DROP_IN else None)
+
+
+def _changed(words: list[str], gone: set[str], wanted: Iterable[str]) -> list[str]:
+    left = [word for word in words if word not in gone]
+    return left + [word for word in wanted if word not in left]
 
 
 def _menus(facts: Facts, edit: Edit) -> Iterator[Write]:
@@ -77,7 +80,7 @@ def _edited(line: str, edit: Edit) -> str:
     return found[1] + " ".join(edit(found[2].split())) + "\n"
 
 
-def _with(value: str, args: list[str]) -> str:
+def _with(value: str, args: Iterable[str]) -> str:
     quote = value[:1] if value[:1] in ("'", '"') else ""
     inner = value.strip(quote) if quote else value
     return f"{quote}{' '.join([*inner.split(), *args])}{quote}"
@@ -86,4 +89,5 @@ def _with(value: str, args: list[str]) -> str:
 def _without(value: str, args: set[str]) -> str:
     quote = value[:1] if value[:1] in ("'", '"') else ""
     inner = value.strip(quote) if quote else value
-    return f"{quote}{' '.join(word for word in inner.split() if word not in args)}{quote}"
+    words = inner.split()
+    return f"{quote}{' '.join(word for word in words if word not in args)}{quote}" if args & {*words} else value
