@@ -22,6 +22,7 @@ from pathlib import Path
 from azready.fabric import Fabric
 from azready.fabric.machine import ASSET_TAG, Machine
 from azready.fabric.protocol.messages import Rules
+from azready.image.parts.guest_program import compiling
 from azready.pipelines import trees
 
 WIRESERVER, IMDS = "168.63.129.16", "169.254.169.254"
@@ -130,7 +131,7 @@ class Lab:
         """Once for every Python: compiling costs more than a first boot does."""
         python = (root / "usr/bin/python3").readlink().name
         if python not in self._bytecode:
-            made = run(root, ["/usr/bin/python3", "-I", "-S", "-c", COMPILE])
+            made = run(root, ["/usr/bin/python3", *compiling(PROGRAM + "/provision.py", (3, 7))])
             if made.status:
                 raise RuntimeError(made.stderr)
             (compiled,) = (target / "__pycache__").iterdir()
@@ -142,10 +143,6 @@ class Lab:
 
 
 PROGRAM = "/usr/lib/azure-provisioning"
-COMPILE = (
-    f"import py_compile as p; p.compile({PROGRAM + '/provision.py'!r}, doraise=True, "
-    "invalidation_mode=p.PycInvalidationMode.CHECKED_HASH)"
-)
 START = f"import sys; sys.path.insert(0, '{PROGRAM}'); import provision; provision.start()"
 """What the unit's ExecStart runs; tests/guest/test_units.py holds the two together."""
 LAUNCH = ["/usr/bin/python3", "-I", "-S", "-B", "-c", START]

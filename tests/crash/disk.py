@@ -17,7 +17,8 @@ from typing import Literal
 
 from azready.fabric.machine import ASSET_TAG, Machine
 from azready.fabric.protocol.media import ovf_env
-from bench.lab import COMPILE, GUEST, run
+from azready.image.parts.guest_program import compiling
+from bench.lab import GUEST, PROGRAM, run
 
 Kind = Literal["ext4", "xfs", "btrfs"]
 SIZE = {"ext4": "96M", "xfs": "320M", "btrfs": "200M"}
@@ -83,7 +84,7 @@ def programs(tree: Path, place: Path) -> Path:
         shutil.copy(GUEST / name, home)
     (place / "lib").symlink_to("usr/lib")
     (place / "lib64").symlink_to("usr/lib64")
-    made = run(place, ["/usr/bin/python3", "-I", "-S", "-c", COMPILE])
+    made = run(place, ["/usr/bin/python3", *compiling(PROGRAM + "/provision.py", (3, 7))])
     if made.status:
         raise RuntimeError(made.stderr)
     return place / "usr"

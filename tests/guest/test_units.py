@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 import pytest
 
 from azready.fabric.machine import Machine
+from azready.image.parts.guest_program import compiling
 from azready.proc import find_tool
-from bench.lab import COMPILE, GUEST, START
+from bench.lab import GUEST, START
 
 INSTALL: dict[str, Any] = tomllib.loads((GUEST / "install.toml").read_text())
 SYSTEMD = GUEST / "units/systemd"
@@ -66,7 +68,14 @@ def test_the_unit_starts_the_program_as_the_lab_does() -> None:
     unit = (SYSTEMD / "azure-provisioning.service").read_text()
     assert f'ExecStart=/usr/bin/python3 -I -S -B -c "{START}"\n' in unit
     assert f'-c "{START}" name\n' in (SYSTEMD / "azure-provisioning-name.service").read_text()
-    assert "CHECKED_HASH" in COMPILE
+
+
+def test_bytecode_is_held_to_the_content_of_its_source(tmp_path: Path) -> None:
+    """PEP 552: flags 3 are a hash that is checked. Image tools reset times, and a new program is the one that runs."""
+    source = str(shutil.copy(GUEST / "provision.py", tmp_path))
+    subprocess.run([sys.executable, *compiling(source, sys.version_info[:2])], check=True)
+    (bytecode,) = (tmp_path / "__pycache__").iterdir()
+    assert bytecode.read_bytes()[4:8] == b"\x03\0\0\0"
 
 
 def test_the_preset_names_what_the_links_enable() -> None:

@@ -345,6 +345,8 @@ def printable(text, limit=200):
     """`text` fit for one line of a log: control characters become spaces, long texts are cut."""
     if len(text) > limit:
         text = text[:limit] + "..."
+    if text.isprintable():
+        return text
     return "".join([c if c.isprintable() else _shown(c) for c in text])
 
 
@@ -457,11 +459,13 @@ def _json_object(text, at, depth):
         if text[at] != '"':
             raise ValueError("no name at %d of a JSON object" % at)
         key, at = _json_string(text, at + 1)
-        at = _json_blank(text, at)
+        if text[at] != ":":  # as nearly all have it, without blanks
+            at = _json_blank(text, at)
         if text[at] != ":":
             raise ValueError("no colon at %d of a JSON object" % at)
         table[key], at = _json_value(text, _json_blank(text, at + 1), depth)
-        at = _json_blank(text, at)
+        if text[at] != ",":
+            at = _json_blank(text, at)
         if text[at] == "}":
             return table, at + 1
         if text[at] != ",":
@@ -488,6 +492,10 @@ _JSON_ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n"
 
 
 def _json_string(text, at):
+    quote = text.index('"', at)
+    plain = text[at:quote]
+    if plain.isprintable() and "\\" not in plain:  # nearly all
+        return plain, quote + 1
     parts = []
     while True:
         quote = text.index('"', at)
@@ -550,9 +558,14 @@ def _json_digits(text, at):
     return at
 
 
+def without_mark(body):
+    """`body` without UTF-8's byte order mark. Python's own codec for that is a module to be loaded."""
+    return body[3:] if body.startswith(b"\xef\xbb\xbf") else body
+
+
 def parse_imds(body):
     """The IMDS instance document. Its primitives are strings, possibly "" (Microsoft, instance metadata service)."""
-    document = read_json(body.decode("utf-8-sig"))
+    document = read_json(without_mark(body).decode())
     if not isinstance(document, dict) or not isinstance(document.get("compute"), dict):
         raise ValueError("no compute in the IMDS document")
     return document
@@ -1075,9 +1088,10 @@ def sshd_words(line):
     line = line.strip(" \t\r\n\f")
     if not line or line[0] == "#":
         return "", []
+    name, _, rest = line.partition(" ")
     if line[0] == '"':
         name, _, rest = line[1:].partition('"')
-    else:
+    elif not name.isalnum():  # as nearly all keywords are
         end = 0
         while end < len(line) and line[end] not in ' \t\r\f="':
             end += 1
@@ -1091,6 +1105,8 @@ def sshd_words(line):
 
 def quoted_words(text):
     """Split as OpenSSH does: quotes of both kinds hold a word together, a backslash keeps a quote, # ends the line."""
+    if not ("\\" in text or "#" in text or "'" in text or '"' in text):
+        return [word for word in text.replace("\t", " ").split(" ") if word]
     words, word, quote, at = [], None, "", 0
     while at < len(text):
         letter = text[at]
@@ -1121,6 +1137,8 @@ def fits(text, pattern, sets=False):
     if not pattern:
         return not text
     if pattern[0] == "*":
+        if not ("*" in pattern[1:] or "?" in pattern or "[" in pattern):
+            return text.endswith(pattern[1:])
         return any(fits(text[at:], pattern[1:], sets) for at in range(len(text) + 1))
     if not text:
         return False
@@ -1412,6 +1430,8 @@ def last_word_is_include(text):
     """Whether sudoers takes in /etc/sudoers.d, and no rule of its own comes after that."""
     included = False
     for line in text.splitlines():
+        if line[:2] in ("", "#", "# "):  # most lines
+            continue
         words = line.split()
         if words[:1] in (["@includedir"], ["#includedir"]):
             included = included or words[1:2] in (["/etc/sudoers.d"], ["/etc/sudoers.d/"])
@@ -1608,6 +1628,8 @@ def hosts_with(text, name):
 def nss_services(nsswitch, database):
     """Where NSS looks for a database, by its first line in nsswitch.conf; none where that does not say."""
     for line in lines_of(nsswitch):
+        if not line or line[0] == "#":  # most lines
+            continue
         words = line.split("#", 1)[0].split()
         if words[:1] == [database + ":"]:
             return words[1:]
@@ -1944,7 +1966,7 @@ class Tree:
 
     def has_tool(self, name):
         """Whether the tree itself has a program."""
-        return any(self.exists(folder + "/" + name) for folder in _FOLDERS)
+        return any(self.exists(folder + "/" + name) for folder in _ANYWHERE)
 
     def run(self, words, stdin=b"", limit=COMMAND_LIMIT):
         """Run a program, found on PATH, and return its output. Raises CommandFailed, TimeLimit."""
@@ -1961,6 +1983,7 @@ class Tree:
 
 
 _FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+_ANYWHERE = ("/usr/bin", "/usr/sbin", *_FOLDERS)  # the likely ones first, where the place does not matter
 
 
 def spawn(path, words, stdin=b"", limit=COMMAND_LIMIT, environment=None, show=False):
@@ -1970,7 +1993,9 @@ def spawn(path, words, stdin=b"", limit=COMMAND_LIMIT, environment=None, show=Fa
     """
     import _signal
 
-    environment = posix.environ if environment is None else environment
+    if environment is None:  # what the image's programs say is read, and told: not in the image's language
+        environment = dict(posix.environ)
+        environment[b"LC_ALL"] = b"C"
     out_read, out_write = posix.pipe()
     in_read, in_write = posix.pipe()
     write_all(in_write, stdin)  # less than a pipe holds
@@ -2027,9 +2052,11 @@ def _start(path, words, environment, stdin, stdout):
 
 def account(tree, name):
     """The account of that name, or None. On a live machine NSS is asked, too, as login does, where it looks further."""
+    begin = name + ":"
     for path in ("/etc/passwd", "/usr/lib/passwd"):
-        for line in lines_of(tree.text(path)):
-            if not line.startswith(name + ":"):
+        text = tree.text(path)
+        for line in lines_of(text) if begin in text else ():
+            if not line.startswith(begin):
                 continue
             fields = line.split(":")
             if len(fields) == 7 and is_number(fields[2], 0, 1 << 32):
@@ -2272,7 +2299,7 @@ def parse_provisiondata(body):
         medium.document = b""
         return medium
     try:
-        found = read_json(body.decode("utf-8-sig"))
+        found = read_json(without_mark(body).decode())
         if not isinstance(found, dict):
             raise ValueError("it is no object")
     except ValueError as error:
@@ -2667,7 +2694,7 @@ def _clear_locks(tree):
 
     Returns whether there was any. A lock holds the number of its process, which another boot may have given to anybody.
     """
-    names = tree.names("/etc")
+    names = [name for name in tree.names("/etc") if name.startswith(ACCOUNT_FILES)]
     found = False
     for name in ACCOUNT_FILES:
         if name + ".lock" in names:
@@ -2856,19 +2883,21 @@ def _write_sudoers(tree, name):
 
     # the rule is a fixed text with a name that was checked: among the usual it can break nothing
     main = tree.text("/etc/sudoers")
-    usual = main and last_word_is_include(unmarked(main)) and rules_are_usual(main)
+    included = last_word_is_include(unmarked(main))
+    usual = included and rules_are_usual(main)
     text = "# Written by azure-provisioning\n%s ALL=(ALL:ALL) NOPASSWD: ALL\n" % sudoers_name(name)
     if not tree.exists("/etc/sudoers.d"):
         tree.folder("/etc/sudoers.d", 0o750)
     for path in ("/etc/sudoers", "/etc/sudoers.d"):
         _close_to_others(tree, path)
-    file = "/etc/sudoers.d/" + rule_name(tree.names("/etc/sudoers.d"), "90-azure-provisioning")
-    last = all("/etc/sudoers.d/" + other < file for other in others_of(tree.names("/etc/sudoers.d")))
+    names = tree.names("/etc/sudoers.d")
+    file = "/etc/sudoers.d/" + rule_name(names, "90-azure-provisioning")
+    last = all("/etc/sudoers.d/" + other < file for other in others_of(names))
     changed = tree.write(file, text.encode(), 0o440, None if usual and last else check)
-    for other in tree.names("/etc/sudoers.d"):
+    for other in names:
         if is_ours(other) and file != "/etc/sudoers.d/" + other:
             tree.remove("/etc/sudoers.d/" + other)
-    if main and not (last and last_word_is_include(unmarked(main))):
+    if main and not (last and included):
         # sudo before 1.9.1 knows it with # only; our file alone, since a second look at all would define aliases twice
         changed = tree.rewrite("/etc/sudoers", _marked(main, "#include %s\n" % file), check) or changed
     return changed
@@ -2876,8 +2905,11 @@ def _write_sudoers(tree, name):
 
 def _close_to_others(tree, path):
     """sudo takes nothing from what others than root could write (sudoers(5))."""
-    status = posix.stat(tree.at(path)) if tree.exists(path) else None
-    if status is None or tree.dry_run or posix.geteuid() != 0 or not (status.st_uid or status.st_mode & 0o022):
+    try:
+        status = posix.stat(tree.at(path))
+    except OSError:
+        return
+    if tree.dry_run or posix.geteuid() != 0 or not (status.st_uid or status.st_mode & 0o022):
         return
     posix.chown(tree.at(path), 0, -1)
     posix.chmod(tree.at(path), status.st_mode & 0o7755)
@@ -3077,15 +3109,14 @@ def read_sshd(tree, user):
     file = next((path for path in SSHD_FILES if tree.exists(path)), "")
     sshd = Sshd(file)
     if file:
-        who = (user, groups_with(tree, user)) if user else ("", [])
         try:
-            _read_sshd_file(tree, sshd, file, who, True, False, 0)
+            _read_sshd_file(tree, sshd, file, user, True, False, 0)
         except RecursionError:
             sshd.plain = False
     return sshd
 
 
-def _read_sshd_file(tree, sshd, path, who, active, inside, depth):
+def _read_sshd_file(tree, sshd, path, user, active, inside, depth):
     """One file; an Include is followed. A Match block ends at the next, and with its file, not with the file that
     includes it. Raises RecursionError where sshd gives up too: files that include themselves."""
     if depth > 16:
@@ -3098,14 +3129,14 @@ def _read_sshd_file(tree, sshd, path, who, active, inside, depth):
         if not name:
             continue
         if name == "match":
-            applies = match_applies(words, *who)
+            applies = match_applies(words, user, groups_with(tree, user) if user else [])
             inside, active, maybe = True, begins and bool(applies), begins and applies is None
             sshd.plain, sshd.unsure = False, sshd.unsure or applies is None
         elif name == "include":
             for pattern in words:
                 pattern = pattern if pattern.startswith("/") else "/etc/ssh/" + pattern
                 for file in glob(tree, pattern):
-                    _read_sshd_file(tree, sshd, file, who, active, inside, depth + 1)
+                    _read_sshd_file(tree, sshd, file, user, active, inside, depth + 1)
         else:
             if inside and name in ("passwordauthentication", "kbdinteractiveauthentication"):
                 sshd.opens = sshd.opens or words[:1] == ["yes"]
@@ -4098,6 +4129,8 @@ def _pam_lines(text):
     """The lines that PAM reads: without comments, joined at a backslash; "" is one that never ends."""
     whole = ""
     for line in lines_of(text):
+        if not line or line[0] == "#":  # most lines
+            continue
         line, comment, _ = line.partition("#")
         line = line.replace("\t", " ").strip(" ")
         if line.endswith("\\") and not comment:
@@ -4250,14 +4283,14 @@ def sudo_is_plain(tree, user):
         if line.startswith("sudoers:") and line.split("#")[0].split()[1:] != ["files"]:
             return False
     for line in lines_of(tree.text("/etc/sudo.conf")):
-        if line.split()[:1] == ["Plugin"] and line.split()[2:3] != ["sudoers.so"]:
+        if "Plugin" in line and line.split()[0] == "Plugin" and line.split()[2:3] != ["sudoers.so"]:
             return False
     return rules_are_usual(main)
 
 
 def rules_are_usual(main):
     """Whether sudoers holds no rules of its own but for root and groups."""
-    lines = [line.split() for line in unmarked(main).splitlines()]
+    lines = [line.split() for line in unmarked(main).splitlines() if line[:1] != "#"]
     return all(not words or words[0][0] in "#@%" or words[0] == "root" or words[0][:8] == "Defaults" for words in lines)
 
 
@@ -4332,7 +4365,7 @@ def disable(tree):
     """Switch the unit off by removing its links: `systemctl disable` makes a booting system read all units again."""
     places = [("/etc/systemd/system/multi-user.target.wants", UNIT)]
     places += [("/etc/runlevels/" + level, AGENT) for level in tree.names("/etc/runlevels")]
-    for level in "2345":
+    for level in "2345" if tree.exists("/etc/init.d/" + AGENT) else "":
         folder = "/etc/rc%s.d" % level
         places += [(folder, name) for name in tree.names(folder) if name[:1] == "S" and name[3:] == AGENT]
     places += [("/etc/service", AGENT)]
@@ -4782,7 +4815,11 @@ def main(words):
 
 
 def start():
-    """Run and leave at once: nothing is open that the kernel does not close faster than the interpreter does."""
+    """Run and leave at once: nothing is open that the kernel does not close faster than the interpreter does. And in a
+    moment nothing gathers that would be worth a search for it."""
+    import gc
+
+    gc.disable()
     posix._exit(main(sys.argv[1:]))
 
 
