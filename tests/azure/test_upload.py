@@ -188,3 +188,18 @@ def test_azurite_holds_the_file_after_a_broken_and_a_second_upload(
         held = [Range(start, end) for start, end in store.ranges()]
         assert list(minus(data_ranges(vhd), held)) == []
         assert sum(map(len, held)) == 9 * MIB + 512 + 512 * 3000, "data, and the zeros over old data; nothing else"
+
+
+TORN = ("419", "419 ", "4194304 83", "4194304 8388608", "4194304 8388608 1\n", "x y\n")
+
+
+@pytest.mark.parametrize("torn", TORN)
+def test_a_line_of_the_journal_that_a_power_cut_tore_counts_for_nothing(tmp_path: Path, torn: str) -> None:
+    path = tmp_path / "pages"
+    path.write_text(f"t\n0 4194304\n{torn}")
+    journal = Journal(path, "t")
+    journal.load()
+    assert journal.done == {Range(0, 4194304)}
+    journal.add(Range(8388608, 8388700))
+    journal.load()
+    assert journal.done == {Range(0, 4194304), Range(8388608, 8388700)}

@@ -37,6 +37,7 @@ def _raising(error: str) -> subprocess.CompletedProcess[str]:
         ("OSError(117, 'the file system is damaged: inode 9', 'etc')", 3, "what to do: the file system is damaged"),
         ("OSError(24, 'Too many open files')", 3, "what to do: raise the limit of open files"),
         ("MemoryError", 3, "azready: no memory is left"),
+        (r"__import__('azready.errors').errors.Failure('a \x1b[2J \ud800')", 3, "azready: a \ufffd[2J \ufffd\n"),
         ("ZeroDivisionError", 3, "azready: this is a fault in azready itself\n"),
         ("__import__('azready.errors').errors.UsageFailure('bad disk', 'take another')", 2, "what to do: take another"),
     ],

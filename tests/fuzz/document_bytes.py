@@ -45,14 +45,14 @@ DEEP = b"a = " + b"[" * 3000
 HALF = b'{"version":1,"target":"a\\ud800","summary":"\\udfff","results":[]}'
 
 
-def _file(read: Callable[[Path], object]) -> Callable[[bytes], object]:
-    def by_path(data: bytes) -> object:
+def by_path(read: Callable[[Path], object]) -> Callable[[bytes], object]:
+    def read_file(data: bytes) -> object:
         with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
             file.write(data)
             file.flush()
             return read(Path(file.name))
 
-    return by_path
+    return read_file
 
 
 def _joined(path: Path) -> object:
@@ -106,13 +106,13 @@ def readers() -> dict[str, Reader]:
         lines = kept.read_bytes()
     refuses = (Failure,)
     return {
-        "report": Reader(_file(_joined), (checks, checks, boots, HALF), refuses, (b"[" * 5000,)),
-        "timeline": Reader(_file(_drawn), (boots,), refuses),
-        "replay": Reader(_file(_replayed), (lines,), refuses),
-        "machine": Reader(_file(_of_machine), (MACHINE,), refuses, (DEEP,)),
-        "scenario": Reader(_file(_of_scenario), (SCENARIO,), refuses, (DEEP,)),
-        "settings": Reader(_file(_of_settings), (SETTINGS,), refuses, (DEEP,)),
-        "azready.toml": Reader(_file(defaults.read), (DEFAULTS,), refuses, (DEEP,)),
+        "report": Reader(by_path(_joined), (checks, checks, boots, HALF), refuses, (b"[" * 5000,)),
+        "timeline": Reader(by_path(_drawn), (boots,), refuses),
+        "replay": Reader(by_path(_replayed), (lines,), refuses),
+        "machine": Reader(by_path(_of_machine), (MACHINE,), refuses, (DEEP,)),
+        "scenario": Reader(by_path(_of_scenario), (SCENARIO,), refuses, (DEEP,)),
+        "settings": Reader(by_path(_of_settings), (SETTINGS,), refuses, (DEEP,)),
+        "azready.toml": Reader(by_path(defaults.read), (DEFAULTS,), refuses, (DEEP,)),
         "waivers": Reader(lambda data: parse_waivers(data.decode(errors="replace"), "x"), (WAIVERS,), refuses, (DEEP,)),
     }
 

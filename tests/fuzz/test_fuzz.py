@@ -14,6 +14,7 @@ from tests.fuzz import (
     image_bytes,
     options_bytes,
     plans_bytes,
+    runs_bytes,
     targets_bytes,
     two_programs,
 )
@@ -27,7 +28,7 @@ def test_both_guest_programs_do_the_same() -> None:
 
 @pytest.mark.parametrize(
     "target",
-    [boot_bytes, document_bytes, fabric_bytes, guest_bytes, image_bytes, options_bytes, targets_bytes],
+    [boot_bytes, document_bytes, fabric_bytes, guest_bytes, image_bytes, options_bytes, runs_bytes, targets_bytes],
     ids=lambda target: target.__name__,
 )
 def test_readers_of_bytes_from_outside_refuse_and_never_break(target: ModuleType) -> None:

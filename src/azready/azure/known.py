@@ -79,7 +79,7 @@ def as_json(known: Known) -> Json:
 
 
 def from_json(table: Any) -> Known:
-    """What `as_json` gave. Raises KeyError, TypeError and ValueError on anything else."""
+    """What `as_json` gave. Raises KeyError, TypeError, AttributeError and ValueError on anything else."""
     values = {field.name: table[field.name] for field in fields(Known)}
     nested = {name: make(**_tuples(values[name])) for name, make in NESTED.items() if values[name] is not None}
     return Known(**values | nested)

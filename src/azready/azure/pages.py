@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from azready.azure.ranges import Range
+from azready.errors import Failure
 
 API = "2020-10-02"
 TIMEOUT = 60.0
@@ -131,9 +132,13 @@ def _connect(parts: SplitResult, ca: str | None) -> http.client.HTTPConnection:
 
 
 def parse_page_ranges(body: bytes) -> tuple[list[Range], str]:
-    """The ranges that a blob holds, and the marker of the next list (empty at the end)."""
-    tree = ElementTree.fromstring(body)
-    found = [
-        Range(int(item.findtext("Start", "0")), int(item.findtext("End", "-1")) + 1) for item in tree.iter("PageRange")
-    ]
+    """The ranges that a blob holds, and the marker of the next list (empty at the end). Raises Failure."""
+    try:
+        tree = ElementTree.fromstring(body)
+        found = [
+            Range(int(item.findtext("Start", "0")), int(item.findtext("End", "-1")) + 1)
+            for item in tree.iter("PageRange")
+        ]
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise Failure(f"what the disk holds could not be listed: {error}", "run the same command again") from error
     return found, tree.findtext("NextMarker") or ""

@@ -44,15 +44,27 @@ def estimate(base: str, location: str, size: str, instances: int, minutes: float
         return Estimate(size, instances, minutes, None)
     wanted = f"armRegionName eq '{location}' and armSkuName eq '{size}' and priceType eq 'Consumption'"
     try:
-        items = get(f"{base}/api/retail/prices?$filter={quote(wanted)}").get("Items", [])
-    except (OSError, ValueError, AttributeError):
+        hourly, currency = _hourly(get(f"{base}/api/retail/prices?$filter={quote(wanted)}"))
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):  # no list
         return Estimate(size, instances, minutes, None)
-    for item in items:
+    return Estimate(size, instances, minutes, hourly, currency)
+
+
+def _hourly(answer: Any) -> tuple[float, str]:
+    """The price of an hour, and its currency. Raises LookupError where there is none, and others for another shape."""
+    for item in answer["Items"]:
         name = f"{item.get('productName', '')} {item.get('skuName', '')} {item.get('meterName', '')}"
         plain = not any(word in name for word in ("Windows", "Spot", "Low Priority", "Cloud Services"))
         if plain and item.get("serviceName") == "Virtual Machines" and item.get("unitOfMeasure") == "1 Hour":
-            return Estimate(size, instances, minutes, float(item["retailPrice"]), str(item.get("currencyCode", "USD")))
-    return Estimate(size, instances, minutes, None)
+            return float(item["retailPrice"]), str(item.get("currencyCode", "USD"))
+    raise LookupError("no such size")
 
 
 def fetch_json(url: str) -> Any:

@@ -129,7 +129,8 @@ def _nested(table: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name in ("details", "innererror", "innererrors"):
         found = table.get(name)
         yield from (item for item in (found if isinstance(found, list) else [found]) if isinstance(item, dict))
-    for item in table.get("additionalinfo") or ():
+    more = table.get("additionalinfo")
+    for item in more if isinstance(more, list) else ():
         info = item.get("info") if isinstance(item, dict) else None
         if isinstance(info, dict):
             yield {"message": _policy(info) or "; ".join(f"{name}: {value}" for name, value in info.items())[:500]}

@@ -102,7 +102,7 @@ def read_run(path: Path) -> Run:
     """What a state file says. Raises UsageFailure when it is not one."""
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
-        return Run(
+        run = Run(
             table["verb"],
             table["id"],
             tuple((key, value) for key, value in table["inputs"]),
@@ -110,7 +110,9 @@ def read_run(path: Path) -> Run:
             tuple(table["created"]),
             known.from_json(table["known"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        leftovers(run)  # each must be such as can be removed
+        return run
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UsageFailure(
             f"{path} is not a state file of azready: {error}", "remove it, or give another with --state"
         ) from error

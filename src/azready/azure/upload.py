@@ -10,6 +10,7 @@ import http.client
 import os
 import queue
 import random
+import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -40,6 +41,10 @@ class Uploaded:
     requests: int
 
 
+_PIECE = re.compile("^([0-9]{1,18}) ([0-9]{1,18})\\n", re.MULTILINE)
+"""A line. A kill or a power cut may have left a part of the last one."""
+
+
 @dataclass
 class Journal:
     """The pieces that arrived, one a line; the first line names file and disk. Append-only."""
@@ -52,12 +57,14 @@ class Journal:
     def load(self) -> None:
         """Read what an earlier run wrote; a journal of another file or disk is begun anew."""
         try:
-            first, *lines = self.path.read_text(encoding="utf-8").splitlines()
+            first, _, rest = self.path.read_text(encoding="utf-8").partition("\n")
         except (OSError, ValueError):
-            first, lines = "", []
+            first, rest = "", ""
         if first == self.title:
-            pairs = (line.split() for line in lines if line.count(" ") == 1)
-            self.done = {Range(int(start), int(end)) for start, end in pairs if start.isdecimal() and end.isdecimal()}
+            whole = rest[: rest.rfind("\n") + 1]
+            self.done = {Range(int(start), int(end)) for start, end in _PIECE.findall(whole)}
+            if whole != rest:  # what is added next must begin a line
+                self.path.write_text(f"{first}\n{whole}", encoding="utf-8")
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)

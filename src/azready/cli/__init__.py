@@ -124,11 +124,13 @@ def _of_the_machine(error: Exception) -> Failure | None:
 
 def _told(failure: Failure) -> int:
     logging.getLogger("azready").debug("ends with %s", failure.exit_code, exc_info=failure)
-    print(f"azready: {failure.message}", file=sys.stderr)
+    from azready.console import printable
+
+    print(f"azready: {printable(failure.message)}", file=sys.stderr)
     if failure.hint:
         from azready.installed import with_pages
 
-        print(f"  what to do: {with_pages(failure.hint)}", file=sys.stderr)
+        print(f"  what to do: {printable(with_pages(failure.hint))}", file=sys.stderr)
     return failure.exit_code
 
 

@@ -240,7 +240,7 @@ def _done_before(work: Work) -> dict[str, Any]:
     try:
         state = json.loads((work.folder / "state.json").read_text(encoding="utf-8"))
         done = {step: each["said"] for step, each in state.items() if each["key"] == work.keys[step]}
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
     if any(step in state and step not in done for step in _CHANGING):
         return {}

@@ -47,9 +47,10 @@ class Monitor:
             self._socket.sendall(json.dumps({"execute": command, "arguments": words}).encode() + b"\n")
 
     def _read(self) -> None:
-        with self._socket.makefile("rb") as lines, contextlib.suppress(OSError, ValueError):
+        with self._socket.makefile("rb") as lines, contextlib.suppress(OSError, ValueError, RecursionError):
             for line in lines:
-                self._take(json.loads(line))
+                if isinstance(message := json.loads(line), dict):
+                    self._take(message)
 
     def _take(self, message: dict[str, Any]) -> None:
         self.heard = time.monotonic()

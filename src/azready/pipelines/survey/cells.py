@@ -188,7 +188,7 @@ class Log:
                 row = json.loads(line)
                 key = tuple(row.pop("key"))
                 found[key] = (*found.get(key, ()), _run(row))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 if number < len(lines):
                     raise UsageFailure(
                         f"{self.path}, line {number} is no run", "remove the line, or the file"
