@@ -29,6 +29,11 @@ def install(folder: Path) -> Path:
 
 def main(words: list[str], lie: str) -> None:
     program = f"/usr/bin/{Path(sys.argv[0]).name}"
+    if lie.startswith("emulation hangs") and "-S" not in words:
+        hung = Path(sys.argv[0]).with_name("hung")
+        if lie != "emulation hangs once" or not hung.exists():
+            hung.touch()
+            words = [*words, "-S"]  # as silent, and costs no time
     if "kvm" not in words:
         os.execv(program, [program, *words])
     words = [{"kvm": "tcg", "host,-hypervisor": "max,-hypervisor"}.get(word, word) for word in words]

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from azready.boot.container.tree import boot_tree
-from azready.boot.qemu import health, trial
+from azready.boot.qemu import disk, health, trial
 from azready.boot.qemu.command import Bootable, Hardware
 from azready.boot.qemu.disk import boot_disk
 from azready.boot.qemu.monitor import Monitor
 from azready.boot.record import BootRecord
 from azready.boot.series import Plan
+from azready.console import Console
 from azready.errors import Failure
 from azready.fabric import Machine
 from tests.boot import lying_kvm, machines
@@ -158,6 +159,7 @@ import sys
 from azready.boot.qemu.command import Bootable, Hardware
 from azready.boot.qemu.disk import boot_disk
 from azready.boot.series import Plan
+from azready.console import Console
 from azready.fabric import Machine
 disk = {"disk": sys.argv[1], "format": "raw", "size": 1 << 20}
 boot_disk(Bootable(firmware="bios", hardware=Hardware(accel="tcg"), **disk), Machine(), Plan(boots=1), target="empty")
@@ -244,6 +246,31 @@ def test_a_kvm_that_dies_later_and_is_insisted_on_is_no_verdict(kvm: Callable[[s
     guest = Bootable(kernel=machines.mini(WAITS), hardware=Hardware(memory=192, accel="kvm"))
     (record,) = boot_disk(guest, Machine(), PATIENT, target="mini")
     _is(record, "kvm-failed", "kvm run failed")
+
+
+# --- emulation ---
+
+
+def test_an_emulator_that_hangs_before_the_first_word_boots_it_once_more(
+    kvm: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kvm("emulation hangs once")
+    monkeypatch.setattr(disk, "_FIRST_WORD", 20.0)
+    script = f"{machines.NETWORK}{machines.REPORT}echo ready login:\nsleep 1\npoweroff -f\n"
+    guest = Bootable(kernel=machines.mini(script), hardware=Hardware(memory=192, accel="tcg"))
+    (record,) = boot_disk(guest, Machine(), ONCE, Console(), target="mini")
+    assert record.passed, record.cause
+    assert "the emulated machine said nothing" in capsys.readouterr().err
+
+
+def test_an_emulator_that_hangs_twice_is_no_verdict(
+    kvm: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kvm("emulation hangs")
+    monkeypatch.setattr(disk, "_FIRST_WORD", 1.0)
+    guest = Bootable(kernel=machines.mini(WAITS), hardware=Hardware(memory=192, accel="tcg"))
+    (record,) = boot_disk(guest, Machine(), ONCE, target="mini")
+    _is(record, "emulator-hangs", "")
 
 
 # --- containers ---

@@ -1,7 +1,7 @@
 """How long a boot is waited for: an explicit deadline to the letter, else as long as the guest makes progress."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
@@ -231,6 +231,25 @@ def test_not_where_it_is_emulated_or_moves_or_its_init_has_started(wait: Wait) -
 def test_a_short_deadline_leaves_the_standstill_half_of_it(wait: Wait) -> None:
     waited, ended = wait(60.0, KVM)
     assert waited.trouble and waited.trouble.code == "kvm-stands-still" and ended < 60.0
+
+
+# --- an emulated machine that always speaks ---
+
+UEFI = replace(PACE, first_word=90.0)
+
+
+def test_an_emulated_machine_that_never_speaks_is_no_fault_of_the_image(wait: Wait) -> None:
+    waited, ended = wait(None, UEFI)
+    assert waited.trouble and waited.trouble.code == "emulator-hangs" and waited.trouble.blames == "host"
+    assert 90.0 <= ended < 120.0
+
+
+def test_not_where_it_spoke_or_asked_or_need_not_speak_or_the_deadline_comes_before(wait: Wait) -> None:
+    firmware = "BdsDxe: loading Boot0001"
+    assert wait(200.0, UEFI, says=lambda now: firmware if now < 15 else "")[0].trouble is None
+    assert wait(200.0, UEFI, asks=lambda now: now < 15)[0].trouble is None
+    assert wait(200.0, PACE)[0].trouble is None
+    assert wait(60.0, UEFI)[0].trouble is None
 
 
 @pytest.mark.parametrize("complete", [None, 5.0])

@@ -45,6 +45,8 @@ class Pace:
     """For a report of a VM that is provisioned already, after its boot is complete."""
     standstill: float | None = None
     """For the first sign of life of a guest's init, where something else than the image may keep it: KVM."""
+    first_word: float | None = None
+    """For anything on the console, where an emulated machine speaks before its guest does, or is told to."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def wait(running: "Running", ledger: Ledger, expected: Expectation, deadline: fl
         if expected != "ready" and running.complete() is not None:
             break
         because = _why_over(running, ledger, pace) or ("" if deadline else _why_silent(running, ledger, pace))
-        if (trouble := _standstill(running, ledger, pace, limit)) is not None:
+        if (trouble := _standstill(running, ledger, pace, limit) or _speechless(running, ledger, pace)) is not None:
             break
     verdict = judge(ledger, limit)
     if because and trouble is None and not decided(ledger):
@@ -209,6 +211,19 @@ def _standstill(running: "Running", ledger: Ledger, pace: Pace, limit: float) ->
         f"the guest stands still under KVM since {since:.1f} s, before its init",
         (console[-1].text,) if console else (),
         "boot it emulated: --accel tcg",
+        blames="host",
+    )
+
+
+def _speechless(running: "Running", ledger: Ledger, pace: Pace) -> Cause | None:
+    """That a machine that always speaks has not: QEMU's two emulated processors now and then wait for each other for
+    ever, before the kernel's first word (seen once in some thousand boots). No image can bring that about."""
+    if pace.first_word is None or ledger.now() < pace.first_word or running.watch.console or ledger.exchanges:
+        return None
+    return Cause(
+        "emulator-hangs",
+        f"the emulated machine said nothing in {ledger.now():.0f} s, though its firmware or kernel always does",
+        fix="boot it again",
         blames="host",
     )
 

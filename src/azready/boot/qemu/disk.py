@@ -39,6 +39,10 @@ from azready.proc import Completed, readable, run, stop
 
 _LOGIN, _SETTLE, _SHUTDOWN = 90.0, 15.0, 60.0
 _STANDSTILL = 60.0
+_FIRST_WORD = 90.0
+"""Seconds; a machine as slow as the measure that they are multiplied with says its first word within ten."""
+_OF_THE_EMULATOR = ("emulator-hangs", "starved-emulator")
+"""Faults that the same boot need not meet again."""
 _BETWEEN = "--journal--"
 """A line between what two programs said by one login."""
 
@@ -99,6 +103,7 @@ class DiskHost:
         self._guest, self._machine, self._plan = guest, machine, plan
         self._open = contextlib.ExitStack()
         self._taps: TapNetwork | None = None
+        self._repeated = False
         self._wiring: Wiring | None = None
         self._scratch: Scratch
         self._acceleration: Acceleration
@@ -143,10 +148,21 @@ class DiskHost:
             last_words=2.0,
             after_complete=3.0 * slow,
             standstill=_STANDSTILL if self._acceleration.kind == "kvm" else None,
+            first_word=_FIRST_WORD * slow if self._speaks() else None,
         )
 
+    def _speaks(self) -> bool:
+        """Whether something is said on the emulated console whatever the image is."""
+        if self._acceleration.kind == "kvm":
+            return False
+        kernel = self._guest.kernel
+        return "console=tty" in kernel.command_line if kernel else self._guest.firmware == "uefi"
+
     def otherwise(self, cause: Cause) -> bool:
-        """Emulated, where KVM failed and nobody insists on it."""
+        """Emulated, where KVM failed and nobody insists on it; once more, where the emulator failed."""
+        if cause.code in _OF_THE_EMULATOR and not self._repeated:
+            self._repeated, self._wiring = True, None
+            return True
         if self._acceleration.kind != "kvm" or self._guest.hardware.accel != "auto" or not _of_kvm(cause):
             return False
         seen = f" ({cause.evidence[0]})" if cause.evidence else ""
