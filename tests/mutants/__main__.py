@@ -85,12 +85,12 @@ def main(argv: list[str]) -> int:
 
 
 def _measure(name: str, part: Part, runs: int, seed: int) -> None:
-    found = [mutant for pattern in part.sources for path in _files(pattern) for mutant in mutants(path)]
-    picked = random.Random(seed).sample(found, min(runs, len(found)))
-    survived = []
     with tempfile.TemporaryDirectory(prefix="azready-mutants-", dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
         copy = Path(folder)
         _copy(copy)
+        found = [m for pattern in part.sources for path in _files(copy, pattern) for m in mutants(path)]
+        picked = random.Random(seed).sample(found, min(runs, len(found)))
+        survived = []
         folders = sorted({str(Path("src/azready", pattern).parent) for pattern in part.sources})
         argv = [sys.executable, "-m", "pytest", *_WORDS]
         if (selection := measure(argv, part.tests, copy, folders, part.program, _environment(copy))) is None:
@@ -102,23 +102,24 @@ def _measure(name: str, part: Part, runs: int, seed: int) -> None:
         for number, mutant in enumerate(picked, 1):
             if _survives(asking, part, selection, mutant):
                 survived.append(mutant)
-                print(f"  not noticed: {mutant.path.relative_to(TOP)}:{mutant.line}: {mutant.what}", flush=True)
+                print(f"  not noticed: {mutant.path.relative_to(copy)}:{mutant.line}: {mutant.what}", flush=True)
             print(f"{name}: {number - len(survived)} of {number} noticed", end="\r", file=sys.stderr, flush=True)
     print(f"{name}: {len(picked) - len(survived)} of {len(picked)} changes noticed (seed {seed})", flush=True)
 
 
 def _environment(copy: Path) -> dict[str, str]:
-    """Modules are those of the copy, and their bytecode is kept beside them; no Python but the usual ones."""
+    """Modules are those of the copy, and their bytecode is kept beside them; of Pythons, those of PATH."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     return env | {
         "PYTHONPATH": str(copy / "src"),
         "PYTHONPYCACHEPREFIX": str(copy / "bytecode"),
         "PYENV_ROOT": str(copy),
+        "TMPDIR": str(copy / "tmp"),
     }
 
 
-def _files(pattern: str) -> list[Path]:
-    return sorted((TOP / "src/azready").glob(pattern))
+def _files(copy: Path, pattern: str) -> list[Path]:
+    return sorted((copy / "src/azready").glob(pattern))
 
 
 def _copy(folder: Path) -> None:
@@ -132,9 +133,8 @@ def _copy(folder: Path) -> None:
 
 
 def _survives(asking: Asking, part: Part, selection: Selection, mutant: Mutant) -> bool:
-    path = mutant.path.relative_to(TOP)
-    place = asking.copy / path
-    before, times = place.read_text(), place.stat()
+    place = mutant.path
+    path, before, times = place.relative_to(asking.copy), place.read_text(), place.stat()
     lines = statement(before, mutant.line)
     near = selection.of(str(path), lines)
     place.write_text(mutant.text())

@@ -9,6 +9,7 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "azready"
 SHARED = {
     "errors",
+    "addresses",
     "proc",
     "console",
     "userns",
@@ -31,6 +32,7 @@ MAY_IMPORT = {
     "image": {"image"},
     "azure": {"azure"},
     "errors": set(),
+    "addresses": set(),
     "proc": set(),
     "console": {"display"},
     "display": set(),

@@ -1,4 +1,4 @@
-"""A: accounts, passwords, keys and sudo."""
+"""Accounts, passwords, keys and sudo."""
 
 import re
 from collections.abc import Iterator, Sequence

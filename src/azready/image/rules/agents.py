@@ -1,4 +1,4 @@
-"""P04 and P18: provisioning agents and their leftovers, by the search of `azready.image.facts.leftovers`."""
+"""Provisioning agents and their leftovers, by the search of `azready.image.facts.leftovers`."""
 
 from collections.abc import Iterator, Sequence
 

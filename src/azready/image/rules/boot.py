@@ -1,4 +1,4 @@
-"""B01–B12, B17: what the kernel is told, and the consoles."""
+"""What the kernel is told, and the consoles."""
 
 import re
 from collections.abc import Iterator, Sequence

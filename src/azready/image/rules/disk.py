@@ -1,4 +1,4 @@
-"""D: the disk file as Azure receives it, its file systems, and what is mounted at boot."""
+"""The disk file as Azure receives it, its file systems, and what is mounted at boot."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,9 @@
-"""N09 and N10: what packet filters do with what the platform and ssh need."""
+"""What packet filters do with what the platform and ssh need."""
 
 import re
 from collections.abc import Iterator
 
+from azready.addresses import IMDS, WIRESERVER
 from azready.image.facts import Facts
 from azready.image.facts import firewall as filters
 from azready.image.facts.firewall import Ruleset
@@ -10,7 +11,6 @@ from azready.image.facts.reading import shell_values
 from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with
 from azready.image.rules.model import Finding, Severity, Stage, rule
-from azready.image.rules.network import IMDS, WIRESERVER
 
 _NFTABLES = "etc/{nftables.conf,nftables.nft,sysconfig/nftables.conf}"
 _IPTABLES = ("etc/iptables/rules.v4", "etc/sysconfig/iptables", "etc/iptables/rules-save")

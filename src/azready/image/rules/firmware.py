@@ -1,4 +1,4 @@
-"""B13–B16: what the firmware finds: EFI programs, BIOS boot code, signatures."""
+"""What the firmware finds: EFI programs, BIOS boot code, signatures."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""P15–P17, P19, P21: repositories, versions, SELinux, and what the marketplace asks beyond."""
+"""Repositories, versions, SELinux, and what the marketplace asks beyond."""
 
 import re
 from collections.abc import Iterator, Sequence

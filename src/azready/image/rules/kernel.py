@@ -1,4 +1,4 @@
-"""K: the kernel, its drivers, and the initramfs, really listed."""
+"""The kernel, its drivers, and the initramfs, really listed."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -1,10 +1,11 @@
-"""N: how the image gets its address, and what may stand between it and the platform."""
+"""How the image gets its address, and what may stand between it and the platform."""
 
 import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
 
+from azready.addresses import IMDS, WIRESERVER
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.facts.network import STACKS
@@ -13,8 +14,6 @@ from azready.image.rules.guards import lines_with, needs_systemd
 from azready.image.rules.mac_repairs import free_of_macs
 from azready.image.rules.model import Finding, Profile, Severity, Skip, Stage, rule
 
-WIRESERVER = "168.63.129.16"
-IMDS = "169.254.169.254"
 _PERSISTENT = (
     "etc/udev/rules.d/{70,75,76}-persistent-net*.rules",
     "etc/udev/rules.d/85-persistent-net-cloud-init.rules",

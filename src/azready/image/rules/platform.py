@@ -1,4 +1,4 @@
-"""P22 and P23: what Azure, and systemd, put before the platform's addresses."""
+"""What Azure, and systemd, put before the platform's addresses."""
 
 from collections.abc import Iterator
 

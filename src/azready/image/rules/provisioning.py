@@ -1,4 +1,4 @@
-"""P01–P03 and P05: who provisions a VM made from the image, and what may keep it from starting."""
+"""Who provisions a VM made from the image, and what may keep it from starting."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""P07–P11: time, and what the agents did for disks."""
+"""Time, and what the agents did for disks."""
 
 import re
 from collections.abc import Iterator, Sequence

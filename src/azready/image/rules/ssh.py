@@ -1,4 +1,4 @@
-"""S: the ssh server that people will log in through."""
+"""The ssh server that people will log in through."""
 
 import re
 from collections.abc import Iterator, Sequence

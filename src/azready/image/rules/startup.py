@@ -1,4 +1,4 @@
-"""B19–B21: whether the whole system starts, and may write."""
+"""Whether the whole system starts, and may write."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -2,14 +2,12 @@
 
 import errno
 import os
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from azready.image.targets import Stat
-from azready.image.targets.inroot import parts_of, require_shallow
-
-_MOST_LINKS = 40
+from azready.image.targets.inroot import require_shallow
+from azready.image.targets.links import located
 
 
 @dataclass(frozen=True)
@@ -66,32 +64,11 @@ class Index:
 
     def resolve(self, path: str, follow: bool = True) -> str:
         """The path without links. Its last component need not exist; with `follow` a link there is followed too."""
-        pending = deque(parts_of(path))
-        trail: list[str] = []
-        links = 0
-        while pending:
-            name = pending.popleft()
-            if name == "..":
-                trail = trail[:-1]
-                continue
-            here = "/".join([*trail, name])
-            found = self._entries.get(here)
-            if not pending and (found is None or not follow or found.stat.kind != "link"):
-                return here
-            if found is None:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-            if found.stat.kind == "link":
-                links += 1
-                if links > _MOST_LINKS:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-                if found.link.startswith("/"):
-                    trail = []
-                pending.extendleft(reversed(parts_of(found.link)))
-            elif found.stat.kind == "dir":
-                trail.append(name)
-            else:
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-        return "/".join(trail)
+        return located(path, self._kind, lambda here: self._entries[here].link, follow)
+
+    def _kind(self, path: str) -> str | None:
+        found = self._entries.get(path)
+        return found.stat.kind if found else None
 
     def walk(self, path: str, device: int, depth: int = 0) -> Iterator[tuple[str, Stat]]:
         """Everything below a folder that is on the file system `device`, parents first."""

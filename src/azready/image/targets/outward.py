@@ -17,13 +17,15 @@ import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 
+from azready.addresses import WIRESERVER
+
 PORT = 3128
 """On loopback of the image's own network."""
 ENVIRONMENT = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), f"http://127.0.0.1:{PORT}")
 """As apt, dnf, zypper, apk and pacman look for a proxy."""
 
 _LOG = logging.getLogger("azready")
-_WIRESERVER = ipaddress.ip_address("168.63.129.16")
+_WIRESERVER = ipaddress.ip_address(WIRESERVER)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _HEAD, _CHUNK, _SAID = 64 * 1024, 256 * 1024, 20
 _TIMEOUT = 60.0

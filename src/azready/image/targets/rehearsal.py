@@ -6,17 +6,16 @@ followed inside the root; the rules then look at it as they look at any image.
 
 import errno
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import time
 
 from azready.image.targets import READ_LIMIT, Files, Stat, is_absence
 from azready.image.targets.inroot import parts_of, require_shallow
+from azready.image.targets.links import located
 from azready.image.targets.looking import Looking
 from azready.proc import Completed
 
-_MOST_LINKS = 40
 _REMEMBERED = 1 << 18
 """Bytes of a file that is kept once it was read: a plan looks many times, and the image may be far away."""
 
@@ -144,29 +143,11 @@ class Rehearsal(Looking):
         return self._below[where]
 
     def _resolve(self, path: str, follow: bool) -> str:
-        pending, trail, links = deque(parts_of(path)), list[str](), 0
-        while pending:
-            name = pending.popleft()
-            if name == "..":
-                trail = trail[:-1]
-                continue
-            here = "/".join([*trail, name])
-            found = self._node(here)
-            if not pending and (found is None or not follow or found.stat.kind != "link"):
-                return here
-            if found is None:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-            if found.stat.kind == "link":
-                links += 1
-                if links > _MOST_LINKS:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-                trail = [] if found.link.startswith("/") else trail
-                pending.extendleft(reversed(parts_of(found.link)))
-            elif found.stat.kind == "dir":
-                trail.append(name)
-            else:
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-        return "/".join(trail)
+        return located(path, self._kind, lambda here: self._require(here, path).link, follow)
+
+    def _kind(self, where: str) -> str | None:
+        found = self._node(where)
+        return found.stat.kind if found else None
 
     # ---- Target
 

@@ -7,7 +7,6 @@ are those of the mounted disk (`disk`), for what can be read so: ext2, ext3, ext
 import errno
 import os
 import stat as modes
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,14 +18,13 @@ from azready.image.disk.formats import Read, ext, fat
 from azready.image.disk.formats.partitions import read_table
 from azready.image.targets import READ_LIMIT, Stat
 from azready.image.targets.disk import WAYS, cannot_mount, deployment_in, is_root, no_root, no_system, rest
-from azready.image.targets.inroot import parts_of, require_shallow
+from azready.image.targets.inroot import require_shallow
+from azready.image.targets.links import located
 from azready.image.targets.looking import Looking
 from azready.image.targets.volumes import Volume, find_volumes, root_candidates
 from azready.proc import Completed
 
 _Answer = TypeVar("_Answer")
-_MOST_LINKS = 40
-"""As Linux itself: a longer chain is a loop."""
 
 
 class FileSystem(Protocol):
@@ -183,32 +181,17 @@ class Unmounted(Looking):
         return system.lstat(inside)
 
     def _located(self, path: str, follow: bool) -> str:
-        pending, trail, links = deque(parts_of(path)), list[str](), 0
-        while pending:
-            name = pending.popleft()
-            if name == "..":
-                del trail[-1:]
-                continue
-            here = "/".join([*trail, name])
-            try:
-                kind = self._lstat(here).kind
-            except KeyError:
-                if pending:
-                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
-                return here
-            if kind == "link" and (pending or follow):
-                links += 1
-                if links > _MOST_LINKS:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-                system, inside = self._where(here)
-                text = system.link(inside)
-                trail = [] if text.startswith("/") else trail
-                pending.extendleft(reversed(parts_of(text)))
-            elif pending and kind != "dir":
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-            else:
-                trail.append(name)
-        return "/".join(trail)
+        return located(path, self._kind, self._link, follow)
+
+    def _kind(self, real: str) -> str | None:
+        try:
+            return self._lstat(real).kind
+        except KeyError:
+            return None
+
+    def _link(self, real: str) -> str:
+        system, inside = self._where(real)
+        return system.link(inside)
 
     # ---- Files
 

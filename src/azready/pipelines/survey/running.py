@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from azready.addresses import IMDS, WIRESERVER
 from azready.boot.container.tree import boot_tree
 from azready.boot.record import BootRecord
 from azready.boot.series import Plan
@@ -188,8 +189,8 @@ def _run_command(command: Command, scenario: Scenario, conditions: Conditions) -
         places = {
             "root": str(trials.scratch_tree(folder / "root", machine.admin_username if rights.one_user else "")),
             "medium": trials.medium_folder(machine, scenario.faults, folder / "medium"),
-            "wireserver": "http://168.63.129.16",
-            "imds": "http://169.254.169.254",
+            "wireserver": f"http://{WIRESERVER}",
+            "imds": f"http://{IMDS}",
             "deadline": f"{conditions.patience(scenario):g}",
         }
         words = [*trials.enclosure(Root((), one_user=False)), "sh", "-c", _QUIETLY, "sh", *command.words(**places)]
