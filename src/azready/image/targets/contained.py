@@ -1,4 +1,4 @@
-"""Runs a program of an image, contained: `python -P -m azready.image.targets.contained ROOT FD NAME=VALUE… -- COMMAND`.
+"""Runs a program of an image: `python -P -m azready.image.targets.contained ROOT IDENTITY FD NAME=VALUE… -- COMMAND`.
 
 Started in new namespaces (mounts, processes, network, IPC, host name) as their process 1, by root or by root of an
 ordinary user's namespace. Two processes:
@@ -10,10 +10,12 @@ ordinary user's namespace. Two processes:
 Files of /proc and /sys are judged by their owner's number, which is the machine's root here, so they are read-only;
 what the keeper mounted is locked by the kernel for the program's namespaces, and mounting itself is not given to it.
 
-FD is -1, or a socket over which the keeper sends the one that listens for a proxy outside (`outward`).
+IDENTITY is `identity` of ROOT: whoever may write to the folder above could put another folder, or a link to `/`, in its
+place meanwhile. FD is -1, or a socket over which the keeper sends the one that listens for a proxy outside (`outward`).
 """
 
 import ctypes
+import errno
 import fcntl
 import os
 import socket
@@ -83,12 +85,12 @@ _LAST_CAPABILITY = 63
 
 
 def main() -> None:
-    root, channel, *words = sys.argv[1:]
+    root, known, channel, *words = sys.argv[1:]
     border = words.index("--")
     try:
         if int(channel) >= 0:
             _let_outward(socket.socket(fileno=int(channel)))
-        _make_root(root)
+        _make_root(root, known)
         status = _keep(dict(word.split("=", 1) for word in words[:border]), words[border + 1 :])
     except (OSError, subprocess.CalledProcessError) as error:
         detail = error.stderr.decode(errors="replace") if isinstance(error, subprocess.CalledProcessError) else ""
@@ -106,12 +108,20 @@ def _let_outward(channel: socket.socket) -> None:
         socket.send_fds(channel, [b"!"], [listening.fileno()])
 
 
-def _make_root(root: str) -> None:
-    """Make the tree the root folder, with the kernel's file systems in it. pivot_root wants a mount point: a bind."""
+def identity(folder: os.stat_result) -> str:
+    """What tells a folder from every other."""
+    return f"{folder.st_dev}:{folder.st_ino}"
+
+
+def _make_root(root: str, known: str) -> None:
+    """Make the tree the root folder, with the kernel's file systems in it. pivot_root wants a mount point: a bind.
+    Raises OSError where `root` is not the folder it was."""
     mount("", "/", flags=MS_REC | MS_PRIVATE)
     bind(root, root)
     without_devices(root)
     os.chdir(root)
+    if identity(os.stat(".")) != known:
+        raise OSError(errno.ESTALE, "another folder has taken its place")
     for name in ("proc", "sys", "dev", "run", "tmp"):
         if not os.path.isdir(name) or os.path.islink(name):
             os._exit(UNUSABLE_ROOT)

@@ -30,12 +30,20 @@ def run_here(argv: Sequence[str], *, stdin: bytes, env: dict[str, str] | None, c
 
 
 def run_in(
-    root: Path, argv: Sequence[str], *, stdin: bytes, env: dict[str, str] | None, check: bool, network: bool = False
+    root: Path,
+    folder: int,
+    argv: Sequence[str],
+    *,
+    stdin: bytes,
+    env: dict[str, str] | None,
+    check: bool,
+    network: bool = False,
 ) -> Completed:
-    """Run `argv` inside the tree `root`; the caller is root, or root of its own user namespace."""
+    """Run `argv` inside the tree `root`, of which `folder` is open; the caller is root, or root of its own user
+    namespace."""
     guard = [*dies_with_parent(), find_tool("unshare", "util-linux")]
     spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child=KILL"]
-    from azready.image.targets.contained import FAILED, UNUSABLE_ROOT  # Linux alone has what it loads
+    from azready.image.targets.contained import FAILED, UNUSABLE_ROOT, identity  # Linux alone has what it loads
 
     enter = [*guard, *spaces, "--", sys.executable, "-P", "-m", "azready.image.targets.contained"]
     known = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
@@ -43,7 +51,7 @@ def run_in(
     words = [*(f"{name}={value}" for name, value in seen.items()), "--", *argv]
     with _way_out(network) as (channel, refused):
         passed = () if channel < 0 else (channel,)
-        whole = [*enter, os.path.abspath(root), str(channel), *words]
+        whole = [*enter, os.path.abspath(root), identity(os.fstat(folder)), str(channel), *words]
         done = run(whole, stdin=stdin, env={"PATH": PATH, **known}, check=False, pass_fds=passed)
     said = "\n".join((done.stderr.rstrip("\n"), *refused)) if refused else done.stderr
     shown = Completed(tuple(argv), done.status, done.stdout, said)

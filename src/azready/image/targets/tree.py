@@ -172,10 +172,13 @@ class Tree(Looking):
 
     def chmod(self, path: str, mode: int) -> None:
         with inroot.located(self._fd, path, follow=False) as place:
-            status = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
-            if modes.S_ISLNK(status.st_mode):
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            os.chmod(place.name, mode, dir_fd=place.folder)
+            fd = os.open(place.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.folder)
+            try:
+                if modes.S_ISLNK(os.fstat(fd).st_mode):
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+                os.chmod(f"/proc/self/fd/{fd}", mode)  # what is open, whatever has its name by now
+            finally:
+                os.close(fd)
 
     def chown(self, path: str, uid: int, gid: int) -> None:
         with inroot.located(self._fd, path, follow=False) as place:
@@ -206,8 +209,12 @@ class Tree(Looking):
                 if not modes.S_ISDIR(os.stat(place.name, dir_fd=place.folder, follow_symlinks=False).st_mode):
                     raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
                 return
-            os.chown(place.name, uid, gid, dir_fd=place.folder)
-            os.chmod(place.name, mode, dir_fd=place.folder)
+            fd = os.open(place.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.folder)
+            try:
+                os.fchown(fd, uid, gid)
+                os.fchmod(fd, mode)
+            finally:
+                os.close(fd)
 
     def run(
         self,
@@ -220,7 +227,7 @@ class Tree(Looking):
     ) -> Completed:
         if self._live:
             return running.run_here(argv, stdin=stdin, env=env, check=check)
-        return running.run_in(self.root, argv, stdin=stdin, env=env, check=check, network=network)
+        return running.run_in(self.root, self._fd, argv, stdin=stdin, env=env, check=check, network=network)
 
     def close(self) -> None:
         self._closed()
