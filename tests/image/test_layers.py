@@ -181,3 +181,33 @@ def test_names_of_the_same_folder_are_followed_and_told_to_qemu(folder: Path) ->
     (folder / "flat").write_bytes(b"flat".ljust(MIB, b"\0"))
     with diskfile.reading(diskfile.inspect(vmdk(folder / "flat.vmdk", 'FLAT "flat" 0'))) as read:
         assert read(0, 4) == b"flat"
+
+
+@pytest.mark.parametrize("method", [1, 2, 7])
+def test_an_encrypted_disk_is_refused_before_qemu_reads_its_keys(method: int, folder: Path) -> None:
+    """A header without the keys that it names ended qemu-img by SIGSEGV, and azready said nothing."""
+    top = qcow2(folder / "top", qcow2(folder / "mid", "top.raw").name, "qcow2")
+    (folder / "top.raw").write_bytes(bytes(MIB))
+    for image in (folder / "mid", top):
+        head = bytearray(image.read_bytes())
+        struct.pack_into(">I", head, 32, method)
+        image.write_bytes(head)
+        with pytest.raises(UsageFailure, match=f"{image.name} is encrypted"):
+            diskfile.inspect(top)
+        struct.pack_into(">I", head, 32, 0)
+        image.write_bytes(head)
+    assert diskfile.inspect(top).others == ("mid", "top.raw")
+
+
+def test_a_differencing_vhdx_is_told_from_one_that_was_cut(folder: Path) -> None:
+    """Its metadata say that it has a parent, by whatever path a Windows knows it."""
+    path = folder / "a.avhdx"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "vhdx", path, "32M"], check=True)
+    data = bytearray(path.read_bytes())
+    item = data.find(bytes.fromhex("3767A1CA36FA434DB3B633F0AA44E76B"))  # the file's parameters, in the metadata table
+    at = data.find(b"metadata") + struct.unpack_from("<I", data, item + 16)[0]
+    data[at + 4] |= 2
+    path.write_bytes(data)
+    with pytest.raises(UsageFailure) as refused:
+        diskfile.inspect(path)
+    assert "Merge-VHD" in refused.value.hint

@@ -111,7 +111,7 @@ def _described(path: Path, kind: DiskFormat, length: int) -> DiskFile:
     info_of = [find_tool("qemu-img", "qemu-utils"), "info", "-U", "--output=json"]
     done = run([*info_of, name], check=False)
     if done.status:
-        said = done.stderr.strip().replace(name, str(path))
+        said = done.stderr.strip().replace(name, str(path)) or f"qemu-img broke on it (status {done.status})"
         raise UsageFailure(f"{path}: {said.removeprefix('qemu-img: ')}", _what_to_do(said, path))
     info: dict[str, Any] = json.loads(done.stdout)
     if info.get("encrypted"):
@@ -132,6 +132,8 @@ def _what_to_do(said: str, path: Path) -> str:
         return f"it was in use when it was copied; on a copy: qemu-img check -r all {path}"
     if path.suffix == ".vmdk" and "s0" in path.stem:
         return "is it one piece of many? give the small .vmdk that names them all"
+    if path.suffix.lower() in (".vhdx", ".avhdx"):
+        return "is it a differencing disk, of a checkpoint? merge it first: Merge-VHD (Hyper-V). Else fetch it again"
     return "was it cut off? fetch or build it again"
 
 

@@ -10,6 +10,7 @@ Facts: QEMU, docs/interop/qcow2.txt; VMware, "Virtual Disk Format 5.0".
 
 import os
 import re
+import shlex
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -126,6 +127,12 @@ def _of_qcow2(path: Path) -> _Named:
     below = head[at : at + length] if length and at + length <= len(head) else b""
     if version not in (2, 3):
         return _Named()  # QEMU says what it thinks of that
+    if struct.unpack_from(">I", head, 32)[
+        0
+    ]:  # before QEMU reads a LUKS header of an enemy's: it ends by SIGSEGV on some
+        raise UsageFailure(
+            f"{path} is encrypted", f"decrypt it first: qemu-img convert --object secret,… {shlex.quote(str(path))}"
+        )
     if length and not below:
         raise UsageFailure(
             f"{path}: the name of its backing file is not in its header",
