@@ -1,14 +1,14 @@
 """The programs under test: provision.py under each Python found, provision.sh under each shell and HTTP client."""
 
-import atexit
-import os
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tests import interpreters
+
+SYSTEM = Path("/usr/bin/python3")
 GUEST = Path(__file__).parents[2] / "src/azready/guest"
 
 NEEDS = (
@@ -41,40 +41,14 @@ class Program:
 
 @cache
 def pythons() -> tuple[Program, ...]:
-    """Every Python 3.6 and newer of PATH and of pyenv, one of each minor version."""
-    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    found = [Path("/usr/bin/python3"), *sorted(root.glob("versions/3.*/bin/python3"))]
-    found += [Path(path) for minor in range(6, 16) if (path := shutil.which(f"python3.{minor}"))]
-    programs: dict[str, Program] = {}
-    for interpreter in found:
-        if os.access(interpreter, os.X_OK) and (version := _version(interpreter)) and version not in programs:
-            words = (str(interpreter), "-I", "-S", "-B", _compiled(interpreter, version))
-            programs[version] = Program(f"py{version}", words, _tools(()))
-    return tuple(programs[version] for version in sorted(programs, key=lambda text: int(text.partition(".")[2])))
+    """Every Python 3.6 and newer of this machine."""
+    return tuple(_python(version) for version in interpreters.pythons())
 
 
 @cache
-def _scratch() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="azready-bytecode-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-def _compiled(interpreter: Path, version: str) -> str:
-    """provision.py as bytecode of an interpreter, as in a prepared image, under its own name: Python knows it by its
-    first bytes. Compiling it for each run would cost more than the run."""
-    target = _scratch() / version / "provision.py"
-    target.parent.mkdir()
-    code = "import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[2], sys.argv[1], doraise=True)"
-    subprocess.run([interpreter, "-I", "-S", "-c", code, GUEST / "provision.py", target], check=True)
-    return str(target)
-
-
-def _version(interpreter: Path) -> str:
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    done = subprocess.run([interpreter, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
-    text = done.stdout.strip()
-    return text if text and text >= "3" and int(text.partition(".")[2]) >= 6 else ""
+def _python(version: str) -> Program:
+    words = (str(interpreters.pythons()[version]), "-I", "-S", "-B", str(interpreters.compiled(version)))
+    return Program(f"py{version}", words, _tools(()))
 
 
 @cache
@@ -131,12 +105,9 @@ def _found(name: str) -> str:
 
 
 def reference_python() -> Program:
-    return pythons()[-1] if not Path("/usr/bin/python3").exists() else _system(pythons())
-
-
-def _system(programs: tuple[Program, ...]) -> Program:
-    version = _version(Path("/usr/bin/python3"))
-    return next(program for program in programs if program.name == f"py{version}")
+    """The system's, which is asked first; else the newest."""
+    known = interpreters.pythons()
+    return _python(next((version for version, path in known.items() if path == SYSTEM), list(known)[-1]))
 
 
 def reference_shell() -> Program:

@@ -1,12 +1,7 @@
 """The same file under every Python that this machine has, from 3.6 on."""
 
-import os
-import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -15,27 +10,12 @@ from azready.fabric.faults import Fault
 from azready.fabric.machine import Machine
 from azready.fabric.protocol.media import ovf_env
 from tests.guest.conftest import KEY, PROGRAM, Scratch
+from tests.interpreters import pythons
+
+PYTHONS = pythons()
 
 
-def _pythons() -> dict[str, str]:
-    """Version -> path, of every Python 3 on PATH and below pyenv's root."""
-    roots = [Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"]
-    found = [str(path) for root in roots if os.access(root, os.R_OK) for path in root.glob("*/bin/python3")]
-    found += [path for minor in range(6, 16) if (path := shutil.which(f"python3.{minor}"))]
-    found += [sys.executable]
-    versions = {}
-    for path in found:
-        asked = subprocess.run([path, "-I", "-S", "-V"], capture_output=True, text=True, check=False)
-        version = re.match(r"Python (3\.\d+)\.", asked.stdout)
-        if asked.returncode == 0 and version:
-            versions.setdefault(version[1], path)
-    return dict(sorted(versions.items(), key=lambda item: int(item[0].partition(".")[2])))
-
-
-PYTHONS = _pythons()
-
-
-@pytest.fixture(params=PYTHONS.values(), ids=PYTHONS.keys())
+@pytest.fixture(params=[str(path) for path in PYTHONS.values()], ids=PYTHONS.keys())
 def python(request: pytest.FixtureRequest) -> str:
     path: str = request.param
     return path
