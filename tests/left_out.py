@@ -5,6 +5,10 @@ from collections.abc import Iterable
 
 import pytest
 
+_BY_MARK = {
+    "not long": "needs time, the longer ones: make test-all",
+    "not slow": "needs time, the slow ones: make test-slow",
+}
 _ELSEWHERE = "see the reasons above"
 
 
@@ -29,7 +33,7 @@ class LeftOut:
     """Collects what the run leaves out, where the reports of all workers arrive."""
 
     def __init__(self, marks: str) -> None:
-        self.reasons = ["needs time, the slow ones: make test-all"] if "not slow" in marks else []
+        self.reasons = [reason for mark, reason in _BY_MARK.items() if mark in marks]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.skipped and isinstance(report.longrepr, tuple):

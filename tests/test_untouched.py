@@ -21,6 +21,7 @@ hostname elsewhere
 """
 
 
+@pytest.mark.long
 def test_a_change_is_seen(need: Callable[..., None]) -> None:
     need("root", "tool:unshare", "tool:ip")
     done, changes = watched("sh", "-c", "chmod 644 /dev/full; touch /run/new; ip link add x type veth; sleep 60 &")
@@ -28,6 +29,7 @@ def test_a_change_is_seen(need: Callable[..., None]) -> None:
     assert {"/dev/full:", "/run:", "/run/new:", "ip", "process"} <= now, [*changes, done.stderr]
 
 
+@pytest.mark.long
 def test_scripts_of_packages_change_nothing_of_the_machine(
     debian_base: Callable[..., Path], tmp_path: Path, need: Callable[..., None]
 ) -> None:

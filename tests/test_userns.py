@@ -76,6 +76,7 @@ def test_a_user_without_an_account_has_a_number() -> None:
     assert done.stdout.strip() == "424242", done.stderr
 
 
+@pytest.mark.long
 def test_the_short_demo_needs_neither_an_account_nor_namespaces(need: Callable[..., None]) -> None:
     need("tool:unshare", "tool:useradd")
     done = _run(FORBIDDEN, "demo", "--scratch")

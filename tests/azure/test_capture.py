@@ -62,6 +62,7 @@ def test_the_generation_is_the_vms_not_a_default(arm: Arm, azure: Server, captur
     assert image.body and image.body["properties"]["hyperVGeneration"] == "V1"
 
 
+@pytest.mark.long
 def test_a_gallery_version_in_two_regions(arm: Arm, azure: Server, capturing: Callable[..., Captured]) -> None:
     regions = (TargetRegion("westeurope"), TargetRegion("eastus", 2, "Premium_LRS"))
     wishes = replace(WISHES, definition=GALLERY, regions=regions, security_type="TrustedLaunch")
@@ -70,6 +71,7 @@ def test_a_gallery_version_in_two_regions(arm: Arm, azure: Server, capturing: Ca
     assert kinds(arm) == ["galleries", "galleries/images", "galleries/images/versions", "resourceGroups"]
 
 
+@pytest.mark.long
 def test_the_printed_plan_is_what_is_sent(arm: Arm, azure: Server, capturing: Callable[..., Captured]) -> None:
     capturing(WISHES, Guests())
     planned = [request for _, request in requests_of(capture.plan(WISHES, Guests().work())) if request]

@@ -90,6 +90,7 @@ def test_a_definition_that_takes_no_such_source_is_refused_before_anything_is_ma
     assert guests.sealed == [] and azure.sent("PUT", "POST", "DELETE") == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("security", ["", "TrustedLaunch"])
 def test_the_users_vm_is_only_read_and_a_copy_of_it_is_sealed(
     arm: Arm, azure: Server, capturing: Capturing, security: str
@@ -129,6 +130,7 @@ def test_a_refusal_after_the_snapshot_leaves_the_users_vm_alone(arm: Arm, azure:
     assert not vm["_generalized"] and vm["_power"] == "running"
 
 
+@pytest.mark.long
 def test_the_architecture_is_the_vms(arm: Arm, azure: Server, capturing: Capturing) -> None:
     own_vm(arm, size="Standard_D2ps_v5", architecture="Arm64")
     capturing(replace(MINE, copy=True), Guests())

@@ -90,6 +90,7 @@ def told(user: SimpleNamespace, *runs: subprocess.CompletedProcess[str]) -> str:
     return "".join([*(run.stdout + run.stderr for run in runs), *files])
 
 
+@pytest.mark.long
 def test_publish_then_verify(user: SimpleNamespace, disk: Path, blob: Blob) -> None:
     log = user.home / "log"
     done = user.run(*publish(disk), *LOUD, str(log), AZURE_CLIENT_SECRET=MARK)
@@ -107,6 +108,7 @@ def test_publish_then_verify(user: SimpleNamespace, disk: Path, blob: Blob) -> N
     assert kinds(user.arm) == ["images", "resourceGroups"]
 
 
+@pytest.mark.long
 def test_verify_wants_a_yes_and_makes_nothing_without(user: SimpleNamespace, disk: Path, blob: Blob) -> None:
     image = user.run(*publish(disk)).stdout.splitlines()[0]
     before = len(user.server.exchanges)
@@ -115,6 +117,7 @@ def test_verify_wants_a_yes_and_makes_nothing_without(user: SimpleNamespace, dis
     assert not [item for item in user.server.exchanges[before:] if item.method != "GET" and "oauth2" not in item.url]
 
 
+@pytest.mark.long
 def test_an_upload_that_breaks_is_continued_by_the_same_command(user: SimpleNamespace, disk: Path, blob: Blob) -> None:
     user.server.faults.append(Fault("POST", "endGetAccess", 403, "AuthorizationFailed", "no right to endGetAccess"))
     proxy = f"http://me:{MARK}@127.0.0.1:1"
@@ -130,6 +133,7 @@ def test_an_upload_that_breaks_is_continued_by_the_same_command(user: SimpleName
     assert "Going on with run" in again.stderr and "upload disk.vhd (done before)" in again.stderr
 
 
+@pytest.mark.long
 def test_other_options_do_not_go_on_with_an_unfinished_run(user: SimpleNamespace, disk: Path, blob: Blob) -> None:
     user.server.faults.append(Fault("POST", "endGetAccess", 403, "AuthorizationFailed"))
     user.run(*publish(disk))
@@ -138,6 +142,7 @@ def test_other_options_do_not_go_on_with_an_unfinished_run(user: SimpleNamespace
     assert "gallery was ''" in other.stderr and "--restart" in other.stderr
 
 
+@pytest.mark.long
 def test_what_a_forgotten_run_left_is_no_part_of_the_result(user: SimpleNamespace, disk: Path, blob: Blob) -> None:
     user.server.faults.append(Fault("POST", "endGetAccess", 403, "AuthorizationFailed"))
     user.run(*publish(disk))
@@ -147,6 +152,7 @@ def test_what_a_forgotten_run_left_is_no_part_of_the_result(user: SimpleNamespac
     assert "The forgotten run left behind" in done.stderr
 
 
+@pytest.mark.long
 def test_a_dry_run_needs_no_login_and_sends_nothing(user: SimpleNamespace, disk: Path) -> None:
     nobody = dict.fromkeys(LOGIN, "")
     for words in (
@@ -163,6 +169,7 @@ def test_a_dry_run_needs_no_login_and_sends_nothing(user: SimpleNamespace, disk:
     assert user.server.exchanges == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "code", "said", "todo"),
     [
@@ -192,6 +199,7 @@ def test_logins_and_subscriptions_that_do_not_work(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_the_subscription_may_be_named(user: SimpleNamespace, disk: Path, blob: Blob) -> None:
     assert user.run(*publish(disk, "--subscription", "Testing")).returncode == 0
 
@@ -218,6 +226,7 @@ def test_wrong_options_are_told_before_anything_is_asked(
     assert user.server.exchanges == []
 
 
+@pytest.mark.long
 def test_a_disk_that_is_no_fixed_vhd_is_refused_with_the_command_that_fixes_it(
     user: SimpleNamespace, disk: Path
 ) -> None:
@@ -228,6 +237,7 @@ def test_a_disk_that_is_no_fixed_vhd_is_refused_with_the_command_that_fixes_it(
     assert "it is not a fixed VHD" in done.stderr and "azready convert disk.raw OUT.vhd" in done.stderr
 
 
+@pytest.mark.long
 def test_a_run_that_made_nothing_leaves_nothing_here_either(user: SimpleNamespace) -> None:
     done = user.run("capture", "-n", "web", "-g", "rg", "-l", "mars", "--ssh-from", "203.0.113.7")
     assert done.returncode == 3, done.stderr
@@ -237,6 +247,7 @@ def test_a_run_that_made_nothing_leaves_nothing_here_either(user: SimpleNamespac
     assert not [path for path in (user.home / "state").rglob("*") if path.is_file() and path.suffix != ".hosts"]
 
 
+@pytest.mark.long
 def test_ctrl_c_lists_what_exists(user: SimpleNamespace) -> None:
     user.arm.takes = 60
     argv = [sys.executable, "-m", "azready", "capture", "-n", "web", "-g", "rg", "-l", "westeurope"]
@@ -278,6 +289,7 @@ def test_options_of_capture_that_cannot_be(user: SimpleNamespace, words: tuple[s
     assert user.server.exchanges == []
 
 
+@pytest.mark.long
 def test_a_role_is_printed_as_az_takes_it(user: SimpleNamespace, disk: Path) -> None:
     for words in (
         ("capture", "-n", "web", "-g", "rg", "-l", "westeurope", "--print-role"),
@@ -293,6 +305,7 @@ def test_a_role_is_printed_as_az_takes_it(user: SimpleNamespace, disk: Path) -> 
     assert user.server.exchanges == []
 
 
+@pytest.mark.long
 def test_another_definition_is_not_made_in_silence(user: SimpleNamespace, disk: Path, blob: Blob) -> None:
     user.server.faults.append(Fault("PUT", "/versions/", 400, "InvalidParameter", "something new"))
     first = user.run(*publish(disk, "--gallery-name", "gal", "--security-type", "TrustedLaunch"))
@@ -311,6 +324,7 @@ def test_another_definition_is_not_made_in_silence(user: SimpleNamespace, disk: 
     assert kinds(user.arm) == ["galleries", "galleries/images", "galleries/images/versions", "resourceGroups"]
 
 
+@pytest.mark.long
 def test_a_verification_without_room_and_with_a_lock_ends_with_three(
     user: SimpleNamespace, disk: Path, blob: Blob
 ) -> None:
@@ -328,6 +342,7 @@ def test_a_verification_without_room_and_with_a_lock_ends_with_three(
     assert "ScopeLocked" in done.stderr and "az group delete -n azready-verify" in done.stderr
 
 
+@pytest.mark.long
 def test_verify_says_why_a_guest_failed_as_diagnose_does(user: SimpleNamespace, disk: Path, blob: Blob) -> None:
     image = user.run(*publish(disk)).stdout.splitlines()[0]
     log = user.home / "console.log"
@@ -346,6 +361,7 @@ def test_verify_says_why_a_guest_failed_as_diagnose_does(user: SimpleNamespace, 
     assert failed["diagnosis"]["outcome"] == "cause" and "Kernel panic" in failed["console"]
 
 
+@pytest.mark.long
 def test_two_at_once_do_not_work_on_the_same_run(user: SimpleNamespace, disk: Path) -> None:
     state = user.home / "run.json"
     with alone(state):
@@ -360,6 +376,7 @@ exit 255
 """
 
 
+@pytest.mark.long
 def test_ssh_that_is_refused_lists_what_exists_and_how_to_remove_it(
     user: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,6 +406,7 @@ def test_help_loads_nothing_of_azure() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.long
 def test_without_the_extra_the_way_to_get_it_is_told(user: SimpleNamespace, disk: Path) -> None:
     """A sitecustomize that hides Azure's libraries, as if the extra were not installed."""
     hidden = user.home / "hidden"

@@ -96,6 +96,7 @@ def test_a_gallery_version_and_the_next_one(
     assert definition["properties"]["features"][1] == {"name": "DiskControllerTypes", "value": "SCSI, NVMe"}
 
 
+@pytest.mark.long
 def test_progress_is_told_region_by_region(
     arm: Arm, azure: Server, wishes: Wishes, publishing: Callable[..., Published]
 ) -> None:

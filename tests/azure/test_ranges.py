@@ -60,6 +60,7 @@ def _ranges(numbers: set[int]) -> list[Range]:
     return [Range(number * 512, number * 512 + 512) for number in sorted(numbers)]
 
 
+@pytest.mark.long
 @given(st.sets(st.integers(0, 40)), st.sets(st.integers(0, 40)))
 def test_minus_is_the_difference_of_sets(whole: set[int], holes: set[int]) -> None:
     left = {start for item in minus(_ranges(whole), _ranges(holes)) for start in range(item.start, item.end, 512)}

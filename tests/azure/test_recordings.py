@@ -142,6 +142,7 @@ OWN: dict[str, tuple[str, str, Callable[[Place, list[str]], Request]]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", OWN)
 def test_our_own_requests_are_those_that_were_recorded(name: str, player: Player) -> None:
     """Path and method are ours; the api-version is the recording's, so that its answer can be found."""
@@ -170,6 +171,7 @@ def test_our_own_requests_are_those_that_were_recorded(name: str, player: Player
         pytest.skip(f"no recording has a {name}")
 
 
+@pytest.mark.long
 def test_our_readers_read_every_recorded_answer() -> None:
     """VMs, images, definitions, sizes, usages and instance views: each is read, or refused in a sentence."""
     if not TAPES:

@@ -195,6 +195,7 @@ def test_a_definition_that_names_its_plan(arm: Arm, azure: Server, verifying: Ve
     assert body_of(azure, "virtualMachines/")["plan"] == plan
 
 
+@pytest.mark.long
 def test_a_specialized_image_owes_no_report_and_has_to_run(arm: Arm, azure: Server, verifying: Verifying) -> None:
     definition = arm.resources[VERSION.rsplit("/versions/", 1)[0].lower()]
     definition["properties"]["osState"] = "Specialized"
@@ -203,6 +204,7 @@ def test_a_specialized_image_owes_no_report_and_has_to_run(arm: Arm, azure: Serv
     assert verifying(replace(WISHES, image=VERSION, instances=2)).all_ready
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("answers", [True, False])
 def test_a_copy_with_a_public_address_is_called(arm: Arm, azure: Server, verifying: Verifying, answers: bool) -> None:
     arm.resources[VERSION.rsplit("/versions/", 1)[0].lower()]["properties"]["osState"] = "Specialized"
@@ -252,6 +254,7 @@ def test_consoles_are_fetched_of_a_sample_only(arm: Arm, azure: Server, verifyin
     assert sum(bool(instance.console) for instance in report.instances) == 20
 
 
+@pytest.mark.long
 def test_a_fleet_costs_a_call_for_each_page_of_it_not_for_each_vm(
     arm: Arm, azure: Server, verifying: Verifying
 ) -> None:

@@ -37,6 +37,7 @@ def said(record: BootRecord) -> str:
     return "\n".join(line.text for line in record.journal if line.identifier == "azure-provisioning")
 
 
+@pytest.mark.long
 def test_the_walk_through_first_boot_silence_and_a_copy(prepared: Prepared) -> None:
     first, second, copy = boot_tree(prepared(), MACHINE, Plan(recapture=True))
     assert first.verdict.provisioned, said(first)
@@ -68,6 +69,7 @@ def test_the_walk_through_first_boot_silence_and_a_copy(prepared: Prepared) -> N
     assert copy.machine.vm_id != first.machine.vm_id
 
 
+@pytest.mark.long
 def test_the_tree_is_never_changed(prepared: Prepared) -> None:
     root = prepared()
     before = fingerprint(root)
@@ -85,6 +87,7 @@ def fingerprint(root: Path) -> str:
     return digest.hexdigest()
 
 
+@pytest.mark.long
 def test_a_goal_state_withheld_for_seconds_ends_ready(prepared: Prepared) -> None:
     withheld = Fault(service="wireserver", path="*comp=goalstate*", seconds="0-2.5", status=503)
     (record,) = boot_tree(prepared(), MACHINE, Plan(boots=1, faults=(withheld,)))
@@ -103,6 +106,7 @@ def test_a_goal_state_withheld_for_twenty_seconds_ends_ready(prepared: Prepared)
     assert 20 < record.verdict.at < 40
 
 
+@pytest.mark.long
 def test_refused_for_ever_times_out_with_the_unit_on_and_the_next_boot_is_ready(prepared: Prepared) -> None:
     refused = Fault(service="wireserver", path="*comp=health*", status=503)
     plan = Plan(boots=2, deadline=8.0, faults=(refused,), heal=True)
@@ -114,18 +118,21 @@ def test_refused_for_ever_times_out_with_the_unit_on_and_the_next_boot_is_ready(
     assert second.passed, said(second)
 
 
+@pytest.mark.long
 def test_a_guest_in_posix_sh_passes_the_same_boot(prepared: Prepared) -> None:
     first, second = boot_tree(prepared("bookworm", "curl", guest="sh"), MACHINE, Plan())
     assert first.passed, said(first)
     assert second.passed, second.checks
 
 
+@pytest.mark.long
 def test_a_wireserver_elsewhere_is_found_by_option_245(prepared: Prepared) -> None:
     plan = Plan(boots=1, network=Network(wireserver="10.77.0.16"), login=False)
     (record,) = boot_tree(prepared(), MACHINE, plan)
     assert record.passed, said(record)
 
 
+@pytest.mark.long
 def test_generation_1_swaps_the_uuid_and_is_still_the_same_vm(prepared: Prepared) -> None:
     machine = Machine(name="old", generation=1, vm_id="5a2c0a32-0000-4000-8000-00112233aabb")
     first, second = boot_tree(prepared(), machine, Plan(login=False))
@@ -134,6 +141,7 @@ def test_generation_1_swaps_the_uuid_and_is_still_the_same_vm(prepared: Prepared
     assert second.passed
 
 
+@pytest.mark.long
 def test_a_guest_without_dhcp_is_told_apart(prepared: Prepared) -> None:
     plan = Plan(boots=1, deadline=3.0, faults=(Fault(service="dhcp", silent=True),))
     (record,) = boot_tree(prepared(), MACHINE, plan)
@@ -148,6 +156,7 @@ def test_an_init_that_ends_is_no_timeout(prepared: Prepared) -> None:
     assert any("no system here" in line.text for line in record.console)
 
 
+@pytest.mark.long
 def test_no_packet_can_leave_and_the_guest_sees_azure(prepared: Prepared) -> None:
     """The namespaces themselves, without a fabric: routes, SMBIOS data, disks, and the host's settings out of reach."""
     machine = MACHINE
@@ -210,6 +219,7 @@ def test_every_way_to_an_address_and_every_debian_ends_ready(prepared: Prepared,
     assert second.passed, second.checks
 
 
+@pytest.mark.long
 def test_what_the_guest_leaves_for_hyper_v_is_read_back(broken: Callable[..., Path]) -> None:
     """An image with Hyper-V's daemon has its five pools: what the host tells is in one, the guest's in another."""
     tree = broken("python3-minimal")
@@ -227,6 +237,7 @@ def test_what_the_guest_leaves_for_hyper_v_is_read_back(broken: Callable[..., Pa
     assert record.findings == ()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("network", ["ifupdown", pytest.param("network-manager", marks=pytest.mark.slow)])
 def test_an_image_that_does_not_name_itself_is_not_named_by_the_platform(
     broken: Callable[..., Path], network: str
@@ -242,6 +253,7 @@ def test_an_image_that_does_not_name_itself_is_not_named_by_the_platform(
     assert not record.passed
 
 
+@pytest.mark.long
 def test_our_program_reaches_imds_where_systemd_keeps_it_for_itself(prepared: Prepared) -> None:
     locked = Fault(service="guest", imds_locked=True)
     (record,) = boot_tree(prepared(), MACHINE, Plan(boots=1, faults=(locked,)))

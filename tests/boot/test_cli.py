@@ -28,6 +28,7 @@ def azready(*words: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 def test_text_on_stdout_progress_on_stderr_and_a_live_view(prepared: Prepared) -> None:
     words = [str(prepared()), "--set", "name=vm9", "--boots", "1", "--web"]
     command = [sys.executable, "-m", "azready", "boot", *words]
@@ -50,6 +51,7 @@ def test_text_on_stdout_progress_on_stderr_and_a_live_view(prepared: Prepared) -
     assert any(each["console"] for each in states)
 
 
+@pytest.mark.long
 def test_every_form_in_one_run_and_json_holds_the_whole_record(prepared: Prepared, tmp_path: Path) -> None:
     files = [word for form in ("junit", "html", "text") for word in ("-o", f"{form}={tmp_path / form}")]
     done = azready(prepared(), "--boots", "1", "--no-ssh-check", "--output", "json", *files)
@@ -66,6 +68,7 @@ def test_every_form_in_one_run_and_json_holds_the_whole_record(prepared: Prepare
     assert record.console
 
 
+@pytest.mark.long
 def test_a_refused_report_is_exit_1_with_a_line_that_repeats_it(prepared: Prepared) -> None:
     done = azready(prepared(), "--fault", "service=wireserver,path=*health*,status=503", "--deadline", "3")
     assert done.returncode == 1, done.stderr
@@ -73,6 +76,7 @@ def test_a_refused_report_is_exit_1_with_a_line_that_repeats_it(prepared: Prepar
     assert "to repeat: azready boot" in done.stderr
 
 
+@pytest.mark.long
 def test_the_agent_report_names_the_agent(prepared: Prepared) -> None:
     done = azready(prepared(), "--agent-report", "--boots", "1", "--no-ssh-check")
     assert done.returncode == 0, done.stderr

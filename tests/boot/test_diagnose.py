@@ -26,6 +26,7 @@ def _boot(tree: Path, deadline: float = 8.0, faults: tuple[Fault, ...] = ()) -> 
     return record
 
 
+@pytest.mark.long
 def test_a_good_boot_has_no_cause(prepared: Prepared) -> None:
     (record,) = boot_tree(prepared("bookworm"), Machine(), Plan(boots=1, login=False))
     assert record.passed and diagnose(record) is None and record.cause is None
@@ -54,6 +55,7 @@ def mini(need: Callable[..., None]) -> Callable[..., Kernel]:
     return machines.mini
 
 
+@pytest.mark.long
 def test_no_root_device(mini: Callable[..., Kernel]) -> None:
     kernel = replace(mini("exit"), initrd=None, command_line="console=ttyS0 panic=-1 root=/dev/sda1")
     found = diagnose(_boot_kernel(kernel))

@@ -114,6 +114,7 @@ def kept(disk: Callable[..., Path], tmp_path: Path) -> Iterator[Callable[..., su
             process.wait()
 
 
+@pytest.mark.long
 def test_it_stays_up_and_ctrl_c_leaves_nothing_behind(
     kept: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def test_no_known_way_leads_out_of_a_booted_tree(secret: Path, need: Callable[..
     assert (tree / "etc/passwd").stat() == before
 
 
+@pytest.mark.long
 def test_a_program_of_this_machine_that_enters_a_tree_stays_as_it_is(need: Callable[..., None], tmp_path: Path) -> None:
     """What starts init, and what comes in later to log in or to ask: the tree's root gets hold of both, and no more."""
     need("root", *NEEDS, "tool:gcc", "file:/lib64/ld-linux-x86-64.so.2")
@@ -95,6 +96,7 @@ def test_the_attempts_are_real(secret: Path, need: Callable[..., None], monkeypa
     assert "ESCAPED core_pattern_of_a_fresh_proc" in found
 
 
+@pytest.mark.long
 def test_a_file_system_without_mapped_owners_is_copied(secret: Path, need: Callable[..., None], tmp_path: Path) -> None:
     need("root", *NEEDS, "tool:tar")
     with layered(machines.kernel_tree(), tmp_path / "overlay") as tree:

@@ -23,6 +23,8 @@ from azready.image.rules.model import Finding
 from azready.image.targets.tree import Tree
 from tests.boot import failing, machines
 
+pytestmark = pytest.mark.long
+
 Trees = Callable[..., Path]
 Prepared = Callable[..., Path]
 WAAGENT = ("waagent", "eject")

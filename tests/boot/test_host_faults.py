@@ -76,6 +76,7 @@ def _is(record: BootRecord, code: str, evidence: str = "") -> None:
 # --- QEMU ---
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bus", ["virtio", "nvme"])
 def test_a_full_scratch_disk(
     need: Callable[..., None], bus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -138,6 +139,7 @@ def test_a_machine_whose_memory_runs_out(qemu: Callable[..., BootRecord]) -> Non
     _is(record, "no-memory", "killed by the kernel")
 
 
+@pytest.mark.long
 def test_a_guest_that_gets_no_processor(qemu: Callable[..., BootRecord]) -> None:
     with _control_group("cpu") as group:
         group.set({"cpu.cfs_period_us": 100_000, "cpu.cfs_quota_us": 5_000}, {"cpu.max": "5000 100000"})
@@ -166,6 +168,7 @@ boot_disk(Bootable(firmware="bios", hardware=Hardware(accel="tcg"), **disk), Mac
 """
 
 
+@pytest.mark.long
 def test_a_machine_whose_loopback_is_down(need: Callable[..., None], tmp_path: Path) -> None:
     need(*TOOLS)
     disk = tmp_path / "disk.raw"
@@ -231,6 +234,7 @@ def kvm(need: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPat
     trial._why_not_kvm.cache_clear()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lie", ["later: crash", pytest.param("later: stands still", marks=pytest.mark.slow)])
 def test_a_kvm_that_dies_later_is_left_for_emulation(kvm: Callable[[str], None], lie: str) -> None:
     kvm(lie)
@@ -241,6 +245,7 @@ def test_a_kvm_that_dies_later_is_left_for_emulation(kvm: Callable[[str], None],
     assert "KVM ran a trial guest and its firmware, but" in record.host.why and "emulated" in record.host.why
 
 
+@pytest.mark.long
 def test_a_kvm_that_dies_later_and_is_insisted_on_is_no_verdict(kvm: Callable[[str], None]) -> None:
     kvm("later: crash")
     guest = Bootable(kernel=machines.mini(WAITS), hardware=Hardware(memory=192, accel="kvm"))

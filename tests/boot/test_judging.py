@@ -140,6 +140,7 @@ echo "<testsuite><testcase name='came back'>$outcome</testcase></testsuite>" >"$
 """
 
 
+@pytest.mark.long
 def test_a_judge_reboots_the_guest_and_another_fails_it(prepared: Prepared, tmp_path: Path) -> None:
     script = tmp_path / "reboots"
     script.write_text(REBOOTS)
@@ -151,6 +152,7 @@ def test_a_judge_reboots_the_guest_and_another_fails_it(prepared: Prepared, tmp_
     assert "The guest rebooted, and is up again" in said
 
 
+@pytest.mark.long
 def test_a_judge_has_nothing_to_look_at_where_there_is_no_vm(prepared: Prepared) -> None:
     refused = ["--fault", "service=wireserver,path=*health*,status=503", "--deadline", "3"]
     status, record, _ = judged(prepared(), *refused, "--judge", "true")

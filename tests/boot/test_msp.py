@@ -35,6 +35,7 @@ def with_agent(tree: Path) -> Path:
     return tree
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("guest", ["python", pytest.param("sh", marks=pytest.mark.slow)])
 def test_an_image_with_the_agent_is_ready(prepared: Prepared, tmp_path: Path, guest: str) -> None:
     source = prepared("bookworm", "python3", "nftables", "curl", guest=guest)
@@ -44,6 +45,7 @@ def test_an_image_with_the_agent_is_ready(prepared: Prepared, tmp_path: Path, gu
     assert not [one for one in record.findings if one.code == "msp-unsigned"], record.findings
 
 
+@pytest.mark.long
 def test_an_image_without_it_fails_as_documented(prepared: Prepared) -> None:
     (record,) = boot_tree(prepared(), ENFORCED, Plan(boots=1, deadline=10))
     assert record.verdict.code == "OSProvisioningInternalError", record.verdict

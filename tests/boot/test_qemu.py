@@ -171,6 +171,7 @@ def test_two_boots_compare() -> None:
 TOOLS = ("root", "tool:mmdebstrap", "tool:zstd", "tool:busybox", "tool:qemu-system-x86_64", "tool:qemu-img")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("network", ["user", "tap"])
 def test_a_real_kernel_is_provisioned(need: Callable[..., None], network: str) -> None:
     need(*TOOLS, "tool:nsenter")
@@ -190,6 +191,7 @@ def test_a_real_kernel_is_provisioned(need: Callable[..., None], network: str) -
     assert ("lease: a83f8110" in said) == (network == "tap"), "option 245 comes with the whole DHCP only"
 
 
+@pytest.mark.long
 def test_an_interrupted_boot_leaves_nothing_behind(need: Callable[..., None], tmp_path: Path) -> None:
     need("root", "tool:qemu-system-x86_64", "tool:qemu-img", "tool:sfdisk")
     disk, cache = tmp_path / "disk.raw", tmp_path / "cache"

@@ -17,6 +17,8 @@ from azready.boot.container.cgroups import here, remove_cgroup
 from azready.pipelines import trees
 from tests.conftest import OTHERS_PYTHON
 
+pytestmark = pytest.mark.long
+
 UID = 54321
 FIRST_SUB_ID = 600000
 ENTER = """

@@ -11,6 +11,8 @@ from azready.boot.series import Plan
 from azready.fabric import Machine
 from tests.boot import failing
 
+pytestmark = pytest.mark.long
+
 Trees = Callable[..., Path]
 
 

@@ -38,6 +38,7 @@ def provisioned(record: BootRecord) -> None:
     assert [report.state for report in record.reports] == ["Ready"]
 
 
+@pytest.mark.long
 def test_an_extension_provisions(debian_tree: Callable[..., Path]) -> None:
     first, second = booted(debian_tree("trixie", "python3-minimal"), "python")
     provisioned(first)

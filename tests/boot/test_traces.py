@@ -37,6 +37,7 @@ def cgroups_of(pid: int) -> list[Path]:
     return [*([] if own is None else own.glob(f"azready-{pid}-*")), *Path("/var/tmp").glob(f"azready-boot-{pid}-*")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["SIGINT", "SIGTERM", "SIGKILL"])
 def test_an_ended_run_leaves_nothing(prepared: Prepared, tmp_path: Path, how: signal.Signals) -> None:
     words = [sys.executable, "-m", "azready", "boot", prepared(), "--fault", "service=any,silent=true"]

@@ -31,6 +31,7 @@ def kvm(need: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return choose
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("firmware", ["uefi", "bios", None])
 def test_a_kvm_that_runs_both_is_used(kvm: Kvm, firmware: command.Firmware | None) -> None:
     kvm("")
@@ -59,6 +60,7 @@ def test_a_kvm_that_lies_is_found_out_and_told(kvm: Kvm, lie: str, firmware: com
     assert told.value.exit_code == 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lie", ["no life", "hangs in firmware"])
 def test_a_kvm_that_hangs_is_given_up(kvm: Kvm, lie: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "_START", 3.0)
@@ -72,6 +74,7 @@ def test_a_firmware_that_hangs_is_no_matter_where_it_is_not_used(kvm: Kvm) -> No
     assert trial.choose("auto", "x86_64", "bios").kind == "kvm"
 
 
+@pytest.mark.long
 def test_a_device_that_is_missing_or_closed_needs_no_trial(kvm: Kvm, monkeypatch: pytest.MonkeyPatch) -> None:
     kvm("")
     monkeypatch.setattr(trial, "DEVICE", Path("/dev/null/kvm"))

@@ -82,6 +82,7 @@ fail-on = "info"
 """
 
 
+@pytest.mark.long
 def test_a_file_gives_defaults_and_the_command_line_wins(tmp_path: Path) -> None:
     for folder in ("etc", "usr/bin", "tree/etc", "tree/usr/bin", "tree/usr/sbin"):
         (tmp_path / folder).mkdir(parents=True)

@@ -74,12 +74,14 @@ def _azready(*words: object) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_prepare_and_generalize(tmp_path: Path) -> None:
     good_image(tmp_path).write("usr/bin/curl", "", 0o755)
     assert conforms("prepare", _azready("prepare", tmp_path, "--dry-run", "-o", "json"))["actions"]
     conforms("generalize", _azready("generalize", tmp_path, "--dry-run", "-o", "json"))
 
 
+@pytest.mark.long
 def test_fabric_and_its_log_asked_again(tmp_path: Path) -> None:
     log = tmp_path / "log"
     served = _azready("fabric", "--deadline", "0.2", "--log", log, "-o", "json", "--imds-port", 0,

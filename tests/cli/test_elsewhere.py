@@ -73,6 +73,7 @@ def test_a_verb_that_needs_no_linux_does_its_work(tmp_path: Path, words: str, sa
     assert says in done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_a_disk_is_checked(tmp_path: Path, need: Callable[..., None]) -> None:
     need("tool:mke2fs")
     good_image(tmp_path / "tree")

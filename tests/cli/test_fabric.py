@@ -44,6 +44,7 @@ def namespaces(need: Callable[..., None]) -> None:
         need("root")
 
 
+@pytest.mark.long
 def test_run_gives_a_command_the_real_addresses_and_judges_it(namespaces: None, tmp_path: Path) -> None:
     log = tmp_path / "log"
     done = azready("run", "--log", str(log), "--set", "name=web", "--", sys.executable, "-c", AGENT)
@@ -55,6 +56,7 @@ def test_run_gives_a_command_the_real_addresses_and_judges_it(namespaces: None, 
     assert (replayed.returncode, replayed.stdout) == (0, "3 requests asked again, 0 answered otherwise, 0 left out\n")
 
 
+@pytest.mark.long
 def test_a_log_of_another_machine_is_answered_otherwise(namespaces: None, tmp_path: Path) -> None:
     log = tmp_path / "log"
     azready("run", "--log", str(log), "--", sys.executable, "-c", AGENT)
@@ -104,6 +106,7 @@ def test_serve_on_loopback_prints_routes_and_stops_with_a_verdict() -> None:
         process.communicate()
 
 
+@pytest.mark.long
 def test_effective_settings_are_saved_and_repeat_the_run(tmp_path: Path) -> None:
     saved, again = tmp_path / "a.toml", tmp_path / "b.toml"
     ports = ["--imds-port", "0", "--wireserver-port", "0", "--hostplugin-port", "0", "--deadline", "0.1"]
@@ -142,6 +145,7 @@ def test_wrong_words_end_with_2_and_say_what_is_right(words: list[str], says: st
     assert says in done.stderr
 
 
+@pytest.mark.long
 def test_the_environment_comes_before_the_file_and_after_the_flag(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text("seed = 1\ndeadline = 0.1\nimds_port = 0\nwireserver_port = 0\nhostplugin_port = 0\n")
@@ -151,6 +155,7 @@ def test_the_environment_comes_before_the_file_and_after_the_flag(tmp_path: Path
     assert "seed 3" in azready(*words, "--seed", "3", env={"AZREADY_SEED": "2"}).stderr
 
 
+@pytest.mark.long
 def test_medium_writes_the_disc_or_its_text(tmp_path: Path) -> None:
     for name, start in (("m.iso", b"\0"), ("m.xml", b"<?xml")):
         path = tmp_path / name

@@ -74,6 +74,7 @@ def test_a_verb_is_loaded_alone_and_without_what_it_has_no_use_for() -> None:
     assert not {"rich.progress", "azure.core", "cryptography", "cyclonedx", "pydantic"} & set(loaded)
 
 
+@pytest.mark.long
 def test_help_and_version_load_no_verb_and_the_version_no_command_line() -> None:
     program = "import sys, atexit; atexit.register(lambda: print(*sys.modules)); from azready.cli import main; main()"
     helped, version = (_run(program, word).stdout for word in ("--help", "--version"))
@@ -92,6 +93,7 @@ def test_a_verb_that_is_loaded_alone_helps(verb: str) -> None:
     assert done.returncode == 0 and f"Usage: azready {verb}" in done.stdout
 
 
+@pytest.mark.long
 def test_the_shell_completes_verbs_and_options() -> None:
     def completed(words: str) -> list[str]:
         typed = {"_AZREADY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}

@@ -92,6 +92,7 @@ def test_what_cannot_be_meant(
     assert {path.name for path in tmp_path.iterdir()} == {"input", "link"}
 
 
+@pytest.mark.long
 def test_several_forms_in_one_run(tmp_path: Path) -> None:
     good_image(tmp_path / "tree").write("usr/bin/curl", "", 0o755)
     data, text = tmp_path / "plan.json", tmp_path / "plan.txt"
@@ -108,6 +109,7 @@ def test_several_forms_in_one_run(tmp_path: Path) -> None:
     assert again.returncode == 2 and (tmp_path / "boots.json").read_bytes() == before
 
 
+@pytest.mark.long
 def test_verbs_that_make_a_file_say_where_it_is_named(tmp_path: Path) -> None:
     disk = tmp_path / "disk.raw"
     disk.write_bytes(b"x" * 1024)
@@ -124,6 +126,7 @@ def test_verbs_that_make_a_file_say_where_it_is_named(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["disk.raw"] and disk.read_bytes() == b"x" * 1024
 
 
+@pytest.mark.long
 def test_a_folder_is_no_disk_and_a_tree_is_told_what_comes_next(tmp_path: Path) -> None:
     good_image(tmp_path / "my tree").write("usr/bin/curl", "", 0o755)
     for words in (("convert", tmp_path), ("build", tmp_path, tmp_path / "a.vhd")):
@@ -134,6 +137,7 @@ def test_a_folder_is_no_disk_and_a_tree_is_told_what_comes_next(tmp_path: Path) 
     assert sealed.stdout.endswith(f"next: azready check {named} && azready boot {named}\n"), sealed.stderr
 
 
+@pytest.mark.long
 def test_what_is_made_and_listed_as_json(tmp_path: Path) -> None:
     named = azready("fabric", "scenarios", "-o", "json")
     assert "imds-locked" in {one["name"] for one in conforms("fabric-scenarios", named.stdout)["scenarios"]}

@@ -120,6 +120,7 @@ def test_python(case: Case, fabric: Fabric, tmp_path: Path) -> None:
     check(case, reference_python(), fabric, tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES, ids=_names(CASES))
 def test_shell(case: Case, fabric: Fabric, tmp_path: Path, need: Callable[..., None]) -> None:
     need("tool:dash", "tool:curl")
@@ -164,6 +165,7 @@ def _in_turn() -> Iterator[object]:
             yield pytest.param(case, program, id=f"{case.name}-{program.name}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("case", "program"), list(_in_turn()))
 def test_everywhere(case: Case, program: Program, fabric: Fabric, tmp_path: Path) -> None:
     check(case, program, fabric, tmp_path)
@@ -186,7 +188,7 @@ def test_the_log_holds_our_words_only(program: Program, fabric: Fabric, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.skipif(os.environ.get("CONTRACT") != "all", reason="needs 20 minutes: CONTRACT=all make test-all")
+@pytest.mark.skipif(os.environ.get("CONTRACT") != "all", reason="needs 20 minutes: CONTRACT=all make test-slow")
 @pytest.mark.parametrize("program", [*pythons(), *shells()], ids=lambda program: program.name)
 def test_the_whole_product(
     program: Program, fabric: Fabric, tmp_path_factory: pytest.TempPathFactory, need: Callable[..., None]

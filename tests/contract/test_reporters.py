@@ -208,6 +208,7 @@ PLAYED = 'mount --bind "$FACTS/uptime" /proc/uptime && exec dash "$@"'
 """The clock of report.sh is a file that the tests' own sleep turns."""
 
 
+@pytest.mark.long
 def test_a_bootstrap_of_half_an_hour_is_told_of_every_minute(lab: Lab, need: Callable[..., None]) -> None:
     need("root", "tool:dash", "tool:curl", "tool:unshare")
     (lab.folder / "uptime").write_text("100.00 100.00\n")

@@ -46,6 +46,7 @@ def test_no_command_hides_outside_of_blocks(page: Path) -> None:
     assert not re.findall(r"(?:^|\n)\n(?: {4}(?:\$ |azready |sudo |make |/)[^\n]*)", page.read_text())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if any(each.mark[:3] == "run" for each in blocks(page))], ids=_id
 )

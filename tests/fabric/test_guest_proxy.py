@@ -46,6 +46,7 @@ def test_what_the_agent_passes_on_is_served_and_what_comes_beside_it_is_not() ->
         assert ask(fabric.imds_url, NAME, {"Metadata": "true"}).status == 401
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["enforce", "audit"])
 def test_our_program_is_ready_behind_the_agent(need: Callable[..., None], tmp_path: Path, mode: str) -> None:
     need("root")

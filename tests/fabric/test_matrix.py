@@ -84,6 +84,7 @@ def cells(plans: Iterable[Scenario], program: str, jobs: int, monkeypatch: pytes
 CHOSEN = ("goalstate-changes", "goalstate-garbled", "imds-503-page", "nothing-to-go-by", "report-answer-lost")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("program", matrix.OWN_GUESTS)
 def test_our_own_guests_do_well_in_a_few_scenarios(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plans = [scenario.load(name) for name in CHOSEN]

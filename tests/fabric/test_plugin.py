@@ -75,6 +75,7 @@ def test_bad_rule(azure_fabric): pass
 """
 
 
+@pytest.mark.long
 def test_markers_say_what_is_served_and_their_typos_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "test_marked.py").write_text(MARKED)
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", "--tb=short", "."]

@@ -22,6 +22,7 @@ from tests.fuzz.__main__ import targets
 from tests.fuzz._bytes import Reader
 
 
+@pytest.mark.long
 def test_both_guest_programs_do_the_same() -> None:
     assert list(two_programs.campaign(seed=1, runs=10)) == []
 
@@ -35,6 +36,7 @@ def test_readers_of_bytes_from_outside_refuse_and_never_break(target: ModuleType
     assert list(target.campaign(seed=1, runs=60)) == []
 
 
+@pytest.mark.long
 def test_whatever_the_files_of_an_image_hold_every_rule_has_an_answer() -> None:
     assert list(facts_bytes.campaign(seed=1, runs=25)) == []
 

@@ -172,6 +172,7 @@ def test_custom_data_that_is_not_base64_is_kept_as_it_came(guest: ModuleType) ->
     assert (wishes.user_data, wishes.custom_data) == (b"hello", b"not base64!")
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(reason=st.text(max_size=300), facts=st.lists(st.tuples(st.just("k"), st.text(max_size=3000)), max_size=8))
 def test_a_description_fits_after_escaping_and_breaks_nothing(guest: ModuleType, reason: str, facts: Any) -> None:

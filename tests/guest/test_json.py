@@ -57,6 +57,7 @@ def _ours(guest: ModuleType, text: str) -> object:
         return ValueError
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(value=VALUES, ascii_only=st.booleans(), indent=st.sampled_from([None, 1]))
 def test_it_reads_what_the_standard_module_writes(
@@ -68,12 +69,14 @@ def test_it_reads_what_the_standard_module_writes(
     assert repr(read) == repr(json.loads(text)), "the types are the same, too"
 
 
+@pytest.mark.long
 @settings(max_examples=500, deadline=None)
 @given(text=NOISE)
 def test_it_refuses_what_the_standard_module_refuses(guest: ModuleType, text: str) -> None:
     assert repr(_ours(guest, text)) == repr(_standard(text))
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(value=VALUES, at=st.integers(min_value=0, max_value=200), noise=st.sampled_from(PIECES))
 def test_damaged_documents_are_judged_alike(guest: ModuleType, value: object, at: int, noise: str) -> None:

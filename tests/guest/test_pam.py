@@ -225,6 +225,7 @@ def kept_out_by_check(root: Path) -> bool:
     return refused or any(not rule.kind for rule in rules) or not all(reached)
 
 
+@pytest.mark.long
 def test_who_is_kept_out_by_our_readings_is_kept_out_by_the_library(
     guest: ModuleType, tree: Path, tmp_path: Path, need: Callable[..., None]
 ) -> None:

@@ -194,6 +194,7 @@ option-245
 LINES = st.lists(st.sampled_from(LEASE_LINES.splitlines()) | st.text(max_size=20))
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(lines=LINES, written=st.none() | st.floats(0, 2e9), interfaces=st.sampled_from([[], ["lo"], ["lo", "eth0"]]))
 def test_no_lines_of_a_lease_break_the_reader(

@@ -49,6 +49,7 @@ def _right(tree: Scratch, machine: Machine) -> None:
     assert not list(tree.root.rglob("*azp-tmp"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("calls", CHANGING)
 def test_a_cut_anywhere_is_completed_by_the_next_boot(
     need: Callable[..., None], scratch: Callable[[Machine], Scratch], tmp_path: Path, calls: str

@@ -13,6 +13,8 @@ import pytest
 
 from bench.lab import GUEST, command
 
+pytestmark = pytest.mark.long
+
 Need = Callable[..., None]
 SUITES = [
     pytest.param("bullseye", marks=pytest.mark.slow),  # a tree takes a minute to build when it is not cached

@@ -262,6 +262,7 @@ def test_what_this_image_cannot_install_is_said_beforehand(here: Path, image: Pa
     )
 
 
+@pytest.mark.long
 def test_generalize_lists_all_that_it_may_do() -> None:
     words = [sys.executable, "-m", "azready", "generalize", "--list"]
     seals = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()

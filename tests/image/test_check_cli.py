@@ -22,12 +22,14 @@ def sample(tmp_path: Path) -> Sample:
     return good_image(tmp_path / "tree")
 
 
+@pytest.mark.long
 def test_a_good_tree_is_exit_code_0(sample: Sample, azready: Azready) -> None:
     done = azready("check", sample.root)
     assert done.returncode == 0, done.stdout
     assert done.stderr == "" and " passed" in done.stdout
 
 
+@pytest.mark.long
 def test_findings_are_exit_code_1_and_what_cannot_be_seen_is_3(sample: Sample, azready: Azready) -> None:
     sample.write("var/lib/rpm/rpmdb.sqlite", b"broken").remove("var/lib/dpkg/status")
     assert azready("check", sample.root).returncode == 3
@@ -37,11 +39,13 @@ def test_findings_are_exit_code_1_and_what_cannot_be_seen_is_3(sample: Sample, a
     assert azready("check", sample.root, "--before-generalize", "--skip", "P04", "--skip", "P17").returncode == 0
 
 
+@pytest.mark.long
 def test_formats_for_programs_are_alone_on_stdout(sample: Sample, azready: Azready) -> None:
     assert json.loads(azready("check", sample.root, "--format", "json").stdout)["results"]
     assert azready("check", sample.root, "-o", "junit").stdout.startswith("<?xml")
 
 
+@pytest.mark.long
 def test_several_forms_in_one_run(sample: Sample, azready: Azready, tmp_path: Path) -> None:
     sample.write("etc/ssh/ssh_host_rsa_key", "x")
     data, scan = tmp_path / "a.json", tmp_path / "b.sarif"
@@ -82,6 +86,7 @@ def test_wrong_input_is_exit_code_2_and_says_what_is_right(
     assert says in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_a_waiver_file_is_heeded(sample: Sample, azready: Azready, tmp_path: Path) -> None:
     sample.write("etc/ssh/ssh_host_rsa_key", "x")
     (tmp_path / "waivers.toml").write_text('[waivers]\nS02 = "thrown away after the test"\n')
@@ -89,18 +94,21 @@ def test_a_waiver_file_is_heeded(sample: Sample, azready: Azready, tmp_path: Pat
     assert done.returncode == 0 and "thrown away after the test" in done.stdout
 
 
+@pytest.mark.long
 def test_explain_and_list_need_no_target(azready: Azready) -> None:
     assert "hv_vmbus" in azready("check", "--explain", "k01").stdout
     listed = azready("check", "--list").stdout
     assert all(f"  {rule.id}  " in listed for rule in RULES)
 
 
+@pytest.mark.long
 def test_checking_changes_nothing(sample: Sample, azready: Azready) -> None:
     before = {path: path.lstat().st_mtime_ns for path in sample.root.rglob("*")}
     azready("check", sample.root)
     assert {path: path.lstat().st_mtime_ns for path in sample.root.rglob("*")} == before
 
 
+@pytest.mark.long
 def test_generalize_shows_acts_and_is_done(sample: Sample, azready: Azready) -> None:
     sample.write("etc/ssh/ssh_host_rsa_key", "x")
     shown = azready("generalize", sample.root, "--dry-run")
@@ -112,6 +120,7 @@ def test_generalize_shows_acts_and_is_done(sample: Sample, azready: Azready) -> 
     assert "it is sealed" in azready("generalize", sample.root, "--dry-run").stdout
 
 
+@pytest.mark.long
 def test_generalize_of_a_running_system_wants_yes(azready: Azready) -> None:
     """Asked of `/` without --yes it refuses, whoever runs it: nothing of this machine is touched."""
     done = azready("generalize", "/", "--skip", "P01", "--skip", "S02", "--skip", "S03")

@@ -51,6 +51,7 @@ def test_the_program_that_starts_a_package_script_stays_as_it_is(tmp_path: Path,
     assert "ESCAPED its mode" in plain.stdout, plain.stderr
 
 
+@pytest.mark.long
 def test_a_package_script_does_its_work(tmp_path: Path, need: Callable[..., None]) -> None:
     """Owners, modes, users, links and pipes; what runs on is ended, and a device in the tree is none."""
     need("ids", *NEEDS)

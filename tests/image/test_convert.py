@@ -42,6 +42,7 @@ def _payload(path: Path) -> bytes:
     return path.read_bytes()[17 * 1024 : 50 * MIB - 17 * 1024]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["raw", "qcow2", "vmdk", "vhdx", "vdi", "vpc"])
 def test_every_format_becomes_a_vhd_that_reads_back(disk: Path, form: str) -> None:
     source = disk
@@ -98,6 +99,7 @@ def test_a_small_disk_grows_to_the_least_that_azure_takes(tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.long
 def test_what_cannot_boot_is_refused_and_says_what_to_do(disk: Path) -> None:
     cut = disk.with_name("cut.raw")
     cut.write_bytes(disk.read_bytes()[: 30 * MIB])
@@ -176,6 +178,7 @@ def _azready(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_the_command(disk: Path) -> None:
     out = disk.with_name("out.vhd")
     dry = _azready("convert", "--dry-run", disk, out)

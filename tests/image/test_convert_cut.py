@@ -27,6 +27,7 @@ umount "$1/mnt"
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
 def test_the_final_name_is_given_to_bytes_that_are_there(kind: str, tmp_path: Path, need: Callable[..., None]) -> None:
     need("root", f"tool:mkfs.{kind}", "tool:unshare", "tool:losetup")
@@ -48,6 +49,7 @@ def test_the_final_name_is_given_to_bytes_that_are_there(kind: str, tmp_path: Pa
     assert kept != hashlib.sha256(b"").hexdigest()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["raw", "qcow2"])
 def test_a_name_is_given_to_a_whole_vhd_or_to_none(kind: str, tmp_path: Path, need: Callable[..., None]) -> None:
     need("tool:qemu-img")

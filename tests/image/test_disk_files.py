@@ -33,6 +33,7 @@ def _foreign_creator(path: Path, creator: bytes) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("creator", [b"vbox", b"vpc ", b"vs\0\0", b"win ", b"none"])
 @pytest.mark.parametrize("table", ["gpt", "dos"])
 def test_a_dynamic_vhd_of_any_creator_comes_over_to_its_last_byte(
@@ -200,6 +201,7 @@ def test_whatever_else_there_is_may_be_a_disk(head: bytes) -> None:
     assert identify(lambda at, count: head[at : at + count], 1 << 20) == "raw"
 
 
+@pytest.mark.long
 def test_an_empty_disk_is_converted_only_when_it_is_said(tmp_path: Path, azready: Azready) -> None:
     source, out = tmp_path / "empty.raw", tmp_path / "out.vhd"
     with source.open("wb") as file:
@@ -247,6 +249,7 @@ FAR = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", FAR)
 def test_what_lies_too_far_off_is_not_there(what: str, tmp_path: Path, azready: Azready) -> None:
     """Offsets that no file has: past 8 EiB, or past the most that this file system allows."""

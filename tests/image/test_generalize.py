@@ -86,6 +86,7 @@ def test_a_used_machine_is_sealed_and_nothing_is_found_any_more(tmp_path: Path) 
     assert not any(path.startswith("home/bob") for path in left)
 
 
+@pytest.mark.long
 def test_a_run_that_was_cut_off_anywhere_is_completed_by_running_it_again(tmp_path: Path) -> None:
     """Killed before changes drawn by a seed, within an action too: the end is always the same."""
     whole = used_machine(tmp_path / "whole")
@@ -127,6 +128,7 @@ def test_what_belongs_to_the_system_stays(tmp_path: Path) -> None:
     assert after["etc/machine-id"][1] == b"uninitialized\n"
 
 
+@pytest.mark.long
 def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
     sample = used_machine(tmp_path)
     seal(sample, "bob")
@@ -156,6 +158,7 @@ def test_secrets_are_in_no_description(tmp_path: Path) -> None:
     assert not [secret for secret in SECRETS if secret in said]
 
 
+@pytest.mark.long
 def test_a_user_that_stays_is_named_and_has_no_way_in(tmp_path: Path) -> None:
     sample = used_machine(tmp_path)
     notes = plan(Facts(Tree(tmp_path)), Options()).notes
@@ -216,6 +219,7 @@ def test_a_failing_action_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Mo
     assert "make room" in caught.value.hint
 
 
+@pytest.mark.long
 def test_fix_also_fixes_settings(tmp_path: Path) -> None:
     sample = good_image(tmp_path).write("etc/modprobe.d/cis.conf", "install udf /bin/true\n")
     seal(sample)

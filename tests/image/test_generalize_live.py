@@ -76,6 +76,7 @@ def session(tmp_path: Path, copy_tree: CopyTree, azready: Azready, need: Callabl
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+@pytest.mark.long
 def test_the_user_who_runs_it_is_removed_and_the_session_lives(session: tuple[str, Path]) -> None:
     said, root = session
     assert "status 0" in said, said

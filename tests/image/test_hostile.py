@@ -89,6 +89,7 @@ def test_numbers_that_are_none_blind_no_rule(odd: str, tmp_path: Path) -> None:
             assert not isinstance(answer, Unseen), (rule.id, answer)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("spoil", [_odd_lines, _folder, _loop, _out_of_the_image, _pipe])
 def test_no_spoiled_file_makes_a_rule_crash(spoil: Callable[[Sample, str], None], tmp_path: Path) -> None:
     """Four at a time, never two that are read together. Spoilt bytes are in tests/fuzz/facts_bytes.py."""

@@ -173,6 +173,7 @@ kill %1 %2; exit $status
 """
 
 
+@pytest.mark.long
 def test_prepare_puts_them_into_a_real_tree(
     debian_tree: Callable[..., Path], tmp_path: Path, need: Callable[..., None]
 ) -> None:

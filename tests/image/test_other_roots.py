@@ -103,6 +103,7 @@ def test_a_btrfs_subvolume_of_any_name_is_found(
         assert facts.text("etc/hostname") == "localhost\n" and facts.boot_entries
 
 
+@pytest.mark.long
 def test_without_a_root_the_disk_is_checked_and_the_rest_said(sample: Sample, tmp_path: Path, azready: Azready) -> None:
     (tmp_path / "data/pictures").mkdir(parents=True)
     image = _disk(Sample(tmp_path / "data"), tmp_path)

@@ -53,6 +53,7 @@ def assert_prepared(root: Path) -> None:
     assert audit.stdout == ""
 
 
+@pytest.mark.long
 def test_waagent_goes_and_the_guest_program_comes(copy_tree: CopyTree, azready: Azready) -> None:
     root = copy_tree(*WAAGENT)
     before = set(packages(root))
@@ -68,6 +69,7 @@ def test_waagent_goes_and_the_guest_program_comes(copy_tree: CopyTree, azready: 
     assert not [each for each in conforms("prepare", again.stdout)["actions"] if each["changed"]]
 
 
+@pytest.mark.long
 def test_a_dry_run_changes_nothing(copy_tree: CopyTree, azready: Azready) -> None:
     root = copy_tree(*WAAGENT)
     before = snapshot(root)
@@ -75,6 +77,7 @@ def test_a_dry_run_changes_nothing(copy_tree: CopyTree, azready: Azready) -> Non
     assert snapshot(root) == before
 
 
+@pytest.mark.long
 def test_cloud_init_goes_and_its_network_stays(copy_tree: CopyTree, azready: Azready) -> None:
     root = copy_tree(*BOTH)
     (root / "etc/netplan/50-cloud-init.yaml").write_text("network:\n  ethernets:\n    eth0:\n      dhcp4: true\n")
@@ -114,6 +117,7 @@ def kill_when(root: Path, seen: str, after: float) -> list[str]:
     return lines
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("seen", "after"),
     [
@@ -137,6 +141,7 @@ def test_a_killed_run_is_completed_by_the_next(copy_tree: CopyTree, azready: Azr
     assert_prepared(root)
 
 
+@pytest.mark.long
 def test_a_package_script_that_fails_is_said_and_fixed(copy_tree: CopyTree, azready: Azready) -> None:
     root = copy_tree(*WAAGENT)
     script = root / "var/lib/dpkg/info/waagent.prerm"
@@ -152,6 +157,7 @@ def test_a_package_script_that_fails_is_said_and_fixed(copy_tree: CopyTree, azre
     assert_prepared(root)
 
 
+@pytest.mark.long
 def test_an_image_of_another_architecture_is_said(copy_tree: CopyTree, azready: Azready) -> None:
     root = copy_tree(*WAAGENT)
     for program in ("usr/bin/dpkg", "usr/bin/dash"):
@@ -163,6 +169,7 @@ def test_an_image_of_another_architecture_is_said(copy_tree: CopyTree, azready: 
     assert "another architecture" in failed.stderr
 
 
+@pytest.mark.long
 def test_nothing_of_a_package_script_leaks(copy_tree: CopyTree, azready: Azready, tmp_path: Path) -> None:
     """A script that leaves a daemon, mounts, and looks for the network: all of it stays in its namespaces."""
     root = copy_tree(*WAAGENT)
@@ -252,12 +259,14 @@ def test_what_cannot_be_prepared_is_said_and_left_alone(
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.long
 def test_targets_that_are_none_are_said(tmp_path: Path, azready: Azready) -> None:
     assert azready("prepare", tmp_path / "none").returncode == 2
     assert azready("prepare", "http://x").returncode == 2
     assert azready("prepare", "/dev/null").returncode == 2
 
 
+@pytest.mark.long
 def test_a_running_system_is_not_changed_without_yes(azready: Azready, need: Callable[..., None]) -> None:
     need("root")
     done = azready("prepare", "/")

@@ -51,6 +51,7 @@ def inside(copy_tree: CopyTree, need: Callable[..., None]) -> Inside:
     return Inside(root)
 
 
+@pytest.mark.long
 def test_a_live_system(inside: Inside) -> None:
     root = inside.root
     refused = inside.azready("prepare", "/")

@@ -50,6 +50,7 @@ def test_a_fresh_debian_has_just_these_findings(
     assert _found(copy_tree(suite, (), network)) == AS_INSTALLED | more
 
 
+@pytest.mark.long
 def test_agents_are_seen_and_after_prepare_and_generalize_nothing_grave_is_left(
     copy_tree: CopyTree, azready: Azready
 ) -> None:

@@ -87,6 +87,7 @@ def fedora(copy_tree: CopyTree, tmp_path: Path, need: Callable[..., None]) -> Pa
     return root
 
 
+@pytest.mark.long
 def test_rpm(fedora: Path, azready: Azready) -> None:
     (fedora / "etc/waagent.conf").write_text("changed by the user, so rpm keeps it as .rpmsave\n")
     assert installed(fedora) == {"WALinuxAgent", "cloud-init", "kept"}
@@ -101,6 +102,7 @@ def test_rpm(fedora: Path, azready: Azready) -> None:
     assert "0 changes" in again.stdout
 
 
+@pytest.mark.long
 def test_rpm_says_what_needs_the_agent(fedora: Path, tmp_path: Path, azready: Azready) -> None:
     needy = rpm(tmp_path, "needy", "needy", "Requires: cloud-init")
     (fedora / "root/needy.rpm").write_bytes(needy.read_bytes())
@@ -127,6 +129,7 @@ def arch_package(root: Path, name: str, file: str, more: str = "") -> str:
     return f"/root/{package}"
 
 
+@pytest.mark.long
 def test_pacman(copy_tree: CopyTree, azready: Azready, need: Callable[..., None]) -> None:
     need("tool:bsdtar")
     root = copy_tree(*FOREIGN)

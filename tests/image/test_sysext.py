@@ -75,6 +75,7 @@ def test_a_name_that_systemd_would_not_take_is_refused(
     assert caught.value.hint and (tmp_path / "there.raw").read_text() == "mine"
 
 
+@pytest.mark.long
 def test_the_command_lists_and_makes(tmp_path: Path) -> None:
     out = tmp_path / "x"
     words = [sys.executable, "-m", "azready", "sysext", str(out), "--format", "folder", "--guest", "sh"]

@@ -58,6 +58,7 @@ def test_every_package_database_has_its_kind_of_url() -> None:
         assert sbom.purl(inventory, "bash", "1").type != "generic", name
 
 
+@pytest.mark.long
 def test_what_is_no_disk_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageFailure, match="not a disk file"):
         building.build(tmp_path, tmp_path / "out.vhd", Options())
@@ -147,6 +148,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ran
 
 
+@pytest.mark.long
 def test_what_the_choices_of_a_step_decide_is_done_again(
     small: Path, steps: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -193,6 +195,7 @@ def test_an_end_that_was_cut_off_is_made_again(small: Path, steps: list[str], mo
     assert json.loads(built.manifest_file.read_text()) == built.manifest
 
 
+@pytest.mark.long
 def test_a_build_that_was_killed_anywhere_goes_on(small: Path, steps: list[str]) -> None:
     out = small.with_name("out.vhd")
 
@@ -224,6 +227,7 @@ def test_a_folder_of_somebody_else_is_left_alone(small: Path, steps: list[str]) 
     assert [path.name for path in theirs.iterdir()] == ["precious"] and steps == []
 
 
+@pytest.mark.long
 def test_what_can_never_be_an_image_is_refused_by_its_own_name(small: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.vhd"
     (tmp_path / "noise.raw").write_bytes(os.urandom(machines.MIB))
@@ -282,6 +286,7 @@ def test_the_plan_names_the_rule_that_will_stop_the_build(tmp_path: Path, id: st
     assert (id in fixing) == (not fixable)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "why"),
     [

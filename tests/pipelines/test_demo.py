@@ -27,6 +27,7 @@ def azready_demo(*words: str, **environment: str) -> subprocess.CompletedProcess
     )
 
 
+@pytest.mark.long
 def test_the_whole_story(need: Callable[..., None]) -> None:
     need("root", "tool:mmdebstrap", "tool:zstd", "tool:ssh", "tool:unshare", "tool:ip")
     trees.tree(demo.SUITE, demo.PACKAGES)  # from the mirror, which the played machine does not reach
@@ -47,6 +48,7 @@ def test_the_whole_story(need: Callable[..., None]) -> None:
     assert not list((Path.home() / ".cache" / "azready" / "demo").glob("image-*")), "the image is removed afterwards"
 
 
+@pytest.mark.long
 def test_the_short_story_needs_no_tools_and_says_what_it_left_out() -> None:
     done = azready_demo("--scratch")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -56,6 +58,7 @@ def test_the_short_story_needs_no_tools_and_says_what_it_left_out() -> None:
     assert "Left out:" in done.stdout
 
 
+@pytest.mark.long
 def test_without_a_tool_the_short_story_says_which(tmp_path: Path) -> None:
     """PATH has everything but mmdebstrap."""
     for folder in ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"):

@@ -72,6 +72,7 @@ def _doctor(*words: str, path: str | None = None) -> "subprocess.CompletedProces
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
 
 
+@pytest.mark.long
 def test_the_verb_says_it_and_its_exit_code_too(tmp_path: Path) -> None:
     done = _doctor("azure", "trees", "-o", "json")
     document = conforms("doctor", done.stdout)

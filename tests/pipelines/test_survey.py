@@ -279,6 +279,7 @@ def _survey(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.long
 def test_a_survey_of_commands_is_made_repeated_and_resumed(need: Callable[..., None], tmp_path: Path) -> None:
     need("tool:unshare", "tool:ip")
     program = tmp_path / "reporter.py"
@@ -311,6 +312,7 @@ def test_a_survey_of_commands_is_made_repeated_and_resumed(need: Callable[..., N
     assert (out / "runs.jsonl").read_text().splitlines() == lines, "what was there is not run again"
 
 
+@pytest.mark.long
 def test_a_command_that_is_not_there_is_left_out_and_told_of(need: Callable[..., None]) -> None:
     need("tool:unshare", "tool:ip")
     done = _survey("--agent", "none=/no/such/agent", "--scenario", "report-500", "--deadline", "20")

@@ -38,6 +38,7 @@ def test_a_tree_holds_its_packages_and_nothing_of_the_build_host(debian_tree: Ca
     assert (wants / "walinuxagent.service").is_symlink()
 
 
+@pytest.mark.long
 def test_a_package_that_does_not_exist_leaves_nothing_behind(need: Callable[..., None]) -> None:
     need("root", "tool:mmdebstrap", "tool:zstd")
     with pytest.raises(Failure) as failed:

@@ -60,6 +60,7 @@ def test_the_job_of_kubernetes_takes_a_disk_an_index(need: Callable[..., None], 
     ]
 
 
+@pytest.mark.long
 def test_the_hook_tells_a_good_waiver_file_from_a_bad_one(tmp_path: Path) -> None:
     (hook,) = yaml.safe_load(TEXTS[".pre-commit-hooks.yaml"])
     assert re.search(hook["files"], "ci/waivers-web.toml") and not re.search(hook["files"], "pyproject.toml")

@@ -57,7 +57,7 @@ def _install_azready(tree: Path, scratch: Path) -> None:
     script.chmod(0o755)
 
 
-@pytest.mark.skipif(os.environ.get("RECIPES") != "all", reason="needs 4 minutes: RECIPES=all make test-all")
+@pytest.mark.skipif(os.environ.get("RECIPES") != "all", reason="needs 4 minutes: RECIPES=all make test-slow")
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_mkosi_makes_a_disk_that_provisions(

@@ -21,6 +21,7 @@ def _environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **more}
 
 
+@pytest.mark.long
 def test_the_pytest_example_passes_as_it_stands(need: Callable[..., None], tmp_path: Path) -> None:
     need("tool:curl")
     shutil.copy(RECIPES / "pytest/test_my_agent.py", tmp_path)
@@ -30,6 +31,7 @@ def test_the_pytest_example_passes_as_it_stands(need: Callable[..., None], tmp_p
     assert "2 passed" in done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("script", ["mkosi/mkosi.finalize", "mmdebstrap/azready-hook"])
 def test_a_hook_makes_the_tree_provision_itself(debian_tree: Callable[..., Path], script: str) -> None:
     tree = debian_tree("bookworm", "python3-minimal")

@@ -47,6 +47,7 @@ def test_a_package_holds_what_prepare_installs(tmp_path: Path, guest: Flavour, i
     assert {(each.path, each.data or each.to, each.mode) for each in (*made.entries, *made.links)} == wanted
 
 
+@pytest.mark.long
 def test_built_twice_in_two_places_they_are_the_same(need: Callable[..., None], tmp_path: Path) -> None:
     need("tool:dpkg-deb", "tool:rpmbuild")
     once, again = ({path.name: _hash(path) for path in release.build(tmp_path / each, ONE)} for each in ("a", "b"))
@@ -79,6 +80,7 @@ def _into(tree: Path, *packages: Path) -> list[str]:
     return [f"/root/{package.name}" for package in packages]
 
 
+@pytest.mark.long
 def test_the_deb_provisions_stays_off_through_an_upgrade_and_leaves_nothing(
     debian_tree: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -107,6 +109,7 @@ def _debs(folder: Path) -> tuple[Path, Path]:
     return old[0], new[0]
 
 
+@pytest.mark.long
 def test_the_two_debs_change_places(debian_tree: Callable[..., Path], tmp_path: Path) -> None:
     python, sh = release.build(tmp_path, ONE, ("deb",))
     tree = debian_tree("bookworm", "python3-minimal")
@@ -120,6 +123,7 @@ def test_the_two_debs_change_places(debian_tree: Callable[..., Path], tmp_path: 
     assert (tree / "etc/azure-provisioning.conf").exists()
 
 
+@pytest.mark.long
 def test_the_rpm_installs_upgrades_and_goes(
     need: Callable[..., None], debian_tree: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -145,6 +149,7 @@ def test_the_rpm_installs_upgrades_and_goes(
     assert not (tree / "usr/lib/azure-provisioning").exists()
 
 
+@pytest.mark.long
 def test_a_tar_is_the_whole_installation(debian_tree: Callable[..., Path], tmp_path: Path) -> None:
     tree = debian_tree("bookworm", "curl")
     tar = next(

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -21,10 +23,12 @@ def test_ruff_would_format_nothing() -> None:
     _passes(sys.executable, "-m", "ruff", "format", "--check", ".")
 
 
+@pytest.mark.long
 def test_mypy_strict_finds_nothing() -> None:
     _passes(sys.executable, "-m", "mypy")
 
 
+@pytest.mark.long
 def test_shellcheck_finds_nothing(need: Callable[..., None]) -> None:
     need("tool:shellcheck")
     listed = subprocess.run(

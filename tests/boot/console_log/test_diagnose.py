@@ -133,6 +133,7 @@ def test_forms_in_which_logs_are_kept() -> None:
         assert found.cause and found.cause.code == "fstab", raw[:40]
 
 
+@pytest.mark.long
 @given(st.one_of(st.binary(max_size=300), st.text(max_size=300).map(str.encode)))
 def test_whatever_the_bytes_are_it_answers(raw: bytes) -> None:
     found = diagnose(raw)
@@ -140,6 +141,7 @@ def test_whatever_the_bytes_are_it_answers(raw: bytes) -> None:
     json.loads(found.as_json())
 
 
+@pytest.mark.long
 def test_a_hostile_log_takes_no_time() -> None:
     """Regular expressions that go back and forth would not come to an end here."""
     raw = (b"(Network is unreachable 169.254 " * 100 + b"\n") * 200
@@ -152,6 +154,7 @@ def run(*words: str, given: bytes = b"") -> "subprocess.CompletedProcess[bytes]"
     )
 
 
+@pytest.mark.long
 def test_the_verb(tmp_path: Path) -> None:
     log = tmp_path / "boot.log"
     log.write_bytes(in_azures_form(EMERGENCY))

@@ -37,6 +37,7 @@ def modules(need: Callable[..., None]) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_waagent_starts_up_reports_and_takes_its_certificates(modules: Path, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-N", "", "-f", "key"], cwd=tmp_path, check=True)
     description, scratch, log = tmp_path / "vm.toml", tmp_path / "lib", tmp_path / "log"

@@ -37,6 +37,7 @@ def _ask(machine: Machine, shown: str) -> tuple[int, str]:
     return answer.response.status, answer.response.body.decode()
 
 
+@pytest.mark.long
 def test_openssl_opens_what_the_fabric_envelops(machine: Machine, tmp_path: Path) -> None:
     shown = "".join(line for line in (tmp_path / "t.pem").read_text().splitlines() if not line.startswith("-----"))
     status, document = _ask(machine, shown)
@@ -60,11 +61,13 @@ def test_openssl_opens_what_the_fabric_envelops(machine: Machine, tmp_path: Path
     assert line[:2] == machine.public_keys[0].split()[:2]
 
 
+@pytest.mark.long
 def test_the_medium_names_the_certificate_of_an_rsa_key(machine: Machine) -> None:
     (thumbprint,) = certificates.thumbprints(machine).values()
     assert f"<Fingerprint>{thumbprint}</Fingerprint>" in media.ovf_env(machine)
 
 
+@pytest.mark.long
 def test_another_process_makes_the_same_thumbprints(machine: Machine) -> None:
     code = (
         "import sys; from azready.fabric.machine import Machine; from azready.fabric.protocol import certificates as c;"

@@ -67,6 +67,7 @@ def test_a_report_of_another_vm_or_without_result_is_found() -> None:
     assert faults(b"") == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("quote", ["'", '"'])
 @given(
     values=st.dictionaries(

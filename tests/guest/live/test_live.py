@@ -19,7 +19,7 @@ BATCHES = 8
 """A batch is one set of namespaces; the forms of one are booted one after the other, about a second each."""
 
 QUICK = FORMS[::14]
-"""What runs with every `make test`; the others are slow."""
+"""What CI runs with every change; the others are slow."""
 RARE = [form for form in FORMS if form not in QUICK]
 
 
@@ -52,6 +52,7 @@ def judge(form: Form, seen: dict[str, Any]) -> None:
     assert "Traceback" not in seen["said"] and "I/O error" not in seen["said"], log
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("program", ["py", "sh"])
 def test_some_forms(need: Callable[..., None], program: str) -> None:

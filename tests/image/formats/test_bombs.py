@@ -65,6 +65,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", BOMBS)
 def test_what_unpacks_to_much_is_refused_in_little_memory(kind: str, tmp_path: Path) -> None:
     bomb = tmp_path / "bomb"

@@ -74,6 +74,7 @@ def test_a_dirty_fat_says_so(blank: Callable[..., Path], need: Callable[..., Non
     assert found is not None and "cleanly" in found.dirty
 
 
+@pytest.mark.long
 def test_an_xfs_whose_log_ends_with_other_work_is_dirty(blank: Callable[..., Path], need: Callable[..., None]) -> None:
     need("tool:mkfs.xfs")
     path = blank(320 * MIB)

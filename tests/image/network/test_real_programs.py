@@ -23,6 +23,7 @@ COUNTS = {
 SEED = 7
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("program", MAKERS)
 def test_the_model_says_what_the_program_does(program: str, need: Callable[..., None]) -> None:
     need("root", "tool:mmdebstrap", "tool:zstd", "tool:unshare", "tool:ip")

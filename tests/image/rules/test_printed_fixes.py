@@ -61,6 +61,7 @@ def _commanding() -> list[str]:
     return sorted(({rule.id for rule in RULES if _COMMAND.match(rule.fix)} | set(_OF_FINDINGS)) - _ELSEWHERE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("id", _commanding())
 def test_a_fix_does_what_it_says(id: str, tmp_path: Path, need: Callable[..., None]) -> None:
     need("root")

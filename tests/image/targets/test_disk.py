@@ -76,6 +76,7 @@ def assert_readable_and_writable(disk: Path) -> None:
     assert not list(Path(scratch).iterdir())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FORMATS)
 def test_formats(ext4: Path, tmp_path: Path, name: str, need: Callable[..., None]) -> None:
     need("root", "tool:qemu-img", "tool:qemu-storage-daemon", "file:/dev/fuse", "file:/dev/loop-control")
@@ -85,6 +86,7 @@ def test_formats(ext4: Path, tmp_path: Path, name: str, need: Callable[..., None
     assert_readable_and_writable(disk)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "subvolume"), [("xfs", ""), ("btrfs", ""), ("btrfs", "@"), ("ext4", "")])
 def test_file_systems(tmp_path: Path, kind: str, subvolume: str, need: Callable[..., None]) -> None:
     need("root", f"tool:mkfs.{kind}", "tool:sfdisk", "tool:mcopy", "file:/dev/loop-control")
@@ -97,6 +99,7 @@ def test_file_systems(tmp_path: Path, kind: str, subvolume: str, need: Callable[
     assert_readable_and_writable(disk)
 
 
+@pytest.mark.long
 def test_a_logical_volume_in_one_piece(tmp_path: Path, need: Callable[..., None]) -> None:
     need("root", "tool:lvcreate", "tool:sfdisk", "tool:mcopy", "file:/dev/loop-control")
     disk = tmp_path / "disk.raw"
@@ -121,6 +124,7 @@ def test_a_file_system_without_partitions(tmp_path: Path, need: Callable[..., No
         assert tree.exists("etc/os-release")
 
 
+@pytest.mark.long
 def test_partitions_that_fstab_does_not_name_are_found_by_their_type(
     tmp_path: Path, azready: Azready, need: Callable[..., None]
 ) -> None:
@@ -213,6 +217,7 @@ def users_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["raw", "qcow2"])
 def test_an_ordinary_user_prepares_a_disk(
     ext4: Path, users_folder: Path, as_user: AsUser, kind: str, need: Callable[..., None]
@@ -234,6 +239,7 @@ def test_an_ordinary_user_prepares_a_disk(
         assert tree.stat("usr/lib/azure-provisioning/provision.py").uid == 0
 
 
+@pytest.mark.long
 def test_a_user_without_sub_ids_is_refused_before_anything_is_copied(
     ext4: Path, users_folder: Path, as_user: AsUser
 ) -> None:
@@ -246,6 +252,7 @@ def test_a_user_without_sub_ids_is_refused_before_anything_is_copied(
     assert [path.name for path in users_folder.iterdir()] == ["in.img"]
 
 
+@pytest.mark.long
 def test_an_ordinary_user_is_told_when_root_is_needed(
     tmp_path: Path, users_folder: Path, as_user: AsUser, need: Callable[..., None]
 ) -> None:
@@ -259,6 +266,7 @@ def test_an_ordinary_user_is_told_when_root_is_needed(
     assert "xfs can only be mounted by root" in done.stderr
 
 
+@pytest.mark.long
 def test_an_ordinary_user_prepares_a_tree(users_folder: Path, as_user: AsUser) -> None:
     root = disks.tree(users_folder / "tree", "")
     subprocess.run(["chown", "-R", "65534:65534", root], check=True)
@@ -280,6 +288,7 @@ def test_an_ordinary_user_prepares_a_tree(users_folder: Path, as_user: AsUser) -
     assert "needs root" in refused.stderr
 
 
+@pytest.mark.long
 def test_a_disk_is_changed_only_as_asked(ext4: Path, azready: Azready) -> None:
     before = digest(ext4)
     assert azready("prepare", ext4).returncode == 2
@@ -288,6 +297,7 @@ def test_a_disk_is_changed_only_as_asked(ext4: Path, azready: Azready) -> None:
     assert digest(ext4) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["raw", "qcow2"])
 @pytest.mark.parametrize("in_place", [False, True])
 def test_a_killed_run_leaves_nothing_and_the_next_completes(

@@ -7,6 +7,7 @@ import pytest
 from azready.image.targets.ssh import _unpacked
 
 
+@pytest.mark.long
 def test_a_listing_that_unpacks_without_end_is_refused() -> None:
     assert _unpacked(gzip.compress(b"etc")) == b"etc"
     with pytest.raises(ValueError, match="no end"):

@@ -111,6 +111,7 @@ def _wait_for(port: int) -> None:
     pytest.fail("sshd did not start")
 
 
+@pytest.mark.long
 def test_it_reads_as_a_tree_does(machine: Machine) -> None:
     remote = machine.open()
     with Tree(machine.root) as tree:
@@ -180,6 +181,7 @@ def test_it_changes_as_a_tree_does(machine: Machine) -> None:
     assert not list((machine.root / "run").glob("azready*"))
 
 
+@pytest.mark.long
 def test_programs_run_as_root_and_their_effects_are_seen(machine: Machine) -> None:
     remote = machine.open()
     assert not remote.exists("etc/made")
@@ -192,6 +194,7 @@ def test_programs_run_as_root_and_their_effects_are_seen(machine: Machine) -> No
     remote.close()
 
 
+@pytest.mark.long
 def test_sudo_with_a_password(machine: Machine) -> None:
     remote = machine.open("asked", "correct horse")
     assert remote.run(["id", "-u"]).stdout == "0\n"
@@ -219,6 +222,7 @@ def test_an_unknown_host_key_is_never_accepted(machine: Machine) -> None:
     assert "never accepts a host key" in caught.value.hint
 
 
+@pytest.mark.long
 def test_a_lost_connection_is_said(machine: Machine) -> None:
     remote = machine.open()
     assert remote.exists("etc")
@@ -232,6 +236,7 @@ def test_a_lost_connection_is_said(machine: Machine) -> None:
     remote.close()
 
 
+@pytest.mark.long
 def test_prepare_and_check_over_ssh(machine: Machine) -> None:
     def azready(*words: str) -> "subprocess.CompletedProcess[str]":
         argv = [sys.executable, "-m", "azready", *words]

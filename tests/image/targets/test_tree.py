@@ -169,6 +169,7 @@ def test_a_name_that_is_written_out_is_found_in_a_folder_that_may_not_be_listed(
         glob_each([*patterns, "root/*"], closed, there.__contains__, lambda path: False)
 
 
+@pytest.mark.long
 def test_folders_in_folders_without_end_are_an_error_and_no_more(tmp_path: Path, need: Callable[..., None]) -> None:
     need("root")
     fd = os.open(tmp_path, os.O_RDONLY)

@@ -93,6 +93,7 @@ def _told(files: Files) -> dict[str, tuple[object, ...]]:
     return told
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_mke2fs_put_in_is_read(tmp_path: Path, kind: str, need: Callable[..., None]) -> None:
     need("tool:mke2fs")
@@ -223,6 +224,7 @@ def test_what_is_no_ext_is_refused() -> None:
         ext.Ext(lambda at, count: bytes(count), 0)
 
 
+@pytest.mark.long
 def test_check_says_the_same_where_root_may_mount_nothing(disk: Path, need: Callable[..., None]) -> None:
     """As in a container of CI: root, but without CAP_SYS_ADMIN."""
     need("root", "tool:setpriv")
