@@ -714,6 +714,7 @@ CASES: dict[str, Case] = {
                  both(pam("account required pam_time.so"), lambda s: s.write("etc/security/time.conf", "*;*;*;Al\n")),
                  both(pam("account required pam_deny.so", service="other"), lambda s: s.remove("etc/pam.d/sshd"))),
                 (pam("account [success=1 default=ignore] pam_unix.so\naccount requisite pam_deny.so"),
+                 pam("account [auth_err=ignore default=bad] pam_deny.so\nsession [session_err=ignore default=bad] pam_deny.so"),
                  pam("account sufficient pam_unix.so\naccount required pam_deny.so"),
                  pam("session [success=ok ignore=ignore module_unknown=ignore default=bad] pam_selinux.so close"),
                  pam("account include site\naccount required pam_deny.so", site="account sufficient pam_unix.so"),

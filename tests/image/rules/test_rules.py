@@ -146,3 +146,24 @@ def test_nothing_is_wrong_with_the_good_image(sample: Sample) -> None:
     facts = _facts(sample, disk=DISK)
     broken = {rule.id: answer for rule in RULES if isinstance(answer := ask(rule, facts), Found)}
     assert set(broken) == {"P21"}
+
+
+_AS_PACKAGED = {
+    "etc/ssh/sshd_config": 0o644, "etc/shadow": 0o640, "etc/gshadow": 0o640, "etc/passwd": 0o644, "etc/group": 0o644,
+    "etc/sudoers": 0o644, "etc/sudoers.d": 0o755, "root/.ssh/authorized_keys": 0o600,
+}  # fmt: skip
+
+
+def test_each_bit_more_than_files_of_accounts_need_is_found(sample: Sample) -> None:
+    for path, mode in _AS_PACKAGED.items():
+        if not (sample.root / path).exists():
+            sample.write(path, "")
+        (sample.root / path).chmod(mode)
+    for path, mode in _AS_PACKAGED.items():
+        for bit in (1 << number for number in range(9) if not mode & 1 << number and 1 << number != 0o100):
+            (sample.root / path).chmod(mode | bit)
+            answer = ask(BY_ID["S07"], _facts(sample))
+            assert isinstance(answer, Found), f"{path} {mode | bit:o}"
+            assert [(each.path, each.what) for each in answer.findings] == [(path, f"mode {mode | bit:04o}")]
+        (sample.root / path).chmod(mode)
+    assert ask(BY_ID["S07"], _facts(sample)) == Passed()
