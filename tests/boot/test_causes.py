@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -271,6 +272,21 @@ def test_the_cause_of_a_boot(code: str, record: BootRecord, seen: str) -> None:
     assert seen in "\n".join(found.evidence)
     assert found.says and found.fix
     assert found.blames == ("host" if code == "starved-emulator" else "image")
+
+
+APPROVED = Path(__file__).with_name("causes.txt")
+
+
+def test_causes_are_told_in_the_approved_words(pytestconfig: pytest.Config) -> None:
+    """All that users read of each: `pytest tests/boot/test_causes.py --approve` writes the file anew."""
+    said = ""
+    for number, (_, record, _) in enumerate(CAUSES):
+        assert (found := diagnose(record)) is not None
+        said += f"# {number}: {found.code}\n{found.says}\n"
+        said += "".join(f"    {line}\n" for line in found.evidence) + f"fix: {found.fix}\n\n"
+    if pytestconfig.getoption("--approve"):
+        APPROVED.write_text(said)
+    assert said == APPROVED.read_text()
 
 
 def _never(code: str, record: BootRecord) -> None:
