@@ -281,7 +281,8 @@ def test_causes_are_told_in_the_approved_words(pytestconfig: pytest.Config) -> N
     """All that users read of each: `pytest tests/boot/test_causes.py --approve` writes the file anew."""
     said = ""
     for number, (_, record, _) in enumerate(CAUSES):
-        assert (found := diagnose(record)) is not None
+        found = diagnose(record)
+        assert found is not None
         said += f"# {number}: {found.code}\n{found.says}\n"
         said += "".join(f"    {line}\n" for line in found.evidence) + f"fix: {found.fix}\n\n"
     if pytestconfig.getoption("--approve"):

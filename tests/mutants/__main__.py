@@ -58,6 +58,7 @@ PARTS = {
             "tests/boot/test_timeline.py",
             "tests/boot/test_causes.py",
             "tests/boot/test_compare.py",
+            "tests/boot/test_record.py",
         ),
     ),
     "guest": Part(
