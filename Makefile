@@ -28,7 +28,7 @@ help:
 	@echo "make test-slow   the slow ones: emulated whole-disk boots (half an hour)"
 	@echo "make test-hosts  demo and tests as on fresh hosts: $(HOSTS) (root; HOSTS=trixie for one)"
 	@echo "make fuzz        long campaigns of random inputs: FUZZ='two_programs --seed 7 --runs 10000'"
-	@echo "make crash       power cuts of a first boot at each change, on ext4, xfs and btrfs (root; 2 hours; ROW='xfs py plain lost')"
+	@echo "make crash       power cuts of a first boot at each change, on ext4, xfs and btrfs (root; an hour; ROW='xfs py plain lost')"
 	@echo "make mutants     random changes of the code, of which its tests must notice nearly all (an hour; MUTANTS='rules --runs 60')"
 	@echo "make soak        1,000 first boots while the platform misbehaves, Debian's agents beside (hours; SOAK='--runs 20')"
 	@echo "make lint        ruff, mypy, shellcheck"

@@ -36,7 +36,5 @@ def plant(tree: Path) -> None:
     (tree / LOADER).unlink()
     words = ["gcc", "-O1", "-nostdlib", "-static", "-fno-stack-protector", "-Wl,-Ttext-segment=0x70000000"]
     subprocess.run([*words, "-x", "c", "-", "-o", tree / LOADER], input=_SOURCE, text=True, check=True)
-    for path in (SCRIPT, "usr/bin/env"):
-        (tree / path).unlink(missing_ok=True)
-        (tree / path).write_text("#!/proc/self/exe\n")
-        (tree / path).chmod(0o755)
+    (tree / SCRIPT).write_text("#!/proc/self/exe\n")
+    (tree / SCRIPT).chmod(0o755)

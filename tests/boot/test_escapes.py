@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from azready.boot.container import ids
-from azready.boot.container.host import Container, Order
+from azready.boot.container.host import GUEST_PATH, Container, Order
 from azready.boot.network.links import Network
 from tests.boot import host_program, machines
 from tests.boot.conftest import Prepared
@@ -78,7 +78,7 @@ def test_a_program_of_this_machine_that_enters_a_tree_stays_as_it_is(need: Calla
                 said = b""
                 while said.count(b"\n") < host_program.TRIED:
                     said += console.read(4096)
-                done = container.ask_guest(guest, ["x"])
+                done = container.ask_guest(guest, [f"/{host_program.SCRIPT}"])
             for each in (guest.alive, guest.notify):
                 os.close(each)
     assert done is not None
@@ -114,18 +114,28 @@ def test_ids_that_may_be_given_away() -> None:
     assert not ids.is_shifted({"newuidmap": [["newuidmap", "0", "1000", "1"]], "newgidmap": []})
 
 
-def test_a_way_in_is_as_the_guests_root(need: Callable[..., None]) -> None:
-    """What looks into the guest gets its ids, and no terminal of the caller's."""
+def test_a_way_in_is_as_the_guests_root(
+    need: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What looks into the guest gets its ids, no terminal of the caller's, and nothing of the caller's environment,
+    whatever programs the guest has."""
     need("root", *NEEDS)
-    with Container(machines.kernel_tree(), Network()) as container:
-        guest = container.start(Order(1, ["/bin/sleep", "60"], {}, ["00:0d:3a:00:00:01"]))
-        done = container.ask_guest(guest, ["/bin/sh", "-c", "id; cat /proc/self/uid_map; : </dev/tty"])
-        assert done is not None
-        assert done.stdout.startswith("uid=0(root) gid=0(root) groups=0(root)")
-        assert str(ids.FIRST) in done.stdout
-        assert "No such device" in done.stderr
-        for each in (guest.console, guest.alive, guest.notify):
-            os.close(each)
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "of the caller")
+    look = "id; cat /proc/self/uid_map; : </dev/tty"
+    with layered(machines.kernel_tree(), tmp_path / "overlay") as tree:
+        (tree / "usr/bin/env").unlink()
+        (tree / "usr/bin/env").write_text("#!/bin/sh\nset\n")
+        (tree / "usr/bin/env").chmod(0o755)
+        with Container(tree, Network()) as container:
+            guest = container.start(Order(1, ["/bin/sleep", "60"], {}, ["00:0d:3a:00:00:01"]))
+            done, told = (container.ask_guest(guest, ["/bin/sh", "-c", words]) for words in (look, "set"))
+            for each in (guest.console, guest.alive, guest.notify):
+                os.close(each)
+    assert done is not None and told is not None
+    assert done.stdout.startswith("uid=0(root) gid=0(root) groups=0(root)")
+    assert str(ids.FIRST) in done.stdout
+    assert "No such device" in done.stderr
+    assert f"PATH='{GUEST_PATH}'" in told.stdout and "of the caller" not in told.stdout
 
 
 LIES = {

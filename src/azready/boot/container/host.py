@@ -250,9 +250,10 @@ class Container:
         return [*enter, "--", *dies_with_parent(), *argv]
 
     def in_guest(self, guest: RunningGuest, argv: Sequence[str]) -> list[str | Path]:
-        """Words that run a program of the guest in the guest."""
-        spaces = ["--net", "--pid", "--mount", "--uts", "--ipc"]
-        return [*_nsenter(guest.pid), *spaces, "--", "/usr/bin/env", "-i", f"PATH={GUEST_PATH}", *argv]
+        """Words that run a program of the guest in the guest. What the caller's environment holds ends before, by this
+        machine's own env: the guest's may be anything."""
+        alone = [find_tool("env", "coreutils"), "-i", f"PATH={GUEST_PATH}"]
+        return [*alone, *_nsenter(guest.pid), "--net", "--pid", "--mount", "--uts", "--ipc", "--", *argv]
 
     def ask_guest(self, guest: RunningGuest, argv: Sequence[str], timeout: float = 20.0) -> Completed | None:
         """Run a program in the guest to its end; None when the guest has ended or does not answer in time."""
