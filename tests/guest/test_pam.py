@@ -103,6 +103,32 @@ CASES = {
         ["pam_access may keep me out: -:ALL EXCEPT root:ALL"],
     ),
     "by nothing in the time table": (f"account required pam_time.so\n{YES}", []),
+    "by the access table, for sessions": (
+        f"session required pam_access.so\n{YES}",
+        ["pam_access may keep me out: -:ALL EXCEPT root:ALL"],
+    ),
+    "by a group": (f"account required pam_wheel.so\n{YES}", ["pam_wheel may keep me out: ?"]),
+    "by a limit": (f"session required pam_limits.so\n{YES}", ["pam_limits may keep me out: me - nproc 0"]),
+    "by a file of limits that is gone": (
+        f"session required pam_limits.so conf=/gone\n{YES}",
+        ["pam_limits may keep me out: /gone is not there"],
+    ),
+    "by a file that closes": (
+        f"account required pam_nologin.so file=/etc/shells\n{YES}",
+        ["pam_nologin may keep me out: /etc/shells is there"],
+    ),
+    "by a file that would close": (
+        f"account required pam_nologin.so file=/gone\naccount required pam_nologin.so\n{YES}",
+        [],
+    ),
+    "by a file of accounts": (
+        f"account required pam_localuser.so file=/etc/shells\n{YES}",
+        ["pam_localuser may keep me out: file=/etc/shells"],
+    ),
+    "by the audit": (
+        f"session required pam_loginuid.so require_auditd\nsession required pam_loginuid.so\n{YES}",
+        ["pam_loginuid may keep me out: there is no auditd"],
+    ),
 }
 
 
@@ -120,11 +146,13 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "etc/shells": "# shells\n/bin/sh\n /bin/bash \n",
         "etc/security/access.conf": "# -:ALL:ALL\n-:ALL EXCEPT root:ALL\n",
         "etc/security/time.conf": "# nobody\n",
+        "etc/security/limits.conf": "# * - nproc 0\nyou - nproc 0\n* hard nproc 1 # 0\nme  -\tnproc 0\n",
     }.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
     (root / "usr/lib64/security").mkdir(parents=True)
-    for name in ("unix", "permit", "deny", "access", "shells", "time", "listfile"):
+    names = "unix permit deny access shells time listfile wheel limits nologin localuser loginuid"
+    for name in names.split():
         (root / f"usr/lib64/security/pam_{name}.so").write_bytes(b"\x7fELF\0\0\n")
     return root
 
@@ -162,6 +190,7 @@ UNJUDGED = (
     "includes itself",
     "includes the one that includes it",
     "by nothing in the time table",
+    *(name for name in CASES if name.startswith(("by a ", "by the audit", "by the access table, for"))),
 )
 RULES = (
     *("account required pam_permit.so", "account required pam_deny.so", "account sufficient pam_permit.so"),

@@ -1210,9 +1210,27 @@ def shut_out(sshd, user, groups):
             patterns = [pattern.split("@", 1)[0] for pattern in patterns]
         if listed(names, patterns) == say_no:
             return "sshd's %s %s" % (_SPELLED[keyword], "names " + user if say_no else "does not name " + user)
-    if sshd.says("maxsessions", "") == "0":
-        return "sshd's MaxSessions 0 opens no session"
-    return "sshd's MaxAuthTries 0 takes no try" if sshd.says("maxauthtries", "") == "0" else ""
+    for keyword, what in (
+        ("maxsessions", "MaxSessions 0 opens no session"), ("maxauthtries", "MaxAuthTries 0 takes no try"),
+        ("persourcemaxstartups", "PerSourceMaxStartups 0 takes no connection"),
+    ):  # fmt: skip
+        if sshd.says(keyword, "") == "0":
+            return "sshd's " + what
+    return ""
+
+
+def host_keys_unfit(sshd):
+    """Why sshd can show no host key, "" where it can: it has none of those that it may use (HostKeyAlgorithms)."""
+    allowed, kinds = sshd.says("hostkeyalgorithms", "").split(","), []
+    for path in sshd.words("hostkey"):
+        kinds.append(next((kind for kind in HOST_KEYS if kind in path.rpartition("/")[2]), ""))
+    if sshd.plain or not allowed[0] or allowed[0][0] in "+-^" or not kinds or "" in kinds:
+        return ""
+    if sshd.says("hostkeyagent", "none") != "none" or sshd.says("hostcertificate", "none") != "none":
+        return ""
+    if any(kind in name for name in allowed for kind in kinds if "-cert-" not in name and name[:3] != "sk-"):
+        return ""
+    return "sshd has no host key of the kinds that it may show (HostKeyAlgorithms %s)" % ",".join(allowed)
 
 
 _SPELLED = {
@@ -2962,6 +2980,7 @@ def step_keys(tree, wishes, settings):
 def _sshd_for(tree, user):
     """sshd's configuration for this user: by its own answer, where its files hold more than the usual."""
     sshd = read_sshd(tree, user)
+    sshd.plain = sshd.plain and account(tree, "sshd") is not None  # without it, it does not start
     return asked_sshd(tree, user, sshd) or sshd
 
 
@@ -3200,7 +3219,8 @@ def groups_with(tree, user):
 def refused_config(error):
     """What sshd says of its files where it does not start because of them, "" where it has other reasons."""
     others = "no hostkeys" in error or "privilege separation" in error
-    return error if " line " in error and "/ssh" in error and not others else ""
+    without_user = "Privilege separation user" in error
+    return error if without_user or " line " in error and "/ssh" in error and not others else ""
 
 
 def asked_sshd(tree, user, sshd):
@@ -3865,8 +3885,9 @@ def step_access(tree, wishes, settings):
     sudo = _sudo_in_doubt(tree, wishes.user)
     if sudo:
         warn(sudo)
-    for doubt in pam_doubts(tree, "sudo", owner, PAM_TYPES) if tree.has_tool("sudo") else ():
-        warn(doubt)
+    if tree.has_tool("sudo"):
+        for doubt in _sudo_bounds(tree, wishes.user) + pam_doubts(tree, "sudo", owner, PAM_TYPES):
+            warn(doubt)
     if not (wishes.keys or wishes.bad_keys or wishes.password_wanted):
         return "neither a key nor a password was asked for"
     sshd = _sshd_for(tree, wishes.user)
@@ -3899,7 +3920,7 @@ def _no_way_in(tree, wishes, settings, owner, sshd):
         _shut_account(tree, owner)
         or _closed_way(tree, owner)
         or shut_out(sshd, owner.name, groups_with(tree, owner.name))
-        or ("" if "host-keys" in skipped else _without_host_keys(tree, sshd))
+        or ("" if "host-keys" in skipped else _without_host_keys(tree, sshd) or host_keys_unfit(sshd))
     )
     if why:
         return why
@@ -3999,6 +4020,9 @@ def _doubts(tree, owner, wishes, sshd):
     denied = [line for line in lines_of(tree.text("/etc/hosts.deny")) if denies_sshd(line)]
     if denied and "sshd" not in tree.text("/etc/hosts.allow"):
         yield "/etc/hosts.deny may keep %s out: %s" % (owner.name, printable(denied[-1].strip()))
+    for name in (".bashrc", ".bash_profile", ".profile"):
+        if "\nexit" in "\n" + tree.text(owner.home + "/" + name):
+            yield "%s/%s may end the shell of %s: it says exit" % (owner.home, name, owner.name)
     if tree.exists("/etc/ssh/sshd_not_to_be_run"):
         yield "/etc/ssh/sshd_not_to_be_run is there: Debian's ssh.service does not start while it is"
     places = sshd.words("listenaddress")
@@ -4036,8 +4060,9 @@ def pam_doubts(tree, service, owner, types):
         if name == "pam_deny":
             refused = "session_err" if kind == "session" else "auth_err"
             return refused, "pam_deny keeps everybody out%s: %s" % (of_service, file)
-        asks = name in PAM_ASKS and (kind == "account" or name == "pam_exec")
-        doubt = PAM_ASKS[name](tree, owner, rest) if asks else ""
+        kinds, ask = PAM_ASKS.get(name, ((), None))
+        of_root = service == "sudo" and name == "pam_limits" and "conf=" not in rest  # those of * are not root's
+        doubt = ask(tree, owner, rest) if kind in kinds and not of_root else ""
         return "success", doubt and "%s may keep %s out%s: %s" % (name, owner.name, of_service, doubt)
 
     rules = list(pam_rules(tree, service, types))
@@ -4215,13 +4240,58 @@ def _pam_time(tree, owner, rest):
     return rules[-1] if rules else ""
 
 
+def _pam_limits(tree, owner, rest):
+    """Limits that let nobody in (limits.conf(5)), and a file of limits without which PAM opens no session."""
+    conf = next((word[5:] for word in rest.split(" ") if word.startswith("conf=")), "")
+    if conf and not tree.exists(conf):
+        return conf + " is not there"
+    folder = "/etc/security/limits.d"
+    more = [folder + "/" + name for name in tree.names(folder) if name.endswith(".conf") and name[0] != "."]
+    for file in [conf] if conf else ["/etc/security/limits.conf"] + more:
+        for line in lines_of(tree.text(file)):
+            words = line.partition("#")[0].split()
+            if len(words) == 4 and words[2] in ("maxlogins", "maxsyslogins", "nproc") and words[3] == "0":
+                if words[0] in ("*", owner.name):
+                    return " ".join(words)
+    return ""
+
+
+def _pam_file_said(rest):
+    """The argument file=, or ""."""
+    return next((word[5:] for word in rest.split(" ") if word.startswith("file=")), "")
+
+
+def _pam_nologin(tree, owner, rest):
+    file = _pam_file_said(rest)  # /etc/nologin is told of apart, and /run/nologin goes when the boot is done
+    return file + " is there" if file and tree.exists(file) else ""
+
+
+def _pam_localuser(tree, owner, rest):
+    file = _pam_file_said(rest)
+    return "" if not file or "\n" + owner.name + ":" in "\n" + tree.text(file) else rest
+
+
+def _pam_loginuid(tree, owner, rest):
+    return "there is no auditd" if "require_auditd" in rest and not tree.has_tool("auditd") else ""
+
+
+def _pam_rest(tree, owner, rest):
+    return rest or "?"
+
+
+# module: (the types of rules that can keep somebody out by it, what it has against the owner)
 PAM_ASKS = {
-    "pam_access": _pam_access,
-    "pam_shells": _pam_shells,
-    "pam_time": _pam_time,
-    "pam_exec": lambda tree, owner, rest: rest or "?",
-    "pam_listfile": lambda tree, owner, rest: rest or "?",
-    "pam_succeed_if": lambda tree, owner, rest: rest or "?",
+    "pam_access": (("account", "session"), _pam_access),
+    "pam_shells": (("account",), _pam_shells),
+    "pam_time": (("account",), _pam_time),
+    "pam_wheel": (("account",), _pam_rest),
+    "pam_nologin": (("account",), _pam_nologin),
+    "pam_localuser": (("account",), _pam_localuser),
+    "pam_loginuid": (("session",), _pam_loginuid),
+    "pam_limits": (("session",), _pam_limits),
+    "pam_exec": (("auth", "account", "session"), _pam_rest),
+    "pam_listfile": (("account",), _pam_rest),
+    "pam_succeed_if": (("account",), _pam_rest),
 }
 
 
@@ -4229,6 +4299,8 @@ def _bounds(wishes, sshd):
     """What sshd lets the owner do no more than, and what only others can tell."""
     if wishes.keys and keys_from_elsewhere(sshd):
         yield keys_from_elsewhere(sshd)
+    if any(word.startswith("PATH=") for word in sshd.words("setenv")):
+        yield "sshd's SetEnv %s holds for %s" % (" ".join(sshd.words("setenv")), wishes.user)
     for keyword, name in (("forcecommand", "ForceCommand"), ("chrootdirectory", "ChrootDirectory")):
         if (wishes.keys or wishes.password) and sshd.says(keyword, "none") != "none":
             yield "sshd's %s %s holds for %s" % (name, " ".join(sshd.words(keyword)), wishes.user)
@@ -4254,6 +4326,43 @@ def _sudo_in_doubt(tree, user):
         except (CommandFailed, TimeLimit) as error:
             return "%s cannot become root: %s" % (user, error)
     return ""
+
+
+def _sudo_bounds(tree, user):
+    """What sudo's settings let the user do no more than, where their rule is in force (sudoers(5): Defaults)."""
+    others = others_of(tree.names("/etc/sudoers.d"))
+    texts = [unmarked(tree.text("/etc/sudoers"))] + [tree.text("/etc/sudoers.d/" + other) for other in others]
+    said = sudo_settings(texts, user)
+    bounds = []
+    if said.get("requiretty") == "yes":
+        bounds.append("sudo wants a terminal: requiretty")
+    if said.get("runas_default", "root") not in ("root", "#0"):
+        bounds.append("sudo makes %s %s, and not root: runas_default" % (user, said["runas_default"]))
+    path = said.get("secure_path", "")
+    if path and not any(tree.exists(folder + "/sh") for folder in path.split(":")):
+        bounds.append("sudo finds no programs: secure_path %s" % path)
+    for name in ("runchroot", "runcwd"):
+        if said.get(name, "")[:1] == "/" and not tree.exists(said[name]):
+            bounds.append("sudo starts no program: %s %s is not there" % (name, said[name]))
+    return bounds
+
+
+def sudo_settings(texts, user):
+    """Defaults of sudoers for everybody and for this user, by their names; a switch is yes or no."""
+    said = {}
+    for text in texts:
+        for line in lines_of(text):
+            line = line.strip(" \t")
+            if line[:8] != "Defaults":
+                continue
+            scope, _, rest = line[8:].replace("\t", " ").partition(" ")
+            if scope not in ("", ":" + user):
+                continue
+            for item in rest.partition("#")[0].split(","):
+                name, equals, value = item.strip(" ").partition("=")
+                switch = "no" if name[:1] == "!" else "yes"
+                said[name.strip("! ")] = value.strip(' "') if equals else switch
+    return said
 
 
 def _sudo_is_closed(tree, user):
@@ -4283,7 +4392,8 @@ def sudo_is_plain(tree, user):
         if line.startswith("sudoers:") and line.split("#")[0].split()[1:] != ["files"]:
             return False
     for line in lines_of(tree.text("/etc/sudo.conf")):
-        if "Plugin" in line and line.split()[0] == "Plugin" and line.split()[2:3] != ["sudoers.so"]:
+        words = line.split() if "P" in line else []
+        if words[:1] == ["Plugin"] and words[2:3] != ["sudoers.so"] or words[:2] == ["Path", "plugin_dir"]:
             return False
     return rules_are_usual(main)
 

@@ -2610,7 +2610,7 @@ sorts_before() {
 read_sudoers() {
     [ "$sudoers_known" != "/${rule_file-}" ] || return 0
     sudoers_known=/${rule_file-}
-    included='' sudoers_plain=yes ours_included='' sudoers_there='' skipping=''
+    included='' sudoers_plain=yes ours_included='' sudoers_there='' skipping='' sudo_defaults=''
     [ -s "$root/etc/sudoers" ] || return 0
     sudoers_there=yes
     while read -r text || [ -n "$text" ]; do
@@ -2633,7 +2633,8 @@ read_sudoers() {
                     /etc/sudoers.d) included=yes ;;
                 esac
                 ;;
-            '' | '#'* | @* | Defaults*) ;;
+            '' | '#'* | @*) ;;
+            Defaults*) sudo_defaults=$sudo_defaults$text$NEWLINE ;;
             root[\ $TAB]* | %*) included='' ;;
             *) included='' sudoers_plain='' ;;
         esac
@@ -2755,11 +2756,12 @@ PAM_RULES='
 function bare(s) { gsub(/[\001-\037\177]|\302[\200-\237]/, " ", s); return s }
 # a file that is being read is there: to look again would begin it anew
 function there(file,   s, seen) {
-    if (file in pam_open) return 1
+    if (file in pam_open || is_folder(file)) return 1
     seen = (getline s <file)
     close(file)
     return seen >= 0
 }
+function is_folder(file) { return index(" " folders " ", " " file "/ ") > 0 }
 function pam_path(root, name) {
     if (name ~ /^\//) return name
     if (!there(root "/etc/pam.d/" name) && there(root "/usr/lib/pam.d/" name)) return "/usr/lib/pam.d/" name
@@ -2835,16 +2837,49 @@ function pam_asked(root, i,   module, name) {
     } else if (name == "pam_deny") {
         pam_got = pam_kind[i] == "session" ? "session_err" : "auth_err"
         pam_doubt = "pam_deny keeps everybody out" pam_of ": " pam_in[i]
-    } else if (pam_kind[i] == "account" && name ~ /^pam_(access|shells|time|listfile|succeed_if)$/ || name == "pam_exec") {
-        pam_doubt = pam_quick ? "?" : pam_against(root, name, pam_rest[i])
+    } else if (pam_asks(pam_kind[i], name, pam_rest[i])) {
+        pam_doubt = pam_quick && name != "pam_limits" ? "?" : pam_against(root, name, pam_rest[i])
         if (pam_doubt != "") pam_doubt = name " may keep " user " out" pam_of ": " pam_doubt
     }
+}
+# whether such a rule can keep somebody out; limits of * are not those of root, whom sudo makes
+function pam_asks(kind, name, rest) {
+    if (name == "pam_limits") return kind == "session" && (pam_service == "sshd" || rest ~ /conf=/)
+    if (name == "pam_loginuid") return kind == "session" && rest ~ /require_auditd/
+    if (name ~ /^pam_(nologin|localuser)$/) return kind == "account" && rest ~ /(^| )file=/
+    if (name == "pam_access") return kind ~ /^(account|session)$/
+    return kind == "account" && name ~ /^pam_(shells|time|wheel|listfile|succeed_if)$/ || name == "pam_exec"
+}
+function pam_option(rest, name,   n, w, i) {
+    n = split(rest, w, " ")
+    for (i = 1; i <= n; i++) if (index(w[i], name "=") == 1) return substr(w[i], length(name) + 2)
+    return ""
+}
+function pam_limit(root, rest,   n, w, i, file, field, s, conf, found) {
+    conf = pam_option(rest, "conf")
+    if (conf != "" && !there(root conf)) return conf " is not there"
+    n = split(conf != "" ? root conf : root "/etc/security/limits.conf " limits, file, " ")
+    for (i = 1; i <= n && found == ""; i++) {
+        if (!there(file[i])) continue
+        while (found == "" && (getline s <file[i]) > 0) {
+            sub(/#.*/, "", s)
+            if (split(s, w, " ") != 4 || w[4] != "0" || w[3] !~ /^(maxlogins|maxsyslogins|nproc)$/) continue
+            if (pam_quick || w[1] == "*" || w[1] == user) found = w[1] " " w[2] " " w[3] " " w[4]
+        }
+        close(file[i])
+    }
+    return found
+}
+function pam_auditd(root,   n, folder, i) {
+    n = split("/usr/bin /usr/sbin /usr/local/sbin /usr/local/bin /sbin /bin", folder, " ")
+    for (i = 1; i <= n; i++) if (there(root folder[i] "/auditd")) return ""
+    return "there is no auditd"
 }
 # The lines that PAM reads: without comments, joined at a backslash
 function pam_file(root, path, only, depth,   s, whole, cut) {
     pam_open[root path] = 1
     pam_read++
-    while ((getline s <(root path)) > 0) {
+    while (!is_folder(root path) && (getline s <(root path)) > 0) {
         cut = index(s, "#")
         if (cut) s = substr(s, 1, cut - 1)
         gsub(/\t/, " ", s)
@@ -2930,7 +2965,16 @@ function pam_say(text) {
     pam_told[text] = 1
 }
 function pam_against(root, name, rest,   s, last, file) {
-    if (name ~ /^pam_(listfile|succeed_if|exec)$/) return rest == "" ? "?" : rest
+    if (name ~ /^pam_(listfile|succeed_if|exec|wheel)$/) return rest == "" ? "?" : rest
+    if (name == "pam_limits") return pam_limit(root, rest)
+    if (name == "pam_loginuid") return pam_auditd(root)
+    file = pam_option(rest, "file")
+    if (name == "pam_nologin") return there(root file) ? file " is there" : ""
+    if (name == "pam_localuser") {
+        while ((getline s <(root file)) > 0) if (index(s, user ":") == 1) last = s
+        close(root file)
+        return last == "" ? rest : ""
+    }
     if (name == "pam_shells") {
         if (!there(root "/etc/shells")) return ""
         if (shell == "") shell = "/bin/sh"
@@ -3085,6 +3129,11 @@ function taken(name,   i) {
 $0 == "#azp(" && !direct { enter(); next }
 $0 == "#azp)" && !direct { depth--; next }
 { one($0) }
+function has_account(root, name,   s, found) {
+    while ((getline s <(root "/etc/passwd")) > 0) if (index(s, name ":") == 1) found = 1
+    while ((getline s <(root "/usr/lib/passwd")) > 0) if (index(s, name ":") == 1) found = 1
+    return found
+}
 # whether useradd gives homes into which their owners and nobody else can write, whether PAM or hosts.deny has a say,
 # whether sudo has other plugins than its own, and the host keys that are whole: read here since awk is quick at it
 function others(root,   file, s, kind, n, i, first, said, open, around, plugins, field) {
@@ -3101,7 +3150,8 @@ function others(root,   file, s, kind, n, i, first, said, open, around, plugins,
     around = pam_has_a_say(root, "sshd") || pam_has_a_say(root, "sudo") || denied_host(root) != "" ? "yes" : "no"
     plugins = "no"
     file = root "/etc/sudo.conf"
-    while ((getline s <file) > 0) if (split(s, field, " ") > 1 && field[1] == "Plugin" && field[3] != "sudoers.so") plugins = "yes"
+    while ((getline s <file) > 0) if (split(s, field, " ") > 1)
+        if (field[1] == "Plugin" && field[3] != "sudoers.so" || field[1] == "Path" && field[2] == "plugin_dir") plugins = "yes"
     said = open " " around " " plugins
     n = split("rsa ecdsa ed25519", kind, " ")
     for (i = 1; i <= n; i++) {
@@ -3118,6 +3168,7 @@ function others(root,   file, s, kind, n, i, first, said, open, around, plugins,
 }
 END {
     if (odd) exit 3
+    if (direct && !has_account(root, "sshd")) plain = "no" # without it, it does not start
     print "flags " plain " " (unsure ? "yes" : "no") " " (opens ? "yes" : "no") " " (shuts ? "yes" : "no") (direct ? " " others(root) : "")
     print_all()
 }
@@ -3172,14 +3223,27 @@ sshd_usual() {
     esac
     for file in $drop_ins "$root$sshd_main"; do [ -r "$file" ] || return 1; done
     find_pam_modules
-    awk -v direct=1 -v root="$root" -v drop_ins="$drop_ins" -v user="$1" -v groups="$user_groups" -v modules="$modules" \
-        "$SSHD_WORDS$PAM_RULES$SSHD_READ" "$root$sshd_main" >"$work/sshd" 2>/dev/null
+    awk -v direct=1 -v root="$root" -v drop_ins="$drop_ins" -v user="$1" -v groups="$user_groups" -v modules="$modules" -v limits="$limits" \
+        -v folders="$folders" "$SSHD_WORDS$PAM_RULES$SSHD_READ" "$root$sshd_main" >"$work/sshd" 2>/dev/null
 }
 
-# Sets modules, the folder of PAM's; "" where it is not found.
+# Sets modules, the folder of PAM's; "" where it is not found; and limits, the files of pam_limits beside limits.conf;
+# and folders, those among PAM's files: some awks end where they are to read one.
 find_pam_modules() {
     set +f
-    for modules in "$root"/usr/lib64 "$root"/lib64 "$root"/usr/lib "$root"/lib "$root"/usr/lib/*-linux-* "$root"/lib/*-linux-*; do
+    set -- "$root"/etc/pam.d/*/
+    folders=$*
+    set -- "$root"/etc/security/limits.d/*.conf
+    limits=$*
+    set -- "$root"/usr/lib/*-linux-*/security/pam_unix.so
+    own=''
+    # of two architectures: the one whose libraries this very shell has
+    [ $# -lt 2 ] || while read -r _ _ _ _ _ mapped; do
+        case $mapped in
+            */lib/*-linux-*/libc*) mapped=${mapped%/libc*} own=${mapped##*/} ;;
+        esac
+    done </proc/self/maps
+    for modules in ${own:+"$root/usr/lib/$own"} "$root"/usr/lib64 "$root"/lib64 "$root"/usr/lib "$root"/lib "$root"/usr/lib/*-linux-* "$root"/lib/*-linux-*; do
         modules=$modules/security
         [ ! -e "$modules/pam_unix.so" ] || break
         modules=''
@@ -3224,6 +3288,7 @@ ask_sshd() {
     # somewhere on the internet, where the owner most likely is (RFC 5737)
     if ! try "$sshd" -T -C "user=$user,host=203.0.113.1,addr=203.0.113.1"; then
         case $error in
+            *'Privilege separation user'*) sshd_broken=$error ;;
             *'no hostkeys'* | *'privilege separation'*) ;;
             */ssh*' line '*) sshd_broken=$error ;; # it does not start because of its files
         esac
@@ -4187,6 +4252,20 @@ function no_key_fits(   n, i, key, word, kind, body, names, taken, accepted, lea
     if (state < 0) return "sshd takes no keys: RevokedKeys " revoked " is not there"
     return counts ? "" : "RevokedKeys " revoked " names the key"
 }
+# whether sshd has a host key that it may show, or that is not known
+function host_key_fits(   n, m, i, j, path, name, kind) {
+    n = split(said["hostkey"], path, "\t")
+    m = split(says("hostkeyalgorithms"), name, ",")
+    if (!n || !m || name[1] ~ /^[-+^]/) return 1
+    if (said["hostkeyagent"] != "" && says("hostkeyagent") != "none" || said["hostcertificate"] != "" && says("hostcertificate") != "none") return 1
+    for (i = 1; i <= n; i++) {
+        sub(/.*\//, "", path[i])
+        kind = index(path[i], "rsa") ? "rsa" : index(path[i], "ecdsa") ? "ecdsa" : index(path[i], "ed25519") ? "ed25519" : ""
+        if (kind == "") return 1
+        for (j = 1; j <= m; j++) if (index(name[j], kind) && name[j] !~ /-cert-|^sk-/) return 1
+    }
+    return 0
+}
 { name = substr($0, 1, index($0, "\t") - 1); said[name] = substr($0, index($0, "\t") + 1) }
 END {
     if (said["denyusers"] != "" && listed(user, without_hosts(said["denyusers"]), "\t")) shut = "DenyUsers names " user
@@ -4197,7 +4276,9 @@ END {
         shut = "AllowGroups does not name " user
     else if (says("maxsessions") == "0") shut = "MaxSessions 0 opens no session"
     else if (says("maxauthtries") == "0") shut = "MaxAuthTries 0 takes no try"
+    else if (says("persourcemaxstartups") == "0") shut = "PerSourceMaxStartups 0 takes no connection"
     if (shut != "") print "shut sshd\047s " shut
+    if (!host_key_fits()) print "unfit sshd has no host key of the kinds that it may show (HostKeyAlgorithms " says("hostkeyalgorithms") ")"
     if (says("pubkeyauthentication") == "no") print "keys sshd takes no keys (PubkeyAuthentication no)"
     else if (says("authorizedkeysfile") == "none" && elsewhere() == "")
         print "keys sshd reads no file of keys (AuthorizedKeysFile none)"
@@ -4216,6 +4297,10 @@ END {
         print "methods sshd wants more than one way to log in (AuthenticationMethods " said["authenticationmethods"] ")"
     }
     if (has_key && elsewhere() != "") print "bound " elsewhere()
+    if (("\t" said["setenv"]) ~ /\tPATH=/) {
+        gsub(/\t/, " ", said["setenv"])
+        print "bound sshd\047s SetEnv " said["setenv"] " holds for " user
+    }
     n = split("forcecommand ForceCommand chrootdirectory ChrootDirectory", other, " ")
     for (i = 1; i < n; i += 2) if (said[other[i]] != "" && says(other[i]) != "none") {
         gsub(/\t/, " ", said[other[i]])
@@ -4243,7 +4328,10 @@ step_access() {
         sudo_doubt=''
         doubt_sudo
         [ -z "$sudo_doubt" ] || warn "$sudo_doubt"
-        [ "$around_says" = no ] || ! tree_has sudo || doubts_around sudo yes
+        if tree_has sudo; then
+            sudo_bounds
+            [ "$around_says" = no ] || doubts_around sudo yes
+        fi
         if [ ! -s "$work/keys" ] && [ ! -s "$work/bad-keys" ] && [ "$password_wanted" != yes ]; then
             did='neither a key nor a password was asked for'
             return
@@ -4295,17 +4383,19 @@ no_way_in() {
     [ "$sshd_plain$has_password" = yes0 ] || awk -v root="$root" -v user="$user" -v groups="$user_groups" -v keys="$work/keys" \
         -v has_key="$has_key" -v has_password="$has_password" "$SSHD_WORDS$SSHD_JUDGE" "$work/sshd" >"$work/judged"
     [ -e "$work/judged" ] || : >"$work/judged"
-    key_refused='' password_refused='' methods_missing=''
+    key_refused='' password_refused='' methods_missing='' unfit=''
     while read -r name text; do
         case $name in
             shut) why=$text ;;
             keys) key_refused=$text ;;
+            unfit) unfit=$text ;;
             passwords) password_refused=$text ;;
             methods) methods_missing=$text ;;
             bound) bounds=$bounds${bounds:+$NEWLINE}$text ;;
         esac
     done <"$work/judged"
     [ -n "$why" ] || has host-keys "$all_skipped" || without_host_keys
+    [ -n "$why" ] || has host-keys "$all_skipped" || why=$unfit
     [ -z "$why" ] || return 0
     ways='' refusals=''
     if [ "$has_key" = 1 ] && ! has keys "$all_skipped"; then
@@ -4422,6 +4512,7 @@ say_doubts() {
     [ "$has_key$has_password" != 01 ] || pam_types="auth $pam_types"
     [ "$around_says$pam_types" = 'noaccount session' ] || doubts_around sshd "$word"
     pam_types=''
+    ends_shell .bashrc .bash_profile .profile
     [ ! -e "$root/etc/ssh/sshd_not_to_be_run" ] ||
         warn "/etc/ssh/sshd_not_to_be_run is there: Debian's ssh.service does not start while it is"
     sshd_says listenaddress
@@ -4434,12 +4525,20 @@ say_doubts() {
         warn "a Match block of sshd_config may keep $user out, by where the connection comes from"
 }
 
+# ends_shell NAME...: says of which of the owner's files a shell ends before it did anything.
+ends_shell() {
+    for name in "$@"; do
+        [ -r "$root$home/$name" ] && grep -q '^exit' "$root$home/$name" || continue
+        warn "$home/$name may end the shell of $user: it says exit"
+    done
+}
+
 # doubts_around SERVICE USEPAM: what PAM's rules and hosts.deny have against the owner.
 doubts_around() {
     find_pam_modules
     account "$user" || :
     awk -v root="$root" -v service="$1" -v uses_pam="$2" -v user="$user" -v shell="$shell" -v modules="$modules" \
-        -v pam_types="${pam_types-}" \
+        -v pam_types="${pam_types-}" -v limits="$limits" -v folders="$folders" \
         "$PAM_RULES$PAM_DOUBTS" </dev/null >"$work/doubts"
     while IFS= read -r text; do warn "$text"; done <"$work/doubts"
 }
@@ -4483,6 +4582,91 @@ doubt_sudo() {
     fi
 }
 
+# What sudo's settings let the user do no more than, where their rule is in force (sudoers(5): Defaults).
+sudo_bounds() {
+    requiretty='' runas_default=root secure_path='' runchroot='' runcwd=''
+    read_sudoers
+    settings=$sudo_defaults
+    set +f
+    set -- "$root"/etc/sudoers.d/*
+    set -f
+    for file in "$@"; do
+        name=${file##*/}
+        ! is_ours "$name" && [ "$name" != README ] && [ -f "$file" ] && [ -r "$file" ] || continue
+        case $name in
+            *'~' | *.*) continue ;;
+        esac
+        while read -r text || [ -n "$text" ]; do
+            case $text in
+                Defaults*) settings=$settings$text$NEWLINE ;;
+            esac
+        done <"$file"
+    done
+    IFS=$NEWLINE
+    # shellcheck disable=SC2086 # one line a word
+    set -- $settings
+    IFS=" $TAB$NEWLINE"
+    for text in "$@"; do sudo_setting "${text#Defaults}"; done
+    [ -z "$requiretty" ] || warn 'sudo wants a terminal: requiretty'
+    case $runas_default in
+        root | '#0') ;;
+        *) warn "sudo makes $user $runas_default, and not root: runas_default" ;;
+    esac
+    [ -z "$secure_path" ] || has_shell "$secure_path" || warn "sudo finds no programs: secure_path $secure_path"
+    for text in "runchroot $runchroot" "runcwd $runcwd"; do
+        case ${text#* } in
+            /*) [ -e "$root${text#* }" ] || warn "sudo starts no program: $text is not there" ;;
+        esac
+    done
+}
+
+# sudo_setting SCOPE-AND-SETTINGS: sets what it says to everybody, or to this user.
+sudo_setting() {
+    case $1 in
+        [\ $TAB]*) text=$1 ;;
+        ":$user"[\ $TAB]*) text=${1#:"$user"} ;;
+        *) return 0 ;;
+    esac
+    text=${text%%#*}
+    IFS=,
+    # shellcheck disable=SC2086 # one setting a word
+    set -- $text
+    IFS=" $TAB$NEWLINE"
+    for text in "$@"; do
+        trim "$text"
+        text=$trimmed
+        trim "${text%%=*}"
+        setting=$trimmed
+        trim "${text#*=}"
+        value=${trimmed#\"}
+        value=${value%\"}
+        case $setting=$text in
+            requiretty=requiretty) requiretty=yes ;;
+            '!requiretty='*) requiretty='' ;;
+            runas_default=*=*) runas_default=$value ;;
+            secure_path=*=*) secure_path=$value ;;
+            runchroot=*=*) runchroot=$value ;;
+            runcwd=*=*) runcwd=$value ;;
+        esac
+    done
+}
+
+# trim TEXT: sets trimmed, without blanks around it.
+trim() {
+    trimmed=${1#"${1%%[! $TAB]*}"}
+    trimmed=${trimmed%"${trimmed##*[! $TAB]}"}
+}
+
+# has_shell PATH: one of its folders has one.
+has_shell() {
+    IFS=:
+    # shellcheck disable=SC2086 # one folder a word
+    set -- $1
+    IFS=" $TAB$NEWLINE"
+    for folder in "$@"; do [ ! -e "$root$folder/sh" ] || return 0; done
+    return 1
+}
+
 # Sets sudo_doubt when the program itself makes nobody root, by its owner and mode, which write_sudoers has seen.
 sudo_is_closed() {
     path=$(command -v sudo) || return 0
@@ -4510,7 +4694,7 @@ sudo_is_plain() {
     nss_services sudoers
     has "${services:-files}" files || return 1
     [ "$plugins" = no ] || [ ! -r /etc/sudo.conf ] ||
-        ! awk '$1 == "Plugin" && $3 != "sudoers.so" { found = 1 } END { exit !found }' /etc/sudo.conf
+        ! awk '$1 == "Plugin" && $3 != "sudoers.so" || $1 == "Path" && $2 == "plugin_dir" { found = 1 } END { exit !found }' /etc/sudo.conf
 }
 
 # take STEP: one step, with its time.

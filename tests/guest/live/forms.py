@@ -652,4 +652,127 @@ FORMS = (
         says="failure in step keys",
     ),
     Form("a password with quotes and signs", keys=(), password="a\"b'c$d\\e:f", machine=WANTS_PASSWORD),
+    # what leaves the owner outside below sshd's own rules, or makes nobody root
+    Form(
+        "host keys of another kind than sshd may show",
+        config("HostKey /etc/ssh/ssh_host_ed25519_key", "HostKeyAlgorithms rsa-sha2-512"),
+        end="refused",
+        says="no host key of the kinds that it may show (HostKeyAlgorithms rsa-sha2-512)",
+    ),
+    Form("host keys of a kind that sshd may show", config("HostKeyAlgorithms ssh-ed25519,rsa-sha2-512")),
+    Form(
+        "no connection from any address",
+        config("PerSourceMaxStartups 0"),
+        end="refused",
+        says="PerSourceMaxStartups 0 takes no connection",
+    ),
+    Form(
+        "no account for sshd itself",
+        "sed -i /^sshd:/d /etc/passwd",
+        end="refused",
+        says="Privilege separation user sshd does not exist",
+    ),
+    Form("sshd sets a PATH", config("SetEnv PATH=/nowhere"), end="warned", says="SetEnv PATH=/nowhere holds"),
+    Form(
+        "sudo wants a terminal",
+        "printf 'Defaults use_pty,requiretty # x\\n' >/etc/sudoers.d/10-cis",
+        end="warned",
+        says="sudo wants a terminal: requiretty",
+    ),
+    Form(
+        "sudo wants a terminal of others",
+        "printf 'Defaults:root requiretty\\nDefaults !requiretty\\n' >/etc/sudoers.d/10-cis",
+    ),
+    Form(
+        "sudo finds no programs",
+        "echo 'Defaults secure_path = \"/nowhere:/srv\"' >>/etc/sudoers",
+        end="warned",
+        says="sudo finds no programs: secure_path /nowhere:/srv",
+    ),
+    Form(
+        "sudo makes another than root",
+        "echo 'Defaults:azureuser runas_default=nobody' >/etc/sudoers.d/10-site",
+        end="warned",
+        says="sudo makes azureuser nobody, and not root",
+    ),
+    Form(
+        "sudo in a folder that is not there",
+        "echo 'Defaults runcwd=/nowhere' >/etc/sudoers.d/10-site",
+        end="warned",
+        says="runcwd /nowhere is not there",
+    ),
+    Form(
+        "sudo's own plugins are not there",
+        "echo 'Path plugin_dir /nowhere/' >>/etc/sudo.conf",
+        end="warned",
+        says="unable to load /nowhere/sudoers.so",
+    ),
+    Form(
+        "limits in a file that is not there",
+        "echo 'session required pam_limits.so conf=/nowhere' >>/etc/pam.d/sshd",
+        end="warned",
+        says="pam_limits may keep azureuser out: /nowhere is not there",
+    ),
+    Form(
+        "no logins by the limits",
+        "echo '* hard maxlogins 0' >/etc/security/limits.d/50-site.conf",
+        end="warned",
+        says="* hard maxlogins 0",
+    ),
+    Form(
+        "a group for PAM, which asks for root's",
+        "groupadd wheel; echo 'account required pam_wheel.so group=wheel' >>/etc/pam.d/sshd",
+        end="warned",
+        says="pam_wheel may keep azureuser out: group=wheel",
+    ),
+    Form(
+        "a nologin of its own",
+        "touch /etc/closed; echo 'account required pam_nologin.so file=/etc/closed' >>/etc/pam.d/sshd",
+        end="warned",
+        says="pam_nologin may keep azureuser out: /etc/closed is there",
+    ),
+    Form(
+        "the access table for sessions",
+        "echo 'session required pam_access.so' >>/etc/pam.d/sshd; echo '-:azureuser:ALL' >>/etc/security/access.conf",
+        end="warned",
+        says="pam_access may keep azureuser out: -:azureuser:ALL",
+    ),
+    Form(
+        "the shell of /etc/skel ends at once",
+        "echo exit | cat - /etc/skel/.bashrc >/etc/x; mv /etc/x /etc/skel/.bashrc",
+        end="warned",
+        says="/home/azureuser/.bashrc may end the shell",
+    ),
+    Form(
+        "a folder among PAM's files, and a table of shells",
+        "mkdir /etc/pam.d/more; printf '@include more\\naccount required pam_shells.so\\n' >>/etc/pam.d/sshd; "
+        ": >/etc/shells",
+        end="warned",
+        says="pam_shells may keep azureuser out: /bin/bash is not in /etc/shells",
+    ),
+    Form(
+        "PAM's files nest forty deep",
+        'for i in $(seq 1 40); do echo "session include n$((i + 1))" >/etc/pam.d/n$i; done; '
+        "echo 'session optional pam_permit.so' >/etc/pam.d/n41; echo 'session include n1' >>/etc/pam.d/sshd",
+    ),
+    Form(
+        "faillock, and homes of 0700",
+        "sed -i 's/^UMASK.*/UMASK 077/' /etc/login.defs; echo HOME_MODE 0700 >>/etc/login.defs; "
+        "sed -i '1i auth required pam_faillock.so preauth' /etc/pam.d/common-auth; "
+        "echo 'account required pam_faillock.so' >>/etc/pam.d/common-account",
+    ),
+    Form("useradd makes no home", "echo CREATE_HOME no >>/etc/login.defs; echo USERGROUPS_ENAB no >>/etc/login.defs"),
+    Form("useradd makes homes elsewhere", "echo HOME=/srv/people >>/etc/default/useradd"),
+    Form(
+        "useradd makes homes where nobody gets",
+        "mkdir -m 700 /srv/p; echo HOME=/srv/p >>/etc/default/useradd",
+        end="refused",
+        says="azureuser cannot enter /srv/p, which has mode 700",
+    ),
+    Form(
+        "useradd makes accounts that have expired",
+        "echo EXPIRE=2001-01-01 >>/etc/default/useradd",
+        end="refused",
+        says="the account azureuser has expired",
+    ),
 )

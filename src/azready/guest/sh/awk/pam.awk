@@ -3,11 +3,12 @@
 function bare(s) { gsub(/[\001-\037\177]|\302[\200-\237]/, " ", s); return s }
 # a file that is being read is there: to look again would begin it anew
 function there(file,   s, seen) {
-    if (file in pam_open) return 1
+    if (file in pam_open || is_folder(file)) return 1
     seen = (getline s <file)
     close(file)
     return seen >= 0
 }
+function is_folder(file) { return index(" " folders " ", " " file "/ ") > 0 }
 function pam_path(root, name) {
     if (name ~ /^\//) return name
     if (!there(root "/etc/pam.d/" name) && there(root "/usr/lib/pam.d/" name)) return "/usr/lib/pam.d/" name
@@ -83,16 +84,49 @@ function pam_asked(root, i,   module, name) {
     } else if (name == "pam_deny") {
         pam_got = pam_kind[i] == "session" ? "session_err" : "auth_err"
         pam_doubt = "pam_deny keeps everybody out" pam_of ": " pam_in[i]
-    } else if (pam_kind[i] == "account" && name ~ /^pam_(access|shells|time|listfile|succeed_if)$/ || name == "pam_exec") {
-        pam_doubt = pam_quick ? "?" : pam_against(root, name, pam_rest[i])
+    } else if (pam_asks(pam_kind[i], name, pam_rest[i])) {
+        pam_doubt = pam_quick && name != "pam_limits" ? "?" : pam_against(root, name, pam_rest[i])
         if (pam_doubt != "") pam_doubt = name " may keep " user " out" pam_of ": " pam_doubt
     }
+}
+# whether such a rule can keep somebody out; limits of * are not those of root, whom sudo makes
+function pam_asks(kind, name, rest) {
+    if (name == "pam_limits") return kind == "session" && (pam_service == "sshd" || rest ~ /conf=/)
+    if (name == "pam_loginuid") return kind == "session" && rest ~ /require_auditd/
+    if (name ~ /^pam_(nologin|localuser)$/) return kind == "account" && rest ~ /(^| )file=/
+    if (name == "pam_access") return kind ~ /^(account|session)$/
+    return kind == "account" && name ~ /^pam_(shells|time|wheel|listfile|succeed_if)$/ || name == "pam_exec"
+}
+function pam_option(rest, name,   n, w, i) {
+    n = split(rest, w, " ")
+    for (i = 1; i <= n; i++) if (index(w[i], name "=") == 1) return substr(w[i], length(name) + 2)
+    return ""
+}
+function pam_limit(root, rest,   n, w, i, file, field, s, conf, found) {
+    conf = pam_option(rest, "conf")
+    if (conf != "" && !there(root conf)) return conf " is not there"
+    n = split(conf != "" ? root conf : root "/etc/security/limits.conf " limits, file, " ")
+    for (i = 1; i <= n && found == ""; i++) {
+        if (!there(file[i])) continue
+        while (found == "" && (getline s <file[i]) > 0) {
+            sub(/#.*/, "", s)
+            if (split(s, w, " ") != 4 || w[4] != "0" || w[3] !~ /^(maxlogins|maxsyslogins|nproc)$/) continue
+            if (pam_quick || w[1] == "*" || w[1] == user) found = w[1] " " w[2] " " w[3] " " w[4]
+        }
+        close(file[i])
+    }
+    return found
+}
+function pam_auditd(root,   n, folder, i) {
+    n = split("/usr/bin /usr/sbin /usr/local/sbin /usr/local/bin /sbin /bin", folder, " ")
+    for (i = 1; i <= n; i++) if (there(root folder[i] "/auditd")) return ""
+    return "there is no auditd"
 }
 # The lines that PAM reads: without comments, joined at a backslash
 function pam_file(root, path, only, depth,   s, whole, cut) {
     pam_open[root path] = 1
     pam_read++
-    while ((getline s <(root path)) > 0) {
+    while (!is_folder(root path) && (getline s <(root path)) > 0) {
         cut = index(s, "#")
         if (cut) s = substr(s, 1, cut - 1)
         gsub(/\t/, " ", s)
@@ -178,7 +212,16 @@ function pam_say(text) {
     pam_told[text] = 1
 }
 function pam_against(root, name, rest,   s, last, file) {
-    if (name ~ /^pam_(listfile|succeed_if|exec)$/) return rest == "" ? "?" : rest
+    if (name ~ /^pam_(listfile|succeed_if|exec|wheel)$/) return rest == "" ? "?" : rest
+    if (name == "pam_limits") return pam_limit(root, rest)
+    if (name == "pam_loginuid") return pam_auditd(root)
+    file = pam_option(rest, "file")
+    if (name == "pam_nologin") return there(root file) ? file " is there" : ""
+    if (name == "pam_localuser") {
+        while ((getline s <(root file)) > 0) if (index(s, user ":") == 1) last = s
+        close(root file)
+        return last == "" ? rest : ""
+    }
     if (name == "pam_shells") {
         if (!there(root "/etc/shells")) return ""
         if (shell == "") shell = "/bin/sh"

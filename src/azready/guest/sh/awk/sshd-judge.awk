@@ -49,6 +49,20 @@ function no_key_fits(   n, i, key, word, kind, body, names, taken, accepted, lea
     if (state < 0) return "sshd takes no keys: RevokedKeys " revoked " is not there"
     return counts ? "" : "RevokedKeys " revoked " names the key"
 }
+# whether sshd has a host key that it may show, or that is not known
+function host_key_fits(   n, m, i, j, path, name, kind) {
+    n = split(said["hostkey"], path, "\t")
+    m = split(says("hostkeyalgorithms"), name, ",")
+    if (!n || !m || name[1] ~ /^[-+^]/) return 1
+    if (said["hostkeyagent"] != "" && says("hostkeyagent") != "none" || said["hostcertificate"] != "" && says("hostcertificate") != "none") return 1
+    for (i = 1; i <= n; i++) {
+        sub(/.*\//, "", path[i])
+        kind = index(path[i], "rsa") ? "rsa" : index(path[i], "ecdsa") ? "ecdsa" : index(path[i], "ed25519") ? "ed25519" : ""
+        if (kind == "") return 1
+        for (j = 1; j <= m; j++) if (index(name[j], kind) && name[j] !~ /-cert-|^sk-/) return 1
+    }
+    return 0
+}
 { name = substr($0, 1, index($0, "\t") - 1); said[name] = substr($0, index($0, "\t") + 1) }
 END {
     if (said["denyusers"] != "" && listed(user, without_hosts(said["denyusers"]), "\t")) shut = "DenyUsers names " user
@@ -59,7 +73,9 @@ END {
         shut = "AllowGroups does not name " user
     else if (says("maxsessions") == "0") shut = "MaxSessions 0 opens no session"
     else if (says("maxauthtries") == "0") shut = "MaxAuthTries 0 takes no try"
+    else if (says("persourcemaxstartups") == "0") shut = "PerSourceMaxStartups 0 takes no connection"
     if (shut != "") print "shut sshd\047s " shut
+    if (!host_key_fits()) print "unfit sshd has no host key of the kinds that it may show (HostKeyAlgorithms " says("hostkeyalgorithms") ")"
     if (says("pubkeyauthentication") == "no") print "keys sshd takes no keys (PubkeyAuthentication no)"
     else if (says("authorizedkeysfile") == "none" && elsewhere() == "")
         print "keys sshd reads no file of keys (AuthorizedKeysFile none)"
@@ -78,6 +94,10 @@ END {
         print "methods sshd wants more than one way to log in (AuthenticationMethods " said["authenticationmethods"] ")"
     }
     if (has_key && elsewhere() != "") print "bound " elsewhere()
+    if (("\t" said["setenv"]) ~ /\tPATH=/) {
+        gsub(/\t/, " ", said["setenv"])
+        print "bound sshd\047s SetEnv " said["setenv"] " holds for " user
+    }
     n = split("forcecommand ForceCommand chrootdirectory ChrootDirectory", other, " ")
     for (i = 1; i < n; i += 2) if (said[other[i]] != "" && says(other[i]) != "none") {
         gsub(/\t/, " ", said[other[i]])

@@ -118,6 +118,11 @@ function taken(name,   i) {
 $0 == "#azp(" && !direct { enter(); next }
 $0 == "#azp)" && !direct { depth--; next }
 { one($0) }
+function has_account(root, name,   s, found) {
+    while ((getline s <(root "/etc/passwd")) > 0) if (index(s, name ":") == 1) found = 1
+    while ((getline s <(root "/usr/lib/passwd")) > 0) if (index(s, name ":") == 1) found = 1
+    return found
+}
 # whether useradd gives homes into which their owners and nobody else can write, whether PAM or hosts.deny has a say,
 # whether sudo has other plugins than its own, and the host keys that are whole: read here since awk is quick at it
 function others(root,   file, s, kind, n, i, first, said, open, around, plugins, field) {
@@ -134,7 +139,8 @@ function others(root,   file, s, kind, n, i, first, said, open, around, plugins,
     around = pam_has_a_say(root, "sshd") || pam_has_a_say(root, "sudo") || denied_host(root) != "" ? "yes" : "no"
     plugins = "no"
     file = root "/etc/sudo.conf"
-    while ((getline s <file) > 0) if (split(s, field, " ") > 1 && field[1] == "Plugin" && field[3] != "sudoers.so") plugins = "yes"
+    while ((getline s <file) > 0) if (split(s, field, " ") > 1)
+        if (field[1] == "Plugin" && field[3] != "sudoers.so" || field[1] == "Path" && field[2] == "plugin_dir") plugins = "yes"
     said = open " " around " " plugins
     n = split("rsa ecdsa ed25519", kind, " ")
     for (i = 1; i <= n; i++) {
@@ -151,6 +157,7 @@ function others(root,   file, s, kind, n, i, first, said, open, around, plugins,
 }
 END {
     if (odd) exit 3
+    if (direct && !has_account(root, "sshd")) plain = "no" # without it, it does not start
     print "flags " plain " " (unsure ? "yes" : "no") " " (opens ? "yes" : "no") " " (shuts ? "yes" : "no") (direct ? " " others(root) : "")
     print_all()
 }
