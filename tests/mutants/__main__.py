@@ -64,7 +64,10 @@ PARTS = {
     "guest": Part(
         ("guest/provision.py",),
         (
-            *(f"tests/guest/test_{name}.py" for name in ("decisions", "parsers", "json", "medium", "pam", "run")),
+            *(
+                f"tests/guest/test_{name}.py"
+                for name in ("decisions", "bounds", "parsers", "json", "medium", "pam", "run")
+            ),
             "tests/contract/test_contract.py::test_python",
         ),
         "src/azready/guest/provision.py",

@@ -1142,8 +1142,8 @@ def fits(text, pattern, sets=False):
         return any(fits(text[at:], pattern[1:], sets) for at in range(len(text) + 1))
     if not text:
         return False
-    if sets and pattern[0] == "[" and "]" in pattern[2:]:
-        end = pattern.index("]", 3 if pattern[1] in "!^" else 2)
+    end = pattern.find("]", 3 if pattern[1:2] in ("!", "^") else 2) if sets and pattern[0] == "[" else -1
+    if end > 0:
         return _in_set(text[0], pattern[1:end]) and fits(text[1:], pattern[end + 1 :], sets)
     return (pattern[0] == "?" or pattern[0] == text[0]) and fits(text[1:], pattern[1:], sets)
 
