@@ -78,6 +78,22 @@ def test_a_package_script_does_its_work(tmp_path: Path, need: Callable[..., None
         assert "Permission denied" in (root / "var/tmp/why").read_text()
 
 
+def test_a_package_script_gets_nothing_of_the_callers_environment(
+    tmp_path: Path, need: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither its own nor that of any process it sees; the proxy with a password is gone through, and never shown."""
+    need("root", *NEEDS)
+    mark = "Zq7-Marked.Word"
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", mark)
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://me:{mark}@192.0.2.1:9")
+    look = "set; for each in /proc/[0-9]*; do cat $each/environ $each/cmdline; done 2>&1"
+    with layered(machines.kernel_tree(), tmp_path / "tree") as root, Tree(root) as tree, caplog.at_level(10):
+        done = tree.run(["/bin/sh", "-c", look], network=True)
+    assert "http_proxy='http://127.0.0.1:3128'" in done.stdout
+    assert mark not in done.stdout + done.stderr + caplog.text
+
+
 def test_a_tree_without_the_kernels_folders_is_refused(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     done = subprocess.run(["unshare", "--user", "--map-root-user", "true"], check=False)

@@ -132,7 +132,7 @@ def _forward(head: bytes, may: Callable[[str], bool]) -> tuple[socket.socket, by
     if not host or (method != "CONNECT" and url.scheme != "http"):
         raise Refused(400, f"{target} is nothing that a proxy reaches")
     fields = _OF_ONE_HOP.sub(b"", head[asked.end() :])
-    _LOG.debug("proxy: %s %s", method, target)
+    _LOG.debug("proxy: %s to %s:%s", method, host, port)  # a path may hold a token, an address a password
     if (upstream := _upstream("https" if method == "CONNECT" else "http", host)) is not None:
         _require_literal(host, may)
         login = _login(upstream)
