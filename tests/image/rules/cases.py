@@ -751,7 +751,9 @@ CASES: dict[str, Case] = {
                 (lambda s: s.append("etc/sudoers", "Defaults !targetpw\n#Defaults targetpw\n"),)),
     "A09": Case((lambda s: s.write("etc/sudoers.d/90-cloud-init-users", "ubuntu ALL=(ALL) NOPASSWD:ALL\n"),
                  lambda s: s.write("etc/sudoers.d/mine", "gone ALL=(ALL) NOPASSWD:ALL\n"),
-                 lambda s: s.write("etc/sudoers.d/loose", "%sudo ALL=(ALL) ALL\n", 0o666))),
+                 lambda s: s.write("etc/sudoers.d/loose", "%sudo ALL=(ALL) ALL\n", 0o666)),
+                (lambda s: s.write("etc/sudoers.d/known", "root ALL=(ALL) NOPASSWD:ALL\nALL ALL=(ALL) NOPASSWD:/bin/x\nsshd ALL=(ALL) NOPASSWD:ALL\n", 0o440),
+                 lambda s: s.write("etc/sudoers.d/asks", "gone ALL=(ALL) ALL\n%gone ALL=(ALL) NOPASSWD:ALL\n", 0o644))),
     "A10": Case((lambda s: s.remove("usr/sbin/useradd"), lambda s: s.remove("usr/bin/python3")),
                 (lambda s: s.remove("usr/sbin/useradd").write("usr/sbin/adduser", ""),)),
     # ---- services

@@ -34,3 +34,10 @@ def test_what_is_not_on_the_disk_is_told(
     told = list(of_the_builder(facts, {name: text.encode()}))
     assert [each[1] for each in told] == ([severity] if says else [])
     assert all(says in each[0] for each in told)
+
+
+@pytest.mark.parametrize(("own", "told"), [("home /dev/mapper/a\n", False), ("home\n", True), ("", True)])
+def test_without_a_disk_the_images_own_crypttab_names_what_is_known(own: str, told: bool, tmp_path: Path) -> None:
+    good_image(tmp_path).write("etc/crypttab", own)
+    said = list(of_the_builder(Facts(Tree(tmp_path)), {"etc/crypttab": b"home /dev/mapper/a none\n# x y\nalone\n"}))
+    assert [each[0] for each in said] == (["its etc/crypttab unlocks home on /dev/mapper/a"] if told else [])

@@ -128,9 +128,9 @@ def _forget_name(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
 def no_host_name(facts: Facts) -> Iterator[Finding]:
     for path in ("etc/hostname", "etc/HOSTNAME", "etc/machine-info"):
         text = facts.text(path)
-        words = [line for line in (text or "").split() if not line.startswith("#")]
-        if words and (path == "etc/machine-info" or words[0] not in _NAMES):
-            yield Finding(words[0], path, severity=Severity.INFO if path == "etc/machine-info" else None)
+        lines = [line.strip() for line in (text or "").splitlines() if not re.match(r"\s*(#|$)", line)]
+        if lines and (path == "etc/machine-info" or lines[0] not in _NAMES):
+            yield Finding(lines[0], path, severity=Severity.INFO if path == "etc/machine-info" else None)
     for path in ("etc/sysconfig/network", "etc/conf.d/hostname"):
         for number, line in lines_with(facts, path, r"(?i)^\s*HOSTNAME="):
             if shell_values(line).popitem()[1] not in _NAMES:
