@@ -52,6 +52,16 @@ def test_a_sbom_names_every_package_by_its_url() -> None:
     assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(sbom.cyclonedx(inventory)) is None
 
 
+def test_an_image_whose_names_are_no_utf_8_has_a_sbom() -> None:
+    """Of bytes in Latin-1, as `NAME="Linux f\xfcr uns"` in os-release, half characters are left to us."""
+    odd = b"f\xfcr uns".decode(errors="surrogateescape")
+    for inventory in (
+        sbom.Inventory("image", odd, odd, odd, "apt", {odd: odd, "bash": "5.2-2"}),
+        sbom.Inventory("image", "debian", "\ud800", "", odd, {"a\nb": "\x1b[2J"}),
+    ):
+        assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(sbom.cyclonedx(inventory)) is None
+
+
 def test_every_package_database_has_its_kind_of_url() -> None:
     for name in packages.managers():
         inventory = sbom.Inventory("image", "some", "Some 1", "1", name, {})

@@ -1,7 +1,7 @@
 """The software bill of materials of an image, as CycloneDX JSON, from its own package database."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from azready import __version__
@@ -33,12 +33,24 @@ def purl(inventory: Inventory, name: str, version: str) -> "PackageURL":
     return PackageURL(kind, inventory.distribution, name, version, {"distro": distro})
 
 
+def _encodable(inventory: Inventory) -> Inventory:
+    """With `?` for bytes of the image that are no UTF-8: its names are as it has them."""
+
+    def plain(text: str) -> str:
+        return text.encode(errors="replace").decode()
+
+    texts = {name: plain(getattr(inventory, name)) for name in ("name", "distribution", "distribution_name", "release")}
+    packages = {plain(name): plain(version) for name, version in inventory.packages.items()}
+    return replace(inventory, packages=packages, **texts)
+
+
 def cyclonedx(inventory: Inventory) -> str:
     """The document as text (CycloneDX 1.5, JSON)."""
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.output.json import JsonV1Dot5
 
+    inventory = _encodable(inventory)
     bom = Bom()
     bom.metadata.component = Component(name=inventory.name, type=ComponentType.OPERATING_SYSTEM)
     bom.metadata.tools.components.add(Component(name="azready", version=__version__, type=ComponentType.APPLICATION))
