@@ -170,7 +170,7 @@ def accounts(dice: Dice) -> dict[str, Node | None]:
     if dice.often(0.1):
         more["usr/lib/group"] = File("wheel:x:870:\nsystemd-journal:x:871:\n")
     if dice.often(0.1):
-        more["etc/skel/.profile"] = File("# hi\n")
+        more["etc/skel/.profile"] = File(dice.one("# hi\n", "exit\n"))
     end = dice.one("\n", "\n", "\n", "")
     return {
         "etc/passwd": File("\n".join(people) + end),
@@ -178,6 +178,17 @@ def accounts(dice: Dice) -> dict[str, Node | None]:
         "etc/shadow": File("\n".join(shadow) + end, 0o640),
         **more,
     }
+
+
+DEFAULTS = (
+    *("# theirs", "Defaults requiretty", "Defaults\tuse_pty, !requiretty # x", "Defaults:bob requiretty", "Defaults"),
+    *(
+        "Defaults:azureuser  runas_default = bob",
+        'Defaults secure_path="/nowhere:/usr/bin"',
+        "Defaults secure_path=/bin",
+    ),
+    *("  Defaults secure_path=/nowhere,runcwd=/etc", "Defaults runcwd=/gone, runchroot=*", "Defaults@host requiretty"),
+)
 
 
 def sudo_files(dice: Dice) -> dict[str, Node | None]:
@@ -197,6 +208,7 @@ def sudo_files(dice: Dice) -> dict[str, Node | None]:
         ),
         *("root ALL=(ALL:ALL) ALL", "%sudo ALL=(ALL:ALL) ALL", "# x", "", "User_Alias A = bob", "#include /etc/x"),
         *("  @includedir\t/etc/sudoers.d", "bob ALL=(ALL) ALL\r", "@includedir /etc/other.d"),
+        *DEFAULTS,
     )
     if dice.often(0.6):
         files["etc/sudoers"] = File(dice.lines(5, main), dice.one(0o440, 0o440, 0o440, 0o640, 0o666, 0o620))
@@ -213,11 +225,20 @@ def sudo_files(dice: Dice) -> dict[str, Node | None]:
         "{a",
     ):
         if dice.often(0.08):
-            files[f"etc/sudoers.d/{name}"] = File("# theirs\n", 0o440)
+            files[f"etc/sudoers.d/{name}"] = File(
+                "# theirs\n" if name == "README" else dice.lines(2, DEFAULTS), dice.one(0o440, 0o440, 0o640)
+            )
     return files
 
 
 PAM = (
+    *(
+        "session required pam_limits.so",
+        "session required pam_limits.so a conf=/gone",
+        "session required pam_access.so",
+    ),
+    *("account required pam_wheel.so  group=x", "account required pam_nologin.so file=/etc/shells"),
+    *("account required pam_localuser.so file=/etc/passwd", "session optional pam_loginuid.so require_auditd"),
     *("@include common-account", "account include site", "account substack site", "session include site", "# x", ""),
     *("account required pam_nologin.so", "account [success=1 new_authtok_reqd=done default=ignore] pam_unix.so"),
     *("account requisite pam_deny.so", "account required pam_permit.so", "account sufficient pam_localuser.so"),
@@ -249,10 +270,12 @@ def pam_files(dice: Dice) -> dict[str, Node | None]:
             made[f"{dice.one('etc', 'etc', 'usr/lib')}/{name}"] = File(dice.lines(5, PAM))
     if dice.often(0.5):
         folder = dice.one("usr/lib64", "lib64", "usr/lib/x86_64-linux-gnu")
-        for name in ("unix", "permit", "deny", "nologin", "access", "succeed_if"):
+        for name in ("unix", "permit", "deny", "nologin", "access", "succeed_if", "limits", "loginuid"):
             made[f"{folder}/security/pam_{name}.so"] = File("\x7fELF")
     made["etc/security/access.conf"] = dice.one(None, File("# -:ALL:ALL\n+:root:ALL\n"), File("-:ALL EXCEPT root:ALL"))
     made["etc/security/time.conf"] = dice.one(None, File("# x\n \n"), File("*;*;*;!Al0000-2400 # no\n"))
+    made["etc/security/limits.conf"] = dice.one(None, File("* hard nproc 1\nazureuser - maxlogins 0 # x\n"))
+    made["etc/security/limits.d/9.conf"] = dice.one(None, None, File("# x\n*  -\tnproc 0"))
     made["etc/shells"] = dice.one(None, File("/bin/sh\n"), File("# shells\n  /bin/bash \n/bin/sh"))
     made["etc/hosts.deny"] = dice.one(
         None, File("# ALL: ALL\n"), File("sshd, in.ftpd : ALL\nx: ALL\n"), File(" ALL:ALL")
