@@ -4339,7 +4339,7 @@ def _sudo_bounds(tree, user):
     if said.get("runas_default", "root") not in ("root", "#0"):
         bounds.append("sudo makes %s %s, and not root: runas_default" % (user, said["runas_default"]))
     path = said.get("secure_path", "")
-    if path and not any(tree.exists(folder + "/sh") for folder in path.split(":")):
+    if path and not any(tree.exists(folder + "/sh") for folder in reversed(path.split(":"))):
         bounds.append("sudo finds no programs: secure_path %s" % path)
     for name in ("runchroot", "runcwd"):
         if said.get(name, "")[:1] == "/" and not tree.exists(said[name]):
@@ -4351,8 +4351,8 @@ def sudo_settings(texts, user):
     """Defaults of sudoers for everybody and for this user, by their names; a switch is yes or no."""
     said = {}
     for text in texts:
-        for line in lines_of(text):
-            line = line.strip(" \t")
+        for line in lines_of(text) if "Defaults" in text else ():
+            line = line.strip(" \t") if "Defaults" in line else ""
             if line[:8] != "Defaults":
                 continue
             scope, _, rest = line[8:].replace("\t", " ").partition(" ")
@@ -4392,7 +4392,7 @@ def sudo_is_plain(tree, user):
         if line.startswith("sudoers:") and line.split("#")[0].split()[1:] != ["files"]:
             return False
     for line in lines_of(tree.text("/etc/sudo.conf")):
-        words = line.split() if "P" in line else []
+        words = line.split() if line.lstrip()[:1] == "P" else []
         if words[:1] == ["Plugin"] and words[2:3] != ["sudoers.so"] or words[:2] == ["Path", "plugin_dir"]:
             return False
     return rules_are_usual(main)
