@@ -22,6 +22,10 @@ class Console:
     """What of a guest's `Watch` the waiting looks at."""
 
     console: list[ConsoleLine] = field(default_factory=list)
+    waited: list[float] = field(default_factory=list)
+
+    def wait_complete(self, seconds: float) -> None:
+        self.waited.append(seconds)
 
 
 @dataclass
@@ -36,6 +40,8 @@ class Scripted:
     works_until: float = 0.0
     """Until then it reports every minute that it is still at work."""
     ends_at: float = float("inf")
+    complete_at: float = float("inf")
+    """When its boot is over, which a VM that is provisioned already is waited for."""
     fails_at: float = float("inf")
     watch: Console = field(default_factory=Console)
 
@@ -59,7 +65,7 @@ class Scripted:
         return self.gets(self.ledger.now())
 
     def complete(self) -> float | None:
-        return None
+        return self.complete_at if self.ledger.now() >= self.complete_at else None
 
 
 Wait = Callable[..., tuple[Waited, float]]
@@ -260,3 +266,51 @@ def test_what_a_provisioned_vm_reports_while_it_is_looked_at_is_judged(complete:
     ledger.record(HealthReport(6.0, "xml", "NotReady", "ProvisioningFailed", "no disk"))
     after = waiting.hear_out(guest, ledger, "any", before, PACE)
     assert before.verdict.code == "OSProvisioningTimedOut" and after.verdict.because == "no disk"
+
+
+@pytest.mark.parametrize("expected", ["silence", "any"])
+def test_a_vm_that_is_provisioned_is_waited_for_until_its_boot_is_over(wait: Wait, expected: Expectation) -> None:
+    waited, ended = wait(None, expected=expected, complete_at=50.0)
+    assert waited.trouble is None and 50.0 <= ended <= 60.0
+    assert waited.verdict.because != "" and not waited.verdict.provisioned
+
+
+def test_a_new_vm_is_waited_for_beyond_the_end_of_its_boot(wait: Wait) -> None:
+    waited, ended = wait(None, complete_at=50.0, reports_at=200.0)
+    assert waited.verdict.provisioned and ended >= 200.0
+
+
+class _Asked(Ledger):
+    """A ledger that notes how long it was asked to wait."""
+
+    def wait_for(self, condition: Callable[[Ledger], bool], timeout: float) -> bool:
+        self.__dict__.setdefault("asked", []).append(timeout)
+        return condition(self)
+
+
+@pytest.mark.parametrize(
+    ("complete", "now", "patience", "asked"),
+    [(5.0, 6.0, 10.0, [9.0]), (5.0, 20.0, 10.0, [0.0]), (5.0, 5.0, 0.0, [0.0]), (None, 6.0, 10.0, [])],
+)
+def test_a_moment_is_left_for_a_report_since_the_boot_was_over(
+    complete: float | None, now: float, patience: float, asked: list[float]
+) -> None:
+    ledger = _Asked(clock=lambda: 0.0)
+    ledger.epoch = -now
+    guest, pace = SimpleNamespace(complete=lambda: complete), replace(PACE, after_complete=patience)
+    before = Waited(judge(ledger, 20.0), 20.0, None)
+    assert waiting.hear_out(guest, ledger, "silence", before, pace).verdict.code == before.verdict.code
+    assert ledger.__dict__.get("asked", []) == asked
+    assert waiting.hear_out(guest, ledger, "ready", before, pace) is before
+    trouble = replace(before, trouble=Cause("x", "y"))
+    assert waiting.hear_out(guest, ledger, "silence", trouble, pace) is trouble
+
+
+@pytest.mark.parametrize(("expected", "of_ledger"), [("ready", True), ("silence", False), ("any", False)])
+def test_each_look_waits_for_what_is_expected(expected: Expectation, of_ledger: bool) -> None:
+    """For a report, which the ledger tells of; or for the end of the boot, which the console tells of."""
+    ledger = _Asked(clock=lambda: 0.0)
+    guest = Scripted(ledger)
+    waiting._pause(guest, ledger, expected, 0.25)  # type: ignore[arg-type]
+    assert ledger.__dict__.get("asked", []) == ([0.25] if of_ledger else [])
+    assert guest.watch.waited == ([] if of_ledger else [0.25])

@@ -114,6 +114,7 @@ CASES = [
         "the links of every init are taken away",
         tree={
             "etc/runlevels/default/azure-provisioning": Link("/etc/init.d/azure-provisioning"),
+            "etc/init.d/azure-provisioning": File("#!/bin/sh\n", 0o755),
             "etc/rc2.d/S17azure-provisioning": Link("../init.d/azure-provisioning"),
             "etc/rc2.d/S17azure-provisioning-clone": Link("../init.d/azure-provisioning-clone"),
             "etc/runit/runsvdir/default/azure-provisioning": Link("/etc/sv/azure-provisioning"),

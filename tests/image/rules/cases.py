@@ -444,6 +444,7 @@ CASES: dict[str, Case] = {
                  lambda s: s.write("boot/efi/EFI/Linux/a.efi", pe(b"", {".linux": b"k", ".uname": b"9"})),
                  both(shim("grubx64.efi"), lambda s: s.write("boot/efi/EFI/BOOT/grubx64.efi", pe(b""))),
                  both(shim("grubx64.efi"), lambda s: s.write(f"boot/vmlinuz-{KERNEL}", pe(b""))),
+                 both(shim("grubx64.efi"), lambda s: s.write(f"boot/vmlinuz-{KERNEL}", "no program")),
                  # a unified image that the firmware starts itself is told once
                  lambda s: s.write("boot/efi/EFI/BOOT/BOOTX64.EFI", pe(b"", {".linux": b"k", ".uname": b"9"}))),
                 (shim("grubx64.efi"),)),

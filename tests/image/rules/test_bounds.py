@@ -66,6 +66,10 @@ def _package(name: str, version: str) -> Callable[[Sample], object]:
     return lambda s: s.append("var/lib/dpkg/status", text).write("opt/omi/bin/omiserver", "")
 
 
+def swap_openssl(version: str) -> Callable[[Sample], object]:
+    return lambda s: s.edit("var/lib/dpkg/status", "3.0.15-1~deb12u1", version)
+
+
 def _alive(value: str) -> Callable[[Sample], object]:
     return lambda s: s.write("etc/ssh/sshd_config.d/10-azure.conf", f"ClientAliveInterval {value}\n")
 
@@ -85,6 +89,8 @@ def _kernel_argument(value: str) -> Callable[[Sample], object]:
     [
         ("P17", _package("omi", "1.6.8.1"), _package("omi", "1.6.8.0"), "OMI 1.6.8.0"),
         ("P17", _package("omi", "1.6.8-1"), _package("omi", "unknown"), "OMI unknown"),
+        ("P17", swap_openssl("1.0.2-1"), swap_openssl("1.0.1zz-1"), "OpenSSL 1.0.1"),
+        ("P17", swap_openssl("1:1.1.0-1"), swap_openssl("1:0.9.9-1"), "OpenSSL 1:0.9.9"),
         ("P17", _package("omi", "1.10.0"), _package("omi", "1.6.7.9"), "OMI 1.6.7.9"),
         ("K10", _kernel_argument("nvme_core.io_timeout=240"), _kernel_argument("nvme_core.io_timeout=239"), "is 239 s"),
         ("K10", _kernel_argument("nvme_core.io_timeout=5 nvme_core.io_timeout=255"), _kernel_argument("x"), "is 30 s"),

@@ -84,6 +84,9 @@ def test_it_is_no_fault(id: str, change: Change, tmp_path: Path) -> None:
 
 
 FOUND: tuple[tuple[str, Change, list[str]], ...] = (
+    ("G19", write("var/log/a", "x" * 1024), ["/var/log/a holds 1 KiB"]), ("G19", write("var/log/a", "x" * 1025), ["/var/log/a holds 2 KiB"]),
+    ("G19", both(write("var/log/a", "x"), write("var/log/b", "x")), ["/var/log/a and 1 other hold 1 KiB"]),
+    ("G19", both(write("var/log/a", "x"), write("var/log/b", "x"), write("var/log/c", "x")), ["/var/log/a and 2 others hold 1 KiB"]),
     ("K06", without("hyperv_fb", "hv_balloon"), [f"kernel {KERNEL} has no hv_balloon", f"kernel {KERNEL} has neither hyperv_fb nor hyperv_drm"]),
     ("K11", without("mlx5_core", "mana", "pci_hyperv"), [f"kernel {KERNEL} has no mlx5_core, mana, pci_hyperv"]),
     ("K16", kernel("3.7.10"), ["kernel 3.7.10 is older than 3.8"]), ("K16", kernel("2.6.32-754.el6"), ["kernel 2.6.32-754.el6 is older than 3.8"]),

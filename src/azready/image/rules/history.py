@@ -84,8 +84,9 @@ def no_logs(facts: Facts) -> Iterator[Finding]:
     found = list(_logs(facts))
     if found:
         size = sum(number for _, number in found)
-        others = f" and {len(found) - 1} others hold" if len(found) > 1 else " holds"
-        yield Finding(f"/{found[0][0]}{others} {-(-size // 1024)} KiB")
+        others = len(found) - 1
+        more = f" and {others} other{'s' if others > 1 else ''} hold" if others else " holds"
+        yield Finding(f"/{found[0][0]}{more} {-(-size // 1024)} KiB")
 
 
 def _temporary(facts: Facts) -> Iterator[str]:
