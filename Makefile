@@ -7,10 +7,11 @@ PYTHON := $(VENV)/bin/python
 JOBS ?= $(shell cores=$$(nproc 2>/dev/null || echo 4); [ $$cores -gt 4 ] && echo $$cores || echo 4)
 
 PYTEST := $(PYTHON) -m pytest -n $(JOBS) --dist worksteal --durations 10
-# What `make quick` leaves out beside the tests that need more than Python: whole guests in every shell and Python,
-# campaigns, and the linters, which are `make lint`.
-WHOLE_GUESTS := tests/contract tests/samples tests/azure tests/recipes tests/fuzz tests/crash tests/soak tests/fabric/test_matrix.py \
-	tests/style/test_linters.py
+# What `make quick` runs: what one process shows by itself. It computes and does not wait: a worker for each processor.
+QUICK := tests/guest tests/fabric tests/boot tests/image/rules tests/image/formats tests/image/network tests/style \
+	$(addprefix tests/azure/test_,requests.py problems.py ranges.py client.py)
+WHOLE := $(addprefix tests/,guest/live guest/test_run.py guest/test_power_cut.py guest/test_interpreters.py fabric/agents \
+	fabric/test_matrix.py boot/test_cli.py image/network/test_agreement.py style/test_linters.py)
 HOSTS ?= bookworm trixie sid
 # What Microsoft's article publishes as samples, written anew from its description, and one that is mended.
 GUESTS := tests/samples/guests
@@ -22,7 +23,7 @@ SAMPLES := --agent 'article-python=python3 $(GUESTS)/published.py' --agent 'arti
 
 help:
 	@echo "make demo        a real Debian image loses its agent, gets ours, boots in a local Azure, and is judged"
-	@echo "make quick       the tests that need nothing but Python (seconds)"
+	@echo "make quick       unit tests, which need nothing but Python (20 seconds)"
 	@echo "make test        the tests that are short, in parallel (3 minutes)"
 	@echo "make test-all    and the longer ones, as CI runs them (10 minutes)"
 	@echo "make test-slow   the slow ones: emulated whole-disk boots (half an hour)"
@@ -46,7 +47,7 @@ demo: $(VENV)/.ready-demo
 	$(VENV)/bin/azready demo $(DEMO)
 
 quick: $(VENV)/.ready-quick
-	$(PYTEST) --quick -m "not slow and not long" tests $(addprefix --ignore=,$(WHOLE_GUESTS))
+	$(PYTEST) -n $$(nproc) --quick -m "not slow and not long" $(QUICK) $(addprefix --ignore=,$(WHOLE))
 
 test: setup
 	$(PYTEST) -m "not slow and not long" tests

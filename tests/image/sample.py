@@ -120,11 +120,23 @@ class Sample:
         if path.endswith("/"):
             target.mkdir(parents=True, exist_ok=True)
             return self
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        target.write_bytes(data.encode() if isinstance(data, str) else data)
-        target.chmod(mode if mode is not None else 0o644)
+        file = self._new(target)
+        try:
+            os.fchmod(file, mode if mode is not None else 0o644)
+            os.write(file, data.encode() if isinstance(data, str) else data)
+        finally:
+            os.close(file)
         return self
+
+    def _new(self, target: Path) -> int:
+        """A new file, open. Mostly nothing stands in its way: thousands of samples are written."""
+        while True:
+            try:
+                return os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            except FileNotFoundError:
+                target.parent.mkdir(parents=True, exist_ok=True)
+            except FileExistsError:
+                target.unlink()
 
     def append(self, path: str, text: str) -> "Sample":
         with (self.root / path).open("a") as file:
