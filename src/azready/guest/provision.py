@@ -3941,6 +3941,8 @@ def _shut_account(tree, owner):
         return "the shell of %s is %s" % (owner.name, owner.shell)
     if tree.live and owner.shell and not tree.exists(owner.shell):
         return "the shell of %s, %s, is not there" % (owner.name, owner.shell)
+    if tree.live and owner.shell and tree.exists(owner.shell + "/."):
+        return "the shell of %s, %s, is a folder" % (owner.name, owner.shell)
     services = nss_services(tree.text("/etc/nsswitch.conf"), "passwd")
     if tree.live and services and services[0] not in ("files", "compat") and not nss_account(owner.name):
         return "the system does not find the account %s (passwd: %s in /etc/nsswitch.conf)" % (
@@ -4033,6 +4035,9 @@ def _doubts(tree, owner, wishes, sshd):
         yield "sshd listens to IPv6 alone"
     if wishes.password_login is not True and sshd.opens:
         yield "a Match block of sshd_config allows passwords"
+    options = [key.partition("AAAA")[0] for key in wishes.keys]
+    if options and all(text.startswith("cert-authority") or ",cert-authority" in text for text in options):
+        yield "every key is an authority's: %s gets in by a certificate alone (cert-authority)" % wishes.user
     if sshd.shuts:
         yield "a Match block of sshd_config may keep %s out, by where the connection comes from" % wishes.user
 

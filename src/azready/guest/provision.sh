@@ -4417,7 +4417,10 @@ shut_account() {
     account "$user" || return 0
     case ${shell##*/} in
         nologin | false | true | sync | halt | shutdown | git-shell) why="the shell of $user is $shell" ;;
-        ?*) [ -n "$root" ] || [ -e "$shell" ] || why="the shell of $user, $shell, is not there" ;;
+        ?*)
+            [ -n "$root" ] || [ -e "$shell" ] || why="the shell of $user, $shell, is not there"
+            [ -n "$root" ] || [ ! -d "$shell" ] || why="the shell of $user, $shell, is a folder"
+            ;;
     esac
     [ -z "$why" ] || return 0
     nss_services passwd
@@ -4521,6 +4524,14 @@ say_doubts() {
     [ "$word" != inet6 ] || [ "$listens" = here ] || listens=6
     [ "$listens" != 6 ] || warn 'sshd listens to IPv6 alone'
     [ "$password_login" = yes ] || [ "$sshd_opens" = no ] || warn 'a Match block of sshd_config allows passwords'
+    authority=$has_key
+    [ "$has_key" = 0 ] || while read -r text || [ -n "$text" ]; do
+        case ${text%%AAAA*} in
+            cert-authority* | *,cert-authority*) ;;
+            *) authority='' ;;
+        esac
+    done <"$work/keys"
+    [ "$authority" != 1 ] || warn "every key is an authority's: $user gets in by a certificate alone (cert-authority)"
     [ "$sshd_shuts" != yes ] ||
         warn "a Match block of sshd_config may keep $user out, by where the connection comes from"
 }

@@ -761,6 +761,14 @@ FORMS = (
         "sed -i '1i auth required pam_faillock.so preauth' /etc/pam.d/common-auth; "
         "echo 'account required pam_faillock.so' >>/etc/pam.d/common-account",
     ),
+    Form(
+        "the key of an authority",
+        keys=('cert-authority,principals="a" KEY',),
+        end="warned",
+        says="azureuser gets in by a certificate alone",
+    ),
+    Form("the key of an authority, and one more", keys=("cert-authority OTHER", "KEY")),
+    Form("the shell is a folder", f"{ACCOUNT}; usermod -s /etc azureuser", end="refused", says="/etc, is a folder"),
     Form("useradd makes no home", "echo CREATE_HOME no >>/etc/login.defs; echo USERGROUPS_ENAB no >>/etc/login.defs"),
     Form("useradd makes homes elsewhere", "echo HOME=/srv/people >>/etc/default/useradd"),
     Form(
