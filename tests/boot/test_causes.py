@@ -205,6 +205,24 @@ CAUSES: tuple[tuple[str, BootRecord, str], ...] = (
         boot(LEASE, IMDS, GOAL, journal=[("ifup", "failed to bring up eth0"), ("waagent", "WireServer timed out")]),
         "failed to bring up eth0",
     ),
+    (
+        "network-lost",
+        boot(
+            LEASE,
+            IMDS,
+            GOAL,
+            journal=[
+                *(("ifup", f"failed to bring up eth{number}") for number in range(4)),
+                *(("waagent", f"WireServer {number} timed out") for number in "ab"),
+            ],
+        ),
+        "WireServer a timed out",
+    ),
+    (
+        "two-provisioners",
+        boot(LEASE, journal=[(who, text) for text in ("starts", "goes on") for who in ("waagent", "cloud-init")]),
+        "cloud-init: starts",
+    ),
     # answers
     ("platform-refused", boot(LEASE, replace(IMDS, status=503), replace(IMDS, status=503)), "→ 503"),
     (

@@ -314,3 +314,20 @@ def test_each_look_waits_for_what_is_expected(expected: Expectation, of_ledger: 
     waiting._pause(guest, ledger, expected, 0.25)  # type: ignore[arg-type]
     assert ledger.__dict__.get("asked", []) == ([0.25] if of_ledger else [])
     assert guest.watch.waited == ([] if of_ledger else [0.25])
+
+
+@pytest.mark.parametrize(
+    ("service", "silent"), [("dhcp", True), ("media", True), ("imds", False), ("wireserver", False)]
+)
+def test_who_asked_imds_or_the_wireserver_is_no_silent_guest(service: str, silent: bool) -> None:
+    """An address by DHCP is no word to the platform; a provisioner that asked may take long."""
+    ledger = Ledger(clock=lambda: 0.0)
+    ledger.epoch = -400.0
+    ledger.record(Exchange(1.0, service, "GET", "/", 200))  # type: ignore[arg-type]
+    lines = [
+        ConsoleLine(5.0, "Welcome to Debian!"),
+        ConsoleLine(20.0, "Reached target multi-user.target - Multi-User System."),
+    ]
+    guest = SimpleNamespace(watch=Console([*lines, ConsoleLine(21.0, "vm1 login: ")]))
+    why = waiting._why_silent(guest, ledger, PACE)  # type: ignore[arg-type]
+    assert why == ("the boot was complete after 20.0 s, and the guest is silent since 21.0 s" if silent else "")

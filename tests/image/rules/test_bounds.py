@@ -14,7 +14,7 @@ from azready.image.rules import RULES
 from azready.image.rules.devices import named_devices
 from azready.image.targets.tree import Tree
 from tests.image.rules.cases import DISK, MIB, ROOT, disk, root_holds, table
-from tests.image.sample import Sample, good_image
+from tests.image.sample import UUID, Sample, good_image
 
 BY_ID = {rule.id: rule for rule in RULES}
 GIB, TIB = 1 << 30, 1 << 40
@@ -150,3 +150,25 @@ def test_a_missing_device_of_fips_ends_the_boot(tmp_path: Path) -> None:
         ("boot", "fatal"),
         ("resume", None),
     ]
+
+
+GONE = "99999999-0000-4000-8000-000000000000"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (f"home UUID={GONE} none luks", f"home is on UUID={GONE}, which is not on the disk: the boot waits for it"),
+        (f"home UUID={UUID} none luks", ""),
+        (f"home UUID={GONE} none luks,nofail", ""),
+        (f"home UUID={GONE} none noauto,luks", ""),
+        (f"#home UUID={GONE} none luks", ""),
+        ("home", ""),
+        ("swap /dev/sda2 /dev/urandom swap", "swap is on /dev/sda2"),
+        ("swap /dev/nvme0n1p2", "swap is on /dev/nvme0n1p2"),
+    ],
+)
+def test_volumes_to_unlock_are_held_to_the_disk(line: str, says: str, tmp_path: Path) -> None:
+    sample = good_image(tmp_path).write("etc/crypttab", f"{line}\n")
+    found = [each for each in BY_ID["D09"].find(Facts(Tree(sample.root), disk=DISK)) if "crypttab" in each.where]
+    assert [(each.what, each.where) for each in found] == ([(says, "etc/crypttab:1")] if says else [])
