@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from azready.boot.diagnosis import diagnose
+from azready.boot.diagnosis.early import stuck_early
+from azready.boot.diagnosis.questions import speakers
 from azready.boot.record import BootRecord, Check, ConsoleLine, Expectation, JournalLine, MachineFacts, Milestone
+from azready.boot.watching.login import SESSION_ENDS
 from azready.fabric.faults import Fault
 from azready.fabric.ledger import Exchange, Finding, HealthReport
 from azready.fabric.verdict import Verdict
@@ -278,6 +281,11 @@ CAUSES: tuple[tuple[str, BootRecord, str], ...] = (
     ),
     ("no-sshd", boot(ready=True, vm=True, failed=[HUNG_UP]), "Connection closed"),
     ("login-closed", boot(ready=True, failed=[("ssh login", "kex_exchange_identification: read: reset")]), "kex"),
+    (
+        "no-shell",
+        boot(ready=True, failed=[("ssh login", SESSION_ENDS)], journal=[("sshd", "error: PAM: pam_open_session(): x")]),
+        "pam_open_session",
+    ),
     ("wrong-host-name", boot(ready=True, failed=[("host name", "localhost")]), "localhost"),
     ("no-sudo", boot(ready=True, failed=[("sudo", "a password is required")]), "a password"),
     ("unit-still-on", boot(ready=True, failed=[("unit is off", "enabled")]), "enabled"),
@@ -453,3 +461,18 @@ def test_several_nics_are_named_where_a_route_is_missing() -> None:
     assert one is not None and two is not None
     assert "several NICs" in two.fix and "several NICs" not in one.fix
     assert one.says == "the guest has an address, but reaches neither platform address"
+
+
+def test_who_spoke_is_known_by_the_user_agent_too() -> None:
+    def named(header: str) -> BootRecord:
+        return boot(LEASE, replace(IMDS, request_headers=((header, "WALinuxAgent/2.9"),)))
+
+    assert [agent.called for agent in speakers(named("User-Agent"))] == ["walinuxagent"]
+    assert speakers(named("X-Other")) == ()
+
+
+def test_after_basic_target_no_unit_blocks_the_boot_early() -> None:
+    record = boot(up=False, journal=[("systemd", "Starting big-job.service - Work...")])
+    assert stuck_early(record) is not None
+    assert stuck_early(replace(record, milestones=(Milestone("basic.target", 3.0),))) is None
+    assert stuck_early(replace(record, exchanges=(DISCOVER,))) is None

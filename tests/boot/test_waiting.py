@@ -331,3 +331,15 @@ def test_who_asked_imds_or_the_wireserver_is_no_silent_guest(service: str, silen
     guest = SimpleNamespace(watch=Console([*lines, ConsoleLine(21.0, "vm1 login: ")]))
     why = waiting._why_silent(guest, ledger, PACE)  # type: ignore[arg-type]
     assert why == ("the boot was complete after 20.0 s, and the guest is silent since 21.0 s" if silent else "")
+
+
+@pytest.mark.parametrize(
+    ("deadline", "settle", "given"), [(None, 30.0, 30.0), (60.0, 30.0, 10.0), (50.0, 30.0, 1.0), (None, 0.0, 0.0)]
+)
+def test_the_rest_of_the_boot_settles_within_the_deadline(
+    wait: Wait, monkeypatch: pytest.MonkeyPatch, deadline: float | None, settle: float, given: float
+) -> None:
+    seen: list[float] = []
+    monkeypatch.setattr(waiting, "_settle", lambda running, seconds: seen.append(seconds))
+    waited, _ = wait(deadline, replace(PACE, settle=settle), reports_at=50.0)
+    assert waited.verdict.provisioned and seen == [given]
