@@ -24,6 +24,11 @@ KINDS = {
         "asked the WireServer for {method} {target}, which it does not know",
         "ask for /machine?comp=goalstate, post to /machine?comp=health or /provisioning/health",
     ),
+    "hostplugin-unknown-path": Kind(
+        "error",
+        "asked the HostGAPlugin for {method} {target}, which it does not know",
+        "ask for /versions or /vmSettings, and put /status or /vmAgentLog; name an artifact in x-ms-artifact-location",
+    ),
     "wire-method": Kind("error", "sent {method} to {target}, which takes {allowed}", "use {allowed}"),
     "wire-no-version": Kind(
         "error", "sent {method} {target} without x-ms-version", "send the header x-ms-version: 2012-11-30"

@@ -34,5 +34,5 @@ def answer(request: Request, machine: Machine, ledger: Ledger, rules: Rules) -> 
         case "GET", "/extensionArtifact":
             if request.header("x-ms-artifact-location"):
                 return Answer(Response(404))
-    note = found(request.at, "wire-unknown-path", method=request.method, target=request.target)
+    note = found(request.at, "hostplugin-unknown-path", method=request.method, target=request.target)
     return Answer(Response(404), (note,))

@@ -62,7 +62,7 @@ _TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
         (
             "It asks for what is there, in the way that is documented, in whole HTTP/1.1.",
             "",
-            "wire-unknown-path wire-method wire-stale-link http-malformed http-host",
+            "wire-unknown-path hostplugin-unknown-path wire-method wire-stale-link http-malformed http-host",
         ),
         (
             "A goal state that is refused is asked for again: the platform may need minutes to have one.",
