@@ -132,8 +132,10 @@ def _what_to_do(said: str, path: Path) -> str:
         return f"it was in use when it was copied; on a copy: qemu-img check -r all {path}"
     if path.suffix == ".vmdk" and "s0" in path.stem:
         return "is it one piece of many? give the small .vmdk that names them all"
-    if path.suffix.lower() in (".vhdx", ".avhdx"):
-        return "is it a differencing disk, of a checkpoint? merge it first: Merge-VHD (Hyper-V). Else fetch it again"
+    if path.suffix.lower() in (".vhdx", ".avhdx") and "BAT entry" not in said:  # those lie behind the end of the file
+        return (
+            "was it cut off? fetch it again; is it of a checkpoint (differencing)? merge it first: Merge-VHD (Hyper-V)"
+        )
     return "was it cut off? fetch or build it again"
 
 
