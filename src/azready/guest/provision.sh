@@ -4538,10 +4538,17 @@ say_doubts() {
 
 # ends_shell NAME...: says of which of the owner's files a shell ends before it did anything.
 ends_shell() {
-    for name in "$@"; do
-        [ -r "$root$home/$name" ] && grep -q '^exit' "$root$home/$name" || continue
-        warn "$home/$name may end the shell of $user: it says exit"
-    done
+    files=''
+    for name in "$@"; do [ ! -r "$root$home/$name" ] || files="$files$root$home/$name$NEWLINE"; done
+    [ -n "$files" ] || return 0
+    IFS=$NEWLINE
+    # shellcheck disable=SC2086 # one file a line
+    set -- $files
+    IFS=" $TAB$NEWLINE"
+    grep -l '^exit' "$@" >"$work/ends" || return 0
+    while IFS= read -r text; do
+        warn "${text#"$root"} may end the shell of $user: it says exit"
+    done <"$work/ends"
 }
 
 # doubts_around SERVICE USEPAM: what PAM's rules and hosts.deny have against the owner.
