@@ -108,7 +108,7 @@ def debian_base(need: Callable[..., None]) -> Callable[..., Path]:
 
     Fit for reading, for `azready boot` and as the lower layer of an overlay. As root, or as a user with sub-ids.
     """
-    need("tool:mmdebstrap", "tool:zstd")
+    need("ids", "tool:mmdebstrap", "tool:zstd")
 
     def base(suite: str = "bookworm", *packages: str, network: trees.Network = "networkd") -> Path:
         return trees.unpacked(suite, packages, network)

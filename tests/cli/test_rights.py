@@ -74,7 +74,8 @@ def _azready(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         "fabric replay locked.toml",
     ],
 )
-def test_a_missing_right_is_told_and_is_no_verdict(folder: Path, words: str) -> None:
+def test_a_missing_right_is_told_and_is_no_verdict(folder: Path, words: str, need: Callable[..., None]) -> None:
+    need("ids")
     done = _azready(folder, *words.split())
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode in (2, 3), done.stdout + done.stderr

@@ -217,7 +217,10 @@ def test_a_file_that_was_cut_off_is_refused(disk: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize(("mode", "copied"), [(0o600, 0o600), (0o640, 0o640), (0o444, 0o644)])
-def test_nobody_reads_a_copy_who_could_not_read_the_disk(disk: Path, mode: int, copied: int) -> None:
+def test_nobody_reads_a_copy_who_could_not_read_the_disk(
+    disk: Path, mode: int, copied: int, need: Callable[..., None]
+) -> None:
+    need("ids")
     disk.chmod(mode)
     copy, vhd_file = disk.with_name("copy.raw"), disk.with_name("disk.vhd")
     with to_change(str(disk), copy, False):
@@ -226,7 +229,8 @@ def test_nobody_reads_a_copy_who_could_not_read_the_disk(disk: Path, mode: int, 
     assert [path.stat().st_mode & 0o777 for path in (copy, vhd_file)] == [copied, copied]
 
 
-def test_a_copy_of_a_disk_in_pieces_is_whole(disk: Path, tmp_path: Path) -> None:
+def test_a_copy_of_a_disk_in_pieces_is_whole(disk: Path, tmp_path: Path, need: Callable[..., None]) -> None:
+    need("ids")
     over, copy = disk.with_name("over.qcow2"), tmp_path / "elsewhere/copy.qcow2"
     copy.parent.mkdir()
     run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", disk.name, "-F", "raw", over])

@@ -39,7 +39,7 @@ def _foreign_creator(path: Path, creator: bytes) -> None:
 def test_a_dynamic_vhd_of_any_creator_comes_over_to_its_last_byte(
     table: str, creator: bytes, tmp_path: Path, need: Callable[..., None]
 ) -> None:
-    need("tool:qemu-img", "tool:sfdisk")
+    need("ids", "tool:qemu-img", "tool:sfdisk")
     raw, source, out = tmp_path / "d.raw", tmp_path / "d.vhd", tmp_path / "out.vhd"
     with raw.open("wb") as file:
         file.truncate(65 * MIB)
@@ -111,7 +111,8 @@ def test_an_extent_elsewhere_is_refused_however_the_disk_is_named(images: Path, 
             conversion.plan(path, blank=True)
 
 
-def test_a_stream_is_said_and_a_copy_to_change_is_none(images: Path, tmp_path: Path) -> None:
+def test_a_stream_is_said_and_a_copy_to_change_is_none(images: Path, tmp_path: Path, need: Callable[..., None]) -> None:
+    need("ids")
     stream = images / "streamOptimized.vmdk"
     assert "vmdk (streamOptimized)" in conversion.plan(stream, blank=True).lines()[0]
     with pytest.raises(UsageFailure, match="only be read"), to_change(str(stream), None, in_place=True):

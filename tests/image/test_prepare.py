@@ -260,7 +260,8 @@ def test_what_cannot_be_prepared_is_said_and_left_alone(
 
 
 @pytest.mark.long
-def test_targets_that_are_none_are_said(tmp_path: Path, azready: Azready) -> None:
+def test_targets_that_are_none_are_said(tmp_path: Path, azready: Azready, need: Callable[..., None]) -> None:
+    need("ids")
     assert azready("prepare", tmp_path / "none").returncode == 2
     assert azready("prepare", "http://x").returncode == 2
     assert azready("prepare", "/dev/null").returncode == 2

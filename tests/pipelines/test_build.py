@@ -160,8 +160,9 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.long
 def test_what_the_choices_of_a_step_decide_is_done_again(
-    small: Path, steps: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    small: Path, steps: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, need: Callable[..., None]
 ) -> None:
+    need("ids")
     out = small.with_name("out.vhd")
 
     def ran(options: Options) -> list[str]:
@@ -238,7 +239,10 @@ def test_a_folder_of_somebody_else_is_left_alone(small: Path, steps: list[str]) 
 
 
 @pytest.mark.long
-def test_what_can_never_be_an_image_is_refused_by_its_own_name(small: Path, tmp_path: Path) -> None:
+def test_what_can_never_be_an_image_is_refused_by_its_own_name(
+    small: Path, tmp_path: Path, need: Callable[..., None]
+) -> None:
+    need("ids")
     out = tmp_path / "out.vhd"
     (tmp_path / "noise.raw").write_bytes(os.urandom(machines.MIB))
     (tmp_path / "packed.xz").write_bytes(bytes.fromhex("fd377a585a00") + bytes(600))
@@ -256,7 +260,8 @@ def test_what_can_never_be_an_image_is_refused_by_its_own_name(small: Path, tmp_
     assert not list(tmp_path.glob("*.build")), "nothing stays"
 
 
-def test_a_step_that_fails_first_leaves_no_folder(small: Path) -> None:
+def test_a_step_that_fails_first_leaves_no_folder(small: Path, need: Callable[..., None]) -> None:
+    need("ids")
     with pytest.raises(Failure, match="no root file system"):
         building.build(small, small.with_name("out.vhd"), Options())
     assert [path.name for path in small.parent.iterdir()] == [small.name]

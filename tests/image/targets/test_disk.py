@@ -289,7 +289,8 @@ def test_an_ordinary_user_prepares_a_tree(users_folder: Path, as_user: AsUser) -
 
 
 @pytest.mark.long
-def test_a_disk_is_changed_only_as_asked(ext4: Path, azready: Azready) -> None:
+def test_a_disk_is_changed_only_as_asked(ext4: Path, azready: Azready, need: Callable[..., None]) -> None:
+    need("ids")
     before = digest(ext4)
     assert azready("prepare", ext4).returncode == 2
     assert azready("prepare", ext4, "--in-place", "--to", ext4.with_name("x")).returncode == 2

@@ -244,7 +244,10 @@ def test_check_of_a_whole_system_says_the_same(tmp_path: Path, need: Callable[..
     assert poor.returncode == usual.returncode and json.loads(poor.stdout) == json.loads(usual.stdout), poor.stderr
 
 
-def test_a_disk_that_cannot_be_mounted_is_not_copied_first(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_cannot_be_mounted_is_not_copied_first(
+    disk: Path, monkeypatch: pytest.MonkeyPatch, need: Callable[..., None]
+) -> None:
+    need("ids")
     monkeypatch.setattr(disk_targets, "may_use_loop_devices", lambda: False)
     monkeypatch.setattr(disk_targets, "has_tool", lambda tool: False)
     copy = disk.with_name("copy.raw")

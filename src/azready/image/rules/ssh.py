@@ -254,9 +254,13 @@ _ENTERED = ("", "usr", "usr/bin", "usr/lib", "home")
 
 
 def _closed_folders(facts: Facts) -> Iterator[Finding]:
+    root = stat_of(facts.files, "")
+    of_root = {0, root.gid if root else 0}  # a tree of an ordinary user's has his group where it means root's
     for path in _ENTERED:
         found = stat_of(facts.files, path)
-        if found and found.kind == "dir" and not (found.mode & 0o001 or (found.mode & 0o010 and found.gid)):
+        if not found or found.kind != "dir":
+            continue
+        if not found.mode & (0o001 if found.gid in of_root else 0o011):
             yield Finding(f"mode {found.mode:04o}: nobody but root enters it", path or "/", f"chmod 0755 /{path}")
 
 
