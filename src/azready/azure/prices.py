@@ -45,14 +45,7 @@ def estimate(base: str, location: str, size: str, instances: int, minutes: float
     wanted = f"armRegionName eq '{location}' and armSkuName eq '{size}' and priceType eq 'Consumption'"
     try:
         hourly, currency = _hourly(get(f"{base}/api/retail/prices?$filter={quote(wanted)}"))
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ):  # no list
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Estimate(size, instances, minutes, None)
     return Estimate(size, instances, minutes, hourly, currency)
 

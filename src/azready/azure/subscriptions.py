@@ -27,14 +27,7 @@ def _default_of_az(environment: Mapping[str, str]) -> str:
     try:
         profile = json.loads((Path(folder) / "azureProfile.json").read_text(encoding="utf-8-sig"))
         return next((str(item["id"]) for item in profile["subscriptions"] if item.get("isDefault")), "")
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ):  # not az's
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ""
 
 

@@ -122,7 +122,7 @@ def wait(running: "Running", ledger: Ledger, expected: Expectation, deadline: fl
         if expected != "ready" and running.complete() is not None:
             break
         because = _why_over(running, ledger, pace) or ("" if deadline else _why_silent(running, ledger, pace))
-        if (trouble := _standstill(running, ledger, pace, limit) or _speechless(running, ledger, pace)) is not None:
+        if (trouble := _standstill(running, ledger, pace, limit) or _never_spoke(running, ledger, pace)) is not None:
             break
     verdict = judge(ledger, limit)
     if because and trouble is None and not decided(ledger):
@@ -215,7 +215,7 @@ def _standstill(running: "Running", ledger: Ledger, pace: Pace, limit: float) ->
     )
 
 
-def _speechless(running: "Running", ledger: Ledger, pace: Pace) -> Cause | None:
+def _never_spoke(running: "Running", ledger: Ledger, pace: Pace) -> Cause | None:
     """That a machine that always speaks has not: QEMU's two emulated processors now and then wait for each other for
     ever, before the kernel's first word (seen once in some thousand boots). No image can bring that about."""
     if pace.first_word is None or ledger.now() < pace.first_word or running.watch.console or ledger.exchanges:

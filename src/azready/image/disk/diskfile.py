@@ -114,8 +114,6 @@ def _described(path: Path, kind: DiskFormat, length: int) -> DiskFile:
         said = done.stderr.strip().replace(name, str(path)) or f"qemu-img broke on it (status {done.status})"
         raise UsageFailure(f"{path}: {said.removeprefix('qemu-img: ')}", _what_to_do(said, path))
     info: dict[str, Any] = json.loads(done.stdout)
-    if info.get("encrypted"):
-        raise UsageFailure(f"{path} is encrypted", f"decrypt it first: qemu-img convert --object secret,… {path}")
     variant = info.get("format-specific", {}).get("data", {}).get("create-type", "")
     disk = DiskFile(path, kind, int(info["virtual-size"]), chain, variant)
     slack = int(info["cluster-size"]) if kind == "qcow2" else 512  # of its last cluster the end need not be there

@@ -124,12 +124,11 @@ def _of_qcow2(path: Path) -> _Named:
     with path.open("rb") as file:
         head = file.read(1 << 16).ljust(512, b"\0")  # as QEMU reads a file that ends within a sector
     version, at, length = struct.unpack_from(">IQI", head, 4)
+    (encryption,) = struct.unpack_from(">I", head, 32)
     below = head[at : at + length] if length and at + length <= len(head) else b""
     if version not in (2, 3):
         return _Named()  # QEMU says what it thinks of that
-    if struct.unpack_from(">I", head, 32)[
-        0
-    ]:  # before QEMU reads a LUKS header of an enemy's: it ends by SIGSEGV on some
+    if encryption:  # said before QEMU reads a LUKS header of an enemy's: it ends by SIGSEGV on some
         raise UsageFailure(
             f"{path} is encrypted", f"decrypt it first: qemu-img convert --object secret,… {shlex.quote(str(path))}"
         )
