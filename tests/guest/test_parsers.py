@@ -143,29 +143,6 @@ def test_http_dates(guest: ModuleType, text: str, seconds: int) -> None:
 PACKET = bytes(236) + b"\x63\x82\x53\x63" + b"\x35\x01\x05\x00\x00\xf5\x04\xa8\x3f\x81\x10\xff\xf5\x04\x01\x02\x03\x04"
 
 
-@pytest.mark.parametrize(
-    ("lease", "address"),
-    [
-        (b"# networkd\nADDRESS=10.1.0.4\nOPTION_245=a83f8110\n", "168.63.129.16"),
-        (b"  option unknown-245 a8:3f:81:10;\n", "168.63.129.16"),
-        (b'  option unknown-245 "\\250?\\201\\020";\n', "168.63.129.16"),
-        (b"  option unknown-245 1:2:3:4;\n  option unknown-245 5:6:7:8;\n", "5.6.7.8"),
-        (b"opt245='a83f8110'\n", "168.63.129.16"),
-        (b"private_245=a8:3f:81:10\n", "168.63.129.16"),
-        (PACKET, "168.63.129.16"),
-        (PACKET[:-12], ""),
-        (b"OPTION_245=\n", ""),
-        (b"OPTION_245=ffffffff\n", ""),
-        (b"OPTION_245=00000000\n", ""),
-        (b"OPTION_245=a83f811\n", ""),
-        (b"OPTION_245=zz3f8110\n", ""),
-        (b"", ""),
-    ],
-)
-def test_option_245_is_found_in_every_clients_lease(guest: ModuleType, lease: bytes, address: str) -> None:
-    assert guest.lease_option_245(lease) == address
-
-
 @settings(max_examples=200, deadline=None)
 @given(data=st.binary(max_size=60), kind=st.sampled_from([b"OPTION_245=", b'unknown-245 "', PACKET[:240], b""]))
 def test_no_lease_breaks_the_reader(guest: ModuleType, data: bytes, kind: bytes) -> None:

@@ -398,23 +398,6 @@ def test_option_245_of_a_lease_names_the_wireserver(guest, scratch: Make, machin
     assert reporter._address() == ("127.0.0.1", 8080)
 
 
-DHCLIENT = 'lease {{\n  interface "{}";\n  option unknown-245 {};\n  expire 4 {}/04/01 10:00:00;\n}}\n'
-
-
-def test_only_a_lease_of_this_boot_that_is_valid_counts(guest, scratch: Make, machine: Machine) -> None:  # type: ignore[no-untyped-def]
-    tree = scratch(machine)
-    (tree.root / "sys/class/net/eth0").mkdir(parents=True)
-    folder = tree.root / "var/lib/dhcp"
-    folder.mkdir(parents=True)
-    for number, (interface, address, year) in enumerate(
-        [("eth0", "0a:00:00:01", 2012), ("ens3", "0a:00:00:02", 2100), ("eth0", "0a:00:00:03", 2100)]
-    ):
-        (folder / f"dhclient.{number}.leases").write_text(DHCLIENT.format(interface, address, year))
-    assert guest.leased_wireserver(guest.Tree(str(tree.root), False)) == "10.0.0.3"
-    os.utime(folder / "dhclient.2.leases", (1, 1))  # the image's own, of another boot
-    assert guest.leased_wireserver(guest.Tree(str(tree.root), False)) == ""
-
-
 @pytest.mark.parametrize("lost", ["group", "home"])
 def test_an_interrupted_useradd_is_completed(fabric: Fabric, scratch: Make, machine: Machine, lost: str) -> None:
     tree = scratch(machine)

@@ -901,6 +901,9 @@ def _chunks(data):
         at += length + 2
 
 
+LEASE_MARKS = ("OPTION_245=", "opt245=", "unknown-245 ", "private_245=", "option-245 ")
+
+
 def lease_option_245(data, written=None, interfaces=()):
     """The WireServer's address in a DHCP client's lease file (option 245), or "": the last lease that is still valid.
 
@@ -918,7 +921,7 @@ def lease_option_245(data, written=None, interfaces=()):
     for lines in _leases(data.decode("latin-1")):
         address, valid = "", True
         for line in lines:
-            for mark in ("OPTION_245=", "opt245=", "unknown-245 ", "private_245=", "option-245 "):
+            for mark in LEASE_MARKS:
                 _, there, value = line.partition(mark)
                 if there:
                     address = parse_ipv4(_lease_value(value.strip().rstrip("; "))) or address

@@ -1736,8 +1736,11 @@ function dotted(s,   part, count, i, c, out) {
             part[++count] = code[substr(s, 1, 1)]
             s = substr(s, 2)
         }
-    } else if (s ~ /^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+$/) count = split(s, part, ".")
-    else if (s ~ /^[0-9a-fA-F:]+$/) {
+        return address(part, count)
+    }
+    gsub(/^["\047]+|["\047]+$/, "", s)
+    if (s ~ /^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+$/) count = split(s, part, ".")
+    else if (s ~ /^[0-9a-fA-F:]+$/ && (index(s, ":") || length(s) == 8)) {
         if (!index(s, ":")) gsub(/../, "&:", s)
         sub(/:$/, "", s)
         count = split(s, part, ":")
@@ -1746,6 +1749,9 @@ function dotted(s,   part, count, i, c, out) {
             part[i] = hex(part[i])
         }
     }
+    return address(part, count)
+}
+function address(part, count,   i) {
     if (count != 4 || part[1] < 1 || part[1] > 223) return ""
     for (i = 2; i <= 4; i++) if (part[i] > 255) return ""
     return part[1] + 0 "." part[2] + 0 "." part[3] + 0 "." part[4] + 0
