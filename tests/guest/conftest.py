@@ -5,10 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -122,3 +123,48 @@ def scratch(tmp_path: Path) -> Callable[[Machine], Scratch]:
         return Scratch(root, machine, tmp_path / "calls")
 
     return make
+
+
+@dataclass
+class Live:
+    """A tree that the program takes for the running machine: the parts that act on no other are asked of it, one at a
+    time, in this process. PATH holds the tools that a test makes, and nothing else."""
+
+    tree: Any
+    root: Path
+    tools: Path
+    calls: Path
+
+    def plant(self, nodes: Mapping[str, str]) -> None:
+        """Files by their paths and texts; "-> PLACE" is a symbolic link, a path that ends with / a folder.
+
+        No link leads out: what the program writes through one would be written on this machine.
+        """
+        for path, text in nodes.items():
+            place = self.root / path.lstrip("/")
+            (place if path.endswith("/") else place.parent).mkdir(parents=True, exist_ok=True)
+            if text.startswith("-> "):
+                assert not text.startswith("-> /"), path
+                place.symlink_to(text[3:])
+            elif not path.endswith("/"):
+                place.write_text(text)
+
+    def tool(self, name: str, script: str = "") -> None:
+        """A program on PATH that notes how it was called, and what it was given."""
+        noted = f'echo "{name} $*" >>{self.calls}\nwhile read -r line; do echo "  < $line" >>{self.calls}; done'
+        (self.tools / name).write_text(f"#!/bin/sh\n{noted}\n{script}\n")
+        (self.tools / name).chmod(0o755)
+
+    def called(self) -> list[str]:
+        return [line.rstrip() for line in self.calls.read_text().splitlines()] if self.calls.exists() else []
+
+
+@pytest.fixture
+def live(guest: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Live:
+    root, tools = tmp_path / "root", tmp_path / "tools"
+    root.mkdir()
+    tools.mkdir()
+    tree = guest.Tree(str(root), False)
+    tree.live = True
+    monkeypatch.setitem(guest.posix.environ, b"PATH", str(tools).encode())
+    return Live(tree, root, tools, tmp_path / "calls")

@@ -3756,7 +3756,7 @@ def _root_device(tree):
         if len(fields) > 9 and fields[4] == "/" and "-" in fields:
             kind = fields[fields.index("-") + 1]
             try:
-                name = posix.readlink("/sys/dev/block/" + fields[2]).rpartition("/")[2]
+                name = posix.readlink(tree.at("/sys/dev/block/" + fields[2])).rpartition("/")[2]
             except OSError:  # btrfs has a device number of its own
                 name = fields[fields.index("-") + 2].rpartition("/dev/")[2]
             if tree.exists("/sys/class/block/" + name):
@@ -3967,8 +3967,8 @@ def _closed_way(tree, owner):
         ways += [path[:at] for at, c in enumerate(path) if c == "/" and at]
     for path in ways + [owner.shell]:
         try:
-            status = posix.stat(path)
-        except (OSError, ValueError):
+            status = posix.stat(tree.at(path))
+        except OSError:
             continue
         mode = status.st_mode & 0o7777
         of_group = mode & 0o10 and (status.st_gid != 0 or "root" in groups_with(tree, owner.name))
