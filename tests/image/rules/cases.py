@@ -29,6 +29,24 @@ MIB = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
+class Unfixable:
+    """A change that the rule's repair leaves as it is, and why: a person has to look at it."""
+
+    why: str
+    change: Change
+
+    def __call__(self, s: Sample) -> object:
+        return self.change(s)
+
+
+def unfixable(why: str, change: Change) -> Change:
+    return Unfixable(why, change)
+
+
+NOT_OURS = "our program is not installed"
+
+
+@dataclasses.dataclass(frozen=True)
 class Case:
     """`bad` changes each break the rule; `good` ones each keep it. `base` comes first in both."""
 
@@ -328,8 +346,10 @@ CASES: dict[str, Case] = {
     "K06": Case((lambda s: s.without_module("hv_balloon"), lambda s: s.without_module("hyperv_fb"))),
     "K07": Case(
         (lambda s: s.write(MODPROBE, "install udf /bin/true\n"), lambda s: s.write(MODPROBE, "blacklist hv_netvsc\n"),
-         lambda s: s.write(MODPROBE, "install vfat /bin/false\n"), lambda s: s.arguments("module_blacklist=nvme"),
-         lambda s: s.write(f"boot/initrd.img-{KERNEL}", initramfs(extra={"etc/modprobe.d/a.conf": b"blacklist hv-vmbus\n"}))),
+         lambda s: s.write(MODPROBE, "install vfat /bin/false\n"),
+         unfixable("it stands on the command line", lambda s: s.arguments("module_blacklist=nvme")),
+         unfixable("the initramfs has to be rebuilt", lambda s: s.write(
+             f"boot/initrd.img-{KERNEL}", initramfs(extra={"etc/modprobe.d/a.conf": b"blacklist hv-vmbus\n"})))),
         (lambda s: s.write(MODPROBE, "#install udf /bin/true\ninstall cramfs /bin/true\n"),
          lambda s: s.write(MODPROBE, "install nvme /sbin/modprobe --ignore-install nvme\n")),
     ),
@@ -413,7 +433,8 @@ CASES: dict[str, Case] = {
     ),
     "B11": Case((lambda s: s.edit("etc/default/grub", "serial console", "console"),
                  lambda s: s.edit("etc/default/grub", "GRUB_TIMEOUT=5", "GRUB_TIMEOUT=0"))),
-    "B12": Case((lambda s: s.link("etc/systemd/system/serial-getty@ttyS0.service", "/dev/null"), argument("systemd.getty_auto=no")),
+    "B12": Case((unfixable("a masked unit is somebody's decision", lambda s: s.link("etc/systemd/system/serial-getty@ttyS0.service", "/dev/null")),
+                 unfixable("it stands on the command line", argument("systemd.getty_auto=no"))),
                 (both(argument("systemd.getty_auto=no"), lambda s: s.link(
                     "etc/systemd/system/getty.target.wants/serial-getty@ttyS0.service", "/usr/lib/systemd/system/serial-getty@.service")),)),
     "B13": Case((shim(), shim("fbx64.efi"), shim("fbx64.efi", "debian/BOOTX64.CSV", "debian/shimx64.efi"),
@@ -477,9 +498,10 @@ CASES: dict[str, Case] = {
     "D07": Case(
         (lambda s: s.append("etc/fstab", "UUID=1234 none swap sw 0 0\n"), lambda s: s.write("swapfile", bytes(2 * MIB)),
          lambda s: s.append("etc/fstab", "/dev/vda5 none swap sw 0 0\n"),
-         lambda s: s.append("etc/fstab", "/dev/disk/azure/resource-part2 none swap sw 0 0\n/mnt/swap none swap sw 0 0\n"),
+         unfixable("where the temporary disk is asked for, nofail is the owner's to add", lambda s: s.append(
+             "etc/fstab", "/dev/disk/azure/resource-part2 none swap sw 0 0\n/mnt/swap none swap sw 0 0\n")),
          swap_unit("usr/lib/systemd/system", enabled=True), swap_unit("etc/systemd/system", enabled=False),
-         lambda s: s.unit("dphys-swapfile")),
+         unfixable("what else the package does is not known", lambda s: s.unit("dphys-swapfile"))),
         (lambda s: s.append("etc/fstab", "/dev/zram0 none swap sw 0 0\n#/swap none swap sw 0 0\n"),
          swap_unit("usr/lib/systemd/system", enabled=False), lambda s: s.unit("dphys-swapfile", enabled=False),
          lambda s: s.append("etc/fstab", "/dev/disk/azure/resource-part2 none swap sw,nofail 0 0\n/mnt/swap none swap nofail 0 0\n"
@@ -552,7 +574,7 @@ CASES: dict[str, Case] = {
          lambda s: s.write("etc/NetworkManager/system-connections/a.nmconnection",
                            "[connection]\ntype=ethernet\n[ethernet]\nmac-address=00:0D:3A:00:00:01\n"),
          lambda s: s.write("etc/network/interfaces", "auto eth0\niface eth0 inet dhcp\n\thwaddress 00:0d:3a:00:00:01\n"),
-         argument("ifname=eth0:52:54:00:12:34:56")),
+         unfixable("it stands on the command line", argument("ifname=eth0:52:54:00:12:34:56"))),
         (lambda s: s.link("etc/udev/rules.d/75-persistent-net-generator.rules", "/dev/null"),
          lambda s: s.write("etc/NetworkManager/system-connections/a.nmconnection",
                            "[connection]\ntype=ethernet\n[ethernet]\ncloned-mac-address=preserve\n")),
@@ -656,7 +678,8 @@ CASES: dict[str, Case] = {
                  lambda s: s.write("etc/ssh/sshd_not_to_be_run", "")),
                 (both(lambda s: s.disable("ssh").remove("usr/lib/systemd/system/ssh.service"),
                       lambda s: s.write("etc/rc2.d/S01ssh", "")),)),
-    "S02": Case((in_initramfs("etc/ssh/ssh_host_rsa_key"), in_initramfs("etc/dropbear/dropbear_ed25519_host_key"),
+    "S02": Case((unfixable("the initramfs has to be rebuilt", in_initramfs("etc/ssh/ssh_host_rsa_key")),
+                 unfixable("the initramfs has to be rebuilt", in_initramfs("etc/dropbear/dropbear_ed25519_host_key")),
                  lambda s: s.write("etc/tinyssh/sshkeydir/.ed25519.sk", "x"),
                  lambda s: s.write("etc/dropbear/initramfs/dropbear_ed25519_host_key", "x"),
                  lambda s: s.write("persist/key", "x").link("etc/ssh/ssh_host_ed25519_key", "/persist/key"),
@@ -730,7 +753,7 @@ CASES: dict[str, Case] = {
         "etc/passwd", "bob:x:999:999::/:/bin/sh\n"),),
                 (lambda s: s.append("etc/shadow", "bob:!$6$abc$def:19000::::::\n"),)),
     "A02": Case((lambda s: s.edit("etc/shadow", "root:*", "root:"),)),
-    "A03": Case((in_initramfs("root-Ab3/.ssh/authorized_keys"),
+    "A03": Case((unfixable("the initramfs has to be rebuilt", in_initramfs("root-Ab3/.ssh/authorized_keys")),
                  lambda s: s.write("root/.ssh/authorized_keys", "ssh-ed25519 AAAA builder\n"),
                  lambda s: s.write("root/.ssh/id_ed25519", "x"), lambda s: s.write("root/.ssh/known_hosts", "x")),
                 (lambda s: s.write("root/.ssh/authorized_keys", "# nobody\n").write("root/.ssh/config", "Host *\n"),
@@ -751,7 +774,7 @@ CASES: dict[str, Case] = {
     "A08": Case((lambda s: s.append("etc/sudoers", "Defaults targetpw # ask\n"), lambda s: s.append("etc/sudoers", "Defaults:%sudo runaspw\n"),),
                 (lambda s: s.append("etc/sudoers", "Defaults !targetpw\n#Defaults targetpw\n"),)),
     "A09": Case((lambda s: s.write("etc/sudoers.d/90-cloud-init-users", "ubuntu ALL=(ALL) NOPASSWD:ALL\n"),
-                 lambda s: s.write("etc/sudoers.d/mine", "gone ALL=(ALL) NOPASSWD:ALL\n"),
+                 unfixable("whose the line is is the owner's to know", lambda s: s.write("etc/sudoers.d/mine", "gone ALL=(ALL) NOPASSWD:ALL\n")),
                  lambda s: s.write("etc/sudoers.d/loose", "%sudo ALL=(ALL) ALL\n", 0o666)),
                 (lambda s: s.write("etc/sudoers.d/known", "root ALL=(ALL) NOPASSWD:ALL\nALL ALL=(ALL) NOPASSWD:/bin/x\nsshd ALL=(ALL) NOPASSWD:ALL\n", 0o440),
                  lambda s: s.write("etc/sudoers.d/asks", "gone ALL=(ALL) ALL\n%gone ALL=(ALL) NOPASSWD:ALL\n", 0o644))),
@@ -759,15 +782,15 @@ CASES: dict[str, Case] = {
                 (lambda s: s.remove("usr/sbin/useradd").write("usr/sbin/adduser", ""),)),
     # ---- services
     "P01": Case((lambda s: s.disable("azure-provisioning"), lambda s: s.write("var/lib/azure-provisioning/reported", "id"),
-                 without_ours, waagent_for("cloud-init"),
-                 both(waagent_for("auto"), lambda s: s.write("var/lib/waagent/provisioned", "id")),
-                 waagent_for("disabled"),
-                 cloud_init(ELSEWHERE[0], lambda s: s.unit("walinuxagent")),
-                 *(cloud_init(each) for each in ELSEWHERE),
-                 *(cloud_init(cloud_config(text)) for text in (
+                 unfixable(NOT_OURS, without_ours), unfixable(NOT_OURS, waagent_for("cloud-init")),
+                 unfixable("G07 removes it", both(waagent_for("auto"), lambda s: s.write("var/lib/waagent/provisioned", "id"))),
+                 unfixable(NOT_OURS, waagent_for("disabled")),
+                 unfixable(NOT_OURS, cloud_init(ELSEWHERE[0], lambda s: s.unit("walinuxagent"))),
+                 *(unfixable(NOT_OURS, cloud_init(each)) for each in ELSEWHERE),
+                 *(unfixable(NOT_OURS, cloud_init(cloud_config(text))) for text in (
                      "users: []\n", "users: [{name: builder}]\n", "allow_public_ssh_keys: false\n",
                      "cloud_init_modules: [growpart, users-groups]\n", "cloud_init_modules: [ssh]\n")),
-                 cloud_init(cloud_config("users: [default\n", "cloud.cfg"))),
+                 unfixable(NOT_OURS, cloud_init(cloud_config("users: [default\n", "cloud.cfg")))),
                 (cloud_init(cloud_config("users: [default, {name: x}]\ncloud_init_modules: [users_groups, [ssh, always]]\n")), waagent_for("auto"), both(waagent_for("cloud-init"), lambda s: s.unit("cloud-init")), cloud_init(),
                  cloud_init(argument("ds=azure")),
                  cloud_init(cloud_config("", "cloud-init.disabled"), argument("cloud-init=enabled")),
@@ -789,8 +812,9 @@ CASES: dict[str, Case] = {
     "P06": Case((lambda s: s.write("var/lib/hyperv/.kvp_pool_1", "x" * 2560),),
                 (lambda s: s.write("var/lib/hyperv/.kvp_pool_1", ""),)),
     "P07": Case((lambda s: s.edit("etc/chrony/chrony.conf", "refclock", "#refclock"),
-                 lambda s: s.write("etc/chrony/chrony.conf", "confdir /etc/chrony/conf.d\n"), lambda s: s.disable("chrony"),
-                 lambda s: s.unit("ntp")),
+                 lambda s: s.write("etc/chrony/chrony.conf", "confdir /etc/chrony/conf.d\n"),
+                 unfixable("no time daemon is enabled", lambda s: s.disable("chrony")),
+                 unfixable("which of two daemons goes is the owner's decision", lambda s: s.unit("ntp"))),
                 (lambda s: s.edit("etc/chrony/chrony.conf", "refclock", "#refclock").write(
                     "etc/chrony/conf.d/azure.conf", "refclock PHC /dev/ptp_hyperv poll 3\n"),)),
     "P08": Case((lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "ptp_hyperv", "ptp0"),)),
@@ -799,7 +823,7 @@ CASES: dict[str, Case] = {
     "P11": Case((lambda s: s.disable("azure-ephemeral-disk-setup"),)),
     "P12": Case((lambda s: s.write("persist/id", f"{'a' * 32}\n").remove("etc/machine-id").link("etc/machine-id", "/persist/id"),
                  lambda s: s.remove("etc/machine-id").write("var/lib/dbus/machine-id", f"{'a' * 32}\n").link("etc/machine-id", "../var/lib/dbus/machine-id"),
-                 lambda s: s.arguments(f"systemd.machine_id={'a' * 32}"),
+                 unfixable("it stands on the command line", lambda s: s.arguments(f"systemd.machine_id={'a' * 32}")),
                  lambda s: s.write("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
                  lambda s: s.write("var/lib/dbus/machine-id", "0123456789abcdef0123456789abcdef\n")),
                 (lambda s: s.write("etc/machine-id", ""), lambda s: s.remove("etc/machine-id"),
@@ -823,9 +847,10 @@ CASES: dict[str, Case] = {
     "P18": Case((lambda s: s.write("var/opt/microsoft/x", ""),)),
     "P19": Case((lambda s: s.remove(".autorelabel"),
                  lambda s: s.remove(".autorelabel").write("etc/selinux/config", "SELINUX=permissive\n").arguments("enforcing=1"),
-                 lambda s: s.remove("usr/libexec/selinux/selinux-autorelabel"),
-                 both(fedora, lambda s: s.write("etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=disabled\n")),
-                 argument("security=selinux")),
+                 unfixable("nothing in the image would label it", lambda s: s.remove("usr/libexec/selinux/selinux-autorelabel")),
+                 unfixable("its policy is not installed", both(
+                     fedora, lambda s: s.write("etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=disabled\n"))),
+                 unfixable("its policy is not installed", argument("security=selinux"))),
                 (lambda s: None, both(fedora, lambda s: s.write("etc/selinux/targeted/policy/policy.33", ""))), base=selinux),
     "P21": Case((lambda s: None,), (lambda s: s.write("usr/sbin/waagent", ""),)),
     "P22": Case((lambda s: s.remove("usr/sbin/azure-proxy-agent"), lambda s: s.disable("azure-proxy-agent"),
@@ -861,8 +886,10 @@ CASES: dict[str, Case] = {
     "G25": Case((lambda s: s.write("etc/apt/auth.conf.d/vendor.conf", "machine x login y password z\n"),
                  lambda s: s.write("etc/krb5.keytab", "x"), lambda s: s.write("root/.azure/tokens", "x"),
                  lambda s: s.write("root/.netrc", "x"), lambda s: s.write("var/lib/tailscale/tailscaled.state", "x"),
-                 lambda s: s.write("etc/wireguard/wg0.conf", "[Interface]\nPrivateKey = x\n"),
-                 lambda s: s.write("etc/apt/sources.list.d/a.list", "deb https://me:secret@repo.example/ stable main\n"),
+                 unfixable("whose tunnel it is is the owner's decision", lambda s: s.write(
+                     "etc/wireguard/wg0.conf", "[Interface]\nPrivateKey = x\n")),
+                 unfixable("which password goes where is the owner's decision", lambda s: s.write(
+                     "etc/apt/sources.list.d/a.list", "deb https://me:secret@repo.example/ stable main\n")),
                  lambda s: s.write("var/lib/netbird/state.json", "x").write("var/ossec/etc/client.keys", "1 a any x"),
                  lambda s: s.write("etc/iscsi/initiatorname.iscsi", "InitiatorName=iqn.1993-08.org.debian:01:abc\n")),
                 (lambda s: s.write("etc/iscsi/initiatorname.iscsi", "GenerateName=yes\n"),
