@@ -222,6 +222,9 @@ def own_password(facts: Facts) -> Iterator[Finding]:
             yield Finding(line, f"{path}:{number}")
 
 
+_MODE = "mode"
+
+
 @rule(
     "A09",
     "no sudo rule of a builder or agent is left",
@@ -240,7 +243,7 @@ def no_left_sudo(facts: Facts) -> Iterator[Finding]:
     for path in facts.files.glob("etc/sudoers.d/*"):
         found = stat_of(facts.files, path)
         if found and found.kind == "file" and found.mode & 0o022:
-            yield Finding(f"mode {found.mode:04o}: sudo ignores it", path, f"chmod 0440 /{path}")
+            yield Finding(f"mode {found.mode:04o}: sudo ignores it", path, f"chmod 0440 /{path}", subject=_MODE)
         for number, line in lines_with(facts, path, r"^\s*[a-z_][\w-]*\s+\S+\s*=.*NOPASSWD"):
             if (user := line.split()[0]) not in names and user not in ("root", "ALL"):
                 what = f"{user} does not exist"
@@ -248,7 +251,7 @@ def no_left_sudo(facts: Facts) -> Iterator[Finding]:
 
 
 def _sudo_fix(finding: Finding) -> Action:
-    return Chmod(finding.path, 0o440) if finding.what.startswith("mode") else Remove(finding.path)
+    return Chmod(finding.path, 0o440) if finding.subject == _MODE else Remove(finding.path)
 
 
 @rule(

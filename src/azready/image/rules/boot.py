@@ -52,7 +52,8 @@ def _unwanted(facts: Facts, pattern: str, why: str, severity: Severity | None = 
             if expression.match(arg) and arg not in seen:
                 seen.add(arg)
                 named = shown(arg)
-                yield Finding(f"{named}: {why}", entry.where, f"remove {named} {where_to_set(facts)}", severity)
+                fix = f"remove {named} {where_to_set(facts)}"
+                yield Finding(f"{named}: {why}", entry.where, fix, severity, subject=arg)
 
 
 def _make_serial_last(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
@@ -64,8 +65,7 @@ def _make_serial_last(facts: Facts, findings: Sequence[Finding]) -> Iterator[Act
 
 
 def _drop_arguments(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
-    unwanted = {finding.what.partition(": ")[0] for finding in findings}
-    yield from cmdline_repairs.drop(facts, unwanted)
+    yield from cmdline_repairs.drop(facts, {finding.subject for finding in findings})
 
 
 @rule(

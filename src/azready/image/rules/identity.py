@@ -11,7 +11,7 @@ from azready.image.facts.reading import lstat_of, shell_values, stat_of
 from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with, there
 from azready.image.rules.model import Copies, Finding, Severity, Stage, rule
-from azready.image.rules.traces import ENROLMENTS, HARMLESS, SECRETS, SELF_SIGNED
+from azready.image.rules.traces import ENROLMENTS, HARMLESS, ISCSI_NAME, SECRETS, SELF_SIGNED
 
 UNINITIALIZED = "uninitialized\n"
 _LEASES = (
@@ -240,7 +240,7 @@ _POPCON = "etc/popularity-contest.conf"
 
 def _generates(facts: Facts, path: str) -> bool:
     """Open-iSCSI makes a name at first start where its file says so."""
-    return path.endswith("initiatorname.iscsi") and "GenerateName=yes" in (facts.text(path) or "")
+    return path == ISCSI_NAME and "GenerateName=yes" in (facts.text(path) or "")
 
 
 def _forget(facts: Facts, finding: Finding) -> Iterator[Action]:
@@ -248,7 +248,7 @@ def _forget(facts: Facts, finding: Finding) -> Iterator[Action]:
         return
     if finding.line:
         yield from repairs.drop_lines(facts, [finding])
-    elif finding.what == "iSCSI" and facts.distro.family is Family.DEBIAN:
+    elif finding.path == ISCSI_NAME and facts.distro.family is Family.DEBIAN:
         yield Write(finding.path, b"GenerateName=yes\n", 0o600)
     else:
         yield Remove(finding.path)

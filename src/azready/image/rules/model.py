@@ -91,6 +91,8 @@ class Finding:
     """None: as the rule says."""
     by_hand: bool = False
     """Whether it is left alone by the rule's repair: `fix` says what a person does."""
+    subject: str = ""
+    """What the repair takes hold of, where `where` does not say it: an argument as it stands in the menu. Not shown."""
 
     @property
     def path(self) -> str:

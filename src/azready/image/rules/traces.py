@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 
+ISCSI_NAME = "etc/iscsi/initiatorname.iscsi"
 ENROLMENTS: Mapping[str, tuple[str, ...]] = {
     "Kerberos": ("etc/krb5.keytab",),
     "IPA": ("var/lib/ipa-client/sysrestore/*", "etc/ipa/default.conf"),
@@ -87,7 +88,7 @@ ENROLMENTS: Mapping[str, tuple[str, ...]] = {
     ),
     "containers of root": ("root/.docker/config.json",),
     "cloud accounts": ("root/{.azure,.aws,.config/gcloud}", "home/*/{.azure,.aws,.config/gcloud,.docker/config.json}"),
-    "iSCSI": ("etc/iscsi/initiatorname.iscsi",),
+    "iSCSI": (ISCSI_NAME,),
     "NVMe over fabrics": ("etc/nvme/hostnqn", "etc/nvme/hostid"),
     "multipath": ("etc/multipath/wwids",),
     "LVM devices": ("etc/lvm/devices/system.devices",),
