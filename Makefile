@@ -48,7 +48,7 @@ demo: $(VENV)/.ready-demo
 
 quick: $(VENV)/.ready-quick
 	@scratch=$$(mktemp -d -p $(firstword $(wildcard /dev/shm) /tmp) azready-quick.XXXXXX); trap 'rm -rf "$$scratch"' EXIT; \
-	$(PYTEST) -n $$(nproc) --basetemp "$$scratch/tests" -o tmp_path_retention_policy=failed \
+	$(PYTEST) -n $$(nproc) --basetemp "$$scratch/tests" -o tmp_path_retention_policy=all \
 		--quick -m "not slow and not long" $(QUICK) $(addprefix --ignore=,$(WHOLE))
 
 test: setup

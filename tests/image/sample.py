@@ -112,15 +112,15 @@ class Sample:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._folder = str(root)
         if root.is_dir():
             root.chmod(0o755)  # folders that tests get are 0700
 
     def write(self, path: str, data: str | bytes, mode: int | None = None) -> "Sample":
-        target = self.root / path
         if path.endswith("/"):
-            target.mkdir(parents=True, exist_ok=True)
+            Path(self._at(path)).mkdir(parents=True, exist_ok=True)
             return self
-        file = self._new(target)
+        file = self._new(self._at(path))
         try:
             os.fchmod(file, mode if mode is not None else 0o644)
             os.write(file, data.encode() if isinstance(data, str) else data)
@@ -128,15 +128,19 @@ class Sample:
             os.close(file)
         return self
 
-    def _new(self, target: Path) -> int:
-        """A new file, open. Mostly nothing stands in its way: thousands of samples are written."""
+    def _at(self, path: str) -> str:
+        """Thousands of samples are written, a hundred names each: as paths they would cost more than the files."""
+        return f"{self._folder}/{path}"
+
+    def _new(self, target: str) -> int:
+        """A new file, open. Mostly nothing stands in its way."""
         while True:
             try:
                 return os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
             except FileNotFoundError:
-                target.parent.mkdir(parents=True, exist_ok=True)
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
             except FileExistsError:
-                target.unlink()
+                Path(target).unlink()
 
     def append(self, path: str, text: str) -> "Sample":
         with (self.root / path).open("a") as file:
@@ -149,11 +153,15 @@ class Sample:
         return self.write(path, text.replace(old, new))
 
     def link(self, path: str, to: str) -> "Sample":
-        target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        target.symlink_to(to)
-        return self
+        target = Path(self._at(path))
+        while True:
+            try:
+                target.symlink_to(to)
+                return self
+            except FileNotFoundError:
+                target.parent.mkdir(parents=True, exist_ok=True)
+            except FileExistsError:
+                target.unlink()
 
     def remove(self, *paths: str) -> "Sample":
         for path in paths:

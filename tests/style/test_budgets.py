@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "src" / "azready"
+from tests.style.modules import SOURCE, parsed
+
 FUNCTION_LINES = 60
 MODULE_LINES = 450
 LONG_MODULES = {
@@ -15,10 +16,9 @@ LONG_MODULES = {
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_no_long_function_and_no_long_module(path: Path) -> None:
-    text = path.read_text()
     if str(path.relative_to(SOURCE)) not in LONG_MODULES:
-        assert len(text.splitlines()) <= MODULE_LINES
-    for node in ast.walk(ast.parse(text)):
+        assert len(path.read_text().splitlines()) <= MODULE_LINES
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             assert length <= FUNCTION_LINES, f"{node.name} has {length} lines"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "src" / "azready"
+from tests.style.modules import SOURCE, parsed
+
 SHARED = {
     "errors",
     "addresses",
@@ -57,7 +58,7 @@ def _part(path: Path) -> str:
 
 
 def _imported_parts(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative imports hide the direction"
             names = [node.module or ""]
@@ -85,7 +86,7 @@ def test_the_guest_imports_nothing_of_ours() -> None:
 
 
 def _names(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom):
             yield node.module or ""
         elif isinstance(node, ast.Import):
