@@ -174,6 +174,17 @@ def _platform_not_reached(boot: Boot) -> Cause | None:
     )
 
 
+def _did_not_run(boot: Boot) -> Cause | None:
+    """What is told in the place of our program; a network that is not up yet when it is told is no cause."""
+    return Words(
+        "agent-failed",
+        "the provisioner's unit did not run",
+        r"azure-provisioning: the provisioning unit did not run: ",
+        "the lines before say why: its interpreter, its path, its time limit; or boot the image with `azready boot`, "
+        "which shows its log",
+    )(boot)
+
+
 def _waits_for_cloud_init(boot: Boot) -> Cause | None:
     """walinuxagent leaves the work to cloud-init. Whether that runs, its own lines say."""
     seen = boot.find(
@@ -389,6 +400,7 @@ RULES: tuple[Ask, ...] = (
     _no_network_card,
     _traceback,
     _network_lost,
+    _did_not_run,
     _platform_not_reached,
     _asked_and_silent,
     _no_datasource,
