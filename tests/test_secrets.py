@@ -59,6 +59,7 @@ ENDINGS: dict[str, tuple[list[str], dict[str, str], int]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("program", ["py", "sh"])
 def test_no_secret_leaves_a_first_boot(program: str, ending: str, tmp_path: Path, need: Callable[..., None]) -> None:

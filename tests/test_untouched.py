@@ -62,3 +62,8 @@ def test_the_verbs_change_nothing_but_their_target(
     words = (machines.debian_disk(2), disk, tmp_path / "out.vhd", tree, sys.executable, "-m", "azready")
     done, changes = watched("sh", "-c", script, "sh", *words)
     assert (done.returncode, changes) == (0, []), done.stdout[-2000:] + done.stderr[-4000:]
+
+
+def test_a_run_mounts_in_a_namespace_of_its_own(need: Callable[..., None]) -> None:
+    need("root")
+    assert Path("/proc/self/ns/mnt").readlink() != Path("/proc/1/ns/mnt").readlink()

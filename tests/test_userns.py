@@ -55,6 +55,7 @@ def test_sub_ids_are_those_of_the_user_by_name_or_number() -> None:
     assert userns.sub_ids(table, "nobody", 65534) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "words", [["prepare", "DISK", "--in-place"], ["fabric", "run", "--", "true"], ["fabric", "matrix"]]
 )

@@ -31,6 +31,7 @@ def saved(tmp_path: Path) -> StateFile:
     return open_run(tmp_path / "state.json", "capture", {"name": "web"}, restart=False)
 
 
+@pytest.mark.long
 def test_only_the_image_is_left(arm: Arm, azure: Server, capturing: Callable[..., Captured]) -> None:
     guests = Guests()
     done = capturing(WISHES, guests)
@@ -55,6 +56,7 @@ def test_keep_leaves_the_resources_of_the_article(arm: Arm, azure: Server, captu
     assert rule["properties"]["sourceAddressPrefix"] == "203.0.113.7/32"
 
 
+@pytest.mark.long
 def test_the_generation_is_the_vms_not_a_default(arm: Arm, azure: Server, capturing: Callable[..., Captured]) -> None:
     done = capturing(replace(WISHES, urn=parse_urn("debian:debian-10:10:latest")), Guests())
     assert done.generation == "V1"
@@ -86,6 +88,7 @@ WRITES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("write", WRITES, ids=lambda request: request.path.rsplit("/", 1)[-1])
 def test_a_run_that_breaks_off_at_any_step_goes_on(
     arm: Arm, azure: Server, capturing: Callable[..., Captured], tmp_path: Path, write: Request
@@ -105,6 +108,7 @@ def test_a_run_that_breaks_off_at_any_step_goes_on(
     assert kinds(arm) == ["images", "resourceGroups"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", sorted(Random(1).sample(range(1, CHANGES), 6)))
 def test_a_run_that_was_killed_anywhere_goes_on(
     arm: Arm, azure: Server, capturing: Callable[..., Captured], tmp_path: Path, place: int
@@ -116,6 +120,7 @@ def test_a_run_that_was_killed_anywhere_goes_on(
     assert kinds(arm) == ["images", "resourceGroups"]
 
 
+@pytest.mark.long
 def test_ssh_refused_leaves_the_vm_and_says_how_to_remove_it(
     arm: Arm, azure: Server, capturing: Callable[..., Captured], tmp_path: Path
 ) -> None:
@@ -129,6 +134,7 @@ def test_ssh_refused_leaves_the_vm_and_says_how_to_remove_it(
     assert capturing(WISHES, guests).trial
 
 
+@pytest.mark.long
 def test_a_guest_that_never_reports_is_our_failure_with_its_console(
     arm: Arm, azure: Server, capturing: Callable[..., Captured]
 ) -> None:
@@ -151,6 +157,7 @@ def test_a_guest_that_never_reports_is_our_failure_with_its_console(
         capturing(WISHES, Guests())
 
 
+@pytest.mark.long
 def test_a_name_that_is_taken_is_not_overwritten(
     arm: Arm, azure: Server, capturing: Callable[..., Captured], tmp_path: Path
 ) -> None:
@@ -160,6 +167,7 @@ def test_a_name_that_is_taken_is_not_overwritten(
         capturing(WISHES, Guests())
 
 
+@pytest.mark.long
 def test_an_existing_vm_is_captured_and_kept(
     arm: Arm, azure: Server, capturing: Callable[..., Captured], tmp_path: Path
 ) -> None:
@@ -211,6 +219,7 @@ def test_a_missing_right_is_named(arm: Arm, azure: Server, capturing: Callable[.
     assert "Contributor" in caught.value.hint
 
 
+@pytest.mark.long
 def test_terms_and_plan_of_a_marketplace_image_are_sent(
     arm: Arm, azure: Server, capturing: Callable[..., Captured]
 ) -> None:

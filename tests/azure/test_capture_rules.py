@@ -41,6 +41,7 @@ def security_of(body: dict[str, Any]) -> str:
     return str(body["properties"].get("securityProfile", {}).get("securityType", ""))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("security", "wanted", "made", "bridged", "trial"),
     [
@@ -122,6 +123,7 @@ def test_the_users_own_vm_is_sealed_on_request(arm: Arm, azure: Server, capturin
     assert features(arm)["SecurityType"] == "TrustedLaunch"
 
 
+@pytest.mark.long
 def test_a_refusal_after_the_snapshot_leaves_the_users_vm_alone(arm: Arm, azure: Server, capturing: Capturing) -> None:
     vm = own_vm(arm)
     azure.faults.append(Fault("PUT", "/versions/", 400, "InvalidParameter", "something new", times=9))
@@ -138,6 +140,7 @@ def test_the_architecture_is_the_vms(arm: Arm, azure: Server, capturing: Capturi
     assert made["properties"]["architecture"] == "Arm64"
 
 
+@pytest.mark.long
 def test_the_architecture_is_the_sizes_when_the_disk_does_not_say(
     arm: Arm, azure: Server, capturing: Capturing
 ) -> None:
@@ -180,6 +183,7 @@ def test_what_cannot_be_captured_is_refused_at_once(
     assert guests.sealed == [] and azure.sent("PUT", "POST", "DELETE") == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("found", "asked_for", "made"),
     [
@@ -207,6 +211,7 @@ def test_a_definition_that_promises_nvme_is_refused_for_a_guest_without_the_driv
     assert guests.sealed == []
 
 
+@pytest.mark.long
 def test_the_plan_goes_with_the_image(arm: Arm, azure: Server, capturing: Capturing) -> None:
     done = capturing(replace(IN_GALLERY, urn=parse_urn("kinvolk:flatcar:stable:latest")), Guests())
     plan = {"publisher": "kinvolk", "product": "flatcar", "name": "stable"}
@@ -214,11 +219,13 @@ def test_the_plan_goes_with_the_image(arm: Arm, azure: Server, capturing: Captur
     assert asked(azure, "/images/def")["properties"]["purchasePlan"] == plan
 
 
+@pytest.mark.long
 def test_an_underscore_in_the_name_is_none_in_the_host_name(arm: Arm, azure: Server, capturing: Capturing) -> None:
     assert capturing(replace(WISHES, name="my_image"), Guests()).trial
     assert asked(azure, "/my_image-trial")["properties"]["osProfile"]["computerName"] == "my-image-trial"
 
 
+@pytest.mark.long
 def test_an_existing_subnet_and_no_public_address(
     arm: Arm, azure: Server, capturing: Capturing, tmp_path: Path
 ) -> None:
@@ -238,6 +245,7 @@ def test_an_existing_subnet_and_no_public_address(
         capturing(replace(wishes, name="web2", subnet=f"{network}/subnets/other"), Guests())
 
 
+@pytest.mark.long
 def test_a_gallery_in_another_group(arm: Arm, azure: Server, capturing: Capturing) -> None:
     put(arm, RG.replace("/rg", "/golden"), "Microsoft.Resources/resourceGroups")
     done = capturing(replace(IN_GALLERY, definition=replace(PLAIN, group="golden")), Guests())
@@ -245,6 +253,7 @@ def test_a_gallery_in_another_group(arm: Arm, azure: Server, capturing: Capturin
     assert done.trial and done.trial.ready
 
 
+@pytest.mark.long
 def test_a_specialized_image_is_the_vm_as_it_is(arm: Arm, azure: Server, capturing: Capturing) -> None:
     vm, guests = own_vm(arm, "TrustedLaunch"), Guests()
     done = capturing(replace(MINE, copy=True, specialized=True), guests)

@@ -204,6 +204,7 @@ def test_the_subscription_may_be_named(user: SimpleNamespace, disk: Path, blob: 
     assert user.run(*publish(disk, "--subscription", "Testing")).returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -264,6 +265,7 @@ def test_ctrl_c_lists_what_exists(user: SimpleNamespace) -> None:
     assert "the same command goes on where it stopped" in said and "az network nsg delete --ids" in said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

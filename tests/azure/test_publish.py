@@ -84,6 +84,7 @@ def test_a_disk_becomes_a_managed_image_and_the_disk_goes(
     assert "SECRET" not in said.getvalue()
 
 
+@pytest.mark.long
 def test_a_gallery_version_and_the_next_one(
     arm: Arm, azure: Server, wishes: Wishes, publishing: Callable[..., Published]
 ) -> None:
@@ -108,6 +109,7 @@ def test_progress_is_told_region_by_region(
     assert re.search(r"westeurope \d+ %, eastus \d+ %", said.getvalue())
 
 
+@pytest.mark.long
 def test_the_printed_plan_is_what_is_sent(azure: Server, wishes: Wishes, publishing: Callable[..., Published]) -> None:
     wanted = replace(wishes, definition=DEFINITION, regions=(TargetRegion("westeurope"),), version="2.0.0")
     publishing(wanted)
@@ -117,6 +119,7 @@ def test_the_printed_plan_is_what_is_sent(azure: Server, wishes: Wishes, publish
     assert azure.sent("PUT", "POST", "DELETE") == [(item.method, item.path) for item in planned if item.method != "GET"]
 
 
+@pytest.mark.long
 def test_an_upload_that_broke_goes_on_in_the_same_disk(
     arm: Arm, azure: Server, blob: Blob, wishes: Wishes, publishing: Callable[..., Published], tmp_path: Path
 ) -> None:
@@ -134,6 +137,7 @@ def test_an_upload_that_broke_goes_on_in_the_same_disk(
     ) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", sorted(Random(1).sample(range(1, CHANGES), 8)))
 def test_a_run_that_was_killed_anywhere_goes_on(
     arm: Arm,
@@ -166,6 +170,7 @@ def test_a_definition_that_does_not_fit_is_refused_before_the_upload(
     assert blob.puts == []
 
 
+@pytest.mark.long
 def test_a_taken_name_or_version_is_seen_before_the_upload(
     azure: Server, blob: Blob, wishes: Wishes, publishing: Callable[..., Published]
 ) -> None:

@@ -52,6 +52,7 @@ def role_of(verb: str, needed: frozenset[rights.Right]) -> tuple[str, ...]:
     return tuple(rights.role(verb, SUBSCRIPTION, needed)["Actions"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", CAPTURES)
 def test_the_printed_role_is_enough_to_capture(arm: Arm, azure: Server, capturing: Capturing, kind: str) -> None:
     if CAPTURES[kind].vm:
@@ -101,6 +102,7 @@ def test_every_action_of_the_role_is_needed_and_its_lack_is_said_before_anything
     assert azure.sent("PUT", "POST", "DELETE") == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["plain", "copy"])
 def test_rights_on_the_group_alone_are_enough(arm: Arm, azure: Server, capturing: Capturing, kind: str) -> None:
     put(arm, RG, "Microsoft.Resources/resourceGroups")
@@ -112,6 +114,7 @@ def test_rights_on_the_group_alone_are_enough(arm: Arm, azure: Server, capturing
     assert "VM size: this login may not read it (AuthorizationFailed)" in said.getvalue()
 
 
+@pytest.mark.long
 def test_rights_on_the_group_alone_are_enough_to_publish_and_to_verify(
     arm: Arm,
     azure: Server,

@@ -37,6 +37,7 @@ def body_of(server: Server, part: str) -> dict[str, Any]:
     return body
 
 
+@pytest.mark.long
 def test_a_set_that_was_made_in_part_is_not_a_good_set(arm: Arm, azure: Server, verifying: Verifying) -> None:
     arm.capacity = 12
     report = verifying(replace(WISHES, instances=20))
@@ -55,6 +56,7 @@ def test_a_failed_guest_in_a_set_made_in_part_still_says_something_of_the_image(
     assert (report.outcome, str(report)) == ("not ready", "11 of 20 Ready; 8 were not made")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", [50, 7])
 def test_every_page_of_the_vms_is_read(arm: Arm, azure: Server, verifying: Verifying, page: int) -> None:
     arm.vcpu_limit, arm.page = 1000, page
@@ -179,6 +181,7 @@ def test_secure_boot_can_be_turned_off(arm: Arm, azure: Server, verifying: Verif
     assert settings == {"secureBootEnabled": False, "vTpmEnabled": True}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("instances", [1, 3])
 def test_an_image_with_a_purchase_plan(arm: Arm, azure: Server, verifying: Verifying, instances: int) -> None:
     arm.resources[IMAGE.lower()]["_plan"] = {"publisher": "p", "product": "o", "name": "n"}
@@ -246,6 +249,7 @@ def test_an_existing_subnet(arm: Arm, azure: Server, verifying: Verifying, mine:
     assert not [path for _, path in azure.sent("PUT", "DELETE") if "virtualNetworks" in path]
 
 
+@pytest.mark.long
 def test_consoles_are_fetched_of_a_sample_only(arm: Arm, azure: Server, verifying: Verifying) -> None:
     arm.vcpu_limit = 1000
     arm.boot = guests(*["ready"] * 30, *["OSProvisioningTimedOut"] * 30)

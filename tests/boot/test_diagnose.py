@@ -105,6 +105,7 @@ def test_a_guest_without_a_serial_console(mini: Callable[..., Kernel]) -> None:
     assert found and found.code == "no-serial-console"
 
 
+@pytest.mark.long
 def test_a_disk_with_nothing_to_boot(tmp_path: Path, need: Callable[..., None]) -> None:
     need("tool:qemu-system-x86_64", "tool:sfdisk", "tool:qemu-img")
     disk = tmp_path / "empty.raw"

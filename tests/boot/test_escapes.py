@@ -114,6 +114,7 @@ def test_ids_that_may_be_given_away() -> None:
     assert not ids.is_shifted({"newuidmap": [["newuidmap", "0", "1000", "1"]], "newgidmap": []})
 
 
+@pytest.mark.long
 def test_a_way_in_is_as_the_guests_root(
     need: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

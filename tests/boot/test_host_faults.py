@@ -132,6 +132,7 @@ def test_no_memory_for_the_guest(qemu: Callable[..., BootRecord]) -> None:
     _is(qemu(WAITS, ONCE, memory=16_000_000), "no-memory", "llocate memory")
 
 
+@pytest.mark.long
 def test_a_machine_whose_memory_runs_out(qemu: Callable[..., BootRecord]) -> None:
     with _control_group("memory") as group:
         group.set({"memory.limit_in_bytes": 120 << 20}, {"memory.max": 120 << 20, "memory.swap.max": 0})
@@ -256,6 +257,7 @@ def test_a_kvm_that_dies_later_and_is_insisted_on_is_no_verdict(kvm: Callable[[s
 # --- emulation ---
 
 
+@pytest.mark.long
 def test_an_emulator_that_hangs_before_the_first_word_boots_it_once_more(
     kvm: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -268,6 +270,7 @@ def test_an_emulator_that_hangs_before_the_first_word_boots_it_once_more(
     assert "the emulated machine said nothing" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_an_emulator_that_hangs_twice_is_no_verdict(
     kvm: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

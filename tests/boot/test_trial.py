@@ -38,6 +38,7 @@ def test_a_kvm_that_runs_both_is_used(kvm: Kvm, firmware: command.Firmware | Non
     assert trial.choose("auto", "x86_64", firmware).kind == "kvm"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("lie", "firmware", "why"),
     [
@@ -69,6 +70,7 @@ def test_a_kvm_that_hangs_is_given_up(kvm: Kvm, lie: str, monkeypatch: pytest.Mo
     assert "within 3 s it did nothing" in trial.choose("auto", "x86_64", "uefi").why
 
 
+@pytest.mark.long
 def test_a_firmware_that_hangs_is_no_matter_where_it_is_not_used(kvm: Kvm) -> None:
     kvm("hangs in firmware")
     assert trial.choose("auto", "x86_64", "bios").kind == "kvm"
@@ -104,6 +106,7 @@ def test_guests_of_another_processor_are_emulated(need: Callable[..., None]) -> 
     assert (chosen.kind, chosen.slowness >= 1.0) == ("tcg", True) and f"{other} is not" in chosen.why
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
 def test_the_trial_s_guest_speaks_and_counts(need: Callable[..., None], architecture: command.Architecture) -> None:
     need(f"tool:qemu-system-{architecture}")

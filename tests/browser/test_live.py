@@ -19,6 +19,7 @@ from tests.browser.samples import GOOD
 from tests.browser.test_pages import FAINT, LABELS, NARROW, SIDEWAYS, WIDE
 
 
+@pytest.mark.long
 def test_it_shows_the_boot_as_it_goes_and_stays_as_it_ended(opened: Opened) -> None:
     page = opened(WIDE)
     whole = replace(GOOD, console=(*GOOD.console[:3], ConsoleLine(0.25, EVIL), *GOOD.console[3:]))

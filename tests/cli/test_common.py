@@ -139,6 +139,7 @@ def test_what_is_no_such_file_is_said(tmp_path: Path, text: str) -> None:
     assert done.returncode == 2 and "azready.toml: " in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_a_log_file_has_what_was_done_and_why_it_ended(tmp_path: Path) -> None:
     log = tmp_path / "log"
     done = _azready("convert", "absent.raw", "out.vhd", "--log-file", str(log))

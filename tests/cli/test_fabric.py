@@ -70,6 +70,7 @@ def test_a_log_of_another_machine_is_answered_otherwise(namespaces: None, tmp_pa
     assert "status 410" in replayed.stdout
 
 
+@pytest.mark.long
 def test_run_cannot_reach_anything_else(namespaces: None) -> None:
     done = azready("run", "--", "sh", "-c", "ip route; ip -br link | grep -v ^lo")
     assert "ended with status 1" in done.stderr
@@ -84,6 +85,7 @@ def test_a_missing_command_is_told(namespaces: None) -> None:
     assert done.returncode == 2
 
 
+@pytest.mark.long
 def test_serve_on_loopback_prints_routes_and_stops_with_a_verdict() -> None:
     words = [*AZREADY, "--imds-port", "0", "--wireserver-port", "0", "--hostplugin-port", "0", "-o", "json"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

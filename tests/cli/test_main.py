@@ -59,6 +59,7 @@ def test_ctrl_c_during_the_start_is_no_traceback() -> None:
     assert (done.returncode, done.stderr) == (130, "azready: interrupted\n")
 
 
+@pytest.mark.long
 def test_output_nobody_reads_to_its_end_is_no_failure() -> None:
     command = f"{sys.executable} -m azready fabric scenarios | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)

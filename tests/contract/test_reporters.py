@@ -191,6 +191,7 @@ def test_a_platform_that_accepts_nothing_is_given_up_at_the_deadline(lab: Lab, p
     assert "not reported yet: 503" in said and not lab.reports
 
 
+@pytest.mark.long
 @two_programs
 def test_still_at_work(lab: Lab, program: list[str]) -> None:
     lab.run(program, "--in-progress")

@@ -41,6 +41,7 @@ def test_whatever_the_files_of_an_image_hold_every_rule_has_an_answer() -> None:
     assert list(facts_bytes.campaign(seed=1, runs=25)) == []
 
 
+@pytest.mark.long
 def test_whatever_the_files_of_an_image_hold_there_is_a_plan_a_report_or_a_reason() -> None:
     assert list(plans_bytes.campaign(seed=1, runs=3)) == []
 

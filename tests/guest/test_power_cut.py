@@ -131,6 +131,7 @@ def _out_of_order(log: str) -> list[str]:
     return wrong + [f"never durable: {name}" for name in renamed]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mutant", ["", *MUTANTS["py"]])
 @pytest.mark.parametrize("program", ["py", "sh"])
 def test_all_is_on_the_disk_before_it_is_called_done(

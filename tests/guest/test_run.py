@@ -83,6 +83,7 @@ def test_the_id_is_known_again_in_the_other_byte_order(scratch: Make, generation
         assert tree.run(*_at(fabric)).stderr.endswith("nothing to do\n")
 
 
+@pytest.mark.long
 def test_a_recaptured_image_provisions_again_and_leaves_the_old_user_alone(
     fabric: Fabric, scratch: Make, machine: Machine
 ) -> None:
@@ -340,6 +341,7 @@ def test_only_and_skip_choose_steps(fabric: Fabric, scratch: Make, machine: Mach
     assert not tree.has("/etc/sudoers.d/90-azure-provisioning") and fabric.ledger.ready
 
 
+@pytest.mark.long
 def test_an_image_may_report_by_itself(fabric: Fabric, scratch: Make, machine: Machine) -> None:
     tree = scratch(machine)
     (tree.root / "etc/azure-provisioning.conf").write_text("REPORT=none\n")
@@ -398,6 +400,7 @@ def test_option_245_of_a_lease_names_the_wireserver(guest, scratch: Make, machin
     assert reporter._address() == ("127.0.0.1", 8080)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lost", ["group", "home"])
 def test_an_interrupted_useradd_is_completed(fabric: Fabric, scratch: Make, machine: Machine, lost: str) -> None:
     tree = scratch(machine)
@@ -422,6 +425,7 @@ def test_where_no_state_can_be_kept_the_vm_is_provisioned_all_the_same(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_without_dmi_the_id_comes_from_imds_and_nothing_is_done_twice(
     fabric: Fabric, scratch: Make, machine: Machine
 ) -> None:
@@ -436,6 +440,7 @@ def test_without_dmi_the_id_comes_from_imds_and_nothing_is_done_twice(
     assert tree.called() == calls and not fabric.ledger.reports
 
 
+@pytest.mark.long
 def test_doas_is_used_where_there_is_no_sudo(fabric: Fabric, scratch: Make, machine: Machine) -> None:
     tree = scratch(machine)
     (tree.root / "usr/bin/sudo").rename(tree.root / "usr/bin/doas")
@@ -446,6 +451,7 @@ def test_doas_is_used_where_there_is_no_sudo(fabric: Fabric, scratch: Make, mach
     assert tree.text("/etc/doas.conf").count("permit nopass azureuser\n") == 1
 
 
+@pytest.mark.long
 def test_the_host_is_named_by_the_medium_without_asking_anybody(
     fabric: Fabric, scratch: Make, machine: Machine
 ) -> None:

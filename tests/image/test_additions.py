@@ -114,6 +114,7 @@ def test_an_image_that_only_reports_gets_them_too(here: Path, tmp_path: Path) ->
     assert Run(("sh", "-c", "true"), title="run in the image", why="--run") in actions
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("option", [["--firewall"], ["--grow"], ["--set", "GROW=yes"]])
 def test_what_an_image_that_only_reports_has_no_use_for_is_refused(image: Path, option: list[str]) -> None:
     words = [sys.executable, "-m", "azready", "prepare", image, "--report-only", "--dry-run", *option]

@@ -43,6 +43,7 @@ def test_versions_are_compared_as_rpm_does(need: Callable[..., None]) -> None:
     assert [_sign(compare_rpm(*pair)) for pair in pairs] == [int(word) for word in real]
 
 
+@pytest.mark.long
 def test_versions_are_compared_as_systemd_does(need: Callable[..., None]) -> None:
     need("tool:systemd-analyze")
     for one, other in [*_pairs(2, 40), ("2b--", "2b--.1.."), ("^", "^.a"), ("6.9.12", "6.10.3")]:

@@ -61,6 +61,7 @@ def test_several_forms_in_one_run(sample: Sample, azready: Azready, tmp_path: Pa
     assert json.loads(only.stdout)["version"] == "2.1.0" and "S02" in (tmp_path / "a.txt").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -128,12 +129,14 @@ def test_generalize_of_a_running_system_wants_yes(azready: Azready) -> None:
     assert "--yes" in done.stderr or "root" in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("words", "says"), [(("--skip", "Z1"), "no rule Z1"), (("--output", "xml"), "text, json")])
 def test_generalize_refuses_wrong_options(words: tuple[str, ...], says: str, sample: Sample, azready: Azready) -> None:
     done = azready("generalize", sample.root, *words)
     assert done.returncode == 2 and says in done.stderr
 
 
+@pytest.mark.long
 def test_the_running_machine_can_be_checked(azready: Azready) -> None:
     done = azready("check", "/", "--only", "K15", "--only", "P15")
     assert done.returncode in (0, 1), done.stderr

@@ -18,6 +18,7 @@ ESCAPES = (Path(__file__).parents[1] / "boot" / "escapes.py").read_text()
 NEEDS = ("tool:mmdebstrap", "tool:zstd", "tool:unshare", "tool:setpriv")
 
 
+@pytest.mark.long
 def test_no_known_way_leads_out_of_a_package_script(tmp_path: Path, need: Callable[..., None]) -> None:
     need("root", *NEEDS)
     pattern = Path("/proc/sys/kernel/core_pattern").read_text()

@@ -213,6 +213,7 @@ def test_an_empty_disk_is_converted_only_when_it_is_said(tmp_path: Path, azready
     assert azready("check", source).returncode == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("verb", [("check",), ("generalize", "--dry-run")])
 def test_a_folder_that_is_no_system_gets_one_sentence(verb: tuple[str, ...], tmp_path: Path, azready: Azready) -> None:
     (tmp_path / "readme.txt").write_text("x")

@@ -75,6 +75,7 @@ def everything(root: Path) -> dict[str, tuple[int, bytes]]:
     return found
 
 
+@pytest.mark.long
 def test_a_used_machine_is_sealed_and_nothing_is_found_any_more(tmp_path: Path) -> None:
     sample = used_machine(tmp_path)
     sealed = seal(sample, "bob")
@@ -97,6 +98,7 @@ def test_a_run_that_was_cut_off_anywhere_is_completed_by_running_it_again(tmp_pa
         assert everything(sample.root) == everything(whole.root), f"after a cut before change {place}"
 
 
+@pytest.mark.long
 def test_the_guest_program_is_armed_again(tmp_path: Path) -> None:
     seal(used_machine(tmp_path), "bob")
     link = tmp_path / "etc/systemd/system/multi-user.target.wants/azure-provisioning.service"
@@ -104,6 +106,7 @@ def test_the_guest_program_is_armed_again(tmp_path: Path) -> None:
     assert list((tmp_path / "var/lib/azure-provisioning").iterdir()) == []
 
 
+@pytest.mark.long
 def test_presets_keep_the_guest_program_although_it_has_disabled_itself(tmp_path: Path) -> None:
     """On Fedora and the like, where a first boot disables what no preset names."""
     sample = used_machine(tmp_path).write("etc/os-release", "ID=fedora\n")
@@ -115,6 +118,7 @@ def test_presets_keep_the_guest_program_although_it_has_disabled_itself(tmp_path
         assert preset is not None and preset.enable, name
 
 
+@pytest.mark.long
 def test_what_belongs_to_the_system_stays(tmp_path: Path) -> None:
     before = everything(good_image(tmp_path / "good").root)
     seal(used_machine(tmp_path / "used"), "bob")
@@ -190,6 +194,7 @@ def test_an_image_that_nothing_provisions_is_not_sealed(tmp_path: Path) -> None:
     assert everything(tmp_path) == before
 
 
+@pytest.mark.long
 def test_an_image_whose_sshd_would_not_start_is_not_sealed(tmp_path: Path) -> None:
     sample = used_machine(tmp_path).disable("azure-provisioning-hostkeys")
     with pytest.raises(Failure, match="host keys"):
@@ -229,6 +234,7 @@ def test_fix_also_fixes_settings(tmp_path: Path) -> None:
     assert (tmp_path / "etc/modprobe.d/cis.conf").read_text() == "#install udf /bin/true\n"
 
 
+@pytest.mark.long
 def test_a_link_in_the_image_leads_nowhere_outside(tmp_path: Path) -> None:
     """A hostile image: homes and logs that are links to the host's folders."""
     outside = Sample(tmp_path / "outside").write("authorized_keys", "ssh-ed25519 AAAA host\n").write("syslog", "x").root

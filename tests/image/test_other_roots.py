@@ -44,6 +44,7 @@ def _unseen(image: Path) -> set[str]:
         return {rule.id for rule in RULES if isinstance(ask(rule, facts), Unseen)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("with_boot", [True, False])
 def test_a_deployment_of_ostree_is_checked_and_not_changed(with_boot: bool, sample: Sample, tmp_path: Path) -> None:
     for name, kept in (("0000.0", False), ("0123.0", True)):
@@ -69,6 +70,7 @@ def test_a_deployment_of_ostree_is_checked_and_not_changed(with_boot: bool, samp
         pass
 
 
+@pytest.mark.long
 def test_of_nixos_the_disk_and_the_boot_entries_are_checked(sample: Sample, tmp_path: Path) -> None:
     shutil.rmtree(sample.root / "etc")
     sample.write("etc/NIXOS", "").write("nix/store/a-system/etc/os-release", "ID=nixos\n")
@@ -86,6 +88,7 @@ def test_without_a_root_the_menus_rules_are_asked_only_where_there_is_a_menu(tmp
             assert isinstance(ask(rule, facts), Unseen) == (rule.reads is not Reads.DISK), rule.id
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("subvolume", ["system", "systems/first"])
 def test_a_btrfs_subvolume_of_any_name_is_found(
     subvolume: str, sample: Sample, tmp_path: Path, need: Callable[..., None]

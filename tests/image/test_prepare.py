@@ -189,6 +189,7 @@ def test_nothing_of_a_package_script_leaks(copy_tree: CopyTree, azready: Azready
     assert "loop-control" not in (root / "var/lib/devices").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("limit", ["size=8m", "ro"])
 def test_no_room_or_read_only_is_said_before_anything(copy_tree: CopyTree, tmp_path: Path, limit: str) -> None:
     root = copy_tree(*WAAGENT)
@@ -223,6 +224,7 @@ def small_tree(root: Path) -> None:
     (root / "usr/bin/python3").symlink_to("python3.11")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "words", "status", "said"),
     [
@@ -356,6 +358,7 @@ def test_a_busybox_without_init_scripts_is_told_what_its_inittab_needs(tmp_path:
         assert not any("::once:" in note for note in plan(Facts(tree), Options(init="busybox")).notes)
 
 
+@pytest.mark.long
 def test_an_image_without_an_address_is_not_said_to_provision_itself(tmp_path: Path, azready: Azready) -> None:
     sample = good_image(tmp_path).write("usr/bin/curl", "", 0o755)
     sample.disable("systemd-networkd").unit("NetworkManager")

@@ -192,6 +192,7 @@ def _no_room(*_: object) -> None:
     raise Failure("no room")
 
 
+@pytest.mark.long
 def test_an_end_that_was_cut_off_is_made_again(small: Path, steps: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     out = small.with_name("out.vhd")
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):

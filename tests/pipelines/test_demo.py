@@ -74,6 +74,7 @@ def test_without_a_tool_the_short_story_says_which(tmp_path: Path) -> None:
     assert "mmdebstrap is not installed" in refused.stderr
 
 
+@pytest.mark.long
 def test_a_platform_that_refuses_makes_the_short_story_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     refusing = partial(Fabric, faults=(Fault(service="wireserver", status=403),))
     monkeypatch.setattr(demo, "Fabric", refusing)

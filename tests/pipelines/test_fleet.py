@@ -98,6 +98,7 @@ def test_annotations_cannot_be_broken_out_of() -> None:
     assert ":" not in lines[0].split("title=")[1].split("::")[0]
 
 
+@pytest.mark.long
 def test_the_command_writes_every_form_and_ends_as_it_says(tmp_path: Path) -> None:
     files = _kept(tmp_path, check=as_json([BROKEN], "a"), boots=document([GOOD]))
     words = [sys.executable, "-m", "azready", "report", *map(str, files)]

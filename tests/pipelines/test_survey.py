@@ -250,6 +250,7 @@ def test_the_contract_is_its_page() -> None:
     assert (DOCS / "conformance.md").read_text() == conformance.document()
 
 
+@pytest.mark.long
 def test_the_published_page_is_what_its_json_says() -> None:
     """After a change of how pages look: `pages.all_of(cells.from_json(…))` draws them again, without a run."""
     published = cells.from_json(json.loads((DOCS / "survey.json").read_text()))

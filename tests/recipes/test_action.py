@@ -21,6 +21,7 @@ STEPS: Mapping[str, Any] = {
 }
 
 
+@pytest.mark.long
 def test_the_file_is_valid_by_the_official_schema() -> None:
     words = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-actions", str(ACTION)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)

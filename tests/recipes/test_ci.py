@@ -21,6 +21,7 @@ FILES = (
 TEXTS = {name: (ROOT / name).read_text() for name in (*FILES, "action.yml", "docs/ci.md", ".pre-commit-hooks.yaml")}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("schema", "name"), [("gitlab-ci", FILES[0]), ("azure-pipelines", FILES[1])])
 def test_it_is_valid_by_the_official_schema(schema: str, name: str) -> None:
     words = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(ROOT / name)]

@@ -80,6 +80,7 @@ def test_the_suite_for_azldev_passes_for_an_image_that_provisions(
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
 
 
+@pytest.mark.long
 def test_terraform_runs_a_command_that_azready_has() -> None:
     with (RECIPES / "terraform/main.tf").open() as file:
         main = hcl2.load(file)

@@ -42,6 +42,7 @@ def test_a_report_that_was_refused_and_not_looked_at_is_named(need: Need, tmp_pa
     assert outcome.stranded
 
 
+@pytest.mark.long
 def test_a_host_name_from_an_error_page_is_seen(need: Need, tmp_path: Path) -> None:
     need("tool:unshare", "tool:ip", "tool:curl", "tool:bash")
     assert play("published Bash", "imds-503-page", tmp_path).hostname.startswith("<html>")

@@ -12,6 +12,7 @@ from azready.proc import run
 from tests.image.formats.conftest import MIB, reader
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("bits", "size"), [(12, 2), (16, 32), (32, 64)])
 def test_names_as_mtools_wrote_them(
     blank: Callable[..., Path], need: Callable[..., None], bits: int, size: int

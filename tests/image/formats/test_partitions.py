@@ -129,6 +129,7 @@ def test_a_disk_for_sectors_of_4096_bytes_is_named(partitioned: Partitioned) -> 
     assert any("will not boot" in problem for problem in table.problems)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("new", [64 * MIB + 512, 65 * MIB, 64 * MIB + 20 * 512, 128 * MIB])
 def test_the_backup_moves_to_the_end_and_sgdisk_finds_no_problem(
     partitioned: Partitioned, need: Callable[..., None], new: int

@@ -17,6 +17,8 @@ from azready.image.targets.tree import Tree
 from tests.image.rules.cases import CASES
 from tests.image.sample import Sample, good_image
 
+pytestmark = pytest.mark.long
+
 NETWORKD = "etc/systemd/network/10-eth0.network"
 DHCP = "[Network]\nDHCP=yes\n"
 LO = "auto lo\niface lo inet loopback\n"

@@ -105,6 +105,7 @@ BOUND: dict[str, Callable[[Sample], Sample]] = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", BOUND)
 def test_a_sealed_image_still_asks_for_an_address(name: str, tmp_path: Path, need: Callable[..., None]) -> None:
     need("root")

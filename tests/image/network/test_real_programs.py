@@ -31,6 +31,7 @@ def test_the_model_says_what_the_program_does(program: str, need: Callable[..., 
     assert told == [], "\n\n".join(told)
 
 
+@pytest.mark.long
 def test_a_wrong_answer_is_seen(need: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     need("root", "tool:mmdebstrap", "tool:zstd", "tool:unshare", "tool:ip")
     asking = {"etc/network/interfaces": "auto eth0\niface eth0 inet dhcp\n"}

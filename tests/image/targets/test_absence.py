@@ -87,6 +87,7 @@ def test_a_folder_of_fat_that_lies_in_itself_is_damage_and_no_way_without_end() 
         list(_fat(bytes(disk)).walk(""))
 
 
+@pytest.mark.long
 def test_a_chain_of_fat_that_is_a_ring_ends_where_a_folder_must() -> None:
     """A cluster of 64 KiB, full of names, that goes on with itself: 4,096 of them were 256 MiB."""
     boot = b"\xeb\x3c\x90mkfs.fat" + struct.pack("<HBHBHHBH", 512, 128, 1, 1, 16, 40000, 0xF8, 16)

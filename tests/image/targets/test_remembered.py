@@ -71,6 +71,7 @@ def test_a_file_on_the_way_is_no_folder(tree: Tree) -> None:
     assert tree.listdir("link") == ["passwd"]
 
 
+@pytest.mark.long
 @given(st.text("ab.*?[]!-", max_size=6), st.text("ab.*[]", max_size=6))
 def test_a_name_matches_as_by_fnmatch(part: str, name: str) -> None:
     hidden = name.startswith(".") and not part.startswith(".")

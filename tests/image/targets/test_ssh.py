@@ -148,6 +148,7 @@ def test_it_reads_as_a_tree_does(machine: Machine) -> None:
     remote.close()
 
 
+@pytest.mark.long
 def test_it_changes_as_a_tree_does(machine: Machine) -> None:
     remote = machine.open()
     content = bytes(range(256)) * 300 + b"\nazready-answer out\n'\"$(x)`\n"
@@ -204,6 +205,7 @@ def test_sudo_with_a_password(machine: Machine) -> None:
     assert "sudo" in f"{caught.value.message} {caught.value.hint}"
 
 
+@pytest.mark.long
 def test_without_rights_it_reads_what_it_may_and_says_the_rest(machine: Machine) -> None:
     remote = machine.open("nobody-special")
     assert remote.read_text("etc/os-release")

@@ -248,6 +248,7 @@ def test_slash_is_live_and_a_tree_is_not(root: Path) -> None:
         assert str(root) in tree.describe()
 
 
+@pytest.mark.long
 def test_a_tree_that_is_forgotten_keeps_no_descriptor(root: Path) -> None:
     gc.collect()  # what other tests forgot
     before = len(list(Path("/proc/self/fd").iterdir()))

@@ -134,6 +134,7 @@ def disk(tmp_path: Path, need: Callable[..., None]) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_disk_is_told_as_the_mounted_one(disk: Path, need: Callable[..., None]) -> None:
     need("root")
     before = digest(disk)
@@ -166,6 +167,7 @@ def test_what_has_to_be_mounted_is_said_with_the_way(disk: Path, need: Callable[
         assert empty.listdir("") == ["boot"] and not empty.exists("etc/os-release")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["ext2", "ext4"])
 def test_a_damaged_one_is_refused_or_read_and_never_more(tmp_path: Path, kind: str, need: Callable[..., None]) -> None:
     need("tool:mke2fs")
