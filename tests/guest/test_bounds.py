@@ -2,6 +2,7 @@
 """The guest's small decisions and its reading of sshd's files, each at its bounds: what still counts, and what no more."""
 
 import base64
+import re
 import struct
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +11,7 @@ import pytest
 
 from azready.fabric.machine import Machine
 from tests.guest.conftest import plant
+from tests.guest.test_awk import AWKS, run
 
 
 def _field(data: bytes) -> bytes:
@@ -82,6 +84,50 @@ KEY = _key("ssh-ed25519", b"x" * 32)
 )
 def test_where_a_key_begins_behind_its_options(guest: ModuleType, line: str, start: int) -> None:
     assert guest.key_start(line) == start
+
+
+OPTIONS = [
+    ('from="10.0.0.0/8,!10.1.*",command="a,b \\" c",no-pty,RESTRICT', ""),
+    ('cert-authority,principals="a"', ""),
+    ('environment="A_1=",environment="B=c d",touch-required,no-verify-required', ""),
+    ('permitopen="h:80",permitopen="[::1]:*",permitlisten="8080",permitlisten="h:http",tunnel="0",tunnel="any"', ""),
+    ('expiry-time="20990101",expiry-time="209901312359",expiry-time="20990101000000Z"', ""),
+    ('expiry-time="20990101",expiry-time="20200101"', "its expiry-time has passed"),
+    ('principals="a"', "its option principals is for authorities (cert-authority)"),
+    ("command", "sshd does not take its option command"),
+    ('pty="yes"', "sshd does not take its option pty"),
+    ('command="a",command="a"', "sshd does not take its option command"),
+    ('from=""', "sshd does not take its option from"),
+    ('environment="A"', "sshd does not take its option environment"),
+    ('environment="A-B=c"', "sshd does not take its option environment"),
+    ('environment="=c"', "sshd does not take its option environment"),
+    ('permitopen="80"', "sshd does not take its option permitopen"),
+    ('permitopen="h:0"', "sshd does not take its option permitopen"),
+    ('permitlisten="65536"', "sshd does not take its option permitlisten"),
+    ('tunnel="tun0"', "sshd does not take its option tunnel"),
+    ('expiry-time="soon"', "sshd does not take its option expiry-time"),
+    ('expiry-time="20991301"', "sshd does not take its option expiry-time"),
+    ('expiry-time="2099010112"', "sshd does not take its option expiry-time"),
+]
+
+
+@pytest.mark.parametrize(("options", "refused"), OPTIONS)
+def test_options_that_sshd_does_not_take(guest: ModuleType, options: str, refused: str) -> None:
+    line = f"{options} {KEY}"
+    if refused:
+        with pytest.raises(ValueError, match=f"^{re.escape(refused)}$"):
+            guest.parse_key(line)
+    else:
+        assert guest.parse_key(line) == line
+
+
+@pytest.mark.parametrize("awk", AWKS)
+def test_every_awk_takes_the_same_options(awk: list[str]) -> None:
+    keys = [f"{options} {_key('ssh-ed25519', bytes([number]) * 32)}" for number, (options, _) in enumerate(OPTIONS)]
+    text = "".join(f"{key}\n" for key in keys).encode()
+    done = run(awk, "shared", "keys", text=text, more="{ keys($0, NR - 1) }\n")
+    said = [f"bad_key key {n} was skipped: {why}" if why else f"key {keys[n]}" for n, (_, why) in enumerate(OPTIONS)]
+    assert done.stdout.decode().splitlines() == said
 
 
 def test_keys_side_by_side_come_apart_and_comments_stay(guest: ModuleType) -> None:

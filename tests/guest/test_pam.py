@@ -125,6 +125,60 @@ CASES = {
         f"account required pam_localuser.so file=/etc/shells\n{YES}",
         ["pam_localuser may keep me out: file=/etc/shells"],
     ),
+    "by what may say no, around which there is a way": (
+        f"account sufficient pam_succeed_if.so uid < 9\n{YES}\naccount [success=1 default=ignore] pam_wheel.so\n{YES}",
+        [],
+    ),
+    "by what may say no, where the way around it is closed": (
+        f"account [success=1 default=ignore] pam_succeed_if.so user ingroup x\n{DENY}\n{YES}",
+        ["pam_succeed_if may keep me out: user ingroup x"],
+    ),
+    "by what may say no, where nobody else says yes": (
+        "account sufficient pam_succeed_if.so user = me\nsession required pam_permit.so",
+        ["pam_succeed_if may keep me out: user = me"],
+    ),
+    "by a jump of what may say no past the last": (
+        f"{YES}\naccount [success=ok default=1] pam_succeed_if.so user = me",
+        ["pam_succeed_if may keep me out: user = me"],
+    ),
+    "by a directory": (
+        f"{YES}\naccount required pam_sss.so",
+        ["pam_sss may keep me out: it knows no account of this machine"],
+    ),
+    "by a directory that does not mind": (
+        (
+            f"{YES}\naccount required pam_sss.so ignore_unknown_user\naccount sufficient pam_sss.so\n"
+            "account [default=bad success=ok user_unknown=ignore] pam_sss.so\nsession required pam_sss.so"
+        ),
+        [],
+    ),
+    "by a type of users": (
+        f"{YES}\naccount required pam_usertype.so isregular\naccount required pam_usertype.so issystem",
+        ["pam_usertype may keep me out: issystem"],
+    ),
+    "by a quota, a data base and what is for tests": (
+        (
+            f"{YES}\nsession required pam_setquota.so\naccount required pam_userdb.so db=/x\n"
+            "session required pam_debug.so\naccount required pam_debug.so acct=perm_denied\nauth required pam_ftp.so"
+        ),
+        [
+            "pam_userdb may keep me out: db=/x",
+            "pam_debug may keep me out: acct=perm_denied",
+            "pam_setquota may keep me out: ?",
+        ],
+    ),
+    "by name spaces that nothing describes": (
+        f"{YES}\nsession required pam_namespace.so",
+        ["pam_namespace may keep me out: /etc/security/namespace.conf is not there"],
+    ),
+    "by a limit of a group": (
+        f"session required pam_limits.so conf=/etc/groups.conf\n{YES}",
+        ["pam_limits may keep me out: @ours hard nofile 3"],
+    ),
+    "by a limit of a range": (
+        f"session required pam_limits.so conf=/etc/ranges.conf\n{YES}",
+        ["pam_limits may keep me out: 1000: hard nproc 1"],
+    ),
     "by the audit": (
         f"session required pam_loginuid.so require_auditd\nsession required pam_loginuid.so\n{YES}",
         ["pam_loginuid may keep me out: there is no auditd"],
@@ -146,24 +200,37 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "etc/shells": "# shells\n/bin/sh\n /bin/bash \n",
         "etc/security/access.conf": "# -:ALL:ALL\n-:ALL EXCEPT root:ALL\n",
         "etc/security/time.conf": "# nobody\n",
-        "etc/security/limits.conf": "# * - nproc 0\nyou - nproc 0\n* hard nproc 1 # 0\nme  -\tnproc 0\n",
+        "etc/group": "ours:x:2000:me\n",
+        "etc/groups.conf": "@theirs hard nproc 0\n@ours hard nofile 65536\n@ours hard nproc -1\n@ours hard nofile 3\n",
+        "etc/ranges.conf": ":1001 hard nproc 0\n2000:3000 - as 1\n1000:1500 soft cpu 1\n1000: hard nproc 1\n",
+        "etc/security/limits.conf": "# * - nproc 0\nyou - nproc 0\n* hard nproc 100 # 0\nme  -\tnproc 0\n",
     }.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
     (root / "usr/lib64/security").mkdir(parents=True)
-    names = "unix permit deny access shells time listfile wheel limits nologin localuser loginuid"
+    names = (
+        "unix permit deny access shells time listfile wheel limits nologin localuser loginuid sss usertype setquota "
+        "userdb debug namespace succeed_if ftp"
+    )
     for name in names.split():
         (root / f"usr/lib64/security/pam_{name}.so").write_bytes(b"\x7fELF\0\0\n")
     return root
 
 
 def by_python(guest: ModuleType, root: Path) -> list[str]:
-    owner = SimpleNamespace(name="me", shell="/bin/zsh")
+    owner = SimpleNamespace(name="me", shell="/bin/zsh", uid=1000)
     return list(guest.pam_doubts(guest.Tree(str(root), False), "sshd", owner, guest.PAM_TYPES))
 
 
-def by_awk(awk: list[str], root: Path) -> "subprocess.CompletedProcess[bytes]":
-    values = {"user": "me", "shell": "/bin/zsh", "service": "sshd", "uses_pam": "yes"}
+def by_awk(awk: list[str], root: Path, uses_pam: str = "yes") -> "subprocess.CompletedProcess[bytes]":
+    values = {
+        "user": "me",
+        "uid": "1000",
+        "groups": "ours",
+        "shell": "/bin/zsh",
+        "service": "sshd",
+        "uses_pam": uses_pam,
+    }
     return run(awk, "pam", "pam-doubts", text=b"", root=str(root), modules=f"{root}/usr/lib64/security", **values)
 
 
@@ -309,6 +376,6 @@ def test_hosts_deny_is_told_where_hosts_allow_does_not_speak_of_sshd(awk: list[s
     ):
         (tmp_path / "etc/hosts.deny").write_text(deny)
         (tmp_path / "etc/hosts.allow").write_text(allow)
-        done = by_awk(awk, tmp_path)
+        done = by_awk(awk, tmp_path, "no")
         assert bool(done.stdout) == told, (deny, allow, done.stdout)
         assert not told or b"/etc/hosts.deny may keep me out: " in done.stdout

@@ -718,12 +718,11 @@ KEY_TYPES = (
 )  # fmt: skip
 
 
-# What may stand before the type in authorized_keys (sshd(8)); each may have a value in quotes.
-KEY_OPTIONS = (
-    "agent-forwarding", "cert-authority", "command", "environment", "expiry-time", "from", "no-agent-forwarding",
-    "no-port-forwarding", "no-pty", "no-touch-required", "no-user-rc", "no-x11-forwarding", "permitlisten",
-    "permitopen", "port-forwarding", "principals", "pty", "restrict", "tunnel", "user-rc", "verify-required",
-    "x11-forwarding",
+# What may stand before the type in authorized_keys (sshd(8)): switches, and options with a value in quotes.
+KEY_SWITCHES = (
+    "agent-forwarding", "cert-authority", "no-agent-forwarding", "no-port-forwarding", "no-pty", "no-touch-required",
+    "no-user-rc", "no-verify-required", "no-x11-forwarding", "port-forwarding", "pty", "restrict", "touch-required",
+    "user-rc", "verify-required", "x11-forwarding",
 )  # fmt: skip
 
 
@@ -763,23 +762,87 @@ def key_start(line):
 
 def _options_end(line):
     """The end of NAME[="VALUE"],… at the head of a line; -1 when that is not what it begins with."""
-    at = 0
+    options, at = _options(line)
+    return at if options else -1
+
+
+def _options(line):
+    """The options at the head of a line, as (name in lower case, its value or None), and their end; none when the line
+    does not begin with NAME[="VALUE"],…"""
+    found, at = [], 0
     while True:
         end = at
         while line[end : end + 1].isalnum() or line[end : end + 1] == "-":
             end += 1
-        if line[at:end].lower() not in KEY_OPTIONS:
-            return -1
+        name, value, at = line[at:end].lower(), None, end
         if line[end : end + 2] == '="':
             end = line.find('"', end + 2)
             while end > 0 and line[end - 1] == "\\":
                 end = line.find('"', end + 1)
-            if end < 0:
-                return -1
-            end += 1
-        if line[end : end + 1] != ",":
-            return end
-        at = end + 1
+            value, at = line[at + 2 : end], end + 1
+        if end < 0 or not (name in KEY_SWITCHES or name in KEY_VALUES):
+            return [], -1
+        found.append((name, value))
+        if line[at : at + 1] != ",":
+            return found, at
+        at += 1
+
+
+def refused_option(options):
+    """What keeps sshd from taking a key with these options, "" where it takes it (OpenSSH's auth-options.c)."""
+    names = [name for name, _ in options]
+    for name, value in options:
+        takes = KEY_VALUES.get(name)
+        once = name not in ("command", "from", "principals") or names.count(name) == 1
+        if (takes is None) != (value is None) or takes and not takes(value) or not once:
+            return "sshd does not take its option " + name
+        if name == "principals" and "cert-authority" not in names:
+            return "its option principals is for authorities (cert-authority)"
+        if name == "expiry-time" and days_since_1970(int(value[:4]), int(value[4:6]), int(value[6:8])) < _yesterday():
+            return "its expiry-time has passed"
+    return ""
+
+
+def _yesterday():
+    """Days since 1970: what was over then is over in every time zone."""
+    return int(time.time()) // 86400 - 1
+
+
+def _is_time(value):
+    """YYYYMMDD[HHMM[SS]], as sshd reads times, in the machine's zone or with Z."""
+    digits = value[:-1] if value[-1:] in ("Z", "z") else value
+    month, day = digits[4:6], digits[6:8]
+    return (
+        len(digits) in (8, 12, 14) and not digits.strip("0123456789") and "01" <= month <= "12" and "01" <= day <= "31"
+    )
+
+
+def _is_place(value):
+    """HOST:PORT for permitopen, of which a bare port is none."""
+    host, _, port = value.rpartition(":")
+    return host != "" and _is_port(port)
+
+
+def _is_port(value):
+    """A number, or whatever may be the name of a service."""
+    return value.strip("0123456789") != "" or is_number(value, 1, 65535)
+
+
+def _is_variable(value):
+    name = value.partition("=")[0]
+    return name != value and name != "" and not name.strip("_" + BASE64[:-2])
+
+
+KEY_VALUES = {
+    "command": lambda value: True,
+    "environment": _is_variable,
+    "expiry-time": _is_time,
+    "from": lambda value: value != "",
+    "permitlisten": lambda value: _is_place(value) if ":" in value else _is_port(value),
+    "permitopen": _is_place,
+    "principals": lambda value: True,
+    "tunnel": lambda value: value == "any" or is_number(value, 0, 1 << 30),
+}
 
 
 def parse_key(text):
@@ -793,6 +856,9 @@ def parse_key(text):
         raise ValueError("it does not begin with a known key type")
     if not _is_key(words[0].encode(), _key_blob(rest[0])):
         raise ValueError("its body is not a key of that type, or is cut")
+    refused = refused_option(_options(text)[0]) if start else ""
+    if refused:
+        raise ValueError(refused)
     comment = rest[1] if len(rest) > 1 else ""
     comment = "".join([" " if c < " " or "\x7f" <= c <= "\x9f" else c for c in comment]).strip(" ")
     comment = comment.encode("utf-8", "replace")[:256].decode("utf-8", "ignore")
@@ -1213,11 +1279,12 @@ def shut_out(sshd, user, groups):
             patterns = [pattern.split("@", 1)[0] for pattern in patterns]
         if listed(names, patterns) == say_no:
             return "sshd's %s %s" % (_SPELLED[keyword], "names " + user if say_no else "does not name " + user)
-    for keyword, what in (
-        ("maxsessions", "MaxSessions 0 opens no session"), ("maxauthtries", "MaxAuthTries 0 takes no try"),
-        ("persourcemaxstartups", "PerSourceMaxStartups 0 takes no connection"),
+    for keyword, value, what in (
+        ("maxsessions", "0", "MaxSessions 0 opens no session"), ("maxauthtries", "0", "MaxAuthTries 0 takes no try"),
+        ("persourcemaxstartups", "0", "PerSourceMaxStartups 0 takes no connection"),
+        ("refuseconnection", "yes", "RefuseConnection yes takes no connection"),
     ):  # fmt: skip
-        if sshd.says(keyword, "") == "0":
+        if sshd.says(keyword, "") == value:
             return "sshd's " + what
     return ""
 
@@ -1247,6 +1314,10 @@ def keys_refused(sshd, keys):
         return "sshd takes no keys (PubkeyAuthentication no)"
     if sshd.says("authorizedkeysfile", "") == "none" and not keys_from_elsewhere(sshd):
         return "sshd reads no file of keys (AuthorizedKeysFile none)"
+    for pattern in sshd.words("authorizedkeysfile")[:1]:  # where our keys are: what comes later is not asked for
+        unknown = [piece[:1] for piece in pattern.replace("%%", "").split("%")[1:] if piece[:1] not in ("h", "u", "U")]
+        if unknown:
+            return "sshd does not know %%%s (AuthorizedKeysFile %s)" % (unknown[0], pattern)
     accepted = sshd.words("pubkeyacceptedalgorithms")
     if accepted and accepted[0][:1] not in "+-^":
         patterns = accepted[0].split(",")
@@ -1288,14 +1359,16 @@ def passwords_refused(sshd):
     return "sshd takes no passwords (PasswordAuthentication no)"
 
 
-def methods_missing(sshd, has_key, has_password):
-    """Whether AuthenticationMethods asks for more than the owner has, whichever of its lists is taken."""
+def methods_missing(sshd, keys, has_password):
+    """Whether AuthenticationMethods asks for more than the owner has, so many keys among it, whichever of its lists is
+    taken."""
     lists = sshd.words("authenticationmethods")
     if not lists or "any" in [methods.lower() for methods in lists]:
         return ""
-    able = {"publickey": has_key, "password": has_password, "keyboard-interactive": has_password, "none": True}
+    able = {"publickey": keys, "password": has_password, "keyboard-interactive": has_password, "none": True}
     for methods in lists:
-        if all(able.get(method.split(":")[0].lower(), False) for method in methods.split(",")):
+        names = [method.split(":")[0].lower() for method in methods.split(",")]
+        if all(able.get(name, False) for name in names) and names.count("publickey") <= keys:  # another key each time
             return ""
     return "sshd wants more than one way to log in (AuthenticationMethods %s)" % " ".join(lists)
 
@@ -2918,9 +2991,12 @@ def _write_sudoers(tree, name):
     for other in names:
         if is_ours(other) and file != "/etc/sudoers.d/" + other:
             tree.remove("/etc/sudoers.d/" + other)
-    if main and not (last and included):
+    if (main or tree.exists("/etc/sudoers")) and not (last and included):
         # sudo before 1.9.1 knows it with # only; our file alone, since a second look at all would define aliases twice
-        changed = tree.rewrite("/etc/sudoers", _marked(main, "#include %s\n" % file), check) or changed
+        try:
+            changed = tree.rewrite("/etc/sudoers", _marked(main, "#include %s\n" % file), check) or changed
+        except CommandFailed as error:  # it has faults of its own
+            warn("/etc/sudoers stays as it is: %s" % error)
     return changed
 
 
@@ -3162,13 +3238,19 @@ def _read_sshd_file(tree, sshd, path, user, active, inside, depth):
         else:
             if inside and name in ("passwordauthentication", "kbdinteractiveauthentication"):
                 sshd.opens = sshd.opens or words[:1] == ["yes"]
-            if maybe and (name in CONFINES or (name, words) in _SHUT):
+            sets_path = name == "setenv" and any(word.startswith("PATH=") for word in words)
+            if maybe and (name in CONFINES or (name, words) in _SHUT or sets_path):
                 sshd.shuts = True
             if active:
                 _take_sshd_line(sshd, sshd.matched if inside else sshd.usual, name, words)
 
 
-_SHUT = (("pubkeyauthentication", ["no"]), ("maxsessions", ["0"]), ("maxauthtries", ["0"]))
+_SHUT = (
+    ("pubkeyauthentication", ["no"]),
+    ("maxsessions", ["0"]),
+    ("maxauthtries", ["0"]),
+    ("refuseconnection", ["yes"]),
+)
 
 
 def _take_sshd_line(sshd, table, name, words):
@@ -3189,7 +3271,18 @@ def _taken(name, words):
     """Whether sshd takes these values, by their looks: all others are for sshd itself to judge."""
     if name in ANY_TEXT:
         return bool(words)
-    return words[:1] != [] and all(["0" <= word[:1] <= "9" or word.lower() in SWITCHES for word in words])
+    if name == "maxstartups":
+        numbers = words[0].split(":") if len(words) == 1 else []
+        return len(numbers) in (1, 3) and all([is_number(number, 2, 9999) for number in numbers])
+    return words[:1] != [] and all([_is_usual_number(name, word) or word.lower() in SWITCHES for word in words])
+
+
+def _is_usual_number(name, word):
+    """A number that any version takes, a time in hours, minutes or seconds among them."""
+    if name in ("clientaliveinterval", "logingracetime") and word[-1:] in ("s", "m", "h"):
+        word = word[:-1]
+    least = {"port": 1, "rekeylimit": 1 << 16}.get(name, 0)  # sshd refuses less
+    return is_number(word, least, 65535) and (name, word) != ("logingracetime", "1")
 
 
 def glob(tree, pattern):
@@ -3222,8 +3315,8 @@ def groups_with(tree, user):
 def refused_config(error):
     """What sshd says of its files where it does not start because of them, "" where it has other reasons."""
     others = "no hostkeys" in error or "privilege separation" in error
-    without_user = "Privilege separation user" in error
-    return error if without_user or " line " in error and "/ssh" in error and not others else ""
+    whole = ("Privilege separation user", " set without ", "recursive configuration includes")
+    return error if any(w in error for w in whole) or " line " in error and "/ssh" in error and not others else ""
 
 
 def asked_sshd(tree, user, sshd):
@@ -3901,7 +3994,7 @@ def step_access(tree, wishes, settings):
         for bound in _bounds(wishes, sshd):
             warn(bound)
         return "%s gets in" % wishes.user + (" and becomes root" if not sudo else "")
-    if settings["ACCESS"] == "warn" or sshd.unsure:
+    if settings["ACCESS"] == "warn" or sshd.unsure and not sshd.broken:
         warn("no way to log in: " + why)
         return "in doubt"
     raise Failed("no way to log in: " + why, *[("key", text) for text in wishes.bad_keys[:8]])
@@ -3935,7 +4028,7 @@ def _no_way_in(tree, wishes, settings, owner, sshd):
         refused.append(passwords_refused(sshd))
     if refused and all(refused):
         return "; ".join(refused)
-    return methods_missing(sshd, bool(wishes.keys), bool(wishes.password))
+    return methods_missing(sshd, len(wishes.keys), bool(wishes.password))
 
 
 def _shut_account(tree, owner):
@@ -3946,10 +4039,20 @@ def _shut_account(tree, owner):
         return "the shell of %s, %s, is not there" % (owner.name, owner.shell)
     if tree.live and owner.shell and tree.exists(owner.shell + "/."):
         return "the shell of %s, %s, is a folder" % (owner.name, owner.shell)
+    if (
+        tree.live
+        and owner.shell.rpartition("/")[2] not in ("bash", "sh", "dash", "")
+        and _not_a_program(tree, owner.shell)
+    ):
+        return "the shell of %s, %s, %s" % (owner.name, owner.shell, _not_a_program(tree, owner.shell))
     services = nss_services(tree.text("/etc/nsswitch.conf"), "passwd")
     if tree.live and services and services[0] not in ("files", "compat") and not nss_account(owner.name):
         return "the system does not find the account %s (passwd: %s in /etc/nsswitch.conf)" % (
             owner.name, " ".join(services))  # fmt: skip
+    services = nss_services(tree.text("/etc/nsswitch.conf"), "shadow")
+    if services and "files" not in services and "compat" not in services:
+        warn("nothing looks into /etc/shadow (shadow: %s in /etc/nsswitch.conf): PAM may keep %s out" % (
+            " ".join(services), owner.name))  # fmt: skip
     for line in lines_of(tree.text("/etc/shadow")):
         fields = line.split(":")
         if fields[0] == owner.name and len(fields) > 7:
@@ -3958,11 +4061,30 @@ def _shut_account(tree, owner):
     return ""
 
 
+def _not_a_program(tree, path):
+    """Why the kernel does not start a file: it is empty or a text without #!, or what it is started by is not there."""
+    descriptor = posix.open(tree.at(path), posix.O_RDONLY)
+    try:
+        head = posix.read(descriptor, 4096)
+    finally:
+        posix.close(descriptor)
+    if head[:2] == b"#!":
+        wanted = (head[2:].split(b"\n")[0].split() or [b""])[0]
+    elif head[:4] == b"\x7fELF":
+        wanted = next(
+            (word for word in head.split(b"\0") if word[:1] == b"/" and b"/ld" in word and b" " not in word), b"/"
+        )
+    else:
+        return "is no program" if not head.split(b"\n")[0].strip(b"\t" + bytes(range(32, 127))) else ""
+    wanted = wanted.decode("utf-8", "replace")
+    return "" if tree.exists(wanted) else "wants %s, which is not there" % printable(wanted)
+
+
 def _closed_way(tree, owner):
     """Why the owner reaches neither home nor shell, "" when nothing is seen: a root folder that mktemp made is 0700."""
     if not tree.live or posix.geteuid() != 0:
         return ""
-    ways = ["/", "/usr", "/usr/lib"]
+    ways = ["/", "/usr", "/usr/lib", "/usr/lib/" + getattr(sys.implementation, "_multiarch", ""), "/lib64"]
     for path in (owner.home, owner.shell):
         ways += [path[:at] for at, c in enumerate(path) if c == "/" and at]
     for path in ways + [owner.shell]:
@@ -4025,9 +4147,13 @@ def _doubts(tree, owner, wishes, sshd):
     denied = [line for line in lines_of(tree.text("/etc/hosts.deny")) if denies_sshd(line)]
     if denied and "sshd" not in tree.text("/etc/hosts.allow"):
         yield "/etc/hosts.deny may keep %s out: %s" % (owner.name, printable(denied[-1].strip()))
-    for name in (".bashrc", ".bash_profile", ".profile"):
-        if "\nexit" in "\n" + tree.text(owner.home + "/" + name):
-            yield "%s/%s may end the shell of %s: it says exit" % (owner.home, name, owner.name)
+    for file in ["/etc/bash.bashrc", "/etc/bashrc", "/etc/profile"] + [owner.home + "/" + name for name in OWN_FILES]:
+        said = ends_shell(tree.text(file))
+        if said:
+            yield "%s may end the shell of %s: it says %s" % (file, owner.name, said)
+    path = environment_path(tree.text("/etc/environment"))
+    if path and not any(tree.exists(folder + "/sh") for folder in path.split(":")):
+        yield "/etc/environment leaves %s without programs: PATH=%s" % (owner.name, printable(path))
     if tree.exists("/etc/ssh/sshd_not_to_be_run"):
         yield "/etc/ssh/sshd_not_to_be_run is there: Debian's ssh.service does not start while it is"
     places = sshd.words("listenaddress")
@@ -4036,6 +4162,8 @@ def _doubts(tree, owner, wishes, sshd):
         yield "sshd listens to this machine alone (ListenAddress %s)" % " ".join(places)
     elif sshd.says("addressfamily", "any") == "inet6" or places and all([p[0] == "[" or "::" in p for p in elsewhere]):
         yield "sshd listens to IPv6 alone"
+    elif places and not any(p.startswith(("0.0.0.0", "*")) for p in places):
+        yield "sshd listens to certain addresses alone (ListenAddress %s)" % " ".join(places)
     if wishes.password_login is not True and sshd.opens:
         yield "a Match block of sshd_config allows passwords"
     options = [key.partition("AAAA")[0] for key in wishes.keys]
@@ -4043,6 +4171,29 @@ def _doubts(tree, owner, wishes, sshd):
         yield "every key is an authority's: %s gets in by a certificate alone (cert-authority)" % wishes.user
     if sshd.shuts:
         yield "a Match block of sshd_config may keep %s out, by where the connection comes from" % wishes.user
+
+
+OWN_FILES = (".bashrc", ".bash_profile", ".profile")
+
+
+def ends_shell(text):
+    """The word by which a file that shells read at their start ends them: exit, or exec of another program."""
+    if "\nexit" in text or text[:4] == "exit":
+        return "exit"
+    begins = [line[5:6] for line in lines_of(text) if line[:5] == "exec "] if "exec " in text else []
+    return "exec" if any("a" <= letter <= "z" or letter == "/" for letter in begins) else ""
+
+
+def environment_path(text):
+    """PATH of /etc/environment, by the last line that says so (pam_env(8)): without quotes, and nothing expanded."""
+    found = ""
+    for line in lines_of(text) if "PATH=" in text else ():
+        line = line.strip(" \t")
+        if line[:7] == "export ":
+            line = line[7:].lstrip(" \t")
+        if line[:5] == "PATH=":
+            found = line[5:].strip("\"'")
+    return found
 
 
 def denies_sshd(line):
@@ -4070,10 +4221,14 @@ def pam_doubts(tree, service, owner, types):
             return refused, "pam_deny keeps everybody out%s: %s" % (of_service, file)
         kinds, ask = PAM_ASKS.get(name, ((), None))
         of_root = service == "sudo" and name == "pam_limits" and "conf=" not in rest  # those of * are not root's
-        doubt = ask(tree, owner, rest) if kind in kinds and not of_root else ""
-        return "success", doubt and "%s may keep %s out%s: %s" % (name, owner.name, of_service, doubt)
+        doubt = ask(tree, owner, kind, rest) if kind in kinds and not of_root else ""
+        doubt = doubt and "%s may keep %s out%s: %s" % (name, owner.name, of_service, doubt)
+        return "user_unknown" if doubt and name in PAM_DIRECTORIES else "success", doubt
 
     rules = list(pam_rules(tree, service, types))
+    if not rules and folder and service == "sshd":
+        where = "/etc/pam.conf alone may let " + owner.name + " in: /etc/pam.d has no rules"
+        return [where if tree.exists("/etc/pam.conf") else "PAM has no rules for sshd: it lets nobody in"]
     said = [asked(rule)[1] for rule in rules if not rule[0]]
     for kind in types if rules and not said else ():
         said += _pam_walk([rule for rule in rules if rule[0] == kind], asked) or [
@@ -4082,27 +4237,50 @@ def pam_doubts(tree, service, owner, types):
     return [without_controls(text) for at, text in enumerate(said) if text and text not in said[:at]]
 
 
-def _pam_walk(rules, asked):
+def _pam_walk(rules, asked, at=0, said=()):
     """What is to be said of the rules of a type that are reached, if every module says yes of which nothing is known;
     "" for one that agrees. If none does, PAM refuses (pam.conf(5))."""
-    said, at = [], 0
+    said = list(said)
     while at < len(rules):
-        settings, depth = rules[at][1], rules[at][5]
+        settings = rules[at][1]
         got, doubt = asked(rules[at])
-        action = settings.get(got, settings.get("default", "bad"))
-        at += 1
-        if action.isdigit():  # so many rules of this depth are left out, each with its substack
-            for _ in range(int(action)):
-                if at == len(rules):  # past the last rule: PAM refuses, whatever was said before
-                    return [doubt for doubt in said if doubt]
-                at = next((i for i in range(at + 1, len(rules)) if rules[i][5] <= depth), len(rules))
-        elif action == "reset":
-            said = []
-        elif action != "ignore":
-            said.append(doubt)
-            if action in ("done", "die"):
-                at = next((i for i in range(at, len(rules)) if rules[i][5] < depth), len(rules))
+        if got == "success" and doubt:
+            no = settings.get("default", "bad")
+            harmless = no == "ignore" or no.isdigit()
+            if harmless:  # it may say no, if the owner gets in around it
+                agreed = _pam_walk(rules, _without_doubts(asked), *_pam_after(rules, at, no, said, ""))
+                harmless = bool(agreed) and not any(agreed)
+            doubt = "" if harmless else doubt
+            said += [doubt] if doubt else []
+        at, said = _pam_after(rules, at, settings.get(got, settings.get("default", "bad")), said, doubt)
     return said
+
+
+def _without_doubts(asked):
+    """The same answers, if those of whom nothing certain is known agree."""
+
+    def sure(rule):
+        got, doubt = asked(rule)
+        return got, "" if got == "success" else doubt
+
+    return sure
+
+
+def _pam_after(rules, at, action, said, doubt):
+    """Where PAM goes on after a rule, and what is to be said until there."""
+    depth, at = rules[at][5], at + 1
+    if action.isdigit():  # so many rules of this depth are left out, each with its substack
+        for _ in range(int(action)):
+            if at >= len(rules):  # past the last rule: PAM refuses, whatever was said before
+                return at, [text for text in said if text]
+            at = next((i for i in range(at + 1, len(rules)) if rules[i][5] <= depth), len(rules))
+    elif action == "reset":
+        said = []
+    elif action != "ignore":
+        said = said + [doubt]
+        if action in ("done", "die"):
+            at = next((i for i in range(at, len(rules)) if rules[i][5] < depth), len(rules))
+    return at, said
 
 
 PAM_TYPES = ("account", "session")
@@ -4232,25 +4410,25 @@ def _library_folders(tree):
         yield from [folder + "/" + name for name in tree.names(folder) if "-linux-" in name]
 
 
-def _pam_access(tree, owner, rest):
+def _pam_access(tree, owner, kind, rest):
     rules = [line for line in lines_of(tree.text("/etc/security/access.conf")) if line.startswith("-")]
     return rules[-1] if rules else ""
 
 
-def _pam_shells(tree, owner, rest):
+def _pam_shells(tree, owner, kind, rest):
     shell = owner.shell or "/bin/sh"
     known = not tree.exists("/etc/shells") or shell in [line.strip() for line in lines_of(tree.text("/etc/shells"))]
     return "" if known else shell + " is not in /etc/shells"
 
 
-def _pam_time(tree, owner, rest):
+def _pam_time(tree, owner, kind, rest):
     rules = [line for line in lines_of(tree.text("/etc/security/time.conf")) if line.split("#")[0].strip()]
     return rules[-1] if rules else ""
 
 
-def _pam_limits(tree, owner, rest):
+def _pam_limits(tree, owner, kind, rest):
     """Limits that let nobody in (limits.conf(5)), and a file of limits without which PAM opens no session."""
-    conf = next((word[5:] for word in rest.split(" ") if word.startswith("conf=")), "")
+    conf = _pam_option(rest, "conf")
     if conf and not tree.exists(conf):
         return conf + " is not there"
     folder = "/etc/security/limits.d"
@@ -4258,32 +4436,77 @@ def _pam_limits(tree, owner, rest):
     for file in [conf] if conf else ["/etc/security/limits.conf"] + more:
         for line in lines_of(tree.text(file)):
             words = line.partition("#")[0].split()
-            if len(words) == 4 and words[2] in ("maxlogins", "maxsyslogins", "nproc") and words[3] == "0":
-                if words[0] in ("*", owner.name):
+            if len(words) == 4 and is_number(words[3], 0, PAM_LEAST.get(words[2], 0) - 1):
+                if _limited(tree, owner, words[0]):
                     return " ".join(words)
     return ""
 
 
-def _pam_file_said(rest):
-    """The argument file=, or ""."""
-    return next((word[5:] for word in rest.split(" ") if word.startswith("file=")), "")
+# Items of limits.conf(5), and the least with which a shell can be had: KiB, programs, files, minutes, logins
+PAM_LEAST = {
+    "as": 1024,
+    "data": 1024,
+    "stack": 64,
+    "nproc": 4,
+    "nofile": 10,
+    "cpu": 1,
+    "maxlogins": 1,
+    "maxsyslogins": 1,
+}
 
 
-def _pam_nologin(tree, owner, rest):
-    file = _pam_file_said(rest)  # /etc/nologin is told of apart, and /run/nologin goes when the boot is done
+def _limited(tree, owner, whom):
+    """Whether a limit is for the owner: all, a name, @GROUP, %GROUP, or a range of user ids."""
+    if whom[0] in "@%" and whom[1:]:
+        return whom[1:] in groups_with(tree, owner.name)
+    least, _, most = whom.partition(":")
+    if least + most and least + ":" + most == whom and not (least + most).strip("0123456789"):
+        return int(least or most) <= owner.uid <= int(most or owner.uid)
+    return whom in ("*", "%", owner.name)
+
+
+def _pam_option(rest, name):
+    """The argument NAME=, or ""."""
+    return next((word[len(name) + 1 :] for word in rest.split(" ") if word.startswith(name + "=")), "")
+
+
+def _pam_nologin(tree, owner, kind, rest):
+    file = _pam_option(rest, "file")  # /etc/nologin is told of apart, and /run/nologin goes when the boot is done
     return file + " is there" if file and tree.exists(file) else ""
 
 
-def _pam_localuser(tree, owner, rest):
-    file = _pam_file_said(rest)
+def _pam_localuser(tree, owner, kind, rest):
+    file = _pam_option(rest, "file")
     return "" if not file or "\n" + owner.name + ":" in "\n" + tree.text(file) else rest
 
 
-def _pam_loginuid(tree, owner, rest):
+def _pam_loginuid(tree, owner, kind, rest):
     return "there is no auditd" if "require_auditd" in rest and not tree.has_tool("auditd") else ""
 
 
-def _pam_rest(tree, owner, rest):
+def _pam_namespace(tree, owner, kind, rest):
+    places = [
+        "/etc/security/namespace.conf",
+        "/usr/share/pam/security/namespace.conf",
+        "/usr/etc/security/namespace.conf",
+    ]
+    return "" if any(tree.exists(place) for place in places) else places[0] + " is not there"
+
+
+def _pam_debug(tree, owner, kind, rest):
+    said = _pam_option(rest, {"auth": "auth", "account": "acct", "session": "open_session"}[kind])
+    return rest if said not in ("", "success") else ""
+
+
+def _pam_usertype(tree, owner, kind, rest):
+    return rest if "issystem" in rest.split(" ") else ""
+
+
+def _pam_directory(tree, owner, kind, rest):
+    return "" if "ignore_unknown_user" in rest.split(" ") else "it knows no account of this machine"
+
+
+def _pam_rest(tree, owner, kind, rest):
     return rest or "?"
 
 
@@ -4300,18 +4523,62 @@ PAM_ASKS = {
     "pam_exec": (("auth", "account", "session"), _pam_rest),
     "pam_listfile": (("account",), _pam_rest),
     "pam_succeed_if": (("account",), _pam_rest),
+    "pam_namespace": (("session",), _pam_namespace),
+    "pam_setquota": (("session",), _pam_rest),
+    "pam_userdb": (("auth", "account"), _pam_rest),
+    "pam_ftp": (("auth",), _pam_rest),
+    "pam_rhosts": (("auth",), _pam_rest),
+    "pam_debug": (("auth", "account", "session"), _pam_debug),
+    "pam_usertype": (("account",), _pam_usertype),
+    "pam_sss": (("account",), _pam_directory),
+    "pam_ldap": (("account",), _pam_directory),
+    "pam_winbind": (("account",), _pam_directory),
 }
+PAM_DIRECTORIES = ("pam_sss", "pam_ldap", "pam_winbind")
 
 
 def _bounds(wishes, sshd):
     """What sshd lets the owner do no more than, and what only others can tell."""
     if wishes.keys and keys_from_elsewhere(sshd):
         yield keys_from_elsewhere(sshd)
+    yield from _by_address(sshd, wishes.user)
+    for keyword, name in (
+        ("ciphers", "Ciphers"),
+        ("kexalgorithms", "KexAlgorithms"),
+        ("hostkeyalgorithms", "HostKeyAlgorithms"),
+    ):
+        offered = sshd.says(keyword, "")
+        if offered and offered[0] not in "+-^" and not sshd.plain:
+            if not any(word.startswith(MODERN[keyword]) for word in offered.split(",")):
+                yield "sshd offers nothing that clients of today take: %s %s" % (name, offered)
     if any(word.startswith("PATH=") for word in sshd.words("setenv")):
         yield "sshd's SetEnv %s holds for %s" % (" ".join(sshd.words("setenv")), wishes.user)
     for keyword, name in (("forcecommand", "ForceCommand"), ("chrootdirectory", "ChrootDirectory")):
         if (wishes.keys or wishes.password) and sshd.says(keyword, "none") != "none":
             yield "sshd's %s %s holds for %s" % (name, " ".join(sshd.words(keyword)), wishes.user)
+
+
+# What clients of OpenSSH 9 ask for by themselves
+MODERN = {
+    "ciphers": ("chacha20-poly1305", "aes128-ctr", "aes192-ctr", "aes256-ctr", "aes128-gcm", "aes256-gcm"),
+    "kexalgorithms": (
+        "curve25519-", "ecdh-sha2-", "diffie-hellman-group14-sha256", "diffie-hellman-group16",
+        "diffie-hellman-group18", "diffie-hellman-group-exchange-sha256", "sntrup761", "mlkem768",
+    ),
+    "hostkeyalgorithms": ("rsa-sha2", "ecdsa-", "ssh-ed25519", "sk-"),
+}  # fmt: skip
+
+
+def _by_address(sshd, user):
+    """Patterns with a host by which sshd lets the user in, or keeps them out."""
+    for keyword, pattern in [(k, p) for k in ("allowusers", "denyusers") for p in sshd.words(k) if "@" in p]:
+        names = [p.split("@", 1)[0] for p in sshd.words(keyword) if "@" not in p]
+        if fits(user, pattern.split("@", 1)[0]) and not listed([user], names):
+            yield "sshd's %s %s may keep %s out, by where the connection comes from" % (
+                _SPELLED[keyword],
+                pattern,
+                user,
+            )
 
 
 def _sudo_in_doubt(tree, user):
@@ -4328,20 +4595,20 @@ def _sudo_in_doubt(tree, user):
             return "whether %s may sudo is not known: %s" % (user, error)
         if sudo_asks(listing):
             return "%s cannot become root: sudo wants a password that nobody has" % user
+        return _tried_sudo(tree, user)
     elif tree.has_tool("doas") and tree.live and tree.exists("/etc/doas.conf"):
         try:
             tree.run(["doas", "-C", "/etc/doas.conf"])
         except (CommandFailed, TimeLimit) as error:
             return "%s cannot become root: %s" % (user, error)
+    elif tree.live and tree.exists("/etc/sudoers.d") and not tree.has_tool("doas"):
+        return "%s cannot become root: there is no sudo" % user
     return ""
 
 
 def _sudo_bounds(tree, user):
     """What sudo's settings let the user do no more than, where their rule is in force (sudoers(5): Defaults)."""
-    others = others_of(tree.names("/etc/sudoers.d"))
-    texts = [unmarked(tree.text("/etc/sudoers"))] + [tree.text("/etc/sudoers.d/" + other) for other in others]
-    said = sudo_settings(texts, user)
-    bounds = []
+    said, bounds = sudo_settings(_sudoers_texts(tree), user), []
     if said.get("requiretty") == "yes":
         bounds.append("sudo wants a terminal: requiretty")
     if said.get("runas_default", "root") not in ("root", "#0"):
@@ -4353,6 +4620,49 @@ def _sudo_bounds(tree, user):
         if said.get(name, "")[:1] == "/" and not tree.exists(said[name]):
             bounds.append("sudo starts no program: %s %s is not there" % (name, said[name]))
     return bounds
+
+
+def _sudoers_texts(tree):
+    others = others_of(tree.names("/etc/sudoers.d"))
+    return [unmarked(tree.text("/etc/sudoers"))] + [tree.text("/etc/sudoers.d/" + other) for other in others]
+
+
+USUAL_DEFAULTS = frozenset(
+    """
+always_query_group_plugin always_set_home badpass_message editor env_editor env_keep env_reset insults lecture log_host
+log_year mail_badpass mailto match_group_by_gid passprompt passwd_timeout passwd_tries pwfeedback requiretty
+runas_default secure_path setenv syslog timestamp_timeout tty_tickets use_pty visiblepw
+""".split()
+)
+
+
+def _defaults_are_usual(texts):
+    """Whether sudoers says to everybody nothing but what is known here, which keeps nobody from becoming root."""
+    for text in texts:
+        for line in lines_of(text) if "Defaults" in text else ():
+            line = line.strip(" \t").replace("\t", " ") if "Defaults" in line else ""
+            if line[:8] != "Defaults":
+                continue
+            names = [item.partition("=")[0].strip(" !+-") for item in line[8:].partition("#")[0].split(",")]
+            if line[8:9] != " " or line[-1] == "\\" or not USUAL_DEFAULTS.issuperset(names):
+                return False
+    return True
+
+
+def _tried_sudo(tree, user):
+    """What sudo itself says where the user does not become root by it; "" where they do, or cannot be asked."""
+    try:
+        output = tree.run(["su", "-s", "/bin/sh", user, "-c", "sudo -n id -u; echo asked"])
+    except (CommandFailed, TimeLimit):
+        return ""
+    said = [line for line in output.decode("utf-8", "replace").splitlines() if line.strip()]
+    if "asked" not in said or "0" in said:
+        return ""
+    made = said[-2] if said[1:] else "sudo ends without a word"
+    return "%s cannot become root: %s" % (
+        user,
+        "sudo makes " + made if is_number(made, 1, 1 << 32) else printable(made),
+    )
 
 
 def sudo_settings(texts, user):
@@ -4383,6 +4693,8 @@ def _sudo_is_closed(tree, user):
         return "%s cannot become root: %s is not setuid root" % (user, path)
     if not status.st_mode & 0o001:
         return "%s may not run %s, which has mode %o" % (user, path, status.st_mode & 0o7777)
+    if posix.statvfs(path).f_flag & posix.ST_NOSUID:
+        return "%s cannot become root: %s is on a file system that is mounted nosuid" % (user, path)
     return ""
 
 
@@ -4401,9 +4713,9 @@ def sudo_is_plain(tree, user):
             return False
     for line in lines_of(tree.text("/etc/sudo.conf")):
         words = line.split() if line.lstrip()[:1] == "P" else []
-        if words[:1] == ["Plugin"] and words[2:3] != ["sudoers.so"] or words[:2] == ["Path", "plugin_dir"]:
+        if words[:1] == ["Plugin"] and words[2:] != ["sudoers.so"] or words[:2] == ["Path", "plugin_dir"]:
             return False
-    return rules_are_usual(main)
+    return rules_are_usual(main) and _defaults_are_usual(_sudoers_texts(tree))
 
 
 def rules_are_usual(main):

@@ -887,20 +887,24 @@ function key_start(s,   at) {
     while (at > 1 && substr(s, at, 1) ~ /^[ \t]$/) at++
     return at > 1 && (first_word(substr(s, at)) in is_kind) ? at : 0
 }
-function options_end(s,   at, i) {
+function options_end(s,   at, i, from) {
     at = 1
+    options_seen = 0
     for (;;) {
         match(substr(s, at), /^[-A-Za-z0-9]*/)
-        if (!(tolower(substr(s, at, RLENGTH)) in key_option)) return 0
+        option_name[++options_seen] = tolower(substr(s, at, RLENGTH))
+        if (!(option_name[options_seen] in key_option)) return 0
         at += RLENGTH
-        if (substr(s, at, 2) == "=\"") {
-            at += 2
+        option_valued[options_seen] = substr(s, at, 2) == "=\""
+        if (option_valued[options_seen]) {
+            from = at += 2
             for (;;) {
                 i = index(substr(s, at), "\"")
                 if (!i) return 0
                 at += i
                 if (substr(s, at - 2, 1) != "\\") break
             }
+            option_value[options_seen] = substr(s, from, at - 1 - from)
         }
         if (substr(s, at, 1) != ",") return at
         at++
@@ -923,7 +927,50 @@ function side_by_side(s, number,   start, t, n, w, i, at) {
     }
     return check(s, number)
 }
-function check(key, number,   start, options, kind, body, comment, least) {
+# what keeps sshd from taking a key with the options that were seen last (auth-options.c of OpenSSH)
+function refused_option(   i, j, name, value, named) {
+    for (i = 1; i <= options_seen; i++) named[option_name[i]]++
+    for (i = 1; i <= options_seen; i++) {
+        name = option_name[i]
+        value = option_value[i]
+        j = name ~ /^(command|from|principals)$/ && named[name] > 1
+        if (j || option_valued[i] != (key_option[name] == 2) || option_valued[i] && !option_takes(name, value))
+            return "sshd does not take its option " name
+        if (name == "principals" && !("cert-authority" in named)) return "its option principals is for authorities (cert-authority)"
+        if (name == "expiry-time" && day_of(substr(value, 1, 4) + 0, substr(value, 5, 2) + 0, substr(value, 7, 2) + 0) < yesterday())
+            return "its expiry-time has passed"
+    }
+    return ""
+}
+function option_takes(name, value) {
+    if (name == "environment") return value ~ /^[A-Za-z0-9_]+=/
+    if (name == "expiry-time") {
+        if (value !~ /^[0-9]+[Zz]?$/ || substr(value, 5, 2) !~ /^(0[1-9]|1[0-2])$/ || substr(value, 7, 2) !~ /^(0[1-9]|[12][0-9]|3[01])$/) return 0
+        sub(/[Zz]$/, "", value)
+        return length(value) ~ /^(8|12|14)$/
+    }
+    if (name == "from") return value != ""
+    if (name == "permitopen" || name == "permitlisten" && index(value, ":")) return value ~ /.:[^:]*$/ && is_port(value)
+    if (name == "permitlisten") return is_port(value)
+    return name != "tunnel" || value == "any" || value ~ /^[0-9]+$/ && value + 0 <= 1073741824
+}
+function is_port(value) {
+    sub(/.*:/, "", value)
+    return value ~ /[^0-9]/ || value != "" && value + 0 >= 1 && value + 0 <= 65535
+}
+# the number of a day of the Gregorian calendar, since 1970; a year that begins in March ends with the leap day
+function day_of(year, month, day) {
+    month = (month + 9) % 12
+    if (month >= 10) year--
+    return 365 * year + int(year / 4) - int(year / 100) + int(year / 400) + int((month * 306 + 5) / 10) + day - 719469
+}
+# what was over then is over in every time zone
+function yesterday(   seconds) {
+    "date +%s" | getline seconds
+    close("date +%s")
+    return int(seconds / 86400) - 1
+}
+function check(key, number,   start, options, kind, body, comment, least, refused) {
     start = key_start(key)
     options = start > 1 ? trim(substr(key, 1, start - 1)) " " : ""
     kind = first_word(substr(key, start ? start : 1))
@@ -939,6 +986,7 @@ function check(key, number,   start, options, kind, body, comment, least) {
     else if (!start || body == "") print least "it does not begin with a known key type"
     else if (!base64(body)) print least "its body is not base64"
     else if (!is_key(kind, body)) print least "its body is not a key of that type, or is cut"
+    else if (start > 1 && (refused = refused_option()) != "") print least refused
     else if (!known_key[kind, body]++) print "key", options kind, body (comment == "" ? "" : " " comment)
     return 1
 }
@@ -985,10 +1033,11 @@ BEGIN {
     n = split("ssh-rsa ssh-ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521 " \
         "sk-ssh-ed25519@openssh.com sk-ecdsa-sha2-nistp256@openssh.com", part, " ")
     for (i = 1; i <= n; i++) is_kind[part[i]] = 1
-    n = split("agent-forwarding cert-authority command environment expiry-time from no-agent-forwarding " \
-        "no-port-forwarding no-pty no-touch-required no-user-rc no-x11-forwarding permitlisten permitopen " \
-        "port-forwarding principals pty restrict tunnel user-rc verify-required x11-forwarding", part, " ")
+    n = split("agent-forwarding cert-authority no-agent-forwarding no-port-forwarding no-pty no-touch-required no-user-rc " \
+        "no-verify-required no-x11-forwarding port-forwarding pty restrict touch-required user-rc verify-required x11-forwarding", part, " ")
     for (i = 1; i <= n; i++) key_option[part[i]] = 1
+    n = split("command environment expiry-time from permitlisten permitopen principals tunnel", part, " ")
+    for (i = 1; i <= n; i++) key_option[part[i]] = 2
 }
 '
 
@@ -2533,7 +2582,11 @@ write_sudoers() {
     [ -n "$sudoers_there" ] && [ "$included$rule_last" != yesyes ] || return 0
     # sudo before 1.9.1 knows it with # only; our file alone, since a second look at all would define aliases twice
     { unmarked "$root/etc/sudoers"; marked "#include $rule_file"; } >"$work/text"
-    cmp -s "$work/text" "$root/etc/sudoers" || check_sudoers "$work/text"
+    if ! cmp -s "$work/text" "$root/etc/sudoers" && [ -z "$dry_run" ] && have visudo &&
+        ! try visudo -c -q -f "$work/text"; then
+        warn "/etc/sudoers stays as it is: $error" # it has faults of its own
+        return 0
+    fi
     rewrite /etc/sudoers
 }
 
@@ -2617,7 +2670,7 @@ read_sudoers() {
     [ "$sudoers_known" != "/${rule_file-}" ] || return 0
     sudoers_known=/${rule_file-}
     included='' sudoers_plain=yes ours_included='' sudoers_there='' skipping='' sudo_defaults=''
-    [ -s "$root/etc/sudoers" ] || return 0
+    [ -e "$root/etc/sudoers" ] || return 0
     sudoers_there=yes
     while read -r text || [ -n "$text" ]; do
         case $text in
@@ -2791,33 +2844,64 @@ function pam(root, service,   i, n, kinds, kind) {
         for (i = 1; i <= pam_n && pam_kind[i] != kinds[kind]; i++) ;
         if (i > pam_n) pam_file(root, pam_path(root, "other"), kinds[kind], 0)
     }
+    if (!pam_n && modules != "" && service == "sshd")
+        pam_say(there(root "/etc/pam.conf") ? "/etc/pam.conf alone may let " user " in: /etc/pam.d has no rules" : "PAM has no rules for sshd: it lets nobody in")
     for (i = 1; i <= pam_n; i++) if (pam_kind[i] == "") { pam_asked(root, i); pam_say(pam_doubt); kind = 0 }
     if (!kind || !pam_n) return
     for (kind = 1; kind <= n; kind++) pam_walk(root, kinds[kind])
 }
 # What is said of the rules of a type that are reached, if every module says yes of which nothing is known. If none does,
 # PAM refuses (pam.conf(5)).
-function pam_walk(root, kind,   rule, n, i, at, depth, action, said, doubts, refused) {
-    for (i = 1; i <= pam_n; i++) if (pam_kind[i] == kind) rule[++n] = i
-    for (at = 1; at <= n && !refused;) {
-        i = rule[at++]
-        depth = pam_depth[i]
+function pam_walk(root, kind,   i, doubted, said, doubts) {
+    pam_rules = 0
+    for (i = 1; i <= pam_n; i++) if (pam_kind[i] == kind) pam_rule_of[++pam_rules] = i
+    said = pam_follow(root, 1, 0, 1, doubts)
+    for (i = 1; i <= said; i++) if (doubts[i] != "") { pam_say(doubts[i]); doubted = 1 }
+    if (!said || pam_refused && !doubted) pam_say("no " kind " rule of PAM for " pam_service " says yes: it lets nobody in")
+}
+# The doubts from a rule on, of which some were said before; how many there are. pam_refused: a jump led past the last.
+# Where a module may say no, the way around it is tried, if nobody there says no without being asked to.
+function pam_follow(root, at, said, doubting, doubts,   i, got, doubt, no, settings, around, n, j, fine) {
+    pam_refused = 0
+    while (at <= pam_rules && !pam_refused) {
+        i = pam_rule_of[at]
+        settings = pam_settings[i]
         pam_asked(root, i)
-        action = pam_action(pam_settings[i], pam_got)
-        if (action ~ /^[0-9]/) # so many rules of this depth are left out, each with its substack
-            for (i = action + 0; i > 0 && !refused; i--) {
-                if (at > n) refused = 1 # past the last rule, whatever was said before
-                for (at++; at <= n && pam_depth[rule[at]] > depth; at++) ;
+        got = pam_got
+        doubt = pam_doubt
+        if (got == "success" && doubt != "") {
+            no = pam_action(settings, "default")
+            fine = 0
+            if (doubting && no ~ /^(ignore|[0-9]+)$/) {
+                split("", around)
+                j = pam_after(at, no)
+                n = pam_refused ? 0 : pam_follow(root, j, said > 0, 0, around)
+                fine = n && !pam_refused
+                for (j = 1; j <= n; j++) if (around[j] != "") fine = 0
+                for (j = 1; j <= said; j++) if (doubts[j] != "") fine = 0
+                pam_refused = 0
             }
-        else if (action == "reset") said = 0
-        else if (action != "ignore") {
-            doubts[++said] = pam_doubt
-            if (action == "done" || action == "die") while (at <= n && pam_depth[rule[at]] >= depth) at++
+            if (!doubting || fine) doubt = ""
+            else doubts[++said] = doubt
         }
+        no = pam_action(settings, got)
+        if (no == "reset") said = 0
+        else if (no !~ /^(ignore|[0-9]+)$/) doubts[++said] = doubt
+        at = pam_after(at, no)
     }
-    depth = 0
-    for (i = 1; i <= said; i++) if (doubts[i] != "") { pam_say(doubts[i]); depth = 1 }
-    if (!said || refused && !depth) pam_say("no " kind " rule of PAM for " pam_service " says yes: it lets nobody in")
+    return said
+}
+# where PAM goes on after a rule; pam_refused: behind the last, by a jump
+function pam_after(at, action,   depth, i) {
+    depth = pam_depth[pam_rule_of[at++]]
+    pam_refused = 0
+    if (action ~ /^[0-9]/) # so many rules of this depth are left out, each with its substack
+        for (i = action + 0; i > 0 && !pam_refused; i--) {
+            if (at > pam_rules) pam_refused = 1
+            for (at++; at <= pam_rules && pam_depth[pam_rule_of[at]] > depth; at++) ;
+        }
+    else if (action == "done" || action == "die") while (at <= pam_rules && pam_depth[pam_rule_of[at]] >= depth) at++
+    return at
 }
 function pam_action(settings, got,   n, w, i, action) {
     action = "bad"
@@ -2844,12 +2928,22 @@ function pam_asked(root, i,   module, name) {
         pam_got = pam_kind[i] == "session" ? "session_err" : "auth_err"
         pam_doubt = "pam_deny keeps everybody out" pam_of ": " pam_in[i]
     } else if (pam_asks(pam_kind[i], name, pam_rest[i])) {
-        pam_doubt = pam_quick && name != "pam_limits" ? "?" : pam_against(root, name, pam_rest[i])
+        pam_doubt = pam_quick && name !~ /^pam_(limits|namespace)$/ ? "?" : pam_against(root, name, pam_rest[i])
+        if (pam_doubt != "" && name ~ /^pam_(sss|ldap|winbind)$/) pam_got = "user_unknown"
         if (pam_doubt != "") pam_doubt = name " may keep " user " out" pam_of ": " pam_doubt
     }
 }
 # whether such a rule can keep somebody out; limits of * are not those of root, whom sudo makes
-function pam_asks(kind, name, rest) {
+function pam_asks(kind, name, rest,   said) {
+    if (name == "pam_debug") {
+        said = pam_option(rest, kind == "auth" ? "auth" : kind == "account" ? "acct" : "open_session")
+        return said != "" && said != "success"
+    }
+    if (name ~ /^pam_(setquota|namespace)$/) return kind == "session"
+    if (name == "pam_userdb") return kind != "session"
+    if (name ~ /^pam_(ftp|rhosts)$/) return kind == "auth"
+    if (name == "pam_usertype") return kind == "account" && (" " rest " ") ~ / issystem /
+    if (name ~ /^pam_(sss|ldap|winbind)$/) return kind == "account" && (" " rest " ") !~ / ignore_unknown_user /
     if (name == "pam_limits") return kind == "session" && (pam_service == "sshd" || rest ~ /conf=/)
     if (name == "pam_loginuid") return kind == "session" && rest ~ /require_auditd/
     if (name ~ /^pam_(nologin|localuser)$/) return kind == "account" && rest ~ /(^| )file=/
@@ -2869,12 +2963,28 @@ function pam_limit(root, rest,   n, w, i, file, field, s, conf, found) {
         if (!there(file[i])) continue
         while (found == "" && (getline s <file[i]) > 0) {
             sub(/#.*/, "", s)
-            if (split(s, w, " ") != 4 || w[4] != "0" || w[3] !~ /^(maxlogins|maxsyslogins|nproc)$/) continue
-            if (pam_quick || w[1] == "*" || w[1] == user) found = w[1] " " w[2] " " w[3] " " w[4]
+            if (split(s, w, " ") != 4 || w[4] !~ /^[0-9]+$/ || w[4] + 0 >= pam_least(w[3])) continue
+            if (pam_quick || pam_limited(w[1])) found = w[1] " " w[2] " " w[3] " " w[4]
         }
         close(file[i])
     }
     return found
+}
+# the least of an item of limits.conf(5) with which a shell can be had: KiB, programs, files, minutes, logins
+function pam_least(item) {
+    if (item ~ /^(as|data)$/) return 1024
+    if (item == "stack") return 64
+    return item == "nproc" ? 4 : item == "nofile" ? 10 : item ~ /^(cpu|maxlogins|maxsyslogins)$/
+}
+# whether a limit is for the owner: all, a name, @GROUP, %GROUP, or a range of user ids
+function pam_limited(whom,   w) {
+    if (whom ~ /^[@%]./) return index(" " groups " ", " " substr(whom, 2) " ") > 0
+    if (whom ~ /^[0-9]*:[0-9]*$/ && whom != ":") {
+        split(whom, w, ":")
+        if (w[1] == "") w[1] = w[2]
+        return uid + 0 >= w[1] + 0 && (w[2] == "" || uid + 0 <= w[2] + 0)
+    }
+    return whom == "*" || whom == "%" || whom == user
 }
 function pam_auditd(root,   n, folder, i) {
     n = split("/usr/bin /usr/sbin /usr/local/sbin /usr/local/bin /sbin /bin", folder, " ")
@@ -2971,7 +3081,12 @@ function pam_say(text) {
     pam_told[text] = 1
 }
 function pam_against(root, name, rest,   s, last, file) {
-    if (name ~ /^pam_(listfile|succeed_if|exec|wheel)$/) return rest == "" ? "?" : rest
+    if (name ~ /^pam_(listfile|succeed_if|exec|wheel|setquota|userdb|ftp|rhosts|debug|usertype)$/) return rest == "" ? "?" : rest
+    if (name ~ /^pam_(sss|ldap|winbind)$/) return "it knows no account of this machine"
+    if (name == "pam_namespace") {
+        file = "/security/namespace.conf"
+        return there(root "/etc" file) || there(root "/usr/share/pam" file) || there(root "/usr/etc" file) ? "" : "/etc" file " is not there"
+    }
     if (name == "pam_limits") return pam_limit(root, rest)
     if (name == "pam_loginuid") return pam_auditd(root)
     file = pam_option(rest, "file")
@@ -3114,8 +3229,9 @@ function one(s,   name, rest, verdict, value, i) {
     }
     if (inside[depth] && (name == "passwordauthentication" || name == "kbdinteractiveauthentication") && n_words && w[1] == "yes")
         opens = 1
-    if (maybe[depth] && (name in confines || n_words == 1 && (name " " w[1]) ~ /^(pubkeyauthentication no|maxsessions 0|maxauthtries 0)$/))
+    if (maybe[depth] && (name in confines || n_words == 1 && (name " " w[1]) ~ /^(pubkeyauthentication no|maxsessions 0|maxauthtries 0|refuseconnection yes)$/))
         shuts = 1
+    for (i = 1; i <= n_words; i++) if (maybe[depth] && name == "setenv" && w[i] ~ /^PATH=/) shuts = 1
     if (!active[depth]) return
     value = n_words ? w[1] : ""
     for (i = 2; i <= n_words; i++) value = value "\t" w[i]
@@ -3124,11 +3240,18 @@ function one(s,   name, rest, verdict, value, i) {
     else if (name == "subsystem") { if (!n_words || (w[1] in subsystems)) plain = "no"; subsystems[w[1]] = 1 }
     else if (!((name " " value) in quiet) && (!(name in quiet) || !taken(name)) || name " " value == "maxauthtries 0") plain = "no"
 }
+# a number that any version takes, a time in hours, minutes or seconds among them
+function usual_number(name, word) {
+    if (name ~ /^(clientaliveinterval|logingracetime)$/) sub(/[smh]$/, "", word)
+    return name != "rekeylimit" && word ~ /^[0-9]+$/ && word + 0 >= (name == "port") && word + 0 <= 65535 && name " " word != "logingracetime 1"
+}
 # whether sshd takes these values, by their looks: all others are for sshd itself to judge
 function taken(name,   i) {
     if (name in any_text) return n_words > 0
+    if (name == "maxstartups")
+        return n_words == 1 && w[1] ~ /^[0-9]+(:[0-9]+:[0-9]+)?$/ && w[1] !~ /(^|:)0*[01](:|$)/ && w[1] !~ /[1-9][0-9][0-9][0-9][0-9]/
     for (i = 1; i <= n_words; i++)
-        if (w[i] !~ /^[0-9]/ && tolower(w[i]) !~ /^(yes|no|none|prohibit-password|without-password|forced-commands-only|delayed|any|inet6?)$/)
+        if (!usual_number(name, w[i]) && tolower(w[i]) !~ /^(yes|no|none|prohibit-password|without-password|forced-commands-only|delayed|any|inet6?)$/)
             return 0
     return n_words > 0
 }
@@ -3140,9 +3263,15 @@ function has_account(root, name,   s, found) {
     while ((getline s <(root "/usr/lib/passwd")) > 0) if (index(s, name ":") == 1) found = 1
     return found
 }
+# whether the file system of /usr/bin is mounted so that sudo makes nobody root
+function nosuid_mount(   s, field, options) {
+    while ((getline s <"/proc/self/mounts") > 0) if (split(s, field, " ") > 3) options[field[2]] = field[4]
+    s = ("/usr/bin" in options) ? options["/usr/bin"] : ("/usr" in options) ? options["/usr"] : options["/"]
+    return index("," s ",", ",nosuid,") > 0
+}
 # whether useradd gives homes into which their owners and nobody else can write, whether PAM or hosts.deny has a say,
 # whether sudo has other plugins than its own, and the host keys that are whole: read here since awk is quick at it
-function others(root,   file, s, kind, n, i, first, said, open, around, plugins, field) {
+function others(root,   file, s, kind, n, i, first, said, open, around, plugins, nosuid, field) {
     open = "yes"
     n = split("/etc/login.defs /usr/etc/login.defs", kind, " ")
     for (i = 1; i <= n; i++) {
@@ -3155,10 +3284,11 @@ function others(root,   file, s, kind, n, i, first, said, open, around, plugins,
     }
     around = pam_has_a_say(root, "sshd") || pam_has_a_say(root, "sudo") || denied_host(root) != "" ? "yes" : "no"
     plugins = "no"
+    nosuid = root == "" && nosuid_mount() ? "yes" : "no"
     file = root "/etc/sudo.conf"
     while ((getline s <file) > 0) if (split(s, field, " ") > 1)
-        if (field[1] == "Plugin" && field[3] != "sudoers.so" || field[1] == "Path" && field[2] == "plugin_dir") plugins = "yes"
-    said = open " " around " " plugins
+        if (field[1] == "Plugin" && (field[3] != "sudoers.so" || field[4] != "") || field[1] == "Path" && field[2] == "plugin_dir") plugins = "yes"
+    said = open " " around " " plugins " " nosuid
     n = split("rsa ecdsa ed25519", kind, " ")
     for (i = 1; i <= n; i++) {
         file = root "/etc/ssh/ssh_host_" kind[i] "_key"
@@ -3258,10 +3388,11 @@ find_pam_modules() {
 }
 
 # Sets whole_keys, too, the host keys that were seen to be whole; around_says, "no" where PAM and hosts.deny were seen to
-# have no say; plugins, "no" where sudo was seen to have none but its own; and homes_open, "yes" where useradd was seen to
+# have no say; plugins, "no" where sudo was seen to have none but its own; nosuid, "no" where /usr/bin is mounted so that
+# sudo works; and homes_open, "yes" where useradd was seen to
 # make homes into which their owners, and nobody else, can write.
 sshd_flags() {
-    read -r _ sshd_plain sshd_unsure sshd_opens sshd_shuts homes_open around_says plugins whole_keys <"$work/sshd"
+    read -r _ sshd_plain sshd_unsure sshd_opens sshd_shuts homes_open around_says plugins nosuid whole_keys <"$work/sshd"
 }
 
 # groups_with USER: sets user_groups, separated by blanks.
@@ -3294,7 +3425,7 @@ ask_sshd() {
     # somewhere on the internet, where the owner most likely is (RFC 5737)
     if ! try "$sshd" -T -C "user=$user,host=203.0.113.1,addr=203.0.113.1"; then
         case $error in
-            *'Privilege separation user'*) sshd_broken=$error ;;
+            *'Privilege separation user'* | *' set without '* | *'recursive configuration includes'*) sshd_broken=$error ;;
             *'no hostkeys'* | *'privilege separation'*) ;;
             */ssh*' line '*) sshd_broken=$error ;; # it does not start because of its files
         esac
@@ -4214,6 +4345,36 @@ function without_hosts(s,   n, p, i, out) {
     for (i = 1; i <= n; i++) if (!index(p[i], "@")) out = out (out == "" ? "" : "\t") p[i]
     return out
 }
+# patterns with a host by which sshd lets the user in, or keeps them out
+function by_address(word, name,   n, p, i) {
+    n = split(said[word], p, "\t")
+    for (i = 1; i <= n; i++)
+        if (index(p[i], "@") && fits(user, part_of_user(p[i])) && !listed(user, without_hosts(said[word]), "\t"))
+            print "bound sshd\047s " name " " p[i] " may keep " user " out, by where the connection comes from"
+}
+# says so where all that sshd offers is older than what clients of OpenSSH 9 ask for by themselves
+function old(word, name, modern,   offered) {
+    offered = says(word)
+    if (offered == "" || offered ~ /^[-+^]/ || ("," offered) ~ (",(" modern ")")) return
+    print "bound sshd offers nothing that clients of today take: " name " " offered
+}
+# what sshd cannot expand of the place where our keys are: what comes later is not asked for
+function unknown_token(   place, rest, i) {
+    place = said["authorizedkeysfile"]
+    sub(/\t.*/, "", place)
+    rest = place
+    gsub(/%%/, "", rest)
+    while ((i = index(rest, "%"))) {
+        rest = substr(rest, i + 1)
+        if (rest !~ /^[huU]/) return "sshd does not know %" substr(rest, 1, 1) " (AuthorizedKeysFile " place ")"
+    }
+    return ""
+}
+function number_of_keys(   s, n) {
+    close(keys)
+    while ((getline s <keys) > 0) n++
+    return n + 0
+}
 function able(method) {
     sub(/:.*/, "", method)
     method = tolower(method)
@@ -4282,12 +4443,14 @@ END {
         shut = "AllowGroups does not name " user
     else if (says("maxsessions") == "0") shut = "MaxSessions 0 opens no session"
     else if (says("maxauthtries") == "0") shut = "MaxAuthTries 0 takes no try"
+    else if (says("refuseconnection") == "yes") shut = "RefuseConnection yes takes no connection"
     else if (says("persourcemaxstartups") == "0") shut = "PerSourceMaxStartups 0 takes no connection"
     if (shut != "") print "shut sshd\047s " shut
     if (!host_key_fits()) print "unfit sshd has no host key of the kinds that it may show (HostKeyAlgorithms " says("hostkeyalgorithms") ")"
     if (says("pubkeyauthentication") == "no") print "keys sshd takes no keys (PubkeyAuthentication no)"
     else if (says("authorizedkeysfile") == "none" && elsewhere() == "")
         print "keys sshd reads no file of keys (AuthorizedKeysFile none)"
+    else if ((refused = unknown_token()) != "") print "keys " refused
     else if ((refused = no_key_fits()) != "") print "keys " refused
     if (says("passwordauthentication") == "no" && says("kbdinteractiveauthentication") == "no")
         print "passwords sshd takes no passwords (PasswordAuthentication no)"
@@ -4295,7 +4458,12 @@ END {
     for (i = 1; i <= n; i++) {
         m = split(lists[i], method, ",")
         fine = 1
-        for (j = 1; j <= m; j++) if (!able(method[j])) fine = 0
+        wanted = 0 # another key each time
+        for (j = 1; j <= m; j++) {
+            if (!able(method[j])) fine = 0
+            if (tolower(method[j]) ~ /^publickey(:|$)/) wanted++
+        }
+        if (wanted > 1 && wanted > number_of_keys()) fine = 0
         if (fine || tolower(lists[i]) == "any") n = 0
     }
     if (n) {
@@ -4303,6 +4471,11 @@ END {
         print "methods sshd wants more than one way to log in (AuthenticationMethods " said["authenticationmethods"] ")"
     }
     if (has_key && elsewhere() != "") print "bound " elsewhere()
+    by_address("allowusers", "AllowUsers")
+    by_address("denyusers", "DenyUsers")
+    old("ciphers", "Ciphers", "chacha20-poly1305|aes(128|192|256)-ctr|aes(128|256)-gcm")
+    old("kexalgorithms", "KexAlgorithms", "curve25519-|ecdh-sha2-|diffie-hellman-group(14-sha256|16|18|-exchange-sha256)|sntrup761|mlkem768")
+    old("hostkeyalgorithms", "HostKeyAlgorithms", "rsa-sha2|ecdsa-|ssh-ed25519|sk-")
     if (("\t" said["setenv"]) ~ /\tPATH=/) {
         gsub(/\t/, " ", said["setenv"])
         print "bound sshd\047s SetEnv " said["setenv"] " holds for " user
@@ -4331,11 +4504,12 @@ step_access() {
             await_host_keys
             sync_host_keys
         fi
-        sudo_doubt=''
+        sudo_doubt='' sudo_bounds='' sudo_usual=yes
+        ! tree_has sudo || sudo_bounds
         doubt_sudo
         [ -z "$sudo_doubt" ] || warn "$sudo_doubt"
         if tree_has sudo; then
-            sudo_bounds
+            [ -z "$sudo_bounds" ] || line "${sudo_bounds%"$NEWLINE"}" | while IFS= read -r text; do warn "$text"; done
             [ "$around_says" = no ] || doubts_around sudo yes
         fi
         if [ ! -s "$work/keys" ] && [ ! -s "$work/bad-keys" ] && [ "$password_wanted" != yes ]; then
@@ -4357,7 +4531,7 @@ judge_access() {
         [ -z "$bounds" ] || line "$bounds" | while IFS= read -r text; do warn "$text"; done
         did="$user gets in"
         [ -n "$sudo_doubt" ] || did="$did and becomes root"
-    elif [ "$access" = warn ] || [ "$sshd_unsure" = yes ]; then
+    elif [ "$access" = warn ] || [ "$sshd_unsure$sshd_broken" = yes ]; then
         warn "no way to log in: $why"
         did='in doubt'
     else
@@ -4426,6 +4600,10 @@ shut_account() {
         ?*)
             [ -n "$root" ] || [ -e "$shell" ] || why="the shell of $user, $shell, is not there"
             [ -n "$root" ] || [ ! -d "$shell" ] || why="the shell of $user, $shell, is a folder"
+            case $root$why${shell##*/} in
+                bash | sh | dash) ;;
+                *) [ -n "$root$why" ] || not_a_program "$shell" ;;
+            esac
             ;;
     esac
     [ -z "$why" ] || return 0
@@ -4438,7 +4616,12 @@ shut_account() {
                 why="the system does not find the account $user (passwd: $(line $services) in /etc/nsswitch.conf)"
             ;;
     esac
-    [ -z "$why" ] && entry "$user" shadow || return 0
+    [ -z "$why" ] || return 0
+    nss_services shadow
+    # shellcheck disable=SC2086 # one blank between words
+    [ -z "$services" ] || has files "$services" || has compat "$services" ||
+        warn "nothing looks into /etc/shadow (shadow: $(line $services) in /etc/nsswitch.conf): PAM may keep $user out"
+    entry "$user" shadow || return 0
     IFS=:
     # shellcheck disable=SC2086 # fields
     set -- $entry::::::::
@@ -4448,10 +4631,28 @@ shut_account() {
     [ "$number" -gt $((unix_time / 86400)) ] || why="the account $user has expired"
 }
 
+# not_a_program FILE: sets why where the kernel does not start it: it is empty or a text without #!, or what it is started
+# by is not there.
+not_a_program() {
+    head -c 4096 "$1" | LC_ALL=C tr '\000' '\n' | LC_ALL=C awk '
+        NR == 1 && /^#!/ { sub(/^#![ \t]*/, ""); sub(/[ \t].*/, ""); print "by " ($0 == "" ? "/" : $0); found = 1; exit }
+        NR == 1 && !/^\177ELF/ { print /[^\t -~]/ ? "by /" : "text"; found = 1; exit }
+        /^\/[^ ]*\/ld[^ ]*$/ { print "by " $0; found = 1; exit }
+        END { if (!found) print NR ? "by /" : "text" }' >"$work/starts"
+    read -r how text <"$work/starts"
+    if [ "$how" = text ]; then
+        why="the shell of $user, $1, is no program"
+    elif [ ! -e "$text" ]; then
+        why="the shell of $user, $1, wants $text, which is not there"
+    fi
+}
+
 # Sets why where the owner reaches neither home nor shell: a root folder that mktemp made is 0700.
 closed_way() {
     [ -z "$root" ] && [ "$me" = 0 ] || return 0
-    set -- / /usr /usr/lib
+    set +f
+    set -- / /usr /usr/lib /usr/lib/*-linux-* /lib64
+    set -f
     for path in "$home" "$shell"; do
         passed=''
         rest=${path#/}
@@ -4521,14 +4722,17 @@ say_doubts() {
     [ "$has_key$has_password" != 01 ] || pam_types="auth $pam_types"
     [ "$around_says$pam_types" = 'noaccount session' ] || doubts_around sshd "$word"
     pam_types=''
-    ends_shell .bashrc .bash_profile .profile
+    ends_shell /etc/bash.bashrc /etc/bashrc /etc/profile "$home/.bashrc" "$home/.bash_profile" "$home/.profile"
+    environment_path
     [ ! -e "$root/etc/ssh/sshd_not_to_be_run" ] ||
         warn "/etc/ssh/sshd_not_to_be_run is there: Debian's ssh.service does not start while it is"
     sshd_says listenaddress
+    certain_places=''
     listens_here "$value"
     sshd_says addressfamily
     [ "$word" != inet6 ] || [ "$listens" = here ] || listens=6
     [ "$listens" != 6 ] || warn 'sshd listens to IPv6 alone'
+    [ "$listens" = 6 ] || [ -z "$certain_places" ] || warn "sshd listens to certain addresses alone (ListenAddress $certain_places)"
     [ "$password_login" = yes ] || [ "$sshd_opens" = no ] || warn 'a Match block of sshd_config allows passwords'
     authority=$has_key
     [ "$has_key" = 0 ] || while read -r text || [ -n "$text" ]; do
@@ -4542,27 +4746,47 @@ say_doubts() {
         warn "a Match block of sshd_config may keep $user out, by where the connection comes from"
 }
 
-# ends_shell NAME...: says of which of the owner's files a shell ends before it did anything.
+# ends_shell FILE...: says of which files that a shell reads first it ends before it did anything.
 ends_shell() {
     files=''
-    for name in "$@"; do [ ! -r "$root$home/$name" ] || files="$files$root$home/$name$NEWLINE"; done
+    for file in "$@"; do [ ! -r "$root$file" ] || files="$files$root$file$NEWLINE"; done
     [ -n "$files" ] || return 0
     IFS=$NEWLINE
     # shellcheck disable=SC2086 # one file a line
     set -- $files
     IFS=" $TAB$NEWLINE"
-    grep -l '^exit' "$@" >"$work/ends" || return 0
+    grep -l -E '^(exit|exec [/a-z])' "$@" >"$work/ends" || return 0
     while IFS= read -r text; do
-        warn "${text#"$root"} may end the shell of $user: it says exit"
+        said='exec'
+        ! grep -q '^exit' "$text" || said='exit'
+        warn "${text#"$root"} may end the shell of $user: it says $said"
     done <"$work/ends"
+}
+
+# Says so where /etc/environment has a PATH without programs (pam_env(8)): nothing is expanded there.
+environment_path() {
+    [ -r "$root/etc/environment" ] || return 0
+    path=''
+    while read -r text || [ -n "$text" ]; do
+        case $text in
+            'export '*) trim "${text#export }" && text=$trimmed ;;
+        esac
+        case $text in
+            PATH=*) path=${text#PATH=} ;;
+        esac
+    done <"$root/etc/environment"
+    path=${path#[\"\']}
+    path=${path%[\"\']}
+    [ -z "$path" ] || has_shell "$path" || warn "/etc/environment leaves $user without programs: PATH=$path"
 }
 
 # doubts_around SERVICE USEPAM: what PAM's rules and hosts.deny have against the owner.
 doubts_around() {
     find_pam_modules
+    groups_with "$user"
     account "$user" || :
-    awk -v root="$root" -v service="$1" -v uses_pam="$2" -v user="$user" -v shell="$shell" -v modules="$modules" \
-        -v pam_types="${pam_types-}" -v limits="$limits" -v folders="$folders" \
+    awk -v root="$root" -v service="$1" -v uses_pam="$2" -v user="$user" -v uid="$uid" -v groups="$user_groups" -v shell="$shell" \
+        -v modules="$modules" -v pam_types="${pam_types-}" -v limits="$limits" -v folders="$folders" \
         "$PAM_RULES$PAM_DOUBTS" </dev/null >"$work/doubts"
     while IFS= read -r text; do warn "$text"; done <"$work/doubts"
 }
@@ -4577,13 +4801,18 @@ listens_here() {
     set -- $1
     IFS=" $TAB$NEWLINE"
     listens=here
+    everywhere=''
     for place in "$@"; do
         case $place in
             127.* | ::1* | \[127.* | \[::1* | localhost*) ;;
-            \[* | *::*) listens=6 ;;
-            *) listens='' && return 0 ;;
+            \[* | *::*) [ "$listens" = 4 ] || listens=6 ;;
+            *) listens=4 ;;
+        esac
+        case $place in
+            0.0.0.0* | \**) everywhere=yes ;;
         esac
     done
+    [ "$listens$everywhere" != 4 ] || certain_places=$*
     [ "$listens" != here ] || warn "sshd listens to this machine alone (ListenAddress $*)"
 }
 
@@ -4600,9 +4829,13 @@ doubt_sudo() {
             text ~ /^\(/ && text ~ / ALL(, ALL)?$/ { free = index(text, "NOPASSWD:") }
             END { exit !free }' "$work/output"; then
             sudo_doubt="$user cannot become root: sudo wants a password that nobody has"
+        else
+            tried_sudo
         fi
     elif tree_has doas && [ -z "$root" ] && [ -e /etc/doas.conf ]; then
         try doas -C /etc/doas.conf || sudo_doubt="$user cannot become root: $error"
+    elif [ -z "$root" ] && [ -e /etc/sudoers.d ] && ! tree_has doas; then
+        sudo_doubt="$user cannot become root: there is no sudo"
     fi
 }
 
@@ -4630,18 +4863,36 @@ sudo_bounds() {
     # shellcheck disable=SC2086 # one line a word
     set -- $settings
     IFS=" $TAB$NEWLINE"
-    for text in "$@"; do sudo_setting "${text#Defaults}"; done
-    [ -z "$requiretty" ] || warn 'sudo wants a terminal: requiretty'
+    for text in "$@"; do
+        case $text in
+            Defaults[\ $TAB]*[!\\]) ;;
+            *) sudo_usual='' ;;
+        esac
+        sudo_setting "${text#Defaults}"
+    done
+    [ -z "$requiretty" ] || sudo_is_bound 'sudo wants a terminal: requiretty'
     case $runas_default in
         root | '#0') ;;
-        *) warn "sudo makes $user $runas_default, and not root: runas_default" ;;
+        *) sudo_is_bound "sudo makes $user $runas_default, and not root: runas_default" ;;
     esac
-    [ -z "$secure_path" ] || has_shell "$secure_path" || warn "sudo finds no programs: secure_path $secure_path"
+    [ -z "$secure_path" ] || has_shell "$secure_path" || sudo_is_bound "sudo finds no programs: secure_path $secure_path"
     for text in "runchroot $runchroot" "runcwd $runcwd"; do
         case ${text#* } in
-            /*) [ -e "$root${text#* }" ] || warn "sudo starts no program: $text is not there" ;;
+            /*) [ -e "$root${text#* }" ] || sudo_is_bound "sudo starts no program: $text is not there" ;;
         esac
     done
+}
+
+sudo_is_bound() { sudo_bounds=$sudo_bounds$1$NEWLINE; }
+
+# Sets sudo_doubt to what sudo itself says where the user does not become root by it.
+tried_sudo() {
+    try su -s /bin/sh "$user" -c 'sudo -n id -u; echo asked' || return 0
+    awk '
+        $0 == "0" { root = 1 }
+        /[^ \t\r]/ { if ($0 == "asked") asked = said ~ /./ ? said : "sudo ends without a word"; else said = $0 }
+        END { if (asked != "" && !root) print (asked ~ /^[0-9]+$/ ? "sudo makes " : "") asked }' "$work/output" >"$work/tried"
+    ! read -r text <"$work/tried" || sudo_doubt="$user cannot become root: $text"
 }
 
 # sudo_setting SCOPE-AND-SETTINGS: sets what it says to everybody, or to this user.
@@ -4664,6 +4915,12 @@ sudo_setting() {
         trim "${text#*=}"
         value=${trimmed#\"}
         value=${value%\"}
+        bare=${setting#!}
+        trim "${bare%[+-]}"
+        case " $USUAL_DEFAULTS " in
+            *" $trimmed "*) ;;
+            *) sudo_usual='' ;;
+        esac
         case $setting=$text in
             requiretty=requiretty) requiretty=yes ;;
             '!requiretty='*) requiretty='' ;;
@@ -4691,12 +4948,24 @@ has_shell() {
     return 1
 }
 
+# What sudoers may say to everybody, and nobody is kept from becoming root by it, or it is looked at above.
+USUAL_DEFAULTS='always_query_group_plugin always_set_home badpass_message editor env_editor env_keep env_reset insults lecture log_host log_year mail_badpass mailto match_group_by_gid'
+USUAL_DEFAULTS="$USUAL_DEFAULTS passprompt passwd_timeout passwd_tries pwfeedback requiretty runas_default secure_path setenv syslog timestamp_timeout tty_tickets use_pty visiblepw"
+
 # Sets sudo_doubt when the program itself makes nobody root, by its owner and mode, which write_sudoers has seen.
 sudo_is_closed() {
     path=$(command -v sudo) || return 0
     [ -n "$sudo_mode" ] || sudo_mode=$(stat -L -c '%u %a' "$path")
     case $sudo_mode in
-        0\ [4567][0-7][0-7][1357]) ;;
+        0\ [4567][0-7][0-7][1357])
+            if [ -z "$nosuid" ] && [ -z "$root" ]; then
+                nosuid=no
+                ! awk '{ options[$2] = $4 } END {
+                    s = ("/usr/bin" in options) ? options["/usr/bin"] : ("/usr" in options) ? options["/usr"] : options["/"]
+                    exit !index("," s ",", ",nosuid,") }' /proc/self/mounts || nosuid=yes
+            fi
+            [ "$nosuid" != yes ] || sudo_doubt="$user cannot become root: $path is on a file system that is mounted nosuid"
+            ;;
         0\ [4567][0-7][0-7][0-7]) sudo_doubt="$user may not run $path, which has mode ${sudo_mode#* }" ;;
         *) sudo_doubt="$user cannot become root: $path is not setuid root" ;;
     esac
@@ -4706,6 +4975,7 @@ sudo_is_closed() {
 sudo_is_plain() {
     rule_file /etc/sudoers.d ''
     read_sudoers
+    [ -n "$sudo_usual" ] || return 1
     [ "$included$rule_last" = yesyes ] || [ -n "$ours_included" ] || return 1
     [ -n "$sudoers_plain" ] && [ -r "$rule_file" ] || return 1
     ours=''
@@ -4718,7 +4988,7 @@ sudo_is_plain() {
     nss_services sudoers
     has "${services:-files}" files || return 1
     [ "$plugins" = no ] || [ ! -r /etc/sudo.conf ] ||
-        ! awk '$1 == "Plugin" && $3 != "sudoers.so" || $1 == "Path" && $2 == "plugin_dir" { found = 1 } END { exit !found }' /etc/sudo.conf
+        ! awk '$1 == "Plugin" && ($3 != "sudoers.so" || NF > 3) || $1 == "Path" && $2 == "plugin_dir" { found = 1 } END { exit !found }' /etc/sudo.conf
 }
 
 # take STEP: one step, with its time.

@@ -44,6 +44,7 @@ def tail(*lines: str) -> str:
 
 
 ACCOUNT = "useradd -m -s /bin/bash azureuser"
+OWN = f"/usr/bin/own; chmod 755 /usr/bin/own; {ACCOUNT}; usermod -s /usr/bin/own azureuser"
 LOCKS = "for f in passwd shadow group gshadow subuid subgid; do printf '{}' >/etc/$f.lock; done"
 NO_LOCKS = "ls /etc/*.lock /etc/*+ /etc/passwd.[0-9]* 2>/dev/null"
 WHOLE = "for f in shadow group gshadow subuid subgid; do grep -q ^azureuser: /etc/$f || echo $f lacks it; done"
@@ -715,7 +716,7 @@ FORMS = (
     ),
     Form(
         "no logins by the limits",
-        "echo '* hard maxlogins 0' >/etc/security/limits.d/50-site.conf",
+        "echo '* hard maxlogins 0' >/etc/security/limits.d/5.conf",
         end="warned",
         says="* hard maxlogins 0",
     ),
@@ -768,6 +769,139 @@ FORMS = (
         says="azureuser gets in by a certificate alone",
     ),
     Form("the key of an authority, and one more", keys=("cert-authority OTHER", "KEY")),
+    Form(
+        "keys that sshd does not take, and one that it takes",
+        keys=('expiry-time="20200101" OTHER', 'principals="a" OTHER', "command OTHER", 'from="127.0.0.1",no-pty KEY'),
+        says="key 0 from IMDS was skipped: its expiry-time has passed",
+    ),
+    Form(
+        "a key with an option that sshd does not understand",
+        keys=('permitopen="host" KEY',),
+        end="refused",
+        says="key 0 from IMDS was skipped: sshd does not take its option permitopen",
+    ),
+    Form(
+        "a script as the shell, and what runs it is gone",
+        f"printf '#!/nowhere/sh -e\\n' >{OWN}",
+        end="refused",
+        says="/usr/bin/own, wants /nowhere/sh, which is not there",
+    ),
+    Form(
+        "a shell of another C library",
+        f"sed 's|/lib64/ld-linux-x86-64.so.2|/lib64/ld-linux-x86-64.so.9|' /bin/bash >{OWN}",
+        end="refused",
+        says="/usr/bin/own, wants /lib64/ld-linux-x86-64.so.9, which is not there",
+    ),
+    Form("a shell of one's own", f"cat /bin/bash >{OWN}"),
+    Form(
+        "/usr makes nobody root",
+        "mount --bind /usr /usr; mount -o remount,bind,nosuid /usr",
+        end="warned",
+        says="azureuser cannot become root: /usr/bin/sudo is on a file system that is mounted nosuid",
+    ),
+    Form(
+        "a group for PAM that a jump goes by",
+        "printf 'account [success=1 default=ignore] pam_succeed_if.so user ingroup wheel\\n"
+        "account required pam_deny.so\\naccount required pam_permit.so\\n' >>/etc/pam.d/sshd",
+        end="warned",
+        says="pam_succeed_if may keep azureuser out: user ingroup wheel",
+    ),
+    Form(
+        "no rules of PAM at all",
+        "rm -r /etc/pam.d /etc/pam.conf",
+        end="warned",
+        says="PAM has no rules for sshd: it lets nobody in",
+    ),
+    Form(
+        "a limit for the owner's group",
+        "echo '@root - nproc 0' >/etc/security/limits.conf; echo '@sudo - nproc 1' >/etc/security/limits.d/5.conf",
+        end="warned",
+        says="pam_limits may keep azureuser out: @sudo - nproc 1",
+    ),
+    Form(
+        "AllowUsers from elsewhere",
+        config("AllowUsers azureuser@10.0.0.0/8 ops"),
+        end="warned",
+        says="sshd's AllowUsers azureuser@10.0.0.0/8 may keep azureuser out, by where the connection comes from",
+    ),
+    Form("a time that is none", config("LoginGraceTime 5q"), end="refused", says="invalid time value"),
+    Form(
+        "a program for keys, and no user for it",
+        config("AuthorizedKeysCommand /usr/bin/true"),
+        end="refused",
+        says="AuthorizedKeysCommand set without AuthorizedKeysCommandUser",
+    ),
+    Form(
+        "AuthorizedKeysFile by what sshd does not know",
+        config("AuthorizedKeysFile /etc/ssh/keys/%k .ssh/authorized_keys"),
+        end="refused",
+        says="sshd does not know %k (AuthorizedKeysFile /etc/ssh/keys/%k)",
+    ),
+    Form(
+        "two keys are asked for",
+        config("AuthenticationMethods publickey,publickey"),
+        end="refused",
+        says="AuthenticationMethods publickey,publickey",
+    ),
+    Form(
+        "ciphers of yesterday",
+        config("Ciphers aes128-cbc,3des-cbc"),
+        end="warned",
+        says="sshd offers nothing that clients of today take: Ciphers aes128-cbc,3des-cbc",
+    ),
+    Form(
+        "an address that another machine has",
+        config("ListenAddress 10.1.2.3"),
+        end="warned",
+        says="sshd listens to certain addresses alone (ListenAddress 10.1.2.3)",
+    ),
+    Form(
+        "a shell file of the system's ends the shell",
+        "echo exit | cat - /etc/bash.bashrc >/etc/x; mv /etc/x /etc/bash.bashrc",
+        end="warned",
+        says="/etc/bash.bashrc may end the shell of azureuser: it says exit",
+    ),
+    Form(
+        "a PATH that nobody expands",
+        "echo 'PATH=\"$PATH:/opt/bin\"' >/etc/environment",
+        end="warned",
+        says="/etc/environment leaves azureuser without programs: PATH=$PATH:/opt/bin",
+    ),
+    Form(
+        "NSS does not look into the shadow file",
+        "sed -i 's/^shadow:.*/shadow: sss/' /etc/nsswitch.conf",
+        end="warned",
+        says="nothing looks into /etc/shadow (shadow: sss in /etc/nsswitch.conf)",
+    ),
+    Form(
+        "sudo wants a terminal of a group",
+        "echo 'Defaults:%sudo requiretty' >/etc/sudoers.d/10-site",
+        end="warned",
+        says="azureuser cannot become root: sudo: sorry, you must have a tty to run sudo",
+    ),
+    Form(
+        "sudo cannot keep what it shall",
+        "echo 'Defaults log_output, iolog_dir=/proc/nowhere' >/etc/sudoers.d/10-site",
+        end="warned",
+        says="azureuser cannot become root: sudo: unable to mkdir /proc/nowhere",
+    ),
+    Form(
+        "sudo makes another than root of a list",
+        "echo 'Defaults:root,azureuser runas_default=nobody' >/etc/sudoers.d/10-site",
+        end="warned",
+        says="azureuser cannot become root: sudo makes 65534",
+    ),
+    Form(
+        "sudo keeps what it does, and more",
+        "echo 'Defaults:%sudo log_output, iolog_dir=/var/log/sudo-io, umask=0077' >/etc/sudoers.d/10-site",
+    ),
+    Form(
+        "sudoers with a fault of its own, and no folder",
+        "sed -i /includedir/d /etc/sudoers; echo nonsense >>/etc/sudoers",
+        end="warned",
+        says="/etc/sudoers stays as it is: visudo: exit 1",
+    ),
+    Form("sudoers is empty", ": >/etc/sudoers"),
     Form("the shell is a folder", f"{ACCOUNT}; usermod -s /etc azureuser", end="refused", says="/etc, is a folder"),
     Form("useradd makes no home", "echo CREATE_HOME no >>/etc/login.defs; echo USERGROUPS_ENAB no >>/etc/login.defs"),
     Form("useradd makes homes elsewhere", "echo HOME=/srv/people >>/etc/default/useradd"),

@@ -17,20 +17,24 @@ function key_start(s,   at) {
     while (at > 1 && substr(s, at, 1) ~ /^[ \t]$/) at++
     return at > 1 && (first_word(substr(s, at)) in is_kind) ? at : 0
 }
-function options_end(s,   at, i) {
+function options_end(s,   at, i, from) {
     at = 1
+    options_seen = 0
     for (;;) {
         match(substr(s, at), /^[-A-Za-z0-9]*/)
-        if (!(tolower(substr(s, at, RLENGTH)) in key_option)) return 0
+        option_name[++options_seen] = tolower(substr(s, at, RLENGTH))
+        if (!(option_name[options_seen] in key_option)) return 0
         at += RLENGTH
-        if (substr(s, at, 2) == "=\"") {
-            at += 2
+        option_valued[options_seen] = substr(s, at, 2) == "=\""
+        if (option_valued[options_seen]) {
+            from = at += 2
             for (;;) {
                 i = index(substr(s, at), "\"")
                 if (!i) return 0
                 at += i
                 if (substr(s, at - 2, 1) != "\\") break
             }
+            option_value[options_seen] = substr(s, from, at - 1 - from)
         }
         if (substr(s, at, 1) != ",") return at
         at++
@@ -53,7 +57,50 @@ function side_by_side(s, number,   start, t, n, w, i, at) {
     }
     return check(s, number)
 }
-function check(key, number,   start, options, kind, body, comment, least) {
+# what keeps sshd from taking a key with the options that were seen last (auth-options.c of OpenSSH)
+function refused_option(   i, j, name, value, named) {
+    for (i = 1; i <= options_seen; i++) named[option_name[i]]++
+    for (i = 1; i <= options_seen; i++) {
+        name = option_name[i]
+        value = option_value[i]
+        j = name ~ /^(command|from|principals)$/ && named[name] > 1
+        if (j || option_valued[i] != (key_option[name] == 2) || option_valued[i] && !option_takes(name, value))
+            return "sshd does not take its option " name
+        if (name == "principals" && !("cert-authority" in named)) return "its option principals is for authorities (cert-authority)"
+        if (name == "expiry-time" && day_of(substr(value, 1, 4) + 0, substr(value, 5, 2) + 0, substr(value, 7, 2) + 0) < yesterday())
+            return "its expiry-time has passed"
+    }
+    return ""
+}
+function option_takes(name, value) {
+    if (name == "environment") return value ~ /^[A-Za-z0-9_]+=/
+    if (name == "expiry-time") {
+        if (value !~ /^[0-9]+[Zz]?$/ || substr(value, 5, 2) !~ /^(0[1-9]|1[0-2])$/ || substr(value, 7, 2) !~ /^(0[1-9]|[12][0-9]|3[01])$/) return 0
+        sub(/[Zz]$/, "", value)
+        return length(value) ~ /^(8|12|14)$/
+    }
+    if (name == "from") return value != ""
+    if (name == "permitopen" || name == "permitlisten" && index(value, ":")) return value ~ /.:[^:]*$/ && is_port(value)
+    if (name == "permitlisten") return is_port(value)
+    return name != "tunnel" || value == "any" || value ~ /^[0-9]+$/ && value + 0 <= 1073741824
+}
+function is_port(value) {
+    sub(/.*:/, "", value)
+    return value ~ /[^0-9]/ || value != "" && value + 0 >= 1 && value + 0 <= 65535
+}
+# the number of a day of the Gregorian calendar, since 1970; a year that begins in March ends with the leap day
+function day_of(year, month, day) {
+    month = (month + 9) % 12
+    if (month >= 10) year--
+    return 365 * year + int(year / 4) - int(year / 100) + int(year / 400) + int((month * 306 + 5) / 10) + day - 719469
+}
+# what was over then is over in every time zone
+function yesterday(   seconds) {
+    "date +%s" | getline seconds
+    close("date +%s")
+    return int(seconds / 86400) - 1
+}
+function check(key, number,   start, options, kind, body, comment, least, refused) {
     start = key_start(key)
     options = start > 1 ? trim(substr(key, 1, start - 1)) " " : ""
     kind = first_word(substr(key, start ? start : 1))
@@ -69,6 +116,7 @@ function check(key, number,   start, options, kind, body, comment, least) {
     else if (!start || body == "") print least "it does not begin with a known key type"
     else if (!base64(body)) print least "its body is not base64"
     else if (!is_key(kind, body)) print least "its body is not a key of that type, or is cut"
+    else if (start > 1 && (refused = refused_option()) != "") print least refused
     else if (!known_key[kind, body]++) print "key", options kind, body (comment == "" ? "" : " " comment)
     return 1
 }
@@ -115,8 +163,9 @@ BEGIN {
     n = split("ssh-rsa ssh-ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521 " \
         "sk-ssh-ed25519@openssh.com sk-ecdsa-sha2-nistp256@openssh.com", part, " ")
     for (i = 1; i <= n; i++) is_kind[part[i]] = 1
-    n = split("agent-forwarding cert-authority command environment expiry-time from no-agent-forwarding " \
-        "no-port-forwarding no-pty no-touch-required no-user-rc no-x11-forwarding permitlisten permitopen " \
-        "port-forwarding principals pty restrict tunnel user-rc verify-required x11-forwarding", part, " ")
+    n = split("agent-forwarding cert-authority no-agent-forwarding no-port-forwarding no-pty no-touch-required no-user-rc " \
+        "no-verify-required no-x11-forwarding port-forwarding pty restrict touch-required user-rc verify-required x11-forwarding", part, " ")
     for (i = 1; i <= n; i++) key_option[part[i]] = 1
+    n = split("command environment expiry-time from permitlisten permitopen principals tunnel", part, " ")
+    for (i = 1; i <= n; i++) key_option[part[i]] = 2
 }

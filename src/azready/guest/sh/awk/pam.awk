@@ -32,33 +32,64 @@ function pam(root, service,   i, n, kinds, kind) {
         for (i = 1; i <= pam_n && pam_kind[i] != kinds[kind]; i++) ;
         if (i > pam_n) pam_file(root, pam_path(root, "other"), kinds[kind], 0)
     }
+    if (!pam_n && modules != "" && service == "sshd")
+        pam_say(there(root "/etc/pam.conf") ? "/etc/pam.conf alone may let " user " in: /etc/pam.d has no rules" : "PAM has no rules for sshd: it lets nobody in")
     for (i = 1; i <= pam_n; i++) if (pam_kind[i] == "") { pam_asked(root, i); pam_say(pam_doubt); kind = 0 }
     if (!kind || !pam_n) return
     for (kind = 1; kind <= n; kind++) pam_walk(root, kinds[kind])
 }
 # What is said of the rules of a type that are reached, if every module says yes of which nothing is known. If none does,
 # PAM refuses (pam.conf(5)).
-function pam_walk(root, kind,   rule, n, i, at, depth, action, said, doubts, refused) {
-    for (i = 1; i <= pam_n; i++) if (pam_kind[i] == kind) rule[++n] = i
-    for (at = 1; at <= n && !refused;) {
-        i = rule[at++]
-        depth = pam_depth[i]
+function pam_walk(root, kind,   i, doubted, said, doubts) {
+    pam_rules = 0
+    for (i = 1; i <= pam_n; i++) if (pam_kind[i] == kind) pam_rule_of[++pam_rules] = i
+    said = pam_follow(root, 1, 0, 1, doubts)
+    for (i = 1; i <= said; i++) if (doubts[i] != "") { pam_say(doubts[i]); doubted = 1 }
+    if (!said || pam_refused && !doubted) pam_say("no " kind " rule of PAM for " pam_service " says yes: it lets nobody in")
+}
+# The doubts from a rule on, of which some were said before; how many there are. pam_refused: a jump led past the last.
+# Where a module may say no, the way around it is tried, if nobody there says no without being asked to.
+function pam_follow(root, at, said, doubting, doubts,   i, got, doubt, no, settings, around, n, j, fine) {
+    pam_refused = 0
+    while (at <= pam_rules && !pam_refused) {
+        i = pam_rule_of[at]
+        settings = pam_settings[i]
         pam_asked(root, i)
-        action = pam_action(pam_settings[i], pam_got)
-        if (action ~ /^[0-9]/) # so many rules of this depth are left out, each with its substack
-            for (i = action + 0; i > 0 && !refused; i--) {
-                if (at > n) refused = 1 # past the last rule, whatever was said before
-                for (at++; at <= n && pam_depth[rule[at]] > depth; at++) ;
+        got = pam_got
+        doubt = pam_doubt
+        if (got == "success" && doubt != "") {
+            no = pam_action(settings, "default")
+            fine = 0
+            if (doubting && no ~ /^(ignore|[0-9]+)$/) {
+                split("", around)
+                j = pam_after(at, no)
+                n = pam_refused ? 0 : pam_follow(root, j, said > 0, 0, around)
+                fine = n && !pam_refused
+                for (j = 1; j <= n; j++) if (around[j] != "") fine = 0
+                for (j = 1; j <= said; j++) if (doubts[j] != "") fine = 0
+                pam_refused = 0
             }
-        else if (action == "reset") said = 0
-        else if (action != "ignore") {
-            doubts[++said] = pam_doubt
-            if (action == "done" || action == "die") while (at <= n && pam_depth[rule[at]] >= depth) at++
+            if (!doubting || fine) doubt = ""
+            else doubts[++said] = doubt
         }
+        no = pam_action(settings, got)
+        if (no == "reset") said = 0
+        else if (no !~ /^(ignore|[0-9]+)$/) doubts[++said] = doubt
+        at = pam_after(at, no)
     }
-    depth = 0
-    for (i = 1; i <= said; i++) if (doubts[i] != "") { pam_say(doubts[i]); depth = 1 }
-    if (!said || refused && !depth) pam_say("no " kind " rule of PAM for " pam_service " says yes: it lets nobody in")
+    return said
+}
+# where PAM goes on after a rule; pam_refused: behind the last, by a jump
+function pam_after(at, action,   depth, i) {
+    depth = pam_depth[pam_rule_of[at++]]
+    pam_refused = 0
+    if (action ~ /^[0-9]/) # so many rules of this depth are left out, each with its substack
+        for (i = action + 0; i > 0 && !pam_refused; i--) {
+            if (at > pam_rules) pam_refused = 1
+            for (at++; at <= pam_rules && pam_depth[pam_rule_of[at]] > depth; at++) ;
+        }
+    else if (action == "done" || action == "die") while (at <= pam_rules && pam_depth[pam_rule_of[at]] >= depth) at++
+    return at
 }
 function pam_action(settings, got,   n, w, i, action) {
     action = "bad"
@@ -85,12 +116,22 @@ function pam_asked(root, i,   module, name) {
         pam_got = pam_kind[i] == "session" ? "session_err" : "auth_err"
         pam_doubt = "pam_deny keeps everybody out" pam_of ": " pam_in[i]
     } else if (pam_asks(pam_kind[i], name, pam_rest[i])) {
-        pam_doubt = pam_quick && name != "pam_limits" ? "?" : pam_against(root, name, pam_rest[i])
+        pam_doubt = pam_quick && name !~ /^pam_(limits|namespace)$/ ? "?" : pam_against(root, name, pam_rest[i])
+        if (pam_doubt != "" && name ~ /^pam_(sss|ldap|winbind)$/) pam_got = "user_unknown"
         if (pam_doubt != "") pam_doubt = name " may keep " user " out" pam_of ": " pam_doubt
     }
 }
 # whether such a rule can keep somebody out; limits of * are not those of root, whom sudo makes
-function pam_asks(kind, name, rest) {
+function pam_asks(kind, name, rest,   said) {
+    if (name == "pam_debug") {
+        said = pam_option(rest, kind == "auth" ? "auth" : kind == "account" ? "acct" : "open_session")
+        return said != "" && said != "success"
+    }
+    if (name ~ /^pam_(setquota|namespace)$/) return kind == "session"
+    if (name == "pam_userdb") return kind != "session"
+    if (name ~ /^pam_(ftp|rhosts)$/) return kind == "auth"
+    if (name == "pam_usertype") return kind == "account" && (" " rest " ") ~ / issystem /
+    if (name ~ /^pam_(sss|ldap|winbind)$/) return kind == "account" && (" " rest " ") !~ / ignore_unknown_user /
     if (name == "pam_limits") return kind == "session" && (pam_service == "sshd" || rest ~ /conf=/)
     if (name == "pam_loginuid") return kind == "session" && rest ~ /require_auditd/
     if (name ~ /^pam_(nologin|localuser)$/) return kind == "account" && rest ~ /(^| )file=/
@@ -110,12 +151,28 @@ function pam_limit(root, rest,   n, w, i, file, field, s, conf, found) {
         if (!there(file[i])) continue
         while (found == "" && (getline s <file[i]) > 0) {
             sub(/#.*/, "", s)
-            if (split(s, w, " ") != 4 || w[4] != "0" || w[3] !~ /^(maxlogins|maxsyslogins|nproc)$/) continue
-            if (pam_quick || w[1] == "*" || w[1] == user) found = w[1] " " w[2] " " w[3] " " w[4]
+            if (split(s, w, " ") != 4 || w[4] !~ /^[0-9]+$/ || w[4] + 0 >= pam_least(w[3])) continue
+            if (pam_quick || pam_limited(w[1])) found = w[1] " " w[2] " " w[3] " " w[4]
         }
         close(file[i])
     }
     return found
+}
+# the least of an item of limits.conf(5) with which a shell can be had: KiB, programs, files, minutes, logins
+function pam_least(item) {
+    if (item ~ /^(as|data)$/) return 1024
+    if (item == "stack") return 64
+    return item == "nproc" ? 4 : item == "nofile" ? 10 : item ~ /^(cpu|maxlogins|maxsyslogins)$/
+}
+# whether a limit is for the owner: all, a name, @GROUP, %GROUP, or a range of user ids
+function pam_limited(whom,   w) {
+    if (whom ~ /^[@%]./) return index(" " groups " ", " " substr(whom, 2) " ") > 0
+    if (whom ~ /^[0-9]*:[0-9]*$/ && whom != ":") {
+        split(whom, w, ":")
+        if (w[1] == "") w[1] = w[2]
+        return uid + 0 >= w[1] + 0 && (w[2] == "" || uid + 0 <= w[2] + 0)
+    }
+    return whom == "*" || whom == "%" || whom == user
 }
 function pam_auditd(root,   n, folder, i) {
     n = split("/usr/bin /usr/sbin /usr/local/sbin /usr/local/bin /sbin /bin", folder, " ")
@@ -212,7 +269,12 @@ function pam_say(text) {
     pam_told[text] = 1
 }
 function pam_against(root, name, rest,   s, last, file) {
-    if (name ~ /^pam_(listfile|succeed_if|exec|wheel)$/) return rest == "" ? "?" : rest
+    if (name ~ /^pam_(listfile|succeed_if|exec|wheel|setquota|userdb|ftp|rhosts|debug|usertype)$/) return rest == "" ? "?" : rest
+    if (name ~ /^pam_(sss|ldap|winbind)$/) return "it knows no account of this machine"
+    if (name == "pam_namespace") {
+        file = "/security/namespace.conf"
+        return there(root "/etc" file) || there(root "/usr/share/pam" file) || there(root "/usr/etc" file) ? "" : "/etc" file " is not there"
+    }
     if (name == "pam_limits") return pam_limit(root, rest)
     if (name == "pam_loginuid") return pam_auditd(root)
     file = pam_option(rest, "file")

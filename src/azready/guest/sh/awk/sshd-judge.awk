@@ -5,6 +5,36 @@ function without_hosts(s,   n, p, i, out) {
     for (i = 1; i <= n; i++) if (!index(p[i], "@")) out = out (out == "" ? "" : "\t") p[i]
     return out
 }
+# patterns with a host by which sshd lets the user in, or keeps them out
+function by_address(word, name,   n, p, i) {
+    n = split(said[word], p, "\t")
+    for (i = 1; i <= n; i++)
+        if (index(p[i], "@") && fits(user, part_of_user(p[i])) && !listed(user, without_hosts(said[word]), "\t"))
+            print "bound sshd\047s " name " " p[i] " may keep " user " out, by where the connection comes from"
+}
+# says so where all that sshd offers is older than what clients of OpenSSH 9 ask for by themselves
+function old(word, name, modern,   offered) {
+    offered = says(word)
+    if (offered == "" || offered ~ /^[-+^]/ || ("," offered) ~ (",(" modern ")")) return
+    print "bound sshd offers nothing that clients of today take: " name " " offered
+}
+# what sshd cannot expand of the place where our keys are: what comes later is not asked for
+function unknown_token(   place, rest, i) {
+    place = said["authorizedkeysfile"]
+    sub(/\t.*/, "", place)
+    rest = place
+    gsub(/%%/, "", rest)
+    while ((i = index(rest, "%"))) {
+        rest = substr(rest, i + 1)
+        if (rest !~ /^[huU]/) return "sshd does not know %" substr(rest, 1, 1) " (AuthorizedKeysFile " place ")"
+    }
+    return ""
+}
+function number_of_keys(   s, n) {
+    close(keys)
+    while ((getline s <keys) > 0) n++
+    return n + 0
+}
 function able(method) {
     sub(/:.*/, "", method)
     method = tolower(method)
@@ -73,12 +103,14 @@ END {
         shut = "AllowGroups does not name " user
     else if (says("maxsessions") == "0") shut = "MaxSessions 0 opens no session"
     else if (says("maxauthtries") == "0") shut = "MaxAuthTries 0 takes no try"
+    else if (says("refuseconnection") == "yes") shut = "RefuseConnection yes takes no connection"
     else if (says("persourcemaxstartups") == "0") shut = "PerSourceMaxStartups 0 takes no connection"
     if (shut != "") print "shut sshd\047s " shut
     if (!host_key_fits()) print "unfit sshd has no host key of the kinds that it may show (HostKeyAlgorithms " says("hostkeyalgorithms") ")"
     if (says("pubkeyauthentication") == "no") print "keys sshd takes no keys (PubkeyAuthentication no)"
     else if (says("authorizedkeysfile") == "none" && elsewhere() == "")
         print "keys sshd reads no file of keys (AuthorizedKeysFile none)"
+    else if ((refused = unknown_token()) != "") print "keys " refused
     else if ((refused = no_key_fits()) != "") print "keys " refused
     if (says("passwordauthentication") == "no" && says("kbdinteractiveauthentication") == "no")
         print "passwords sshd takes no passwords (PasswordAuthentication no)"
@@ -86,7 +118,12 @@ END {
     for (i = 1; i <= n; i++) {
         m = split(lists[i], method, ",")
         fine = 1
-        for (j = 1; j <= m; j++) if (!able(method[j])) fine = 0
+        wanted = 0 # another key each time
+        for (j = 1; j <= m; j++) {
+            if (!able(method[j])) fine = 0
+            if (tolower(method[j]) ~ /^publickey(:|$)/) wanted++
+        }
+        if (wanted > 1 && wanted > number_of_keys()) fine = 0
         if (fine || tolower(lists[i]) == "any") n = 0
     }
     if (n) {
@@ -94,6 +131,11 @@ END {
         print "methods sshd wants more than one way to log in (AuthenticationMethods " said["authenticationmethods"] ")"
     }
     if (has_key && elsewhere() != "") print "bound " elsewhere()
+    by_address("allowusers", "AllowUsers")
+    by_address("denyusers", "DenyUsers")
+    old("ciphers", "Ciphers", "chacha20-poly1305|aes(128|192|256)-ctr|aes(128|256)-gcm")
+    old("kexalgorithms", "KexAlgorithms", "curve25519-|ecdh-sha2-|diffie-hellman-group(14-sha256|16|18|-exchange-sha256)|sntrup761|mlkem768")
+    old("hostkeyalgorithms", "HostKeyAlgorithms", "rsa-sha2|ecdsa-|ssh-ed25519|sk-")
     if (("\t" said["setenv"]) ~ /\tPATH=/) {
         gsub(/\t/, " ", said["setenv"])
         print "bound sshd\047s SetEnv " said["setenv"] " holds for " user

@@ -97,8 +97,9 @@ function one(s,   name, rest, verdict, value, i) {
     }
     if (inside[depth] && (name == "passwordauthentication" || name == "kbdinteractiveauthentication") && n_words && w[1] == "yes")
         opens = 1
-    if (maybe[depth] && (name in confines || n_words == 1 && (name " " w[1]) ~ /^(pubkeyauthentication no|maxsessions 0|maxauthtries 0)$/))
+    if (maybe[depth] && (name in confines || n_words == 1 && (name " " w[1]) ~ /^(pubkeyauthentication no|maxsessions 0|maxauthtries 0|refuseconnection yes)$/))
         shuts = 1
+    for (i = 1; i <= n_words; i++) if (maybe[depth] && name == "setenv" && w[i] ~ /^PATH=/) shuts = 1
     if (!active[depth]) return
     value = n_words ? w[1] : ""
     for (i = 2; i <= n_words; i++) value = value "\t" w[i]
@@ -107,11 +108,18 @@ function one(s,   name, rest, verdict, value, i) {
     else if (name == "subsystem") { if (!n_words || (w[1] in subsystems)) plain = "no"; subsystems[w[1]] = 1 }
     else if (!((name " " value) in quiet) && (!(name in quiet) || !taken(name)) || name " " value == "maxauthtries 0") plain = "no"
 }
+# a number that any version takes, a time in hours, minutes or seconds among them
+function usual_number(name, word) {
+    if (name ~ /^(clientaliveinterval|logingracetime)$/) sub(/[smh]$/, "", word)
+    return name != "rekeylimit" && word ~ /^[0-9]+$/ && word + 0 >= (name == "port") && word + 0 <= 65535 && name " " word != "logingracetime 1"
+}
 # whether sshd takes these values, by their looks: all others are for sshd itself to judge
 function taken(name,   i) {
     if (name in any_text) return n_words > 0
+    if (name == "maxstartups")
+        return n_words == 1 && w[1] ~ /^[0-9]+(:[0-9]+:[0-9]+)?$/ && w[1] !~ /(^|:)0*[01](:|$)/ && w[1] !~ /[1-9][0-9][0-9][0-9][0-9]/
     for (i = 1; i <= n_words; i++)
-        if (w[i] !~ /^[0-9]/ && tolower(w[i]) !~ /^(yes|no|none|prohibit-password|without-password|forced-commands-only|delayed|any|inet6?)$/)
+        if (!usual_number(name, w[i]) && tolower(w[i]) !~ /^(yes|no|none|prohibit-password|without-password|forced-commands-only|delayed|any|inet6?)$/)
             return 0
     return n_words > 0
 }
@@ -123,9 +131,15 @@ function has_account(root, name,   s, found) {
     while ((getline s <(root "/usr/lib/passwd")) > 0) if (index(s, name ":") == 1) found = 1
     return found
 }
+# whether the file system of /usr/bin is mounted so that sudo makes nobody root
+function nosuid_mount(   s, field, options) {
+    while ((getline s <"/proc/self/mounts") > 0) if (split(s, field, " ") > 3) options[field[2]] = field[4]
+    s = ("/usr/bin" in options) ? options["/usr/bin"] : ("/usr" in options) ? options["/usr"] : options["/"]
+    return index("," s ",", ",nosuid,") > 0
+}
 # whether useradd gives homes into which their owners and nobody else can write, whether PAM or hosts.deny has a say,
 # whether sudo has other plugins than its own, and the host keys that are whole: read here since awk is quick at it
-function others(root,   file, s, kind, n, i, first, said, open, around, plugins, field) {
+function others(root,   file, s, kind, n, i, first, said, open, around, plugins, nosuid, field) {
     open = "yes"
     n = split("/etc/login.defs /usr/etc/login.defs", kind, " ")
     for (i = 1; i <= n; i++) {
@@ -138,10 +152,11 @@ function others(root,   file, s, kind, n, i, first, said, open, around, plugins,
     }
     around = pam_has_a_say(root, "sshd") || pam_has_a_say(root, "sudo") || denied_host(root) != "" ? "yes" : "no"
     plugins = "no"
+    nosuid = root == "" && nosuid_mount() ? "yes" : "no"
     file = root "/etc/sudo.conf"
     while ((getline s <file) > 0) if (split(s, field, " ") > 1)
-        if (field[1] == "Plugin" && field[3] != "sudoers.so" || field[1] == "Path" && field[2] == "plugin_dir") plugins = "yes"
-    said = open " " around " " plugins
+        if (field[1] == "Plugin" && (field[3] != "sudoers.so" || field[4] != "") || field[1] == "Path" && field[2] == "plugin_dir") plugins = "yes"
+    said = open " " around " " plugins " " nosuid
     n = split("rsa ecdsa ed25519", kind, " ")
     for (i = 1; i <= n; i++) {
         file = root "/etc/ssh/ssh_host_" kind[i] "_key"
