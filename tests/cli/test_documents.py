@@ -21,6 +21,7 @@ from azready.cli import capture, fabric
 from azready.cli.documents import as_json
 from azready.fabric import matrix, scenario
 from azready.fabric.verdict import Verdict
+from azready.image.rules import RULES
 from tests.boot.test_timeline import RECORD
 from tests.cli.schemas import conforms, schema
 from tests.cli.test_common import EVERY
@@ -42,7 +43,7 @@ def test_every_verb_with_json_has_a_schema() -> None:
     elsewhere = {"check": "beside its renderer", "fabric-run": "fabric's"}
     with_json = {name.replace(" ", "-") for name, command in EVERY if _prints_json(name, command)}
     assert with_json - set(NAMES) == set(elsewhere)
-    assert set(NAMES) - with_json == {"plan", "dry-run"}, "of verbs with --dry-run"
+    assert set(NAMES) - with_json == {"plan", "dry-run", "rules"}, "of --dry-run, and of --list"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,6 +73,19 @@ def _azready(*words: object) -> str:
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "80"})
     assert done.returncode in (0, 1, 3), done.stderr
     return done.stdout
+
+
+@pytest.mark.long
+def test_lists_of_rules() -> None:
+    every = conforms("rules", _azready("check", "--list", "-o", "json"))["rules"]
+    assert len(every) == len({rule["id"] for rule in every}) == len(RULES)
+    (one,) = conforms("rules", _azready("check", "--explain", "n01", "-o", "json"))["rules"]
+    assert one in every and one["severity"] == {"azure": "fatal"} and one["sources"][0]["url"].startswith("https://")
+    sealing, more = (
+        conforms("rules", _azready("generalize", "--list", *fix, "-o", "json")) for fix in ((), ("--fix",))
+    )
+    assert {rule["fixed_by"] for rule in sealing["rules"]} == {"azready generalize"}
+    assert len(more["rules"]) > len(sealing["rules"])
 
 
 @pytest.mark.long

@@ -83,10 +83,11 @@ def check(
     from azready.image.rules import pages
 
     if list_rules:
-        print(pages.table())
+        outputs.tell(outputs.parse(output, outputs.BOTH), pages.table, pages.catalogue)
         return
     if explain:
-        print(pages.page(explain.upper()))
+        rule = pages.named(explain)
+        outputs.tell(outputs.parse(output, outputs.BOTH), lambda: pages.page(rule), lambda: pages.catalogue([rule]))
         return
     if not target and waivers is not None:
         print(_waivers_only(waivers))

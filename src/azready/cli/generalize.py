@@ -13,6 +13,7 @@ from azready.errors import Exit, UsageFailure
 
 if TYPE_CHECKING:
     from azready.image.apply import Outcome
+    from azready.image.rules.model import Rule
     from azready.image.sealing import Sealed, Sealing
     from azready.image.targets import Target
 
@@ -49,7 +50,7 @@ def generalize(
     from azready.image.targets.opening import enter_namespace_for, open_target, require_writable, to_change
 
     if list_all:
-        print(_list(fix))
+        _list(_repaired(fix), outputs.parse(output, outputs.BOTH))
         return
     if not target:
         raise UsageFailure("generalize wants a target", "azready generalize / or a directory, a disk, ssh://user@host")
@@ -87,13 +88,19 @@ def generalize(
 _ERROR = 3
 
 
-def _list(fix: bool) -> str:
+def _list(rules: "list[Rule]", wanted: outputs.Wanted) -> None:
+    from azready.image.rules import pages
+
+    listed = "\n".join(f"{rule.id}  {rule.title}" for rule in rules)
+    outputs.tell(wanted, lambda: listed, lambda: pages.catalogue(rules))
+
+
+def _repaired(fix: bool) -> "list[Rule]":
     """Every rule that brings its own repair: those of sealing, with --fix the settings, too."""
     from azready.image.rules import RULES
     from azready.image.rules.model import Stage
 
-    rules = [rule for rule in RULES if rule.repair and (rule.seals or (fix and rule.stage is Stage.FIX))]
-    return "\n".join(f"{rule.id}  {rule.title}" for rule in rules)
+    return [rule for rule in RULES if rule.repair and (rule.seals or (fix and rule.stage is Stage.FIX))]
 
 
 def _ask(target: "Target", planned: "Sealing") -> None:

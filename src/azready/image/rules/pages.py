@@ -1,6 +1,7 @@
 """The rules for people: a table, a page a rule, and the Markdown of docs/rules, all from the one table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from azready.errors import UsageFailure
 from azready.image.rules import AREAS, RULES, Area
@@ -36,17 +37,42 @@ def table() -> str:
     return "\n".join(lines[1:])
 
 
-def page(id: str) -> str:
-    """Everything about one rule. Raises UsageFailure when there is none."""
-    rule = next((rule for rule in RULES if rule.id == id), None)
+def named(id: str) -> Rule:
+    """The rule with this id, however it is spelled. Raises UsageFailure when there is none."""
+    rule = next((rule for rule in RULES if rule.id == id.upper()), None)
     if rule is None:
-        raise UsageFailure(f"there is no rule {id}", "`azready check --list` prints all of them")
+        raise UsageFailure(f"there is no rule {id.upper()}", "`azready check --list` prints all of them")
+    return rule
+
+
+def page(rule: Rule) -> str:
+    """Everything about one rule."""
     lines = [f"{rule.id}  {rule.title}", "", f"Severity  {_severities(rule)}", f"Why       {rule.why}"]
     lines.append(f"Fix       {rule.fix}")
     if by := _fixed_by(rule):
         lines.append(f"          done by {by}")
     lines += [f"Source    {SOURCES[key].title}: {SOURCES[key].url}" for key in rule.sources if key != "OWN"]
     return "\n".join(lines)
+
+
+def catalogue(rules: Iterable[Rule] = RULES) -> dict[str, Any]:
+    """The same for programs, of as many rules as wanted; its schema is `cli/schemas/rules.schema.json`."""
+    areas = {rule.id: area.title for area in AREAS for rule in area.rules}
+    return {
+        "rules": [
+            {
+                "id": rule.id,
+                "area": areas[rule.id],
+                "title": rule.title,
+                "severity": {str(profile): severity.word for profile, severity in rule.severities.items()},
+                "why": rule.why,
+                "fix": rule.fix,
+                "fixed_by": _fixed_by(rule) or None,
+                "sources": [{"title": SOURCES[key].title, "url": SOURCES[key].url} for key in rule.sources],
+            }
+            for rule in rules
+        ]
+    }
 
 
 def documents() -> dict[str, str]:
