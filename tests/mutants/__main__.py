@@ -13,17 +13,18 @@ import random
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.mutants.asking import Asking
 from tests.mutants.changes import Mutant, mutants
-from tests.mutants.selection import Selection, measure, statement
+from tests.mutants.selection import Selection, is_within_a_function, measure, statement
 
 TOP = Path(__file__).parents[2]
 _COPIED = ("src", "tests", "pyproject.toml", "docs", "recipes", "scripts", "bench", "README.md")
 _LONGEST, _TIMES = 60, 5
-"""A change may make its tests hang, and is noticed then: after this many seconds, and as often as all tests take."""
+"""A change may make its tests hang, and is noticed then: after so many seconds, and so many times what they took."""
 _MEMORY = Path("/dev/shm")
 """Where the copy lies and tests make their trees: no disk waits for what the next change makes anew."""
 _NEAR = 200
@@ -66,8 +67,15 @@ PARTS = {
         (
             *(
                 f"tests/guest/test_{name}.py"
-                for name in ("decisions", "bounds", "parsers", "json", "medium", "pam", "run")
+                for name in (
+                    *("access", "bounds", "decisions", "files", "grow", "json", "medium", "pam", "parsers"),
+                    *("programs", "requests", "run", "ssh_steps", "steps", "waiting"),
+                )
             ),
+            "tests/guest/test_units.py::test_the_settings_are_those_of_the_program",
+            "tests/guest/test_units.py::test_the_places_are_those_of_the_program",
+            "tests/guest/test_units.py::test_the_drop_in_of_the_image_is_the_one_that_the_program_writes",
+            "tests/contract/test_contract.py::test_both_say_the_same",
             "tests/contract/test_contract.py::test_python",
         ),
         "src/azready/guest/provision.py",
@@ -99,9 +107,9 @@ def _measure(name: str, part: Part, runs: int, seed: int) -> None:
         argv = [sys.executable, "-m", "pytest", *_WORDS]
         if (selection := measure(argv, part.tests, copy, folders, part.program, _environment(copy))) is None:
             sys.exit(f"{name}: its tests fail without any change: {' '.join(part.tests)}")
-        asking = Asking(copy, _environment(copy), max(_LONGEST, _TIMES * selection.whole))
+        asking = Asking(copy, _environment(copy))
         asking.warm([*_WORDS, *part.tests])
-        if asking.status([*_WORDS, *selection.quickest(20)]) != 0:
+        if asking.status([*_WORDS, *selection.quickest(20)], _LONGEST) != 0:
             sys.exit(f"{name}: its tests fail in a fork without any change")
         for number, mutant in enumerate(picked, 1):
             if _survives(asking, part, selection, mutant):
@@ -144,13 +152,19 @@ def _survives(asking: Asking, part: Part, selection: Selection, mutant: Mutant) 
     place.write_text(mutant.text())
     os.utime(place, (times.st_atime, times.st_mtime + 60))  # or bytecode of the same second and size would be run
     try:
-        if near and asking.status([*_WORDS, "-x", *near[:_NEAR]]) not in _NOT_ASKED:
+        if near and _notices(asking, selection, near[:_NEAR]):
             return False
-        rest = near[_NEAR:] if selection.is_known(str(path), lines) else part.tests
-        return not rest or asking.status([*_WORDS, "-x", *rest]) in _NOT_ASKED
+        known = selection.is_known(str(path), lines) and is_within_a_function(before, mutant.line)
+        rest = near[_NEAR:] if known else part.tests
+        return not rest or not _notices(asking, selection, rest)
     finally:
         place.write_text(before)
         os.utime(place, (times.st_atime, times.st_mtime))
+
+
+def _notices(asking: Asking, selection: Selection, tests: Sequence[str]) -> bool:
+    took = selection.takes(tests) if set(tests) <= set(selection.seconds) else selection.whole
+    return asking.status([*_WORDS, "-x", *tests], _LONGEST + _TIMES * took) not in _NOT_ASKED
 
 
 if __name__ == "__main__":

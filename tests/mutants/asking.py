@@ -18,23 +18,22 @@ _OURS = ("azready", "tests")
 
 @dataclass(frozen=True)
 class Asking:
-    """A copy of the checkout, the environment its tests run in, and how long they may take at most, in seconds."""
+    """A copy of the checkout, and the environment its tests run in."""
 
     copy: Path
     env: Mapping[str, str]
-    longest: float
 
     def warm(self, words: Sequence[str]) -> None:
         """Import what the tests import, so that each fork has it; what is changed, it reads anew."""
         with redirect_stdout(io.StringIO()):
             pytest.main([*words, "--collect-only"])
 
-    def status(self, words: Sequence[str]) -> int:
-        """How pytest ends in the copy with these words. Tests that hang have failed."""
+    def status(self, words: Sequence[str], longest: float) -> int:
+        """How pytest ends in the copy with these words. Tests that take longer than so many seconds have failed."""
         child = os.fork()
         if child == 0:
             self._run(words)
-        ended, _, _ = select.select([pidfd := os.pidfd_open(child)], [], [], self.longest)
+        ended, _, _ = select.select([pidfd := os.pidfd_open(child)], [], [], longest)
         os.close(pidfd)
         if not ended:
             os.killpg(child, signal.SIGKILL)

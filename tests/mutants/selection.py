@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,10 @@ class Selection:
     def is_known(self, path: str, lines: range) -> bool:
         """Whether the tests of `of` are all: what an import runs, or another process, any test may notice."""
         return bool(ran := self._ran(path, lines)) and "" not in ran
+
+    def takes(self, tests: Iterable[str]) -> float:
+        """The seconds that these took."""
+        return sum(self.seconds.get(name, 0.0) for name in tests)
 
     def quickest(self, number: int) -> list[str]:
         """The names of so many tests that take the least time."""
@@ -99,3 +103,11 @@ def statement(text: str, line: int) -> range:
             if line < max(end, node.lineno + 1):
                 best = range(node.lineno, max(end, node.lineno + 1))
     return best
+
+
+def is_within_a_function(text: str, line: int) -> bool:
+    """What is outside of all runs when a test reads the file first, and each that comes later may notice it."""
+    return any(
+        isinstance(node, ast.FunctionDef) and node.body[0].lineno <= line <= (node.end_lineno or 0)
+        for node in ast.walk(ast.parse(text))
+    )
