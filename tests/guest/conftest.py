@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -159,12 +159,21 @@ class Live:
         return [line.rstrip() for line in self.calls.read_text().splitlines()] if self.calls.exists() else []
 
 
+def _open_files() -> set[str]:
+    """What this process has open, but the lock, which is kept until it ends."""
+    numbers = Path("/proc/self/fd")
+    places = {name: os.readlink(f"{numbers}/{name}") for name in os.listdir(numbers) if (numbers / name).exists()}  # noqa: PTH115, PTH208
+    return {f"{name} {place}" for name, place in places.items() if not place.endswith(("/lock", "/fd"))}
+
+
 @pytest.fixture
-def live(guest: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Live:
+def live(guest: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
     root, tools = tmp_path / "root", tmp_path / "tools"
     root.mkdir()
     tools.mkdir()
     tree = guest.Tree(str(root), False)
     tree.live = True
     monkeypatch.setitem(guest.posix.environ, b"PATH", str(tools).encode())
-    return Live(tree, root, tools, tmp_path / "calls")
+    before = _open_files()
+    yield Live(tree, root, tools, tmp_path / "calls")
+    assert _open_files() <= before, "the program left something open"

@@ -21,6 +21,7 @@ from tests.guest.test_awk import AWKS, run
 DENY = "account required pam_deny.so"
 YES = "account required pam_permit.so\nsession required pam_permit.so"
 OUT = "pam_deny keeps everybody out: /etc/pam.d/"
+VENDOR = "pam_deny keeps everybody out: /usr/lib/pam.d/"
 GONE = "/etc/pam.d/sshd wants pam_gone.so, which is not there: sshd lets nobody in"
 ODD = "/etc/pam.d/sshd has a line that PAM does not understand (%s): sshd lets nobody in"
 HALF = "/etc/pam.d/sshd ends within a line: sshd lets nobody in"
@@ -82,6 +83,11 @@ CASES = {
     "brackets that stay open": (f"{YES}\naccount [default=bad pam_unix.so", [ODD % "account [default=bad pam_unix.so"]),
     "no module": (f"{YES}\nsession\trequired", [ODD % "session required"]),
     "a jump over nothing": (f"{YES}\naccount [success=0] pam_unix.so", [ODD % "account [success=0] pam_unix.so"]),
+    "a jump of three digits": (f"{YES}\naccount [success=999 default=ignore] pam_unix.so", [NO_ACCOUNT]),
+    "a jump of four digits": (
+        f"{YES}\naccount [success=1000 default=ignore] pam_unix.so",
+        [ODD % "account [success=1000 default=ignore] pam_unix.so"],
+    ),
     "a type that is none": (f"acount required pam_deny.so\n{YES}", []),
     "brackets and a module without a blank": (f"account [ default = die ]pam_deny.so\n{YES}", [f"{OUT}sshd"]),
     "a module is gone": (f"{YES}\n-session required pam_gone.so", [GONE]),
@@ -179,6 +185,11 @@ CASES = {
         f"session required pam_limits.so conf=/etc/ranges.conf\n{YES}",
         ["pam_limits may keep me out: 1000: hard nproc 1"],
     ),
+    "by a file of the distribution": (
+        f"@include vendor\naccount include site\n{YES}",
+        [f"{VENDOR}vendor", f"{OUT}site"],
+    ),
+    "by a file of the distribution, as a substack": (f"account substack vendor\n{YES}", [f"{VENDOR}vendor"]),
     "by the audit": (
         f"session required pam_loginuid.so require_auditd\nsession required pam_loginuid.so\n{YES}",
         ["pam_loginuid may keep me out: there is no auditd"],
@@ -197,6 +208,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "etc/pam.d/other": f"{YES}\n",
         **{f"etc/pam.d/n{n}": f"@include n{n + 1}\n" * 3 for n in range(8)},
         "etc/pam.d/n8": "",
+        "usr/lib/pam.d/vendor": f"{DENY}\n",
+        "usr/lib/pam.d/site": f"{YES}\n",
         "etc/shells": "# shells\n/bin/sh\n /bin/bash \n",
         "etc/security/access.conf": "# -:ALL:ALL\n-:ALL EXCEPT root:ALL\n",
         "etc/security/time.conf": "# nobody\n",

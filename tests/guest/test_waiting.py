@@ -396,3 +396,27 @@ def test_host_keys_are_waited_for_a_minute_at_most(guest: ModuleType, clock: Clo
     clock.slept.clear()
     guest._await_host_keys(live.tree)
     assert clock.slept == []
+
+
+def test_a_step_says_how_long_it_took(
+    guest: ModuleType, clock: Clock, live: Live, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def step(*_: object) -> str:
+        clock.sleep(61.5)
+        return "done"
+
+    guest.take_step("name", step, live.tree, None, {})
+    assert capfd.readouterr().err == "name: done (61500 ms)\n"
+
+
+def test_which_address_is_asked_after_failures(guest: ModuleType, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lease's for three tries, then that and the documented one by turns; the lease is read again now and then."""
+    leased = [*["10.0.0.1"] * 4, "10.0.0.4", "10.0.0.8"]
+    monkeypatch.setattr(guest, "leased_wireserver", lambda tree: leased.pop(0))
+    reporter = guest.Reporter(live.tree, guest.parse_options([]), "auto", None, 0)
+    asked = [reporter._address() for reporter._failures in range(9)]
+    known = "168.63.129.16"
+    assert [host for host, _ in asked] == [*["10.0.0.1"] * 3, known, "10.0.0.1", known, "10.0.0.1", known, "10.0.0.4"]
+    assert {port for _, port in asked} == {80} and leased == ["10.0.0.8"]
+    monkeypatch.setattr(guest, "leased_wireserver", lambda tree: "")
+    assert {guest.Reporter(live.tree, guest.parse_options([]), "auto", None, 0)._address()} == {(known, 80)}

@@ -69,7 +69,7 @@ PARTS = {
                 f"tests/guest/test_{name}.py"
                 for name in (
                     *("access", "bounds", "decisions", "files", "grow", "json", "medium", "pam", "parsers"),
-                    *("programs", "requests", "run", "ssh_steps", "steps", "waiting"),
+                    *("programs", "requests", "run", "ssh_steps", "steps", "verbs", "waiting", "words"),
                 )
             ),
             "tests/guest/test_units.py::test_the_settings_are_those_of_the_program",

@@ -2094,9 +2094,14 @@ def spawn(path, words, stdin=b"", limit=COMMAND_LIMIT, environment=None, show=Fa
     in_read, in_write = posix.pipe()
     write_all(in_write, stdin)  # less than a pipe holds
     posix.close(in_write)
-    child = _start(path, words, environment, in_read, 2 if show else out_write)
-    posix.close(in_read)
-    posix.close(out_write)
+    try:
+        child = _start(path, words, environment, in_read, 2 if show else out_write)
+    except OSError:
+        posix.close(out_read)
+        raise
+    finally:
+        posix.close(in_read)
+        posix.close(out_write)
 
     def ring(*_):
         raise TimeLimit
