@@ -11,8 +11,8 @@ from azready.image.facts import Facts
 from azready.image.facts.cloud_init import gather_cloud_init
 from azready.image.facts.firewall import closing_policies, direct_rules, iptables, nftables, zone_of
 from azready.image.facts.modprobe import gather_bans
-from azready.image.facts.network import ifcfg, ifupdown, networkd, networkmanager, others
-from azready.image.facts.network.model import Nic, Scene, Stack
+from azready.image.facts.network import STACKS
+from azready.image.facts.network.model import Nic, Scene
 from azready.image.facts.network.netplan import gather_netplan
 from azready.image.facts.packages import rpm
 from azready.image.facts.pam import pam_rules
@@ -194,7 +194,8 @@ def _read(reader: Callable[[Memory, str], object]) -> Callable[[bytes], object]:
     return lambda data: reader(Memory({"p": data}, {}), "p")
 
 
-def _by(stack: Stack) -> Callable[[Facts], object]:
+def _by(name: str) -> Callable[[Facts], object]:
+    stack = next(each for each in STACKS if each.name == name)
     return lambda facts: stack.read(Scene(facts.files, NIC, UNITS))
 
 
@@ -203,17 +204,17 @@ FACTS: Mapping[str, tuple[Callable[[Facts], object], tuple[str, ...]]] = {
     "sshd": (lambda facts: facts.sshd, ("etc/ssh/sshd_config",)),
     "pam": (lambda facts: [*pam_rules(facts.files, "sshd")], ("etc/pam.d/sshd",)),
     "netplan": (lambda facts: gather_netplan(facts.files), ("etc/netplan/50-a.yaml",)),
-    "networkd": (_by(networkd.STACK), ("etc/systemd/network/10-eth0.network",)),
+    "networkd": (_by("networkd"), ("etc/systemd/network/10-eth0.network",)),
     "networkmanager": (
-        _by(networkmanager.STACK),
+        _by("networkmanager"),
         ("etc/NetworkManager/system-connections/a.nmconnection", "etc/NetworkManager/NetworkManager.conf"),
     ),
-    "ifupdown": (_by(ifupdown.STACK), ("etc/network/interfaces",)),
-    "ifcfg": (_by(ifcfg.SCRIPTS), ("etc/sysconfig/network-scripts/ifcfg-eth0",)),
-    "wicked": (_by(ifcfg.WICKED), ("etc/sysconfig/network/ifcfg-eth0",)),
-    "dhcpcd": (_by(others.DHCPCD), ("etc/dhcpcd.conf",)),
-    "connman": (_by(others.CONNMAN), ("etc/connman/main.conf",)),
-    "netifrc": (_by(others.NETIFRC), ("etc/conf.d/net",)),
+    "ifupdown": (_by("ifupdown"), ("etc/network/interfaces",)),
+    "ifcfg": (_by("network-scripts"), ("etc/sysconfig/network-scripts/ifcfg-eth0",)),
+    "wicked": (_by("wicked"), ("etc/sysconfig/network/ifcfg-eth0",)),
+    "dhcpcd": (_by("dhcpcd"), ("etc/dhcpcd.conf",)),
+    "connman": (_by("connman"), ("etc/connman/main.conf",)),
+    "netifrc": (_by("netifrc"), ("etc/conf.d/net",)),
     "nftables": (lambda facts: nftables(facts.files, "etc/nftables.conf").keeps_out(), ("etc/nftables.conf",)),
     "iptables": (
         lambda facts: iptables(facts.text("etc/iptables/rules.v4") or "").keeps_in("168.63.129.16"),

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from azready.image.facts.distro import FAMILIES, FAMILY_OF, Family
 from azready.image.facts.packages import BrokenDatabase, read_packages
+from azready.image.facts.packages.managers import MANAGERS
+from azready.image.facts.packages.model import Manager
 from azready.image.targets.tree import Tree
 from tests.image.sample import Sample
 
@@ -126,6 +129,19 @@ def test_a_pacman_database_of_the_real_pacman_is_read(tmp_path: Path, need: Call
         pytest.skip("needs root for pacman: sudo make test")
     assert done.returncode == 0, done.stderr
     assert _packages(root) == {"cloud-init": "24.1-2"}
+
+
+@pytest.mark.parametrize("manager", MANAGERS.values(), ids=lambda manager: manager.name)
+def test_all_of_a_manager_is_known(manager: Manager) -> None:
+    """What a new row may forget; sealing has its own ways with apt and apk."""
+    assert manager.purl and manager.databases and manager.hint
+    assert manager.remove or manager.name in ("apt", "apk")
+    assert bool(manager.suffix) == bool(manager.install_files) == bool(manager.installers)
+
+
+def test_each_family_has_names_and_a_distribution() -> None:
+    assert set(FAMILIES) == set(Family)
+    assert set(FAMILY_OF.values()) == set(Family) - {Family.OTHER}
 
 
 def test_dpkg_counts_only_what_is_installed(tmp_path: Path) -> None:

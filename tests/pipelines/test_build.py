@@ -63,7 +63,7 @@ def test_an_image_whose_names_are_no_utf_8_has_a_sbom() -> None:
 
 
 def test_every_package_database_has_its_kind_of_url() -> None:
-    for name in packages.managers():
+    for name in packages.MANAGERS:
         inventory = sbom.Inventory("image", "some", "Some 1", "1", name, {})
         assert sbom.purl(inventory, "bash", "1").type != "generic", name
 

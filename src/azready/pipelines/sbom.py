@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from azready import __version__
-from azready.image.facts.packages import managers
+from azready.image.facts.packages.managers import MANAGERS
 
 if TYPE_CHECKING:
     from packageurl import PackageURL
@@ -27,7 +27,7 @@ def purl(inventory: Inventory, name: str, version: str) -> "PackageURL":
     """The package URL; unknown managers get the type `generic`."""
     from packageurl import PackageURL
 
-    manager = managers().get(inventory.manager)
+    manager = MANAGERS.get(inventory.manager)
     kind = manager.purl if manager else "generic"
     distro = f"{inventory.distribution}-{inventory.release}" if inventory.release else inventory.distribution
     return PackageURL(kind, inventory.distribution, name, version, {"distro": distro})

@@ -25,6 +25,7 @@ MACHINE = Machine(
     secondary_nics=(("00:0d:3a:6e:00:99", "10.1.0.9"),),
 )
 NEWEST = instance.VERSIONS[-1]
+NEWEST_THREE = '["{}","{}","{}"]'.format(*instance.VERSIONS[:-4:-1])
 METADATA = (("Metadata", "true"),)
 
 
@@ -218,7 +219,18 @@ def test_the_header_may_be_written_in_any_case() -> None:
 
 def test_without_a_version_the_newest_are_named() -> None:
     body = json.loads(get("/metadata/instance").response.body)
-    assert body["newest-versions"] == ["2025-11-11", "2025-04-07", "2024-07-17"]
+    assert body["newest-versions"] == list(instance.VERSIONS[:-4:-1])
+
+
+def test_each_field_that_came_with_a_version_is_in_the_newest_document() -> None:
+    """And its version is one of those that are served."""
+    document = instance.document(MACHINE, NEWEST, extended=True)
+    for path, since in instance.SINCE.items():
+        assert since in instance.VERSIONS, path
+        value: Any = document
+        for name in path.split("/"):
+            assert name in value, path
+            value = value[name]
 
 
 def test_versions_need_no_version() -> None:
@@ -281,7 +293,7 @@ def test_a_note_is_all_that_azures_own_sdks_get_for_their_probes() -> None:
         (
             "/metadata",
             METADATA,
-            f'{{"error":"{imds.WRONG_VERSION}","newest-versions":["2025-11-11","2025-04-07","2024-07-17"]}}',
+            f'{{"error":"{imds.WRONG_VERSION}","newest-versions":{NEWEST_THREE}}}',
         ),
     ],
 )

@@ -11,10 +11,13 @@ import pytest
 from azready.image import preparation, sealing
 from azready.image.checking import Found, ask
 from azready.image.facts import Facts
+from azready.image.facts.network import STACKS
+from azready.image.facts.network.model import Stack
+from azready.image.parts.network_profile import WRITERS
 from azready.image.rules import RULES
 from azready.image.rules.model import Severity
 from azready.image.targets.tree import Tree
-from tests.image.rules.cases import CASES
+from tests.image.rules.cases import CASES, alpine
 from tests.image.sample import Sample, good_image
 
 pytestmark = pytest.mark.long
@@ -33,6 +36,19 @@ def _ifupdown(s: Sample) -> Sample:
 
 def _ng(s: Sample) -> Sample:
     return _ifupdown(s).write("usr/libexec/ifupdown-ng/dhcp", "", 0o755)
+
+
+def _scripts(s: Sample, text: str) -> Sample:
+    s.disable("systemd-networkd").remove(NETWORKD).unit("network").write("etc/sysconfig/network-scripts/ifup", "")
+    s.write("etc/sysconfig/network-scripts/ifcfg-eth0", text)
+    return s.remove("etc/systemd/system/multi-user.target.wants/systemd-networkd-wait-online.service")
+
+
+def _netifrc(s: Sample, text: str) -> Sample:
+    alpine(s)  # OpenRC, as on Gentoo
+    s.disable("systemd-networkd").remove(NETWORKD).write("etc/init.d/net.lo", "")
+    s.write("etc/init.d/sshd", "generate_host_keys() { ssh-keygen -A; }\n")
+    return s.link("etc/runlevels/default/net.eth0", "/etc/init.d/net.eth0").write("etc/conf.d/net", text)
 
 
 def _nm(s: Sample) -> Sample:
@@ -174,6 +190,10 @@ TREES: dict[str, tuple[Callable[[Sample], object], bool]] = {
     "ifupdown, all but lo": (lambda s: _ifupdown(s).write(INTERFACES, f"{LO}auto /!(lo)\niface eth0 inet dhcp\n"), True),
     "ifupdown-ng, a second name": (lambda s: _ng(s).write(INTERFACES, f"{LO}auto eth1 eth0\niface eth0 inet dhcp\n"), False),
     "ifupdown-ng, hotplug": (lambda s: _ng(s).write(INTERFACES, f"{LO}allow-hotplug eth0\niface eth0 inet dhcp\n"), False),
+    "network-scripts": (lambda s: _scripts(s, "DEVICE=eth0\nBOOTPROTO=dhcp\nONBOOT=yes\n"), True),
+    "network-scripts, static": (lambda s: _scripts(s, "DEVICE=eth0\nBOOTPROTO=none\nIPADDR=10.0.0.4\nPREFIX=24\nONBOOT=yes\n"), False),
+    "netifrc": (lambda s: _netifrc(s, ""), True),
+    "netifrc, static": (lambda s: _netifrc(s, 'config_eth0="10.0.0.4/24"\n'), False),
     "dhcpcd": (lambda s: s.disable("systemd-networkd").unit("dhcpcd"), True),
     "dhcpcd, static": (lambda s: s.disable("systemd-networkd").unit("dhcpcd").write(
         "etc/dhcpcd.conf", "interface eth0\nstatic ip_address=10.0.0.4/24\n"), False),
@@ -186,6 +206,16 @@ def test_check_knows_whether_the_first_card_asks(name: str, tmp_path: Path) -> N
     change, asks = TREES[name]
     change(good_image(tmp_path))
     assert bool(Facts(Tree(tmp_path)).network.asking) == asks
+
+
+_ASKS_BY_ITSELF = {"dhcpcd", "connman"}
+"""Stacks that ask on every card: where one does not, its owner said so, and prepare says what to do by hand."""
+
+
+@pytest.mark.parametrize("stack", STACKS, ids=lambda stack: stack.name)
+def test_prepare_can_write_for_each_stack(stack: Stack) -> None:
+    assert (stack.name in WRITERS) != (stack.name in _ASKS_BY_ITSELF)
+    assert any(name.lower().startswith(stack.name) for name in TREES), "it has trees"
 
 
 def _all_trees() -> Iterator[tuple[str, Callable[[Sample], object]]]:

@@ -1,7 +1,8 @@
 """Which distribution an image is, and what that decides: the family, its package manager, its names for things.
 
 A new distribution is usually nothing (its ID_LIKE says it), else a row in `FAMILY_OF`; a new family is a row in
-`FAMILIES`. Source of the fields: os-release(5).
+`FAMILIES`. Its package manager is found by its database (`packages/managers.py`), its network by what starts. Source of
+the fields: os-release(5).
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,6 @@ class Family(StrEnum):
 class Names:
     """What a family calls the things that rules ask for; paths are relative to the root."""
 
-    manager: str
     ssh_unit: str
     kvp_units: tuple[str, ...]
     kvp_package: str
@@ -45,7 +45,6 @@ _DRACUT = (
 _BY_ITSELF = "build the image's initramfs with {} (mkosi: KernelInitrdModules=)"
 FAMILIES: Mapping[Family, Names] = {
     Family.DEBIAN: Names(
-        "apt",
         "ssh",
         ("hv-kvp-daemon", "hv_kvp_daemon"),
         "hyperv-daemons (Ubuntu: linux-cloud-tools-azure)",
@@ -54,7 +53,6 @@ FAMILIES: Mapping[Family, Names] = {
         "update-grub",
     ),
     Family.REDHAT: Names(
-        "dnf",
         "sshd",
         ("hypervkvpd", "hv_kvp_daemon"),
         "hyperv-daemons",
@@ -63,7 +61,6 @@ FAMILIES: Mapping[Family, Names] = {
         (("etc/sysconfig/network", "NETWORKING", "yes"),),
     ),
     Family.SUSE: Names(
-        "zypper",
         "sshd",
         ("hv_kvp_daemon", "hypervkvpd"),
         "hyper-v",
@@ -72,7 +69,6 @@ FAMILIES: Mapping[Family, Names] = {
         (("etc/sysconfig/network/dhcp", "DHCLIENT_SET_HOSTNAME", "no"),),
     ),
     Family.ALPINE: Names(
-        "apk",
         "sshd",
         ("hv_kvp_daemon",),
         "hvtools",
@@ -81,7 +77,6 @@ FAMILIES: Mapping[Family, Names] = {
         "update-extlinux",
     ),
     Family.ARCH: Names(
-        "pacman",
         "sshd",
         ("hv_kvp_daemon",),
         "hyperv",
@@ -90,18 +85,14 @@ FAMILIES: Mapping[Family, Names] = {
         "grub-mkconfig -o /boot/grub/grub.cfg",
     ),
     Family.GENTOO: Names(
-        "portage",
         "sshd",
         ("hv_kvp_daemon",),
         "app-emulation/hyperv-daemons",
         *_DRACUT,
         "grub-mkconfig -o /boot/grub/grub.cfg",
     ),
-    Family.FLATCAR: Names(
-        "", "sshd", ("hv_kvp_daemon",), "(part of the image)", _BY_ITSELF, "a new image", "a new image"
-    ),
+    Family.FLATCAR: Names("sshd", ("hv_kvp_daemon",), "(part of the image)", _BY_ITSELF, "a new image", "a new image"),
     Family.OTHER: Names(
-        "",
         "sshd",
         ("hv_kvp_daemon", "hypervkvpd", "hv-kvp-daemon"),
         "the package with hv_kvp_daemon",

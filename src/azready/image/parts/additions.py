@@ -86,12 +86,12 @@ def _parsed(option: str, word: str) -> Addition:
 
 def _packages(word: str) -> Install:
     """A file by how it ends, or names with commas between them."""
-    if word.endswith(tuple(installing.SUFFIXES)):
+    if word.endswith(installing.suffixes()):
         return Install(files=(_here("--install", word),))
     names = tuple(word.split(","))
     for name in names:
         if not _NAME.fullmatch(name):
-            kinds = ", ".join(installing.SUFFIXES)
+            kinds = ", ".join(installing.suffixes())
             raise UsageFailure(f"--install {word!r}: {name!r} is no package's name", f"give names, or files: {kinds}")
     return Install(names)
 

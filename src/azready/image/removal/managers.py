@@ -13,7 +13,7 @@ from azready.errors import Failure
 from azready.image.actions import Action, Remove, Run, Write
 from azready.image.apply import AGAIN
 from azready.image.facts.leftovers import agent_of_package
-from azready.image.facts.packages import managers
+from azready.image.facts.packages.managers import MANAGERS
 from azready.image.removal import dpkg
 from azready.image.targets import Files
 
@@ -53,11 +53,11 @@ def plan_removal(files: Files, manager: str, installed: Iterable[str]) -> Remova
         return Removal()
     if manager == "apk":
         return _plan_apk(names, installed)
-    if manager not in managers():
+    if manager not in MANAGERS:
         raise Failure(
             f"the package manager of {', '.join(names)} is not known", "remove these packages, then run it again"
         )
-    return Removal(names, (_exact((*managers()[manager].remove, *names), managers()[manager].hint),))
+    return Removal(names, (_exact((*MANAGERS[manager].remove, *names), MANAGERS[manager].hint),))
 
 
 def _exact(argv: tuple[str, ...], hint: str) -> Run:
@@ -74,7 +74,7 @@ def _plan_apk(names: Sequence[str], installed: Iterable[str]) -> Removal:
     if keep:
         title = "keep what the image needs and only an agent asked for"
         actions.append(Run(("apk", "add", "--no-network", "--quiet", *keep), title=title, hint=AGAIN))
-    actions.append(_exact(("apk", "del", "--no-network", "--quiet", "--purge", *names), managers()["apk"].hint))
+    actions.append(_exact(("apk", "del", "--no-network", "--quiet", "--purge", *names), MANAGERS["apk"].hint))
     return Removal(tuple(names), tuple(actions))
 
 

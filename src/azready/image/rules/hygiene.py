@@ -7,7 +7,7 @@ from azready import installed
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
 from azready.image.facts.distro import Family
-from azready.image.facts.packages import managers
+from azready.image.facts.packages.managers import MANAGERS
 from azready.image.facts.selinux import SETFILES, missing_policy, relabels
 from azready.image.rules import repairs
 from azready.image.rules.guards import lines_with
@@ -17,7 +17,7 @@ _OMI_FIXED = (1, 6, 8, 1)
 
 
 def _repositories(facts: Facts) -> list[str]:
-    patterns = [manager.repositories for manager in managers().values() if manager.repositories]
+    patterns = [manager.repositories for manager in MANAGERS.values() if manager.repositories]
     return [path for pattern in patterns for path in facts.files.glob(pattern)]
 
 
@@ -31,7 +31,7 @@ def _repositories(facts: Facts) -> list[str]:
     severity=Severity.INFO,
 )
 def repositories(facts: Facts) -> Iterator[Finding]:
-    manager = managers().get(facts.packages.manager)
+    manager = MANAGERS.get(facts.packages.manager)
     if not manager or not manager.repositories:
         raise Skip("no package manager with repositories")
     texts = [facts.text(path) or "" for path in _repositories(facts)]

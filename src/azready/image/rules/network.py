@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 from azready.addresses import IMDS, WIRESERVER
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
-from azready.image.facts.network import STACKS
+from azready.image.facts.network import STACKS, networkd
 from azready.image.facts.reading import decimal, lstat_of, sections, shell_values, stat_of, unit_sections
 from azready.image.rules.guards import lines_with, needs_systemd
 from azready.image.rules.mac_repairs import free_of_macs
@@ -160,7 +160,7 @@ def no_foreign_names(facts: Facts) -> Iterator[Finding]:
     yield from _waited_for(facts)
 
 
-_WAIT_ONLINE = "systemd-networkd-wait-online.service"
+_WAIT_ONLINE = networkd.STACK.wait_online
 
 
 def _waited_for(facts: Facts) -> Iterator[Finding]:
@@ -343,11 +343,7 @@ def online_means_online(facts: Facts) -> Iterator[Finding]:
     needs_systemd(facts)
     if facts.network.netplan_starts_networkd:
         raise Skip("netplan enables the unit that waits")
-    waits = {
-        "networkd": _WAIT_ONLINE,
-        "networkmanager": "NetworkManager-wait-online.service",
-    }
-    wanted = [waits[stack] for stack in facts.network.stacks if stack in waits]
+    wanted = [each.wait_online for each in STACKS if each.wait_online and each.name in facts.network.stacks]
     if not wanted:
         raise Skip("the network stack's own unit waits")
     if not facts.units.enabled(*wanted):

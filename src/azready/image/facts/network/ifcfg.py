@@ -93,7 +93,7 @@ def _read_wicked(scene: Scene) -> Reading:
     return _reading(scene, suse(scene.files))
 
 
-WICKED = Stack("wicked", "usr/sbin/wicked", ("wicked.service", "wickedd.service"), _read_wicked)
-SCRIPTS = Stack(
-    "network-scripts", "etc/sysconfig/network-scripts/ifup", ("network.service",), _read_scripts, ("network",)
+STACKS = (
+    Stack("wicked", "usr/sbin/wicked", ("wicked.service", "wickedd.service"), _read_wicked),
+    Stack("network-scripts", "etc/sysconfig/network-scripts/ifup", ("network.service",), _read_scripts, ("network",)),
 )

@@ -141,3 +141,5 @@ class Stack:
     units: tuple[str, ...]
     read: Callable[[Scene], Reading] = field(repr=False)
     scripts: tuple[str, ...] = ()
+    wait_online: str = ""
+    """The unit by which network-online.target waits for it; empty: its own unit is up when the network is."""

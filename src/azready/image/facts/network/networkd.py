@@ -123,5 +123,9 @@ def _made(files: Files) -> set[str]:
 
 
 STACK = Stack(
-    "networkd", "{usr/,}lib/systemd/systemd-networkd", ("systemd-networkd.service", "systemd-networkd.socket"), read
+    "networkd",
+    "{usr/,}lib/systemd/systemd-networkd",
+    ("systemd-networkd.service", "systemd-networkd.socket"),
+    read,
+    wait_online="systemd-networkd-wait-online.service",
 )

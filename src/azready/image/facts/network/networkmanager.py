@@ -231,4 +231,10 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
-STACK = Stack("networkmanager", "usr/{sbin,bin}/NetworkManager", ("NetworkManager.service", "networkmanager"), read)
+STACK = Stack(
+    "networkmanager",
+    "usr/{sbin,bin}/NetworkManager",
+    ("NetworkManager.service", "networkmanager"),
+    read,
+    wait_online="NetworkManager-wait-online.service",
+)

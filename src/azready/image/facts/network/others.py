@@ -90,6 +90,8 @@ def _read_netifrc(scene: Scene) -> Reading:
     return Reading((profile,), (profile,), asks, "its address is fixed")
 
 
-DHCPCD = Stack("dhcpcd", "{usr/,}{sbin,bin}/dhcpcd", ("dhcpcd.service", "dhcpcd", "dhcpcd@eth0.service"), _read_dhcpcd)
-CONNMAN = Stack("connman", "usr/sbin/connmand", ("connman.service", "connman"), _read_connman)
-NETIFRC = Stack("netifrc", "etc/init.d/net.lo", ("net.eth0",), _read_netifrc)
+STACKS = (
+    Stack("dhcpcd", "{usr/,}{sbin,bin}/dhcpcd", ("dhcpcd.service", "dhcpcd", "dhcpcd@eth0.service"), _read_dhcpcd),
+    Stack("connman", "usr/sbin/connmand", ("connman.service", "connman"), _read_connman),
+    Stack("netifrc", "etc/init.d/net.lo", ("net.eth0",), _read_netifrc),
+)

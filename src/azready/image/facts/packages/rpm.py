@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
-from azready.image.facts.packages import Reader
+from azready.image.facts.packages.model import Reader
 
 _NAME, _VERSION, _RELEASE, _EPOCH = 1000, 1001, 1002, 1003
 _STRING, _INT32 = 6, 4

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from azready.image.facts.packages import Reader
+from azready.image.facts.packages.model import Reader
 
 _PORTAGE = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*(-r\d+)?)$")
 
