@@ -68,7 +68,18 @@ PARTS = {
             *(
                 f"tests/guest/test_{name}.py"
                 for name in (
-                    *("access", "bounds", "decisions", "files", "grow", "json", "medium", "pam", "parsers"),
+                    *(
+                        "access",
+                        "access_bounds",
+                        "bounds",
+                        "decisions",
+                        "files",
+                        "grow",
+                        "json",
+                        "medium",
+                        "pam",
+                        "parsers",
+                    ),
                     *("programs", "requests", "run", "ssh_steps", "steps", "verbs", "waiting", "words"),
                 )
             ),
