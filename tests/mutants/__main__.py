@@ -49,7 +49,13 @@ PARTS = {
     "faults": Part(("fabric/faults.py",), ("tests/fabric/test_faults.py", "tests/fabric/test_scenario.py")),
     "verdict": Part(("fabric/verdict.py",), ("tests/fabric/test_verdict.py",)),
     "rules": Part(
-        ("image/rules/*.py",), ("tests/image/rules", "tests/image/test_check.py", "tests/image/network/test_macs.py")
+        ("image/rules/*.py",),
+        (
+            "tests/image/rules",
+            "tests/image/test_check.py",
+            "tests/image/test_boot_chain.py",
+            "tests/image/network/test_macs.py",
+        ),
     ),
     "decisions": Part(
         ("boot/diagnosis/*.py", "boot/waiting.py", "boot/compare.py", "boot/record.py"),

@@ -10,7 +10,7 @@ import pytest
 
 from azready.image import sealing
 from azready.image.facts.of_target import facts_of
-from azready.image.rules.mac_repairs import without_netplan_macs
+from azready.image.rules.mac_repairs import _rewritten, without_netplan_macs
 from azready.image.targets.tree import Tree
 from tests.image.sample import Sample, good_image
 
@@ -115,3 +115,36 @@ def test_a_sealed_image_still_asks_for_an_address(name: str, tmp_path: Path, nee
         assert sealed.left == ()
         assert facts_of(tree).network.asking
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and MAC.encode() in path.read_bytes()]
+
+
+FILE = "etc/sysconfig/network-scripts/ifcfg-%s"
+PROFILE = "etc/NetworkManager/system-connections/a.nmconnection"
+
+
+@pytest.mark.parametrize(
+    ("path", "number", "text", "left"),
+    [
+        (FILE % "eth1", None, "HWADDR=x\nONBOOT=yes\n", "DEVICE=eth1\nONBOOT=yes\n"),
+        (FILE % "lan", None, "HWADDR=x\nONBOOT=yes\n", "DEVICE=eth0\nONBOOT=yes\n"),
+        (FILE % "eth1", 0, "HWADDR=x\n", "DEVICE=eth0\n"),
+        (FILE % "lan", 2, " HWADDR = x\n", "DEVICE=eth2\n"),
+        (FILE % "lan", 2, "DEVICE=lan\nHWADDR=x\n", "DEVICE=lan\n"),
+        (FILE % "lan", None, "MACADDR=x\nLLADDR=y\nONBOOT=yes\n", "ONBOOT=yes\n"),
+        ("etc/systemd/network/a.link", None, "[Match]\nMACAddress=x\n[Link]\nName=n\n", "[Match]\nOriginalName=eth0\n[Link]\nName=n\n"),
+        ("etc/systemd/network/a.link", 3, "[Match]\nMACAddress=x\n", "[Match]\nOriginalName=eth3\n"),
+        ("etc/systemd/network/a.link", 3, "[Match]\nOriginalName=e\nMACAddress=x\n", "[Match]\nOriginalName=e\n"),
+        ("etc/systemd/network/a.network", 1, "[Match]\nPermanentMACAddress=x\nMACAddress=y\n", "[Match]\nName=eth1\n"),
+        ("etc/systemd/network/a.network", 1, "[Match]\nDriver=d\nMACAddress=y\n[Link]\nMACAddress=z\n", "[Match]\nDriver=d\n[Link]\n"),
+        ("etc/systemd/network/a.network", 1, "[Link]\nName=x\n[Match]\n MACAddress = y", "[Link]\nName=x\n[Match]\nName=eth1\n"),
+        ("etc/systemd/network/a.network.d/b.conf", 1, "[Match]\nMACAddress=y\n", "[Match]\n"),
+        (PROFILE, None, "[connection]\n[ethernet]\nmac-address=a:b\n", "[connection]\n[ethernet]\n"),
+        (PROFILE, 1, "[connection]\n[ethernet]\nmac-address=a:b\n", "[connection]\ninterface-name=eth1\n[ethernet]\n"),
+        (PROFILE, 1, "[connection]\ninterface-name=x\n[ethernet]\nmac-address=a:b\n", "[connection]\ninterface-name=x\n[ethernet]\n"),
+        (PROFILE, 1, "[connection]\n[ethernet]\ncloned-mac-address=a:b\n", "[connection]\n[ethernet]\n"),
+        (PROFILE, 1, "[connection]\n[ethernet]\ncloned-mac-address=random\n", "[connection]\n[ethernet]\ncloned-mac-address=random\n"),
+        ("etc/other", None, "x", None),
+    ],
+)  # fmt: skip
+def test_what_is_left_of_a_file(path: str, number: int | None, text: str, left: str | None) -> None:
+    """`number`: which of several files that know a card by its address alone it is."""
+    assert _rewritten(path, text, number) == left
