@@ -1,8 +1,11 @@
 """Every request as an approved file, and through Microsoft's schemas."""
 
 import copy
+import inspect
 import json
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -25,6 +28,8 @@ from azready.errors import UsageFailure
 from tests.azure.approve import approve
 from tests.azure.contract import MISSING, Checker
 
+SOURCE = Path(__file__).read_text().partition("def test_")[0]
+"""The table of requests, which stands before the tests."""
 PLACE = Place("11111111-2222-4333-8444-555555555555", "my-rg", "westeurope", (("azready-run", "1a2b3c4d"),))
 URN = parse_urn("debian:debian-12:12-gen2:0.20260101.1")
 OURS = VmWishes(
@@ -147,6 +152,16 @@ def test_the_parts_of_a_scale_set_conform_to_the_schemas_of_vms_and_interfaces()
         "properties": {k: interface[k] for k in ("networkSecurityGroup", "ipConfigurations")},
     }
     assert checker.check("PUT", REQUESTS["create-interface"].target, nic) == []
+
+
+@pytest.mark.parametrize("module", [disks, groups, images, machines, network], ids=lambda module: module.__name__)
+def test_every_call_has_an_approved_file(module: ModuleType) -> None:
+    """A new one: an entry in REQUESTS, and `--approve`."""
+    calls = {
+        name for name, each in inspect.getmembers(module, inspect.isfunction) if each.__module__ == module.__name__
+    }
+    makes = {name for name in calls if inspect.signature(getattr(module, name)).return_annotation is Request}
+    assert makes and not {name for name in makes if not name.startswith("_") and f".{name}(" not in SOURCE}
 
 
 def _planted() -> list[tuple[str, str, Any]]:
