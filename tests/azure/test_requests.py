@@ -28,7 +28,7 @@ from azready.errors import UsageFailure
 from tests.azure.approve import approve
 from tests.azure.contract import MISSING, Checker
 
-SOURCE = Path(__file__).read_text().partition("def test_")[0]
+SOURCE = Path(__file__).read_text().partition("\ndef test_")[0]
 """The table of requests, which stands before the tests."""
 PLACE = Place("11111111-2222-4333-8444-555555555555", "my-rg", "westeurope", (("azready-run", "1a2b3c4d"),))
 URN = parse_urn("debian:debian-12:12-gen2:0.20260101.1")

@@ -6,7 +6,7 @@ Source: Microsoft's REST reference, Compute. A VM without an agent needs `provis
 
 from dataclasses import dataclass
 
-from azready.azure.requests.model import COMPUTE, NETWORK, ImageUrn, Json, Place, PurchasePlan, Request, Usual, read
+from azready.azure.requests.model import COMPUTE, ImageUrn, Json, Place, PurchasePlan, Request, Usual, read
 
 CREATE = Usual(52, 200)
 DEALLOCATE = Usual(25, 66)
@@ -242,13 +242,3 @@ def list_scale_set_vms(place: Place, name: str) -> Request:
     set_id = place.compute("virtualMachineScaleSets", name)
     wanted = f"'virtualMachineScaleSet/id' eq '{set_id}'"
     return read(place.compute("virtualMachines"), COMPUTE, filter=wanted, expand="instanceView")
-
-
-def interface_of(identity: str) -> Request:
-    """A network interface by its id, as a VM names it."""
-    return read(identity, NETWORK)
-
-
-def public_address_of(identity: str) -> Request:
-    """A public address by its id, as an interface names it."""
-    return read(identity, NETWORK)
