@@ -44,6 +44,12 @@ class Part:
     """The source that tests start as a program of its own."""
 
 
+_OF_THE_GUEST = (
+    "access access_bounds bounds decisions files grow json medium outcomes pam parsers programs requests run "
+    "ssh_steps steps verbs waiting words"
+)
+"""What runs in-process, or on a scratch tree: all but containers, real trees and what traces the program."""
+
 PARTS = {
     "protocol": Part(("fabric/protocol/*.py",), ("tests/fabric/protocol", "tests/fabric/test_fidelity.py")),
     "faults": Part(("fabric/faults.py",), ("tests/fabric/test_faults.py", "tests/fabric/test_scenario.py")),
@@ -71,24 +77,7 @@ PARTS = {
     "guest": Part(
         ("guest/provision.py",),
         (
-            *(
-                f"tests/guest/test_{name}.py"
-                for name in (
-                    *(
-                        "access",
-                        "access_bounds",
-                        "bounds",
-                        "decisions",
-                        "files",
-                        "grow",
-                        "json",
-                        "medium",
-                        "pam",
-                        "parsers",
-                    ),
-                    *("programs", "requests", "run", "ssh_steps", "steps", "verbs", "waiting", "words"),
-                )
-            ),
+            *(f"tests/guest/test_{name}.py" for name in _OF_THE_GUEST.split()),
             "tests/guest/test_units.py::test_the_settings_are_those_of_the_program",
             "tests/guest/test_units.py::test_the_places_are_those_of_the_program",
             "tests/guest/test_units.py::test_the_drop_in_of_the_image_is_the_one_that_the_program_writes",
