@@ -54,7 +54,31 @@ def without(*names: str, more: tuple[str, ...] = ()) -> Change:
     )
 
 
+def second(*arguments: str) -> Change:
+    """A second entry in the menu, which does not start by itself, with these arguments more."""
+
+    def change(s: Sample) -> None:
+        first = (s.root / GRUB).read_text().partition("set timeout")[0]
+        s.append(GRUB, first.replace("'x'", "'y'").replace(" ro ", f" ro {' '.join(arguments)} "))
+
+    return change
+
+
+def growing(fstab: str, *changes: Change) -> Change:
+    """An image without our setting, with systemd-repart and a file for it, and that fstab."""
+    repart = write("usr/lib/repart.d/root.conf", "[Partition]\nType=root\n")
+    return both(
+        write("etc/azure-provisioning.conf", ""),
+        write("etc/fstab", fstab),
+        repart,
+        write("usr/bin/systemd-repart", ""),
+        *changes,
+    )
+
+
 PASSES: tuple[tuple[str, Change], ...] = (
+    ("P14", second("systemd.hostname=other")), ("P12", second(f"systemd.machine_id={'a1' * 16}")), ("B12", second("systemd.getty_auto=no")),
+    ("D11", growing("")), ("D11", growing("UUID=x / ext4 x-systemd.growfs 0 1\n")),
     ("K06", without("hyperv_fb", more=("drivers/gpu/drm/hyperv/hyperv_drm",))), ("K13", lambda s: s.remove(f"boot/config-{KERNEL}")), ("K13", add(f"boot/config-{KERNEL}", "CONFIG_X=n\n")),
     ("K14", both(without("floppy"), lambda s: s.remove("etc/modprobe.d/azure-no-floppy.conf"))),
     ("K16", kernel("3.8.0-1-amd64")), ("K16", kernel("3.10.0")), ("K16", kernel("4.0.1")), ("K16", kernel("3.2.0-4-amd64", argument("numa=off"))), ("K16", kernel("x.y")),
@@ -84,6 +108,12 @@ def test_it_is_no_fault(id: str, change: Change, tmp_path: Path) -> None:
 
 
 FOUND: tuple[tuple[str, Change, list[str]], ...] = (
+    ("P19", both(write("etc/selinux/config", "SELINUX=enforcing\n"), second("selinux=1")), ["SELinux is enforcing, and azready wrote files from outside"]),
+    ("P14", both(argument("systemd.hostname=one"), second("systemd.hostname=one")), ["systemd.hostname=one"]),
+    ("D11", growing("UUID=x / ext4 defaults 0 1\n"), ["nothing grows the root partition and its file system"]),
+    ("D11", growing("UUID=x /srv ext4 x-systemd.growfs 0 1\n"), ["nothing grows the root partition and its file system"]),
+    ("D11", growing("", lambda s: s.remove("usr/bin/systemd-repart")), ["nothing grows the root partition and its file system"]),
+    ("D11", growing("", lambda s: s.remove("usr/lib/repart.d/root.conf")), ["nothing grows the root partition and its file system"]),
     ("G19", write("var/log/a", "x" * 1024), ["/var/log/a holds 1 KiB"]), ("G19", write("var/log/a", "x" * 1025), ["/var/log/a holds 2 KiB"]),
     ("G19", both(write("var/log/a", "x"), write("var/log/b", "x")), ["/var/log/a and 1 other hold 1 KiB"]),
     ("G19", both(write("var/log/a", "x"), write("var/log/b", "x"), write("var/log/c", "x")), ["/var/log/a and 2 others hold 1 KiB"]),
