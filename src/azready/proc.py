@@ -183,20 +183,11 @@ def _hear(selector: selectors.BaseSelector, heard: dict[str, bytearray], seconds
             selector.unregister(key.fileobj)
 
 
-def run_bytes(argv: Sequence[str | Path], stdin: bytes) -> bytes:
-    """Run a filter: `stdin` in, its stdout out, both as bytes. Raises CommandFailed, and Failure if it cannot start."""
-    words = tuple(str(word) for word in argv)
-    try:
-        done = subprocess.run(words, input=stdin, capture_output=True, check=False)
-    except OSError as error:
-        raise Failure(f"{words[0]} cannot be started: {error.strerror}") from error
-    if done.returncode != 0:
-        raise CommandFailed(Completed(words, done.returncode, "", done.stderr.decode(errors="replace")))
-    return done.stdout
-
-
 def stream(argv: Sequence[str | Path], stdin: bytes, chunk: int) -> Iterator[bytes]:
-    """The same in pieces of at most `chunk` bytes, however much it is; an iterator that is dropped ends the program."""
+    """Run a filter: `stdin` in, its stdout out in pieces of at most `chunk` bytes, however much it is.
+
+    Raises CommandFailed, and Failure if it cannot start. An iterator that is dropped ends the program.
+    """
     words = [str(word) for word in argv]
     with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as errors:
         source.write(stdin)

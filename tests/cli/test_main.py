@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from azready.cli import completing
+from azready.cli import completion
 from azready.cli.app import VERBS
 
 
@@ -109,9 +109,9 @@ def test_the_shell_completes_verbs_and_options() -> None:
 def test_it_completes_the_names_that_azready_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.toml").touch()
-    assert completing.scenarios("mine") == ["mine.toml"] and "flaky" in completing.scenarios("")
-    assert ("P01" in dict(completing.rules("p0"))) and "K01" not in dict(completing.rules("p0"))
-    assert completing.machine_fields("admin_u") == ["admin_username="]
-    assert "GROW=yes" in completing.settings("GROW=") and "GROW=" in completing.settings("GR")
-    assert completing.silenced("c") == ["cloud-init"]
-    assert completing.faults("service=imds,att") == ["service=imds,attempts="]
+    assert completion.scenarios("mine") == ["mine.toml"] and "flaky" in completion.scenarios("")
+    assert ("P01" in dict(completion.rules("p0"))) and "K01" not in dict(completion.rules("p0"))
+    assert completion.machine_fields("admin_u") == ["admin_username="]
+    assert "GROW=yes" in completion.settings("GROW=") and "GROW=" in completion.settings("GR")
+    assert completion.silenced("c") == ["cloud-init"]
+    assert completion.faults("service=imds,att") == ["service=imds,attempts="]

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 
 from azready.image.targets import READ_LIMIT, Stat
 from azready.image.targets.inroot import parts_of
-from azready.image.targets.looking import Looking
+from azready.image.targets.lookups import Lookups
 
 _MOST_LINKS = 40
 
 
-class Memory(Looking):
+class Memory(Lookups):
     """Regular files by path, symbolic links by what they say; folders are where something lies."""
 
     def __init__(self, files: Mapping[str, bytes], links: Mapping[str, str]) -> None:

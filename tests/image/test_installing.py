@@ -13,7 +13,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from azready.image.targets import outward
+from azready.image.targets import web_proxy
 
 PLATFORM = ["168.63.129.16", "169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a83f:8110", "fe80::1%eth0"]
 HERE = ["127.0.0.1", "127.8.8.8", "::1", "0.0.0.0", "::", "224.0.0.1", "::ffff:127.0.0.1"]
@@ -28,21 +28,21 @@ def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("address", [*PLATFORM, *HERE])
 def test_the_platform_and_this_machine_are_not_reached(address: str) -> None:
-    assert not outward.allowed(address)
+    assert not web_proxy.allowed(address)
 
 
 @pytest.mark.parametrize(
     "address", ["151.101.2.132", "10.0.0.4", "2a04:4e42::644", "168.63.129.17", "64:ff9b::808:808"]
 )
 def test_mirrors_are_reached(address: str) -> None:
-    assert outward.allowed(address)
+    assert web_proxy.allowed(address)
 
 
 @contextlib.contextmanager
 def _through(may: Callable[[str], bool]) -> Iterator[int]:
     """A proxy on a port of loopback, as if the socket had come from inside."""
     inside, outside = socket.socketpair()
-    with inside, outside, outward.proxy(outside, may), socket.create_server(("127.0.0.1", 0)) as listening:
+    with inside, outside, web_proxy.proxy(outside, may), socket.create_server(("127.0.0.1", 0)) as listening:
         socket.send_fds(inside, [b"!"], [listening.fileno()])
         yield listening.getsockname()[1]
 
@@ -84,7 +84,7 @@ def test_a_file_comes_through_whole_by_get_and_by_connect(served: int) -> None:
 def test_it_goes_through_the_proxy_of_this_machine(served: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other one resolves the name; the server of the test stands for it, and is asked for the whole URL."""
     monkeypatch.setenv("http_proxy", f"http://me:pass@127.0.0.1:{served}")
-    with _through(outward.allowed) as port:
+    with _through(web_proxy.allowed) as port:
         assert b" 404 " in _say(port, b"GET http://mirror.invalid/file HTTP/1.1\r\nHost: mirror.invalid\r\n\r\n")
         for host in (b"169.254.169.254", b"0xa9fea9fe", b"169.254.43518", b"127.1", b"[::1]", b"LocalHost."):
             assert _say(port, b"GET http://" + host + b"/ HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 403 "), host
@@ -124,8 +124,8 @@ def test_the_path_arrives_as_it_was_asked_for(path: str) -> None:
 )
 def test_what_it_refuses_is_never_connected_to(request_: bytes, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     connected: list[object] = []
-    with _through(outward.allowed) as port:
-        monkeypatch.setattr(outward.socket.socket, "connect", lambda self, place: connected.append(place))
+    with _through(web_proxy.allowed) as port:
+        monkeypatch.setattr(web_proxy.socket.socket, "connect", lambda self, place: connected.append(place))
         client = socket.socket()
         socket._socket.socket.connect(client, ("127.0.0.1", port))  # type: ignore[attr-defined]
         with client:

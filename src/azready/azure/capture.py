@@ -15,7 +15,7 @@ from azready.azure.console_log import Diagnose, Fetch, read_console, tail
 from azready.azure.instances import Instance, from_view
 from azready.azure.known import Known, planned
 from azready.azure.problems import AzureFailure
-from azready.azure.removing import remove
+from azready.azure.removal import remove
 from azready.azure.requests import disks, groups, images, machines
 from azready.azure.requests.images import Definition, TargetRegion
 from azready.azure.requests.machines import VmWishes

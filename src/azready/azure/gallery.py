@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from azready.azure import beforehand
 from azready.azure.known import Known
 from azready.azure.preflight import check_definition, features_of, shut_out
-from azready.azure.removing import remove
+from azready.azure.removal import remove
 from azready.azure.requests import images
 from azready.azure.requests.images import Definition, TargetRegion
 from azready.azure.requests.model import COMPUTE, GALLERIES, Json, Place, Request, read

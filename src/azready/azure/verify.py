@@ -15,7 +15,7 @@ from azready.azure.image_facts import facts_of_image, parse_image
 from azready.azure.instances import UNREACHED, Instance, from_view
 from azready.azure.known import Known, planned
 from azready.azure.reach import Reach
-from azready.azure.removing import remove
+from azready.azure.removal import remove
 from azready.azure.requests import groups, machines, network
 from azready.azure.requests.machines import VmWishes
 from azready.azure.requests.model import COMPUTE, NETWORK, Json, Place, PurchasePlan, Request

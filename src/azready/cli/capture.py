@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from azready.cli import completing, outputs
+from azready.cli import completion, outputs
 from azready.cli.azure_options import (
     DEFAULT_SIZE,
     Admin,
@@ -83,7 +83,7 @@ class Options(GalleryOptions, RunOptions):
     skip: Annotated[
         list[str],
         typer.Option(
-            "--skip", help="A rule of `azready check` to leave out; repeatable.", autocompletion=completing.rules
+            "--skip", help="A rule of `azready check` to leave out; repeatable.", autocompletion=completion.rules
         ),
     ] = field(default_factory=list)
     trial: Annotated[bool, typer.Option("--trial/--no-trial", help="Prove the image with a VM made from it.")] = True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from azready.cli import completing, outputs
+from azready.cli import completion, outputs
 from azready.console import Console
 from azready.errors import UsageFailure
 
@@ -42,11 +42,11 @@ Profiles = Annotated[
 Only = Annotated[
     list[str],
     typer.Option(
-        "--only", help="Ask only these: a rule's id, or an area's letter; repeatable.", autocompletion=completing.rules
+        "--only", help="Ask only these: a rule's id, or an area's letter; repeatable.", autocompletion=completion.rules
     ),
 ]
 SkipIds = Annotated[
-    list[str], typer.Option("--skip", help="Leave these out; repeatable.", autocompletion=completing.rules)
+    list[str], typer.Option("--skip", help="Leave these out; repeatable.", autocompletion=completion.rules)
 ]
 FORMS = ("text", "json", "junit", "sarif", "html", "github")
 Outputs = Annotated[list[str], outputs.option(FORMS, "--format")]
@@ -72,7 +72,7 @@ def check(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what passed, and what was skipped.")] = False,
     explain: Annotated[
         str,
-        typer.Option("--explain", metavar="ID", help="Say what a rule wants and why.", autocompletion=completing.rules),
+        typer.Option("--explain", metavar="ID", help="Say what a rule wants and why.", autocompletion=completion.rules),
     ] = "",
     list_rules: Annotated[bool, typer.Option("--list", help="Print every rule, one a line.")] = False,
 ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from azready.cli import completing, outputs
+from azready.cli import completion, outputs
 from azready.cli.survey import survey
 from azready.console import Console
 from azready.errors import Exit, UsageFailure
@@ -31,7 +31,7 @@ Set = Annotated[
         "--set",
         metavar="FIELD=VALUE",
         help="A field of the VM, for example admin_username=me.",
-        autocompletion=completing.machine_fields,
+        autocompletion=completion.machine_fields,
     ),
 ]
 ScenarioName = Annotated[
@@ -40,7 +40,7 @@ ScenarioName = Annotated[
         envvar="AZREADY_SCENARIO",
         metavar="NAME|FILE",
         help="Plan of faults; see azready fabric scenarios.",
-        autocompletion=completing.scenarios,
+        autocompletion=completion.scenarios,
     ),
 ]
 FaultWords = Annotated[
@@ -49,7 +49,7 @@ FaultWords = Annotated[
         "--fault",
         metavar="KEY=VALUE,…",
         help="One fault: service=imds,path=*,attempts=1-3,status=503.",
-        autocompletion=completing.faults,
+        autocompletion=completion.faults,
     ),
 ]
 Seed = Annotated[int | None, typer.Option(envvar="AZREADY_SEED", help="Repeats what faults draw by chance.")]

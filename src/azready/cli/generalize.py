@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from azready.cli import completing, outputs
+from azready.cli import completion, outputs
 from azready.console import Console
 from azready.errors import Exit, UsageFailure
 
@@ -30,7 +30,7 @@ def generalize(
     ] = [],  # noqa: B006 (Typer copies it)
     fix: Annotated[bool, typer.Option("--fix", help="Also fix settings that `azready check` finds.")] = False,
     skip: Annotated[
-        list[str], typer.Option("--skip", help="Rules to leave alone; repeatable.", autocompletion=completing.rules)
+        list[str], typer.Option("--skip", help="Rules to leave alone; repeatable.", autocompletion=completion.rules)
     ] = [],  # noqa: B006
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a running system is sealed.")] = False,

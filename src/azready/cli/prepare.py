@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from azready.cli import completing, outputs
+from azready.cli import completion, outputs
 from azready.cli.additions import CopyIn, InOrder, Install, RunCommand, SshInject, additions
 from azready.console import Console
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Silence = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="AGENT", help="With --report-only: AGENT reports no more.", autocompletion=completing.silenced
+        metavar="AGENT", help="With --report-only: AGENT reports no more.", autocompletion=completion.silenced
     ),
 ]
 Setting = Annotated[
@@ -32,7 +32,7 @@ Setting = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="Setting of the guest program; may be repeated.",
-        autocompletion=completing.settings,
+        autocompletion=completion.settings,
     ),
 ]
 

@@ -1,7 +1,7 @@
 """The ledger: everything that a guest asked, told and did wrong, in order, with times. Append-only.
 
 Times are seconds since `Ledger.epoch`, which `restart` sets (a boot restarts it when it starts the guest).
-Entries are plain values; `entries_as_json` is the form of `--output json`, of the log and of `fabric replay`.
+Entries are plain values; `entry_as_json` is the form of `--output json`, of the log and of `fabric replay`.
 """
 
 import threading
@@ -159,11 +159,6 @@ class Ledger:
     def failed(self) -> HealthReport | None:
         """The first accepted report of failed provisioning."""
         return next((r for r in self.reports if r.accepted and r.substatus == "ProvisioningFailed"), None)
-
-
-def entries_as_json(ledger: Ledger) -> list[dict[str, Any]]:
-    """Every entry as a table with its kind; what the JSON log holds, one a line."""
-    return [entry_as_json(entry) for entry in ledger.entries]
 
 
 def entry_as_json(entry: Entry) -> dict[str, Any]:

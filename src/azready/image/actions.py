@@ -142,7 +142,7 @@ class Run:
     """Run a program of the image inside its root. `env` and `argv` are shown: no secrets in them.
 
     `title` is what a person reads; `hint` what to do when it fails; `needed` of False lets it fail with a warning;
-    `network` gives it a way to the web (`targets.outward`), where the root is not a running system's.
+    `network` gives it a way to the web (`targets.web_proxy`), where the root is not a running system's.
     """
 
     argv: tuple[str, ...]

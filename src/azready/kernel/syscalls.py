@@ -30,7 +30,6 @@ MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 MS_SHARED = 1 << 20
-MS_STRICTATIME = 1 << 24
 _OF_A_MOUNT = {"nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024, "nodiratime": 2048, "relatime": 1 << 21}
 """Flags that a remount has to repeat, as /proc/self/mountinfo calls them."""
 

@@ -10,14 +10,14 @@ import pytest
 from azready.image.disk.formats import ext, fat
 from azready.image.facts import reading
 from azready.image.targets import READ_LIMIT, Stat
-from azready.image.targets.looking import Looking
+from azready.image.targets.lookups import Lookups
 from azready.image.targets.unmounted import Unmounted, _Fat
 from azready.image.targets.volumes import find_volumes
 from tests.fuzz.image_bytes import LVM, _physical
 from tests.fuzz.targets_bytes import ITSELF, fat_disk
 
 
-class Refusing(Looking):
+class Refusing(Lookups):
     """Every question is answered by one error."""
 
     def __init__(self, number: int) -> None:

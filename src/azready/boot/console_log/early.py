@@ -106,7 +106,6 @@ _NO_ROOT = (
     r"Failed to find .*root|mounting \S+ on (?:/root|/sysroot|sysroot) failed"
 )
 _DISK = r"\bsd [\d:]+: \[sd[a-z]\].*(?:blocks|Attached)|^\s*sd[a-z]: sd[a-z]\d|nvme\d+n\d+: p\d|\bvd[a-z]: vd[a-z]\d"
-_DEVICE_NAME = r"^(?:/dev/)?(sd|hd|vd|xvd|nvme)[a-z\d]+"
 
 
 def _no_root(boot: Boot) -> Cause | None:

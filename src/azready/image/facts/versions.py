@@ -98,4 +98,3 @@ def _head(pattern: str, text: str) -> str:
 
 
 name_key = cmp_to_key(compare_names)
-uapi_key = cmp_to_key(compare_uapi)

@@ -1,7 +1,7 @@
 """Packages that the owner wants in an image: by name, by the image's own package manager, or files of this machine.
 
 A file is installed offline. A name is looked for in the image's repositories; in an image that is not running, its
-package manager reaches them through `targets.outward`, and has no other network.
+package manager reaches them through `targets.web_proxy`, and has no other network.
 """
 
 from collections.abc import Iterator, Sequence

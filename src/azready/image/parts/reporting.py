@@ -18,7 +18,6 @@ from azready.image.targets import Files
 AGENTS = ("cloud-init", "waagent")
 """Those that can be silenced and still bring the data, or extensions."""
 TEMPLATE = "usr/lib/systemd/system/azure-report@.service"
-REPORTERS = f"{installed.PROGRAM}/report.{{py,sh}}"
 PROGRAMS = f"{installed.PROGRAM}/provision.{{py,sh}}"
 _WANTS = "etc/systemd/system/multi-user.target.wants"
 _PRESET = "usr/lib/systemd/system-preset/10-azure-report.preset"

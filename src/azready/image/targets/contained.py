@@ -25,7 +25,7 @@ import sys
 from pathlib import Path
 
 from azready.devices import OWN_DEV
-from azready.image.targets.outward import PORT
+from azready.image.targets.web_proxy import PORT
 from azready.kernel import seccomp
 from azready.kernel.syscalls import (
     CLONE_NEWNS,

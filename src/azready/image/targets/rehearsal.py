@@ -13,7 +13,7 @@ from time import time
 from azready.image.targets import READ_LIMIT, Files, Stat, is_absence
 from azready.image.targets.inroot import parts_of, require_shallow
 from azready.image.targets.links import located
-from azready.image.targets.looking import Looking
+from azready.image.targets.lookups import Lookups
 from azready.proc import Completed
 
 _REMEMBERED = 1 << 18
@@ -31,7 +31,7 @@ class _Node:
     """Whether it is (or, with another owner or mode, was) the image's own."""
 
 
-class Rehearsal(Looking):
+class Rehearsal(Lookups):
     """A `Target` above `base`, which is never changed."""
 
     def __init__(self, base: Files, live: bool = False) -> None:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from azready.image.targets import READ_LIMIT, Files, Stat
-from azready.image.targets.looking import Looking
+from azready.image.targets.lookups import Lookups
 
 _MOST = 1 << 20
 """Bytes of one file that are kept: kernels and initramfs are read once anyhow."""
 
 
-class Remembered(Looking):
+class Remembered(Lookups):
     """The files of an open target while it is looked at."""
 
     def __init__(self, files: Files) -> None:

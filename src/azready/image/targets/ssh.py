@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from azready import installed
 from azready.errors import Failure
 from azready.image.targets import READ_LIMIT, Stat
+from azready.image.targets.image_programs import environment
 from azready.image.targets.index import LISTING, Entry, Index, parse_listing
-from azready.image.targets.looking import Looking
-from azready.image.targets.running import environment
+from azready.image.targets.lookups import Lookups
 from azready.image.targets.shell import Shell
 from azready.proc import CommandFailed, Completed
 
@@ -59,7 +59,7 @@ def _unpacked(data: bytes) -> bytes:
     return content
 
 
-class Ssh(Looking):
+class Ssh(Lookups):
     """A machine over ssh. Closing it ends the connection."""
 
     def __init__(self, shell: Shell, name: str) -> None:

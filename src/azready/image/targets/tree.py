@@ -7,8 +7,8 @@ import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from azready.image.targets import READ_LIMIT, Stat, inroot, running
-from azready.image.targets.looking import Looking
+from azready.image.targets import READ_LIMIT, Stat, image_programs, inroot
+from azready.image.targets.lookups import Lookups
 from azready.proc import Completed
 
 _CHUNK = 1 << 20
@@ -18,7 +18,7 @@ def _stat_of(status: os.stat_result) -> Stat:
     return Stat.of(status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime, status.st_dev)
 
 
-class Tree(Looking):
+class Tree(Lookups):
     """A root tree reached by descriptors. Raises OSError when `root` is not a folder that may be entered."""
 
     def __init__(self, root: Path, *, described: str = "") -> None:
@@ -226,8 +226,8 @@ class Tree(Looking):
         network: bool = False,
     ) -> Completed:
         if self._live:
-            return running.run_here(argv, stdin=stdin, env=env, check=check)
-        return running.run_in(self.root, self._fd, argv, stdin=stdin, env=env, check=check, network=network)
+            return image_programs.run_here(argv, stdin=stdin, env=env, check=check)
+        return image_programs.run_in(self.root, self._fd, argv, stdin=stdin, env=env, check=check, network=network)
 
     def close(self) -> None:
         self._closed()

@@ -20,7 +20,7 @@ from azready.image.targets import READ_LIMIT, Stat
 from azready.image.targets.disk import WAYS, cannot_mount, deployment_in, is_root, no_root, no_system, rest
 from azready.image.targets.inroot import require_shallow
 from azready.image.targets.links import located
-from azready.image.targets.looking import Looking
+from azready.image.targets.lookups import Lookups
 from azready.image.targets.volumes import Volume, find_volumes, root_candidates
 from azready.proc import Completed
 
@@ -158,7 +158,7 @@ class _Part:
         return self._whole.link(self._at(path))
 
 
-class Unmounted(Looking):
+class Unmounted(Lookups):
     """File systems joined into one root; `places` are paths without links."""
 
     def __init__(self, places: dict[str, FileSystem], described: str) -> None:

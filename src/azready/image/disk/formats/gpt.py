@@ -17,8 +17,6 @@ _ENTRY = struct.Struct("<16s16sQQQ72s")
 _MOST_ENTRIES = 1024
 _LARGEST_ENTRY = 4096
 LEGACY_BOOTABLE = 1 << 2
-GROW_FILE_SYSTEM = 1 << 59
-"""Discoverable Partitions Specification: grow the file system to its partition at mount."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from azready.errors import Failure
-from azready.image.targets import outward
+from azready.image.targets import web_proxy
 from azready.proc import CommandFailed, Completed, dies_with_parent, find_tool, run
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -47,7 +47,7 @@ def run_in(
 
     enter = [*guard, *spaces, "--", sys.executable, "-P", "-m", "azready.image.targets.contained"]
     known = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
-    seen = environment({**(outward.ENVIRONMENT if network else {}), **(env or {})})
+    seen = environment({**(web_proxy.ENVIRONMENT if network else {}), **(env or {})})
     words = [*(f"{name}={value}" for name, value in seen.items()), "--", *argv]
     with _way_out(network) as (channel, refused):
         passed = () if channel < 0 else (channel,)
@@ -79,5 +79,5 @@ def _way_out(wanted: bool) -> Iterator[tuple[int, list[str]]]:
         yield -1, []
         return
     ours, theirs = socket.socketpair()
-    with ours, theirs, outward.proxy(ours) as refused:
+    with ours, theirs, web_proxy.proxy(ours) as refused:
         yield theirs.fileno(), refused

@@ -7,7 +7,7 @@ from azready.image.targets import READ_LIMIT, Stat, is_absence
 from azready.image.targets.pattern import glob_each
 
 
-class Looking(ABC):
+class Lookups(ABC):
     """Brings `exists`, `read_text`, `glob` and `glob_each` of `Files` to what has these four."""
 
     @abstractmethod
