@@ -1949,6 +1949,14 @@ class Tree:
         finally:
             posix.close(descriptor)
 
+    def dangles(self, path):
+        """Whether a symbolic link leads nowhere."""
+        try:
+            posix.readlink(self.at(path))
+        except OSError:
+            return False
+        return not self.exists(path)
+
     def text(self, path):
         """The content of a text file, "" when there is none; bytes that are no UTF-8 as surrogates."""
         return (self.read(path) or b"").decode("utf-8", "surrogateescape")
@@ -3064,7 +3072,8 @@ def step_keys(tree, wishes, settings):
 def _sshd_for(tree, user):
     """sshd's configuration for this user: by its own answer, where its files hold more than the usual."""
     sshd = read_sshd(tree, user)
-    sshd.plain = sshd.plain and account(tree, "sshd") is not None  # without it, it does not start
+    # without its file or its account, it does not start
+    sshd.plain = sshd.plain and sshd.file != "" and account(tree, "sshd") is not None
     return asked_sshd(tree, user, sshd) or sshd
 
 
@@ -3225,6 +3234,7 @@ def _read_sshd_file(tree, sshd, path, user, active, inside, depth):
     if depth > 16:
         raise RecursionError
     begins, maybe = active, False
+    sshd.plain = sshd.plain and not tree.dangles(path)  # it does not start then
     for line in tree.text(path).split("\n"):
         if not line or line[0] == "#":  # most lines
             continue
@@ -3279,7 +3289,7 @@ def _taken(name, words):
     if name == "maxstartups":
         numbers = words[0].split(":") if len(words) == 1 else []
         return len(numbers) in (1, 3) and all([is_number(number, 2, 9999) for number in numbers])
-    return words[:1] != [] and all([_is_usual_number(name, word) or word.lower() in SWITCHES for word in words])
+    return len(words) == 1 and (_is_usual_number(name, words[0]) or words[0].lower() in SWITCHES)
 
 
 def _is_usual_number(name, word):
@@ -3303,7 +3313,7 @@ def glob(tree, pattern):
             ]
         else:
             found = [folder + "/" + part for folder in found]
-    return sorted(path for path in found if tree.exists(path))
+    return sorted(path for path in found if tree.exists(path) or tree.dangles(path))
 
 
 def groups_with(tree, user):
@@ -3321,7 +3331,10 @@ def refused_config(error):
     """What sshd says of its files where it does not start because of them, "" where it has other reasons."""
     others = "no hostkeys" in error or "privilege separation" in error
     whole = ("Privilege separation user", " set without ", "recursive configuration includes")
-    return error if any(w in error for w in whole) or " line " in error and "/ssh" in error and not others else ""
+    gone = "sshd_config" in error and error.endswith("No such file or directory")
+    return (
+        error if gone or any(w in error for w in whole) or " line " in error and "/ssh" in error and not others else ""
+    )
 
 
 def asked_sshd(tree, user, sshd):
@@ -3983,6 +3996,8 @@ def step_access(tree, wishes, settings):
     if tree.live and _own_unit_makes_keys(tree):
         _await_host_keys(tree)
         _sync_host_keys(tree)
+    if tree.live and posix.geteuid() == 0:
+        _close_host_keys(tree)
     sudo = _sudo_in_doubt(tree, wishes.user)
     if sudo:
         warn(sudo)
@@ -4003,6 +4018,19 @@ def step_access(tree, wishes, settings):
         warn("no way to log in: " + why)
         return "in doubt"
     raise Failed("no way to log in: " + why, *[("key", text) for text in wishes.bad_keys[:8]])
+
+
+def _close_host_keys(tree):
+    """sshd does not use a host key of root's that others may read, but for Fedora's group ssh_keys."""
+    for kind in HOST_KEYS:
+        path = "/etc/ssh/ssh_host_%s_key" % kind
+        try:
+            status = posix.stat(path)
+        except OSError:
+            continue
+        if status.st_uid == 0 and status.st_mode & (0o037 if "\nssh_keys:" in tree.text("/etc/group") else 0o077):
+            posix.chmod(path, 0o600)
+            warn("others could read %s, and sshd would not use it: it has mode 600 from now on" % path)
 
 
 def _no_way_in(tree, wishes, settings, owner, sshd):
@@ -4507,6 +4535,12 @@ def _pam_usertype(tree, owner, kind, rest):
     return rest if "issystem" in rest.split(" ") else ""
 
 
+def _pam_succeed_if(tree, owner, kind, rest):
+    words = [word for word in rest.split(" ") if not word.startswith(("quiet", "use_uid"))]
+    regular = words[:2] == ["uid", ">="] and words[3:] == [] and is_number(words[2], 0, owner.uid)
+    return "" if regular else rest or "?"
+
+
 def _pam_directory(tree, owner, kind, rest):
     return "" if "ignore_unknown_user" in rest.split(" ") else "it knows no account of this machine"
 
@@ -4517,24 +4551,24 @@ def _pam_rest(tree, owner, kind, rest):
 
 # module: (the types of rules that can keep somebody out by it, what it has against the owner)
 PAM_ASKS = {
-    "pam_access": (("account", "session"), _pam_access),
-    "pam_shells": (("account",), _pam_shells),
+    "pam_access": (("auth", "account", "session"), _pam_access),
+    "pam_shells": (("auth", "account"), _pam_shells),
     "pam_time": (("account",), _pam_time),
     "pam_wheel": (("account",), _pam_rest),
-    "pam_nologin": (("account",), _pam_nologin),
-    "pam_localuser": (("account",), _pam_localuser),
+    "pam_nologin": (("auth", "account"), _pam_nologin),
+    "pam_localuser": (("auth", "account"), _pam_localuser),
     "pam_loginuid": (("session",), _pam_loginuid),
     "pam_limits": (("session",), _pam_limits),
     "pam_exec": (("auth", "account", "session"), _pam_rest),
-    "pam_listfile": (("account",), _pam_rest),
-    "pam_succeed_if": (("account",), _pam_rest),
+    "pam_listfile": (("auth", "account"), _pam_rest),
+    "pam_succeed_if": (("auth", "account"), _pam_succeed_if),
     "pam_namespace": (("session",), _pam_namespace),
     "pam_setquota": (("session",), _pam_rest),
     "pam_userdb": (("auth", "account"), _pam_rest),
     "pam_ftp": (("auth",), _pam_rest),
     "pam_rhosts": (("auth",), _pam_rest),
     "pam_debug": (("auth", "account", "session"), _pam_debug),
-    "pam_usertype": (("account",), _pam_usertype),
+    "pam_usertype": (("auth", "account"), _pam_usertype),
     "pam_sss": (("account",), _pam_directory),
     "pam_ldap": (("account",), _pam_directory),
     "pam_winbind": (("account",), _pam_directory),

@@ -2725,7 +2725,10 @@ unmarked() {
 # Match block ends with its file, not with the file that includes it. Where files include themselves, sshd gives up, and so
 # does this: it ends the subshell.
 sshd_flat() {
-    [ -r "$1" ] || return 0
+    if [ ! -r "$1" ]; then
+        [ ! -h "$1" ] || line LeadsNowhere # sshd does not start then
+        return 0
+    fi
     [ "$2" -le 16 ] || { line IncludesItself && exit; }
     while read -r text || [ -n "$text" ]; do
         case $text in
@@ -2940,15 +2943,19 @@ function pam_asks(kind, name, rest,   said) {
         return said != "" && said != "success"
     }
     if (name ~ /^pam_(setquota|namespace)$/) return kind == "session"
-    if (name == "pam_userdb") return kind != "session"
+    if (name ~ /^pam_(userdb|shells|listfile|succeed_if)$/) return kind != "session" && !(name == "pam_succeed_if" && pam_regular(rest))
     if (name ~ /^pam_(ftp|rhosts)$/) return kind == "auth"
-    if (name == "pam_usertype") return kind == "account" && (" " rest " ") ~ / issystem /
+    if (name == "pam_usertype") return kind != "session" && (" " rest " ") ~ / issystem /
     if (name ~ /^pam_(sss|ldap|winbind)$/) return kind == "account" && (" " rest " ") !~ / ignore_unknown_user /
     if (name == "pam_limits") return kind == "session" && (pam_service == "sshd" || rest ~ /conf=/)
     if (name == "pam_loginuid") return kind == "session" && rest ~ /require_auditd/
-    if (name ~ /^pam_(nologin|localuser)$/) return kind == "account" && rest ~ /(^| )file=/
-    if (name == "pam_access") return kind ~ /^(account|session)$/
-    return kind == "account" && name ~ /^pam_(shells|time|wheel|listfile|succeed_if)$/ || name == "pam_exec"
+    if (name ~ /^pam_(nologin|localuser)$/) return kind != "session" && rest ~ /(^| )file=/
+    return kind == "account" && name ~ /^pam_(time|wheel)$/ || name ~ /^pam_(exec|access)$/
+}
+# whether pam_succeed_if asks for a user id that the owner has: uid >= 1000
+function pam_regular(rest,   w) {
+    gsub(/(^| )(quiet|use_uid)[^ ]*/, "", rest)
+    return split(rest, w, " ") == 3 && w[1] == "uid" && w[2] == ">=" && w[3] ~ /^[0-9]+$/ && (pam_quick || uid + 0 >= w[3] + 0)
 }
 function pam_option(rest, name,   n, w, i) {
     n = split(rest, w, " ")
@@ -3246,14 +3253,11 @@ function usual_number(name, word) {
     return name != "rekeylimit" && word ~ /^[0-9]+$/ && word + 0 >= (name == "port") && word + 0 <= 65535 && name " " word != "logingracetime 1"
 }
 # whether sshd takes these values, by their looks: all others are for sshd itself to judge
-function taken(name,   i) {
+function taken(name) {
     if (name in any_text) return n_words > 0
     if (name == "maxstartups")
         return n_words == 1 && w[1] ~ /^[0-9]+(:[0-9]+:[0-9]+)?$/ && w[1] !~ /(^|:)0*[01](:|$)/ && w[1] !~ /[1-9][0-9][0-9][0-9][0-9]/
-    for (i = 1; i <= n_words; i++)
-        if (!usual_number(name, w[i]) && tolower(w[i]) !~ /^(yes|no|none|prohibit-password|without-password|forced-commands-only|delayed|any|inet6?)$/)
-            return 0
-    return n_words > 0
+    return n_words == 1 && (usual_number(name, w[1]) || tolower(w[1]) ~ /^(yes|no|none|prohibit-password|without-password|forced-commands-only|delayed|any|inet6?)$/)
 }
 $0 == "#azp(" && !direct { enter(); next }
 $0 == "#azp)" && !direct { depth--; next }
@@ -3336,7 +3340,7 @@ read_sshd() {
         [ -n "$sshd_main" ] || [ ! -e "$root$file" ] || sshd_main=$file
     done
     : >"$work/sshd"
-    [ -n "$sshd_main" ] || return 0
+    [ -n "$sshd_main" ] || { sshd_plain=no && return 0; } # it does not start then
     groups_with "${1-}"
     sshd_usual "${1-}" || sshd_flat "$root$sshd_main" 0 |
         awk -v user="${1-}" -v groups="$user_groups" "$SSHD_WORDS$PAM_RULES$SSHD_READ" >"$work/sshd"
@@ -3425,7 +3429,7 @@ ask_sshd() {
     # somewhere on the internet, where the owner most likely is (RFC 5737)
     if ! try "$sshd" -T -C "user=$user,host=203.0.113.1,addr=203.0.113.1"; then
         case $error in
-            *'Privilege separation user'* | *' set without '* | *'recursive configuration includes'*) sshd_broken=$error ;;
+            *sshd_config*': No such file or directory' | *'Privilege separation user'* | *' set without '* | *'recursive configuration includes'*) sshd_broken=$error ;;
             *'no hostkeys'* | *'privilege separation'*) ;;
             */ssh*' line '*) sshd_broken=$error ;; # it does not start because of its files
         esac
@@ -4631,6 +4635,23 @@ shut_account() {
     [ "$number" -gt $((unix_time / 86400)) ] || why="the account $user has expired"
 }
 
+# sshd does not use a host key of root's that others may read, but for Fedora's group ssh_keys. By path, owner and mode.
+close_host_key() {
+    case $owner$mode in
+        0*00) ;;
+        0*)
+            text_of "$root/etc/group"
+            case $mode$NEWLINE$text in
+                *40"$NEWLINE"*"${NEWLINE}ssh_keys:"*) ;;
+                *)
+                    chmod 600 "$path"
+                    warn "others could read $path, and sshd would not use it: it has mode 600 from now on"
+                    ;;
+            esac
+            ;;
+    esac
+}
+
 # not_a_program FILE: sets why where the kernel does not start it: it is empty or a text without #!, or what it is started
 # by is not there.
 not_a_program() {
@@ -4651,7 +4672,7 @@ not_a_program() {
 closed_way() {
     [ -z "$root" ] && [ "$me" = 0 ] || return 0
     set +f
-    set -- / /usr /usr/lib /usr/lib/*-linux-* /lib64
+    set -- / /usr /usr/lib /usr/lib/*-linux-* /lib64 /etc/ssh/ssh_host_rsa_key /etc/ssh/ssh_host_ecdsa_key /etc/ssh/ssh_host_ed25519_key
     set -f
     for path in "$home" "$shell"; do
         passed=''
@@ -4664,6 +4685,12 @@ closed_way() {
     done
     stat -L -c '%a %u %g %n' "$@" ${shell:+"$shell"} >"$work/ways" 2>/dev/null || :
     while read -r mode owner group path; do
+        case $path in
+            /etc/ssh/ssh_host_*)
+                close_host_key
+                continue
+                ;;
+        esac
         case $mode in
             *[1357]) continue ;;
             *[1357]?) [ "$group" = 0 ] && ! has root "$user_groups" || continue ;;
@@ -5729,7 +5756,7 @@ act() {
     "${verb}_verb"
 }
 
-timeout_form='' timeout_guessed='' left_behind='' stamp_ready='' unowned='' goal_too='' goal_from='' whole_keys='' around_says='' plugins='' sudo_mode='' homes_open=''
+timeout_form='' timeout_guessed='' left_behind='' stamp_ready='' unowned='' goal_too='' goal_from='' whole_keys='' around_says='' plugins='' nosuid='' sudo_mode='' homes_open=''
 forget
 step='' silent='' dirty='' failures=0 stateless='' home_was='' written='' interfaces='' medium='' refused_devices='' fail_code=1 work=/nonexistent
 STATE=/var/lib/azure-provisioning HOOKS=/etc/azure-provisioning.d

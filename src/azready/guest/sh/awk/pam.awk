@@ -128,15 +128,19 @@ function pam_asks(kind, name, rest,   said) {
         return said != "" && said != "success"
     }
     if (name ~ /^pam_(setquota|namespace)$/) return kind == "session"
-    if (name == "pam_userdb") return kind != "session"
+    if (name ~ /^pam_(userdb|shells|listfile|succeed_if)$/) return kind != "session" && !(name == "pam_succeed_if" && pam_regular(rest))
     if (name ~ /^pam_(ftp|rhosts)$/) return kind == "auth"
-    if (name == "pam_usertype") return kind == "account" && (" " rest " ") ~ / issystem /
+    if (name == "pam_usertype") return kind != "session" && (" " rest " ") ~ / issystem /
     if (name ~ /^pam_(sss|ldap|winbind)$/) return kind == "account" && (" " rest " ") !~ / ignore_unknown_user /
     if (name == "pam_limits") return kind == "session" && (pam_service == "sshd" || rest ~ /conf=/)
     if (name == "pam_loginuid") return kind == "session" && rest ~ /require_auditd/
-    if (name ~ /^pam_(nologin|localuser)$/) return kind == "account" && rest ~ /(^| )file=/
-    if (name == "pam_access") return kind ~ /^(account|session)$/
-    return kind == "account" && name ~ /^pam_(shells|time|wheel|listfile|succeed_if)$/ || name == "pam_exec"
+    if (name ~ /^pam_(nologin|localuser)$/) return kind != "session" && rest ~ /(^| )file=/
+    return kind == "account" && name ~ /^pam_(time|wheel)$/ || name ~ /^pam_(exec|access)$/
+}
+# whether pam_succeed_if asks for a user id that the owner has: uid >= 1000
+function pam_regular(rest,   w) {
+    gsub(/(^| )(quiet|use_uid)[^ ]*/, "", rest)
+    return split(rest, w, " ") == 3 && w[1] == "uid" && w[2] == ">=" && w[3] ~ /^[0-9]+$/ && (pam_quick || uid + 0 >= w[3] + 0)
 }
 function pam_option(rest, name,   n, w, i) {
     n = split(rest, w, " ")

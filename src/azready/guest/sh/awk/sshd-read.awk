@@ -114,14 +114,11 @@ function usual_number(name, word) {
     return name != "rekeylimit" && word ~ /^[0-9]+$/ && word + 0 >= (name == "port") && word + 0 <= 65535 && name " " word != "logingracetime 1"
 }
 # whether sshd takes these values, by their looks: all others are for sshd itself to judge
-function taken(name,   i) {
+function taken(name) {
     if (name in any_text) return n_words > 0
     if (name == "maxstartups")
         return n_words == 1 && w[1] ~ /^[0-9]+(:[0-9]+:[0-9]+)?$/ && w[1] !~ /(^|:)0*[01](:|$)/ && w[1] !~ /[1-9][0-9][0-9][0-9][0-9]/
-    for (i = 1; i <= n_words; i++)
-        if (!usual_number(name, w[i]) && tolower(w[i]) !~ /^(yes|no|none|prohibit-password|without-password|forced-commands-only|delayed|any|inet6?)$/)
-            return 0
-    return n_words > 0
+    return n_words == 1 && (usual_number(name, w[1]) || tolower(w[1]) ~ /^(yes|no|none|prohibit-password|without-password|forced-commands-only|delayed|any|inet6?)$/)
 }
 $0 == "#azp(" && !direct { enter(); next }
 $0 == "#azp)" && !direct { depth--; next }
