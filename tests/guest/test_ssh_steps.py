@@ -216,7 +216,8 @@ def test_the_file_that_names_sshds_process_is_read_first(
 
 
 def test_a_process_is_told_to_read_anew_for_real(guest: ModuleType, live: Live) -> None:
-    with subprocess.Popen(["/bin/sleep", "60"]) as running:
+    # Under nohup children inherit that they ignore it.
+    with subprocess.Popen(["/usr/bin/env", "--default-signal=HUP", "/bin/sleep", "60"]) as running:
         live.plant({f"proc/{running.pid}/comm": "sshd\n", f"proc/{running.pid}/stat": "5 (sshd) S 1 5 5"})
         live.plant({f"proc/{running.pid}/cmdline": "/usr/sbin/sshd\0", "etc/ssh/sshd_config": ""})
         guest._reload_sshd(live.tree, guest.read_sshd(live.tree, ""))
