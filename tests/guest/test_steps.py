@@ -201,9 +201,21 @@ def test_which_program_makes_an_account(
         return
     guest._add_user(live.tree, "ada", groups, own, "/bin/sh")
     assert live.called() == calls
+
+
+@pytest.mark.parametrize(
+    ("tools", "call"),
+    [
+        ("useradd", "useradd --prefix ROOT --create-home --shell /bin/sh ada"),
+        ("adduser chroot", "chroot ROOT adduser -D -s /bin/sh ada"),
+    ],
+)
+def test_an_account_is_made_in_a_tree(guest: ModuleType, live: Live, tools: str, call: str) -> None:
+    for name in tools.split():
+        live.tool(name)
     live.tree.live = False
-    guest._add_user(live.tree, "ada", groups, own, "/bin/sh") if "adduser" not in tools else None
-    assert "adduser" in tools or live.called()[1].startswith(f"useradd --prefix {live.root} --create-home")
+    guest._add_user(live.tree, "ada", [], False, "/bin/sh")
+    assert live.called() == [call.replace("ROOT", str(live.root))]
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_links_that_stay_are_told(guest: ModuleType, live: Live, capfd: Said) ->
     live.plant({f"{WANTS}/": ""})
     guest.disable(live.tree)
     said = capfd.readouterr().err
-    assert said in (f"warning: /{WANTS} stays: {why}\n" for why in ("Is a directory", "Operation not permitted"))
+    assert said == f"warning: /{WANTS} stays: Is a directory\n"
 
 
 def test_stamps_name_a_vm(guest: ModuleType, live: Live, capfd: Said) -> None:
@@ -379,10 +379,10 @@ def test_the_newest_lease_of_this_boot_names_the_wireserver(guest: ModuleType, l
     assert find() == "10.0.0.5"
     live.plant({"run/a.lease/": ""})
     assert find() == "10.0.0.5"
-    long_ago = time.time() - guest.boot_time() + 3600
+    before = guest.boot_time() - 3600
     for path in live.root.rglob("*"):
-        os.utime(path, (time.time() - long_ago, time.time() - long_ago))
-    assert find() in ("10.0.0.3", "10.0.0.4", "10.0.0.5"), "what is in /run is of this boot"
+        os.utime(path, (before, before))
+    assert find() == "10.0.0.3", "what is in /run is of this boot"
     for folder in ("run/systemd/netif/leases", "run/udhcpc"):
         for path in (live.root / folder).iterdir():
             path.unlink()
