@@ -76,7 +76,10 @@ def growing(fstab: str, *changes: Change) -> Change:
     )
 
 
+BUILT_IN = write(f"usr/lib/modules/{KERNEL}/modules.builtin", "kernel/fs/fat/vfat.ko\n")
+
 PASSES: tuple[tuple[str, Change], ...] = (
+    *(("K07", both(BUILT_IN, write("etc/modprobe.d/x.conf", f"{line}\n"))) for line in ("install vfat /bin/false", "blacklist vfat")),
     ("P14", second("systemd.hostname=other")), ("P12", second(f"systemd.machine_id={'a1' * 16}")), ("B12", second("systemd.getty_auto=no")),
     ("D11", growing("")), ("D11", growing("UUID=x / ext4 x-systemd.growfs 0 1\n")),
     ("K06", without("hyperv_fb", more=("drivers/gpu/drm/hyperv/hyperv_drm",))), ("K13", lambda s: s.remove(f"boot/config-{KERNEL}")), ("K13", add(f"boot/config-{KERNEL}", "CONFIG_X=n\n")),
@@ -108,6 +111,8 @@ def test_it_is_no_fault(id: str, change: Change, tmp_path: Path) -> None:
 
 
 FOUND: tuple[tuple[str, Change, list[str]], ...] = (
+    ("K07", both(BUILT_IN, argument("module_blacklist=vfat")), ["vfat is kept out by `module_blacklist`"]),
+    ("K07", both(BUILT_IN, write("etc/modprobe.d/x.conf", "install udf /bin/false\n")), ["udf is kept out by `install`"]),
     ("P19", both(write("etc/selinux/config", "SELINUX=enforcing\n"), second("selinux=1")), ["SELinux is enforcing, and azready wrote files from outside"]),
     ("P14", both(argument("systemd.hostname=one"), second("systemd.hostname=one")), ["systemd.hostname=one"]),
     ("D11", growing("UUID=x / ext4 defaults 0 1\n"), ["nothing grows the root partition and its file system"]),
