@@ -2,7 +2,10 @@
 """What steps answer in each case, and the readings that they go by: patterns, groups, packets, pieces of answers."""
 
 import errno
+import os
+import subprocess
 import time
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -305,3 +308,65 @@ def test_whatever_goes_wrong_in_a_step_names_it(
         own = type(error).__name__ == "Failed"
         assert told == [("step", "user"), ("a", "b") if own else ("error", last)]
         assert raised.value.reason == ("own" if own else reason)
+
+
+@pytest.mark.parametrize(("after_boot", "counts"), [(-90, False), (-30, True), (30, True)])
+def test_what_was_written_within_a_minute_before_the_boot_is_of_this_boot(
+    guest: ModuleType, live: Live, monkeypatch: pytest.MonkeyPatch, after_boot: int, counts: bool
+) -> None:
+    """The clock may have been set meanwhile: for leases, for locks of the account tools, for new host keys."""
+    at = guest.boot_time() + after_boot
+    tool = live.tools / "useradd"
+    tool.symlink_to("/bin/sleep")
+    with subprocess.Popen([str(tool), "60"]) as running:
+        try:
+            while Path(f"/proc/{running.pid}/comm").read_text() != "useradd\n":
+                pass  # it is on its way
+            live.plant(
+                {
+                    "var/lib/dhcp/a.leases": "OPTION_245=0a000001\n",
+                    "etc/passwd.lock": str(running.pid),
+                    "etc/ssh/ssh_host_rsa_key": "x",
+                }
+            )
+            for path in live.root.rglob("*"):
+                os.utime(path, (at, at))
+            synced: list[str] = []
+            monkeypatch.setattr(guest, "_sync_file", synced.append)
+            guest._sync_host_keys(live.tree)
+            seen = (guest.leased_wireserver(live.tree), guest._lock_lives(live.tree, "/etc/passwd.lock"), len(synced))
+        finally:
+            running.kill()
+    assert seen == (("10.0.0.1", True, 1) if counts else ("", False, 0))
+
+
+def test_doubts_are_said_in_whole(guest: ModuleType, live: Live, capfd: Said) -> None:
+    live.plant(
+        {
+            **PEOPLE,
+            "bin/sh": "#!/bin/sh\n",
+            "usr/bin/sudo": "",
+            "etc/sudoers": "Defaults requiretty, runas_default=bob\n",
+            "etc/nologin": "",
+        }
+    )
+    live.plant(
+        {
+            "etc/ssh/sshd_config": "ForceCommand /x\n",
+            "etc/pam.d/sudo": "account required pam_deny.so\nsession required pam_permit.so\n",
+        }
+    )
+    for path in (live.root, *live.root.rglob("*")):
+        path.chmod(0o755)
+    wishes = guest.Wishes()
+    wishes.user, wishes.keys = "ada", [KEY]
+    live.plant({"home/ada/.ssh/authorized_keys": KEY})
+    guest.step_access(live.tree, wishes, STEPS)
+    assert [line.removeprefix("warning: ").split(":")[0] for line in capfd.readouterr().err.splitlines()] == [
+        "whether ada may sudo is not known",
+        "sudo wants a terminal",
+        "sudo makes ada bob, and not root",
+        "pam_deny keeps everybody out of sudo",
+        "/etc/nologin is there",
+        "sshd's ForceCommand /x holds for ada",
+    ]
