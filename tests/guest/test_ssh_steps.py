@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -356,3 +357,24 @@ def test_sshd_is_asked_for_what_counts(guest: ModuleType, live: Live) -> None:
     for live.tree.live, live.tree.dry_run in ((False, False), (True, True)):
         assert guest.asked_sshd(live.tree, "ada", known) is None
     assert len(live.called()) == calls
+
+
+@pytest.mark.parametrize(
+    ("mode", "groups", "uid", "after"),
+    [
+        (0o600, "", 0, None), (0o640, "", 0, 0o600), (0o604, "", 0, 0o600), (0o640, "ssh_keys:x:9:\n", 0, None), (0o641, "ssh_keys:x:9:\n", 0, 0o600),
+        (0o660, "ssh_keys:x:9:\n", 0, 0o600), (0o640, "my_ssh_keys:x:9:\n", 0, 0o600), (0o644, "", 7, None), (0o400, "", 0, None),
+    ],
+)  # fmt: skip
+def test_host_keys_that_others_can_read_are_closed(
+    guest: ModuleType, live: Live, need: Callable[..., None], capfd: Said, mode: int, groups: str, uid: int, after: int | None
+) -> None:  # fmt: skip
+    need("root")
+    live.plant({"etc/ssh/ssh_host_ecdsa_key": "", "etc/group": "root:x:0:\n" + groups})
+    key = live.root / "etc/ssh/ssh_host_ecdsa_key"
+    os.chown(key, uid, 0)
+    key.chmod(mode)
+    guest._close_host_keys(live.tree)
+    assert key.stat().st_mode & 0o7777 == (mode if after is None else after)
+    said = "warning: others could read /etc/ssh/ssh_host_ecdsa_key, and sshd would not use it: it has mode 600 from now on\n"
+    assert capfd.readouterr().err == ("" if after is None else said)

@@ -228,7 +228,7 @@ def test_an_account_is_made_in_a_tree(guest: ModuleType, live: Live, tools: str,
     ],
 )
 def test_a_name_that_useradd_does_not_like(
-    guest: ModuleType, live: Live, status: int, flag: str, calls: list[str], ends: bool
+    guest: ModuleType, live: Live, capfd: Said, status: int, flag: str, calls: list[str], ends: bool
 ) -> None:
     live.tool("useradd", f'case " $* " in *" {flag} "*) exit 0 ;; esac\nexit {status}')
     try:
@@ -239,6 +239,8 @@ def test_a_name_that_useradd_does_not_like(
         ended = False
     assert [line.replace("--create-home --shell /bin/sh ", "") for line in live.called()] == calls
     assert ended is ends
+    said = f"warning: useradd: exit {status}; trying again\n"
+    assert capfd.readouterr().err == (said if status != 1 else "")
 
 
 def test_the_mark_of_a_beginning_account_goes_when_useradd_has_ended(guest: ModuleType, live: Live) -> None:

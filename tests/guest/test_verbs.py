@@ -425,3 +425,28 @@ def test_an_exception_is_told_without_what_it_quotes(guest: ModuleType, words: l
         line = raised.__traceback__.tb_lineno if raised.__traceback__ else 0
     assert told == error.replace("N", str(line))
     assert guest._told(ValueError("x")) == "ValueError at line 0"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "words", "said"),
+    [
+        (APPLIED, [], "The host name is as it should be: nothing to do\n"),
+        ({}, ["--skip=hostname"], "The host name is as it should be: nothing to do\n"),
+        ({"etc/azure-provisioning.conf": "SKIP=hostname\n"}, [], "The host name is as it should be: nothing to do\n"),
+        ({}, ["--medium=none"], "hostname: nobody names this VM; the image's host name stays (0 ms)\n"),
+    ],
+)
+def test_the_verb_name(
+    guest: ModuleType, live: Live, capfd: Said, nodes: dict[str, str], words: list[str], said: str
+) -> None:
+    live.plant(nodes)
+    options = guest.parse_options(["name", *words])
+    settings, _ = guest.parse_settings(live.tree.text("/etc/azure-provisioning.conf"))
+    assert guest.name(live.tree, options, settings, VM, 0.0) == 0
+    assert capfd.readouterr().err.replace("(1 ms)", "(0 ms)") == said
+
+
+def test_only_root_acts_on_this_machine(guest: ModuleType, capfd: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guest.posix, "geteuid", lambda: 1000)
+    assert guest.act(guest.parse_options([]), 0.0) == 77
+    assert capfd.readouterr().err == "azure-provisioning must run as root; --root DIR acts on a tree\n"

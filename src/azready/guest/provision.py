@@ -4025,11 +4025,11 @@ def _close_host_keys(tree):
     for kind in HOST_KEYS:
         path = "/etc/ssh/ssh_host_%s_key" % kind
         try:
-            status = posix.stat(path)
+            status = posix.stat(tree.at(path))
         except OSError:
             continue
         if status.st_uid == 0 and status.st_mode & (0o037 if "\nssh_keys:" in tree.text("/etc/group") else 0o077):
-            posix.chmod(path, 0o600)
+            posix.chmod(tree.at(path), 0o600)
             warn("others could read %s, and sshd would not use it: it has mode 600 from now on" % path)
 
 
