@@ -214,6 +214,10 @@ def test_refusals_that_were_reported_say_what_they_mean(code: str, message: str,
 INSIDE = {"code": "BadRequest", "message": "Legal terms have not been accepted"}
 
 
+WRAPPED = {"error": {"code": "Outer", "message": json.dumps({"error": INSIDE})}}
+"""A message that is nothing but the inner error: its code is the one to tell."""
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -226,7 +230,7 @@ INSIDE = {"code": "BadRequest", "message": "Legal terms have not been accepted"}
             }
         },
         {"error": {"code": "Outer", "message": "See.", "innererror": INSIDE}},
-        {"error": {"code": "Outer", "message": json.dumps({"error": INSIDE})}},
+        WRAPPED,
         {"error": {"code": "Outer", "message": "It failed: " + json.dumps({"Error": INSIDE})}},
         {"Code": "Outer", "Message": "See.", "Details": [{"Code": "BadRequest", "Message": INSIDE["message"]}]},
         {
@@ -249,7 +253,7 @@ INSIDE = {"code": "BadRequest", "message": "Legal terms have not been accepted"}
 def test_every_level_is_told_in_whatever_form_it_comes(body: object) -> None:
     headers = {"x-ms-request-id": "r-1"}
     text = AzureFailure("cannot create x", parse(body, 400, headers)).message
-    assert "Outer" in text or "BadRequest" in text
+    assert ("BadRequest" if body is WRAPPED else "Outer") in text
     assert "Legal terms have not been accepted" in text and "request id r-1" in text
 
 

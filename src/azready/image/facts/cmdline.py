@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cmp_to_key, partial
+from typing import Any
 
 from azready.image.disk.formats.uki import Uki
 from azready.image.facts import grub
@@ -194,23 +195,23 @@ def _of_uki(uki: Uki) -> BootEntry:
     return BootEntry(uki.path, _words(uki.cmdline), uki.path, version=uki.uname, id=name)
 
 
+def _other_way_round(one: str, other: str) -> int:
+    return compare_uapi(other, one)
+
+
+_newest = cmp_to_key(_other_way_round)
+"""Versions, the newest first."""
+
+
+def _systemd_key(each: _Listed) -> tuple[Any, ...]:
+    """By which systemd-boot sorts: those with tries left first, then those with a sort key, by it and their version."""
+    by_key = (each.sort_key, each.machine, _newest(each.entry.version)) if each.sort_key else ()
+    return (not each.tries_left, not each.sort_key, *by_key, _newest(each.entry.id))
+
+
 def _systemd_order(files: Files, listed: Sequence[_Listed]) -> list[_Listed]:
     """As systemd-boot shows them, the default first: `default` of loader.conf, which may be a pattern, if one fits."""
-
-    def compare(one: _Listed, other: _Listed) -> int:
-        if one.tries_left != other.tries_left:
-            return -1 if one.tries_left else 1
-        if bool(one.sort_key) != bool(other.sort_key):
-            return -1 if one.sort_key else 1
-        if one.sort_key:
-            mine, yours = (one.sort_key, one.machine), (other.sort_key, other.machine)
-            if mine != yours:
-                return -1 if mine < yours else 1
-            if order := compare_uapi(other.entry.version, one.entry.version):
-                return order
-        return compare_uapi(other.entry.id, one.entry.id)
-
-    ordered = sorted(listed, key=cmp_to_key(compare))
+    ordered = sorted(listed, key=_systemd_key)
     lines = [line for path in files.glob(LOADER_CONF) for _, line in numbered(text_of(files, path) or "")]
     wanted = [line.split(maxsplit=1)[1] for line in lines if re.match(r"default\s+\S", line)][-1:]
     if any(re.match(r"timeout\s+menu-force", line) for line in lines):

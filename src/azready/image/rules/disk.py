@@ -169,6 +169,20 @@ def _links_to(facts: Facts, unit: str) -> tuple[str, ...]:
     reads=Reads.DISK,
 )
 def no_swap(facts: Facts) -> Iterator[Finding]:
+    yield from _swap_mounts(facts)
+    for path in _SWAP_FILES:
+        found = lstat_of(facts.files, path)
+        if found and found.kind == "file" and found.size >= MIB:
+            yield Finding(f"a swap file of {found.size // MIB} MiB", path)
+    yield from _swap_units(facts)
+    for content in facts.disk.contents if facts.disk else ():
+        if content.partition.type in (TYPE_SWAP, _SWAP_MBR) or _kind(content) == "swap":
+            what = f"partition {content.partition.number} is swap: it is found without fstab too"
+            yield Finding(what, fix="delete the partition")
+
+
+def _swap_mounts(facts: Facts) -> Iterator[Finding]:
+    """fstab: on Azure's temporary disk swap may stay, where a VM without one does not wait for it."""
     for mount in facts.mounts:
         if mount.kind != "swap" or mount.device.startswith("/dev/zram"):
             continue
@@ -177,10 +191,9 @@ def no_swap(facts: Facts) -> Iterator[Finding]:
         elif not mount.may_be_missing:
             what, fix = f"swap on {mount.device}: newer sizes have no temporary disk, and wait for it", "add nofail"
             yield Finding(what, f"etc/fstab:{mount.line}", fix, Severity.WARNING, by_hand=True)
-    for path in _SWAP_FILES:
-        found = lstat_of(facts.files, path)
-        if found and found.kind == "file" and found.size >= MIB:
-            yield Finding(f"a swap file of {found.size // MIB} MiB", path)
+
+
+def _swap_units(facts: Facts) -> Iterator[Finding]:
     for name, path in facts.units.installed.items():
         if name.endswith(".swap") and (path.startswith("etc/") or facts.units.enabled(name)):
             yield Finding(f"/{path} switches swap on", path)
@@ -188,12 +201,6 @@ def no_swap(facts: Facts) -> Iterator[Finding]:
         if name in facts.units.installed and facts.units.enabled(name):
             fix = f"systemctl disable {name}"
             yield Finding(f"{name} makes a swap file at boot", facts.units.installed[name], fix, by_hand=True)
-    for content in facts.disk.contents if facts.disk else ():
-        if content.partition.type in (TYPE_SWAP, _SWAP_MBR) or _kind(content) == "swap":
-            yield Finding(
-                f"partition {content.partition.number} is swap: it is found without fstab too",
-                fix="delete the partition",
-            )
 
 
 _TEMPORARY = re.compile(r"/dev/disk/(azure/(resource|scsi/|local/)|cloud/azure_resource)|/mnt/resource/")

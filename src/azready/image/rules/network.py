@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 from azready.addresses import IMDS, WIRESERVER
 from azready.image.actions import Action, Write
 from azready.image.facts import Facts
-from azready.image.facts.network import STACKS, networkd
+from azready.image.facts.network import STACKS, Network, networkd
 from azready.image.facts.reading import decimal, lstat_of, sections, shell_values, stat_of, unit_sections
 from azready.image.rules.guards import lines_with, needs_systemd
 from azready.image.rules.mac_repairs import free_of_macs
@@ -95,27 +95,33 @@ def no_macs(facts: Facts) -> Iterator[Finding]:
     severity=Severity.FATAL,
 )
 def no_fixed_address(facts: Facts) -> Iterator[Finding]:
-    network = facts.network
+    yield from _fixed_addresses(facts.network)
+    yield from _own_routes(facts)
+    for entry in facts.boot_entries[:1]:
+        for value in entry.values("ip"):
+            if re.match(r"\d+\.\d+\.\d+\.\d+", value):
+                yield Finding(f"ip={value} on the kernel's command line", entry.where, "remove it", Severity.ERROR)
+
+
+def _fixed_addresses(network: Network) -> Iterator[Finding]:
     for stack, reading in network.readings.items():
+        severity = None if stack in network.stacks and not reading.asks else Severity.WARNING
         for profile in reading.applied or [each for each in reading.profiles if each.applies_to(network.nic)]:
-            if not profile.static or not profile.is_for_machines_nics():
-                continue
-            severity = None if stack in network.stacks and not reading.asks else Severity.WARNING
-            for line in profile.static:
-                yield Finding(line.text, line.where, severity=severity)
+            if profile.is_for_machines_nics():
+                yield from (Finding(line.text, line.where, severity=severity) for line in profile.static)
+
+
+def _own_routes(facts: Facts) -> Iterator[Finding]:
+    """Routes to the platform that are not those of its DHCP."""
     for path in facts.files.glob("etc/systemd/network/{*.network,*.network.d/*.conf}"):
-        for key, value, number in _routes(facts.text(path) or ""):
-            if key == "Destination" and _covers(value, (WIRESERVER, IMDS)):
-                yield Finding(f"a route of one's own to {value}", f"{path}:{number}", "leave it to DHCP")
+        for key, to, number in _routes(facts.text(path) or ""):
+            if key == "Destination" and _covers(to, (WIRESERVER, IMDS)):
+                yield Finding(f"a route of one's own to {to}", f"{path}:{number}", "leave it to DHCP")
     for path in facts.files.glob(_ROUTE_FILES):
         for number, said in lines_with(facts, path, _ROUTE_LINES):
             for to in re.findall(r"\d+\.\d+\.\d+\.\d+(?:/\d+)?", said)[:1]:
                 if _covers(to, (WIRESERVER, IMDS)):
                     yield Finding(f"a route of one's own to {to}", f"{path}:{number}", "leave it to DHCP")
-    for entry in facts.boot_entries[:1]:
-        for value in entry.values("ip"):
-            if re.match(r"\d+\.\d+\.\d+\.\d+", value):
-                yield Finding(f"ip={value} on the kernel's command line", entry.where, "remove it", Severity.ERROR)
 
 
 _ROUTE_FILES = (

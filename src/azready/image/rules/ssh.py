@@ -8,7 +8,8 @@ from azready.image.actions import Action, Chmod, Write
 from azready.image.facts import Facts
 from azready.image.facts.pam import KINDS, PamRule, counted, modules_folders, pam_rules
 from azready.image.facts.reading import numbered, stat_of
-from azready.image.facts.sshd import Sshd, seconds
+from azready.image.facts.sshd import Setting, Sshd, seconds
+from azready.image.facts.units import Units
 from azready.image.rules import repairs
 from azready.image.rules.guards import carried, the_sshd, there, to_enable
 from azready.image.rules.model import Copies, Finding, Profile, Severity, Skip, Stage, Vital, rule
@@ -147,18 +148,20 @@ def host_keys_are_made(facts: Facts) -> Iterator[Finding]:
         raise Skip("OpenSSH's server is not installed")
     if _an_agent_makes_keys(facts):
         return
-    if not facts.systemd:
-        script = facts.text("etc/init.d/sshd") or facts.text("etc/init.d/ssh") or ""
-        if not re.search(r"ssh-keygen|checkconfig|generate_host_keys", script):
-            yield Finding("the init script of sshd makes no keys", "etc/init.d")
-        return
-    units = facts.units
+    if facts.systemd and not _a_unit_makes_keys(facts.units):
+        yield Finding("no unit makes host keys at boot")
+    script = "" if facts.systemd else facts.text("etc/init.d/sshd") or facts.text("etc/init.d/ssh") or ""
+    if not facts.systemd and not re.search(r"ssh-keygen|checkconfig|generate_host_keys", script):
+        yield Finding("the init script of sshd makes no keys", "etc/init.d")
+
+
+def _a_unit_makes_keys(units: Units) -> bool:
+    """One of its own, or sshd's, which starts or wants the program that does."""
     if units.enabled(*_KEY_MAKERS) or any("sshd-keygen@" in name for name in units.wanted):
-        return
+        return True
     wants = [value for name in UNITS[:4] for key in ("Wants", "Requires") for value in units.values(name, "Unit", key)]
     starts = [value for name in UNITS[:4] for value in units.values(name, "Service", "ExecStartPre")]
-    if not re.search("keygen|gen-keys", " ".join(wants + starts)):
-        yield Finding("no unit makes host keys at boot")
+    return bool(re.search("keygen|gen-keys", " ".join(wants + starts)))
 
 
 def _an_agent_makes_keys(facts: Facts) -> bool:
@@ -269,7 +272,7 @@ _ADMINS = frozenset({"sudo", "wheel", "adm"})
 
 
 def _refused(sshd: Sshd) -> Iterator[Finding]:
-    """Lists that leave the user out, and what a key alone does not satisfy, or a login does not come through."""
+    """Lists that leave the user out; then what a key alone does not satisfy, or a login does not come through."""
     for key in ("AllowUsers", "AllowGroups"):
         names = {name for setting in sshd.values.get(key.lower(), ()) for name in setting.value.split()}
         if names and "*" not in names and not (key == "AllowGroups" and _ADMINS & names):
@@ -279,6 +282,10 @@ def _refused(sshd: Sshd) -> Iterator[Finding]:
         for setting in sshd.values.get(key.lower(), ()):
             if everybody & set(setting.value.split()):
                 yield Finding(f"{key} {setting.value}", setting.where)
+    yield from _more_than_a_key(sshd)
+
+
+def _more_than_a_key(sshd: Sshd) -> Iterator[Finding]:
     methods = sshd.first("AuthenticationMethods")
     if methods and not {"any", "publickey"} & set(methods.value.split()):
         yield Finding(f"AuthenticationMethods {methods.value}: a key alone does not do", methods.where)
@@ -298,15 +305,8 @@ _WILDCARD = re.compile(r"(\*|0\.0\.0\.0)(:\d+)?$")
 
 def _unreachable(sshd: Sshd) -> Iterator[Finding]:
     """Addresses and ports that nobody connects to."""
-    places = sshd.values.get("listenaddress", ())
-    values = [each.value.split()[0] if each.value else "" for each in places]
-    if places and all(re.match(r"\[?(127\.|::1|localhost)", value) for value in values):
-        yield Finding(f"ListenAddress {values[0]}: sshd listens to this machine alone", places[0].where)
-    elif places and all(_NOT_IPV4.match(value) for value in values):
-        yield Finding(f"ListenAddress {values[0]}: sshd listens to IPv6 alone", places[0].where)
-    elif places and not any(_WILDCARD.match(value) for value in values):
-        found = next(each for each in places if not _NOT_IPV4.match(each.value))
-        yield Finding(f"ListenAddress {found.value}: an address of the builder's network", found.where)
+    if places := sshd.values.get("listenaddress", ()):
+        yield from _closed_addresses(places)
     family = sshd.first("AddressFamily")
     if family and family.value.lower() == "inet6":
         yield Finding("AddressFamily inet6: sshd listens to IPv6 alone", family.where)
@@ -314,6 +314,17 @@ def _unreachable(sshd: Sshd) -> Iterator[Finding]:
     if ports and all(each.value != "22" for each in ports):
         what = f"Port {ports[0].value}: Azure's tools and network rules expect 22"
         yield Finding(what, ports[0].where, "let Port 22 stand beside it, or tell the image's users", Severity.INFO)
+
+
+def _closed_addresses(places: Sequence[Setting]) -> Iterator[Finding]:
+    values = [each.value.split()[0] if each.value else "" for each in places]
+    if all(re.match(r"\[?(127\.|::1|localhost)", value) for value in values):
+        yield Finding(f"ListenAddress {values[0]}: sshd listens to this machine alone", places[0].where)
+    elif all(_NOT_IPV4.match(value) for value in values):
+        yield Finding(f"ListenAddress {values[0]}: sshd listens to IPv6 alone", places[0].where)
+    elif not any(_WILDCARD.match(value) for value in values):
+        found = next(each for each in places if not _NOT_IPV4.match(each.value))
+        yield Finding(f"ListenAddress {found.value}: an address of the builder's network", found.where)
 
 
 def _denied_hosts(facts: Facts) -> Iterator[Finding]:
