@@ -501,3 +501,9 @@ def test_when_a_lease_ends(guest: ModuleType, words: str, seconds: int | None) -
 )  # fmt: skip
 def test_forms_of_an_address_in_a_lease(guest: ModuleType, value: str, address: str) -> None:
     assert guest.parse_ipv4(guest._lease_value(value)) == address
+
+
+@pytest.mark.parametrize(("root", "whole"), [("/", ""), ("/t/", "/t"), ("t/", "HERE/t"), ("./t", "HERE/./t")])
+def test_a_tree_is_named_in_whole(guest: ModuleType, root: str, whole: str) -> None:
+    """useradd takes no other."""
+    assert guest.Tree(root, dry_run=False).root == whole.replace("HERE", str(Path.cwd()))

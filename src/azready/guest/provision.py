@@ -1918,7 +1918,10 @@ class Tree:
     """This machine, or the tree under --root: reads and writes its files, runs its programs. A dry run only says so."""
 
     def __init__(self, root, dry_run):
-        self.root = "" if root == "/" else root.rstrip("/")
+        # programs that take the tree's place want it whole
+        self.root = (
+            "" if root == "/" else root.rstrip("/") if root[:1] == "/" else posix.getcwd() + "/" + root.rstrip("/")
+        )
         self.live = not self.root
         self.dry_run = dry_run
         self._unsynced = set()

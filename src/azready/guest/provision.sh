@@ -5781,7 +5781,8 @@ done
 parse_options "$@"
 case $root in
     /) root='' ;;
-    *) root=${root%/} ;;
+    '' | /*) root=${root%/} ;;
+    *) root=$PWD/${root%/} ;; # programs that take the tree's place want it whole
 esac
 state=$root$STATE
 act
