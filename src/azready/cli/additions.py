@@ -15,11 +15,12 @@ Install = Annotated[
     typer.Option(
         "--install",
         metavar="PACKAGE",
-        help="Install packages: by name from the image's repositories, or files of here, offline; repeatable.",
+        help="Install packages: by name from the image's repositories, or files of this machine, offline; repeatable.",
     ),
 ]
 CopyIn = Annotated[
-    list[str] | None, typer.Option("--copy-in", metavar="SRC:DST", help="Put a file or folder of here in; repeatable.")
+    list[str] | None,
+    typer.Option("--copy-in", metavar="SRC:DST", help="Put in a file or folder of this machine; repeatable."),
 ]
 RunCommand = Annotated[
     list[str] | None,

@@ -29,7 +29,7 @@ Deadline = Annotated[
     float | None,
     typer.Option(
         metavar="SECONDS",
-        help="How long the platform waits for the report, to the letter. Otherwise 120, for a disk 600; more where "
+        help="How long the platform waits for the report, exactly. Otherwise 120, for a disk 600; more where "
         "this machine emulates slowly, and while the guest makes progress.",
     ),
 ]

@@ -27,7 +27,7 @@ Waivers = Annotated[Path | None, typer.Option("--waivers", help="A TOML file of 
 MachineFile = Annotated[Path | None, typer.Option("--machine", help="A TOML file of the VM to boot it as.")]
 Boots = Annotated[int, typer.Option(min=1, max=9, help="Boots of the test; 2 shows that the second is silent.")]
 Deadline = Annotated[
-    float | None, typer.Option(metavar="SECONDS", help="How long the test waits for the report, to the letter.")
+    float | None, typer.Option(metavar="SECONDS", help="How long the test waits for the report, exactly.")
 ]
 Accel = Annotated[
     Literal["auto", "kvm", "tcg"],

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class FailOn(StrEnum):
-    """The least grave finding that makes the exit code 1."""
+    """The lowest severity that makes the exit code 1."""
 
     FATAL = "fatal"
     ERROR = "error"
@@ -67,7 +67,7 @@ def check(
     before_generalize: Annotated[
         bool, typer.Option("--before-generalize", help="Leave out what `azready generalize` will fix.")
     ] = False,
-    fail_on: Annotated[FailOn, typer.Option(help="The least grave finding that makes the exit code 1.")] = FailOn.ERROR,
+    fail_on: Annotated[FailOn, typer.Option(help="The lowest severity that makes the exit code 1.")] = FailOn.ERROR,
     output: Outputs = [],  # noqa: B006
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what passed, and what was skipped.")] = False,
     explain: Annotated[

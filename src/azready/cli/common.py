@@ -60,7 +60,8 @@ def _added(
         bool, typer.Option("--debug", callback=_debug, help="Say on stderr what is done: programs, requests, errors.")
     ] = False,
     log_file: Annotated[
-        Path | None, typer.Option("--log-file", metavar="FILE", callback=_log_file, help="Write that to a file.")
+        Path | None,
+        typer.Option("--log-file", metavar="FILE", callback=_log_file, help="Write what --debug says to a file."),
     ] = None,
     config: Annotated[
         Path | None,

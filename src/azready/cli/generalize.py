@@ -42,7 +42,7 @@ def generalize(
     """Remove identity, keys, users, state and logs, and arm the guest program for the next first boot.
 
     Shows its plan, acts, looks again. Running it again is safe, also after an interruption. On the machine it runs on
-    it wants --yes; the ssh session stays alive, and nobody can log in afterwards.
+    it needs --yes; the ssh session stays alive, and nobody can log in afterwards.
     """
     from azready.image import sealing
     from azready.image.facts.of_target import facts_of

@@ -22,7 +22,7 @@ def option(forms: Sequence[str], *more: str) -> Any:
     """The option itself, of a verb that has these forms; `more` are other names of it."""
     *others, last = forms
     known = f"{', '.join(others)} or {last}"
-    how = "with =FILE written there, and the text still printed; repeatable."
+    how = "with =FILE written there, and the text is still printed; repeatable."
 
     def complete(incomplete: str) -> list[str]:
         return [form for form in forms if form.startswith(incomplete)]

@@ -55,7 +55,9 @@ def prepare(
     network: Annotated[bool, typer.Option(help="Write a DHCP profile where only an agent had one.")] = True,
     disk_links: Annotated[bool, typer.Option(help="Keep /dev/disk/azure links and waagent's disk timeout.")] = True,
     vf_rule: Annotated[bool, typer.Option(help="Leave accelerated networking's second NIC to hv_netvsc.")] = True,
-    ready_when: Annotated[str, typer.Option(metavar="UNIT", help="Ready once UNIT is up; failed when it has.")] = "",
+    ready_when: Annotated[
+        str, typer.Option(metavar="UNIT", help="Report Ready once UNIT is up, and failure once it has failed.")
+    ] = "",
     report_only: Annotated[bool, typer.Option("--report-only", help="Keep the agents, and only report.")] = False,
     silence: Silence = None,
     setting: Setting = None,
@@ -69,7 +71,7 @@ def prepare(
 ) -> None:
     """Remove walinuxagent, cloud-init and the like, and install the guest program in their place.
 
-    Everything the agents did is replaced, or said. Running it again is safe, also after an interruption.
+    Everything the agents did is replaced, or reported. Running it again is safe, also after an interruption.
     """
     from azready.errors import Exit
     from azready.image.parts.guest_program import parse_settings

@@ -33,7 +33,7 @@ def table() -> str:
     lines = []
     for area in AREAS:
         lines += ["", area.title]
-        lines += [f"  {rule.id}  {_severities(rule):<28} {rule.title}" for rule in area.rules]
+        lines += [f"  {rule.id}  {_severities(rule):<30} {rule.title}" for rule in area.rules]
     return "\n".join(lines[1:])
 
 
