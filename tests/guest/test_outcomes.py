@@ -27,7 +27,7 @@ PEOPLE = {
     [
         ("/etc/a/*.conf", ["/etc/a/1.conf", "/etc/a/2.conf"]), ("/etc/a/.*", ["/etc/a/.h.conf"]), ("/etc/*/1.conf", ["/etc/a/1.conf", "/etc/b/1.conf"]),
         ("/etc/a/?.conf", ["/etc/a/1.conf", "/etc/a/2.conf"]), ("/etc/a/[2-9].conf", ["/etc/a/2.conf"]), ("/etc/a/1.conf", ["/etc/a/1.conf"]), ("/etc/a/x", []),
-        ("/etc/c/*", []), ("/*/b/*", ["/etc/b/1.conf"]), ("/etc/b/gone", []),
+        ("/etc/c/*", []), ("/*/b/*", ["/etc/b/1.conf", "/etc/b/gone"]), ("/etc/b/gone", ["/etc/b/gone"]), ("/etc/b/no", []),
     ],
 )  # fmt: skip
 def test_which_files_a_pattern_names(guest: ModuleType, live: Live, pattern: str, found: list[str]) -> None:
