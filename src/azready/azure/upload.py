@@ -185,6 +185,7 @@ class _Sender:
         self.requests = 0
 
     def drain(self, todo: "queue.SimpleQueue[tuple[Range, bool]]") -> None:
+        """Send pieces until none is left, or another worker failed; data that arrived is in the journal."""
         with self._upload.file.open("rb", buffering=0) as file:
             while not self._stop.is_set():
                 try:

@@ -68,6 +68,7 @@ class _Progress:
     _requests: int = 0
 
     def look(self, console: list[ConsoleLine], ledger: Ledger) -> None:
+        """Notice progress: a request, or a line of the console whose words, digits aside, were not seen before."""
         requests = sum(each.service != "dhcp" for each in ledger.exchanges)
         if requests > self._requests:
             self.at, self._requests = ledger.now(), requests

@@ -94,6 +94,7 @@ class Ledger:
             self._reports.clear()
 
     def record(self, *entries: Entry) -> None:
+        """Take entries in and tell the followers; the oldest go where the limit is reached, but no report does."""
         with self._changed:
             for entry in entries:
                 self._entries.append(entry)

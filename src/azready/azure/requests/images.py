@@ -95,6 +95,7 @@ def create_gallery(place: Place, name: str) -> Request:
 
 
 def create_definition(place: Place, wanted: Definition) -> Request:
+    """A gallery image definition: what all its versions have in common."""
     properties: Json = {
         "osType": "Linux",
         "osState": wanted.os_state,

@@ -55,6 +55,7 @@ _GUEST = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
 
 
 def main() -> None:
+    """Make the namespaces that the host process asks for, say so, and start guests until it hangs up."""
     control = socket.socket(fileno=int(sys.argv[1]))
     spec, _, _ = messages.receive(control)
     cgroup: Path | None = None

@@ -34,9 +34,11 @@ class Access:
         return self.folder / "judge.xml"
 
     def files(self) -> Mapping[Path, str]:
+        """What is written for a judge that reads files: path and text."""
         return {self.folder / "ssh_config": self.ssh_config(), self.folder / "inventory": self.inventory()}
 
     def environment(self) -> Mapping[str, str]:
+        """What a judge finds in its environment (docs/boot.md says what each is for)."""
         return {
             "AZREADY_HOST": HOST,
             "AZREADY_ADDRESS": self.address,
@@ -50,11 +52,13 @@ class Access:
         }
 
     def ssh_config(self) -> str:
+        """For `ssh -F`: ssh_config(5), one host."""
         rows = {"HostName": self.address, "Port": str(self.port), "User": self.user, "IdentityFile": f'"{self.key}"'}
         lines = (f"    {name} {value}\n" for name, value in (rows | _OPTIONS).items())
         return f"Host {HOST}\n{''.join(lines)}"
 
     def inventory(self) -> str:
+        """For `ansible -i`: an inventory of one host, in INI form."""
         common = " ".join(f"-o {name}={value}" for name, value in _OPTIONS.items())
         words = {
             "ansible_host": self.address,

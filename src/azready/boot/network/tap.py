@@ -98,6 +98,7 @@ def _received(ours: socket.socket, holder: "subprocess.Popen[bytes]") -> dict[Se
 
 
 def main() -> None:
+    """Make the bridge and the taps, see that nothing leads out, and hand the listening sockets to the host process."""
     die_with_parent()
     control = socket.socket(fileno=int(sys.argv[1]))
     spec, _, _ = messages.receive(control)

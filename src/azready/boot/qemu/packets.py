@@ -22,6 +22,7 @@ class Frames:
     _begun: bool = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take the next bytes of a pcap file, wherever they are cut; yields each Ethernet frame that is whole."""
         self._rest += data
         if not self._begun:
             if len(self._rest) < _FILE_HEADER:

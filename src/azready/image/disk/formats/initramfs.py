@@ -226,6 +226,7 @@ class _Stream:
         self._rest = b""
 
     def chunks(self) -> Iterator[bytes]:
+        """The unpacked bytes, in pieces of bounded size; what follows the compressed stream is kept."""
         decompressor = self._format.open()
         data = self._data
         try:
@@ -261,6 +262,7 @@ class _Source:
         return False
 
     def read(self, length: int) -> bytes:
+        """The next `length` bytes, never fewer: raises BrokenInitramfs where the archive is cut short."""
         if len(self._block) - self._at >= length:
             self._at += length
             self.taken += length
