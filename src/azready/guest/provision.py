@@ -1270,7 +1270,7 @@ def shut_out(sshd, user, groups):
         ("denyusers", [user], True), ("allowusers", [user], False),
         ("denygroups", groups, True), ("allowgroups", groups, False),
     ):  # fmt: skip
-        patterns = sshd.words(keyword)
+        patterns = _of_everywhere(sshd.words(keyword))
         if not patterns:
             continue
         if keyword.endswith("users"):
@@ -1287,6 +1287,11 @@ def shut_out(sshd, user, groups):
         if sshd.says(keyword, "") == value:
             return "sshd's " + what
     return ""
+
+
+def _of_everywhere(patterns):
+    """Patterns of users; USER@* is USER."""
+    return [pattern[:-2] if pattern.endswith("@*") else pattern for pattern in patterns]
 
 
 def host_keys_unfit(sshd):
@@ -4613,9 +4618,12 @@ MODERN = {
 
 def _by_address(sshd, user):
     """Patterns with a host by which sshd lets the user in, or keeps them out."""
-    for keyword, pattern in [(k, p) for k in ("allowusers", "denyusers") for p in sshd.words(k) if "@" in p]:
-        names = [p.split("@", 1)[0] for p in sshd.words(keyword) if "@" not in p]
-        if fits(user, pattern.split("@", 1)[0]) and not listed([user], names):
+    for keyword in ("allowusers", "denyusers"):
+        patterns = _of_everywhere(sshd.words(keyword))
+        names = [pattern for pattern in patterns if "@" not in pattern]
+        for pattern in patterns if not listed([user], names) else ():
+            if "@" not in pattern or not fits(user, pattern.split("@", 1)[0]):
+                continue
             yield "sshd's %s %s may keep %s out, by where the connection comes from" % (
                 _SPELLED[keyword],
                 pattern,

@@ -95,6 +95,10 @@ function host_key_fits(   n, m, i, j, path, name, kind) {
 }
 { name = substr($0, 1, index($0, "\t") - 1); said[name] = substr($0, index($0, "\t") + 1) }
 END {
+    gsub(/@\*\t/, "\t", said["denyusers"]) # USER@* is USER
+    sub(/@\*$/, "", said["denyusers"])
+    gsub(/@\*\t/, "\t", said["allowusers"])
+    sub(/@\*$/, "", said["allowusers"])
     if (said["denyusers"] != "" && listed(user, without_hosts(said["denyusers"]), "\t")) shut = "DenyUsers names " user
     else if (said["allowusers"] != "" && !listed(user, part_of_user(said["allowusers"]), "\t"))
         shut = "AllowUsers does not name " user
