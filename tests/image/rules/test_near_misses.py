@@ -9,8 +9,10 @@ import pytest
 from azready.image.checking import Found, Passed, Skipped, ask
 from azready.image.facts import Facts
 from azready.image.rules import RULES
+from azready.image.rules.mac_repairs import _binds
+from azready.image.rules.pages import catalogue
 from azready.image.targets.tree import Tree
-from tests.image.rules.cases import arm, both, networkd_netplan
+from tests.image.rules.cases import arm, both, networkd_netplan, stack
 from tests.image.sample import KERNEL, MODULES, Sample, good_image, initramfs
 
 BY_ID = {rule.id: rule for rule in RULES}
@@ -79,6 +81,7 @@ def growing(fstab: str, *changes: Change) -> Change:
 BUILT_IN = write(f"usr/lib/modules/{KERNEL}/modules.builtin", "kernel/fs/fat/vfat.ko\n")
 
 PASSES: tuple[tuple[str, Change], ...] = (
+    ("N07", write("etc/dhcp/dhclient.conf", "timeout 300;\n")), ("N14", write("etc/sysconfig/network/dhcp", 'DHCLIENT_SET_DEFAULT_ROUTE="no"\n')),
     *(("K07", both(BUILT_IN, write("etc/modprobe.d/x.conf", f"{line}\n"))) for line in ("install vfat /bin/false", "blacklist vfat")),
     ("P14", second("systemd.hostname=other")), ("P12", second(f"systemd.machine_id={'a1' * 16}")), ("B12", second("systemd.getty_auto=no")),
     ("D11", growing("")), ("D11", growing("UUID=x / ext4 x-systemd.growfs 0 1\n")),
@@ -110,7 +113,19 @@ def test_it_is_no_fault(id: str, change: Change, tmp_path: Path) -> None:
     assert ask(BY_ID[id], Facts(Tree(sample.root))) == Passed()
 
 
+IFUPDOWN = both(
+    stack("networking"),
+    write("usr/sbin/dhclient", ""),
+    write("etc/network/interfaces", "auto eth0\niface eth0 inet dhcp\n"),
+)
+WICKED = both(stack("wicked"), write("etc/sysconfig/network/ifcfg-eth0", "BOOTPROTO='dhcp'\nSTARTMODE='auto'\n"))
 FOUND: tuple[tuple[str, Change, list[str]], ...] = (
+    ("N07", both(IFUPDOWN, write("etc/dhcp/dhclient.conf", "timeout 300;\n")), ["no `send host-name`"]),
+    ("N07", write("etc/NetworkManager/conf.d/a.conf", "[connection]\nipv4.dhcp-send-hostname=no\n"), ["ipv4.dhcp-send-hostname=no"]),
+    ("N14", both(WICKED, write("etc/sysconfig/network/dhcp", 'DHCLIENT_SET_DEFAULT_ROUTE="no"\n')), ['DHCLIENT_SET_DEFAULT_ROUTE="no"']),
+    ("N14", write("etc/udhcpc/udhcpc.conf", "NO_GATEWAY=yes\n"), ["NO_GATEWAY is set"]),
+    ("P07", both(lambda s: s.disable("chrony"), lambda s: s.unit("systemd-timesyncd")), ["systemd-timesyncd sets the clock, and knows no host clock"]),
+    ("D09", write("etc/crypttab", "one /dev/sda5\n#two /dev/sda6 none\nthree\nfour /dev/sda7 none luks\n"), ["one is on /dev/sda5", "four is on /dev/sda7"]),
     ("K07", both(BUILT_IN, argument("module_blacklist=vfat")), ["vfat is kept out by `module_blacklist`"]),
     ("K07", both(BUILT_IN, write("etc/modprobe.d/x.conf", "install udf /bin/false\n")), ["udf is kept out by `install`"]),
     ("P19", both(write("etc/selinux/config", "SELINUX=enforcing\n"), second("selinux=1")), ["SELinux is enforcing, and azready wrote files from outside"]),
@@ -161,3 +176,37 @@ SKIPPED: tuple[tuple[str, Change, str], ...] = (
 def test_a_rule_has_nothing_to_say(id: str, change: Change, why: str, tmp_path: Path) -> None:
     change(sample := good_image(tmp_path))
     assert ask(BY_ID[id], Facts(Tree(sample.root))) == Skipped(why)
+
+
+def test_what_a_running_system_uses_is_no_leftover(tmp_path: Path) -> None:
+    used, left = "var/tmp/systemd-private-1", "var/tmp/left"
+    sample = good_image(tmp_path)
+    for path in (used, left, "tmp/mine"):
+        sample.write(path, "")
+    says = {
+        live: [(each.what, each.path) for each in BY_ID["G20"].find(Facts(Tree(sample.root), live=live))]
+        for live in (True, False)
+    }
+    assert says == {
+        True: [("left in /tmp and /var/tmp: 1", left)],
+        False: [("left in /tmp and /var/tmp: 3", "tmp/mine")],
+    }
+
+
+def test_the_catalogue_has_every_rule() -> None:
+    listed = catalogue(RULES)["rules"]
+    assert [each["id"] for each in listed] == [rule.id for rule in RULES]
+    assert all(each["area"] and each["title"] for each in listed)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "binds"),
+    [
+        ("etc/systemd/network/a.network", "[Match]\nMACAddress=x\n", True), ("etc/systemd/network/a.network", "[Match]\nName=e\nMACAddress=x\n", False),
+        ("etc/systemd/network/a.network", "[Match]\n", False), ("etc/NetworkManager/system-connections/a", "mac-address=x\n", True),
+        ("etc/NetworkManager/system-connections/a", "mac-address=x\ninterface-name=e\n", False), ("etc/NetworkManager/system-connections/a", "", False),
+        ("etc/sysconfig/network-scripts/ifcfg-a", "HWADDR=x\n", True), ("etc/sysconfig/network-scripts/ifcfg-a", "DEVICE=e\nHWADDR=x\n", False), ("etc/x", "HWADDR=x\n", False),
+    ],
+)  # fmt: skip
+def test_whether_a_file_knows_a_card_by_its_address_alone(path: str, text: str, binds: bool) -> None:
+    assert _binds(path, text) is binds
