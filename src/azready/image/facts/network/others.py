@@ -4,6 +4,7 @@ Sources: dhcpcd.conf(5), connman.conf(5), connman-service.config(5), netifrc's n
 """
 
 import re
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from azready.image.facts.network.model import Fault, Line, Profile, Reading, Scene, Stack
@@ -45,16 +46,8 @@ def _listed(words: list[str], name: str) -> bool:
 
 
 def _read_connman(scene: Scene) -> Reading:
-    text = text_of(scene.files, "etc/connman/main.conf") or ""
-    for section, key, value, _ in sections(text):
-        heads = tuple(word.strip() for word in value.split(",") if word.strip())
-        if (section, key) == ("General", "NetworkInterfaceBlacklist") and heads and scene.nic.name.startswith(heads):
-            return Reading(why=f"connman's {key} leaves it out")
-        if (section, key) == ("General", "DefaultAutoConnectTechnologies") and "ethernet" not in heads:
-            return Reading(why=f"connman's {key} leaves wired cards out")
-    stored = {(section, key): value for section, key, value, _ in sections(text_of(scene.files, _SETTINGS) or "")}
-    if stored.get(("Wired", "Enable"), "true").lower() == "false":
-        return Reading(why=f"/{_SETTINGS} switches wired cards off")
+    if why := next(_left_out_by_connman(scene), ""):
+        return Reading(why=why)
     for path in scene.files.glob("var/lib/connman/*.config"):
         for service in _provisioned(text_of(scene.files, path) or ""):
             method = service.get("IPv4", "dhcp")
@@ -64,6 +57,19 @@ def _read_connman(scene: Scene) -> Reading:
                 profile = Profile("connman", path, (scene.nic.name,), static=fixed)
                 return Reading((profile,), (profile,), why=f"{path} says IPv4={method}")
     return Reading(asks=True)
+
+
+def _left_out_by_connman(scene: Scene) -> Iterator[str]:
+    """Why connman leaves the card alone: by main.conf, or by what somebody switched off while it ran."""
+    for section, key, value, _ in sections(text_of(scene.files, "etc/connman/main.conf") or ""):
+        heads = tuple(word.strip() for word in value.split(",") if word.strip())
+        if (section, key) == ("General", "NetworkInterfaceBlacklist") and heads and scene.nic.name.startswith(heads):
+            yield f"connman's {key} leaves it out"
+        if (section, key) == ("General", "DefaultAutoConnectTechnologies") and "ethernet" not in heads:
+            yield f"connman's {key} leaves wired cards out"
+    stored = {(section, key): value for section, key, value, _ in sections(text_of(scene.files, _SETTINGS) or "")}
+    if stored.get(("Wired", "Enable"), "true").lower() == "false":
+        yield f"/{_SETTINGS} switches wired cards off"
 
 
 _SETTINGS = "var/lib/connman/settings"
