@@ -2,6 +2,7 @@
 """The steps about sshd: the policy of passwords, host keys, and a running sshd that is told to read it all again."""
 
 import errno
+import functools
 import os
 import signal
 import subprocess
@@ -217,8 +218,8 @@ def test_the_file_that_names_sshds_process_is_read_first(
 
 
 def test_a_process_is_told_to_read_anew_for_real(guest: ModuleType, live: Live) -> None:
-    # Under nohup children inherit that they ignore it.
-    with subprocess.Popen(["/usr/bin/env", "--default-signal=HUP", "/bin/sleep", "60"]) as running:
+    heeds = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # under nohup children inherit the contrary
+    with subprocess.Popen(["/bin/sleep", "60"], preexec_fn=heeds) as running:
         live.plant({f"proc/{running.pid}/comm": "sshd\n", f"proc/{running.pid}/stat": "5 (sshd) S 1 5 5"})
         live.plant({f"proc/{running.pid}/cmdline": "/usr/sbin/sshd\0", "etc/ssh/sshd_config": ""})
         guest._reload_sshd(live.tree, guest.read_sshd(live.tree, ""))
