@@ -240,6 +240,13 @@ def test_features_that_an_older_grub_refuses() -> None:
     assert refused(old, Superblock("ext4", incompatible=0x2C6)) == refused(b"no GRUB", Superblock("xfs")) == ()
 
 
+def test_the_constant_stands_in_an_and_as_well() -> None:
+    """As in Debian 13's GRUB 2.12. AND with 0xffffff is common code, and no constant of the driver."""
+    program = b"..\x81\xe2\x29\x9c\xfe\xff..\x25\xff\xff\xff\x00..\x81\xe0\xff\xff\xff\xc0.."
+    assert refused(program, Superblock("ext4", incompatible=0x282C2)) == ("inline_data", "casefold")
+    assert refused(program, Superblock("xfs", incompatible=0x6B)) == ("exchange",)
+
+
 @pytest.mark.parametrize(("incompatible", "passes"), [(0x2C2, True), (0x22C2, False)])
 def test_a_disk_that_its_own_grub_does_not_read_is_found(incompatible: int, passes: bool, tmp_path: Path) -> None:
     code = b"search.fs_uuid %s root hd0,gpt2\0..\xa9\x29\xfc\xfe\xff" % UUID.encode()

@@ -4346,7 +4346,7 @@ def _pam_file(tree, path, only, above, depth, read):
         kind, control, module, rest = _pam_words(line)
         how = control.lower()
         if not line:
-            yield only, {}, path + " ends within a line", "", path, depth
+            yield only, {}, path + " ends within a line, which PAM before 1.7 does not read", "", path, depth
         elif kind == "@include":
             yield from _pam_included(tree, control, only, path, only, above, depth, read)
         kind = kind.lstrip("-")  # with "-" PAM is silent about a missing module, no more

@@ -1,8 +1,8 @@
 """Which features of a file system GRUB refuses, by its own code: distributions backport support without a new version.
 
 GRUB's ext2 and xfs drivers test the superblock's incompatible features against the complement of those they know, a
-constant in their code (grub-core/fs/ext2.c, fs/xfs.c); on x86 it stands in a TEST instruction. Bits and names are those
-of the Linux kernel's ext4.h and xfs_format.h.
+constant in their code (grub-core/fs/ext2.c, fs/xfs.c); on x86 it stands in a TEST or an AND instruction, as compilers
+choose. Bits and names are those of the Linux kernel's ext4.h and xfs_format.h.
 """
 
 import re
@@ -11,8 +11,13 @@ from collections.abc import Mapping
 from azready.image.disk.formats.superblocks import Superblock
 
 _TEST = rb"(?:\xa9|\xf7[\xc0-\xc7])"
-_EXT = re.compile(_TEST + rb"(\x29[\x9c\xbc\xdc\xfc\xfd][\xfe\xff]\xff)")
-_XFS = re.compile(_TEST + rb"(\xff\xff\xff[\xf8\xf0\xe0\xc0\x80\x00])")
+_AND = rb"(?:\x25|\x81[\xe0-\xe7])"
+_EXT = re.compile(rb"(?:" + _TEST + rb"|" + _AND + rb")(\x29[\x9c\xbc\xdc\xfc\xfd][\xfe\xff]\xff)")
+# AND with 0xffffff is common code.
+_XFS = re.compile(
+    rb"(?:" + _TEST + rb"(?=\xff{3}[\xf8\xf0\xe0\xc0\x80\x00])|" + _AND + rb"(?=\xff{3}[\xf8\xf0\xe0\xc0\x80]))(.{4})",
+    re.DOTALL,
+)
 _EXT_NAMES: Mapping[int, str] = {
     0x400: "ea_inode",
     0x2000: "metadata_csum_seed",

@@ -122,7 +122,12 @@ class _Reading:
             kind, control, module, rest = _words(line)
             how, where = control.lower(), f"{path}:{number}"
             if not line:
-                yield PamRule(only, where, depth=depth, broken="the file ends within this line")
+                yield PamRule(
+                    only,
+                    where,
+                    depth=depth,
+                    broken="the file ends within this line, which PAM before 1.7 does not read",
+                )
             elif kind == "@include":
                 yield from self._included(control, PamRule(only, where, depth=depth), only, above)
             elif kind not in KINDS or only not in ("", kind):

@@ -200,7 +200,7 @@ function pam_file(root, path, only, depth,   s, whole, cut) {
             pam_line(root, path, s, only, depth)
         }
     }
-    if (whole != "") pam_rule(only, "", path " ends within a line", "", path, depth)
+    if (whole != "") pam_rule(only, "", path " ends within a line, which PAM before 1.7 does not read", "", path, depth)
     close(root path)
     delete pam_open[root path]
 }
