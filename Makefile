@@ -23,8 +23,8 @@ SAMPLES := --agent 'article-python=python3 $(GUESTS)/published.py' --agent 'arti
 
 help:
 	@echo "make demo        a real Debian image loses its agent, gets ours, boots in a local Azure, and is judged"
-	@echo "make quick       unit tests, which need nothing but Python (half a minute)"
-	@echo "make test        the tests that are short, in parallel (4 minutes)"
+	@echo "make quick       unit tests, which need nothing but Python (under a minute)"
+	@echo "make test        the tests that are short, in parallel (under three minutes)"
 	@echo "make test-all    and the longer ones, as CI runs them (11 minutes)"
 	@echo "make test-slow   the slow ones: emulated whole-disk boots (half an hour)"
 	@echo "make test-hosts  demo and tests as on fresh hosts: $(HOSTS) (root; HOSTS=trixie for one)"

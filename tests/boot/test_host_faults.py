@@ -77,7 +77,7 @@ def _is(record: BootRecord, code: str, evidence: str = "") -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("bus", ["virtio", "nvme"])
+@pytest.mark.parametrize("bus", ["virtio", pytest.param("nvme", marks=pytest.mark.slow)])
 def test_a_full_scratch_disk(
     need: Callable[..., None], bus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,7 +257,7 @@ def test_a_kvm_that_dies_later_and_is_insisted_on_is_no_verdict(kvm: Callable[[s
 # --- emulation ---
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_an_emulator_that_hangs_before_the_first_word_boots_it_once_more(
     kvm: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
