@@ -754,21 +754,15 @@ def key_start(line):
     """Where the type of a key begins in a line of authorized_keys, behind its options; -1 when it is no such line."""
     at = 0
     if line.replace("\t", " ").split(" ", 1)[0] not in KEY_TYPES:
-        at = _options_end(line)
+        at = _options(line)[1]
         while 0 < at < len(line) and line[at] in " \t":
             at += 1
     return at if line[at:].replace("\t", " ").split(" ", 1)[0] in KEY_TYPES else -1
 
 
-def _options_end(line):
-    """The end of NAME[="VALUE"],… at the head of a line; -1 when that is not what it begins with."""
-    options, at = _options(line)
-    return at if options else -1
-
-
 def _options(line):
-    """The options at the head of a line, as (name in lower case, its value or None), and their end; none when the line
-    does not begin with NAME[="VALUE"],…"""
+    """The options at the head of a line, as (name in lower case, its value or None), and their end; none and -1 when
+    the line does not begin with NAME[="VALUE"],…"""
     found, at = [], 0
     while True:
         end = at
@@ -3242,8 +3236,10 @@ def _read_sshd_file(tree, sshd, path, user, active, inside, depth):
     if depth > 16:
         raise RecursionError
     begins, maybe = active, False
-    sshd.plain = sshd.plain and not tree.dangles(path)  # it does not start then
-    for line in tree.text(path).split("\n"):
+    text = tree.text(path)
+    if not text and tree.dangles(path):
+        sshd.plain = False  # it does not start then
+    for line in text.split("\n"):
         if not line or line[0] == "#":  # most lines
             continue
         name, words = sshd_words(line)
@@ -4036,7 +4032,8 @@ def _close_host_keys(tree):
             status = posix.stat(tree.at(path))
         except OSError:
             continue
-        if status.st_uid == 0 and status.st_mode & (0o037 if "\nssh_keys:" in tree.text("/etc/group") else 0o077):
+        shown = status.st_mode & 0o037 or status.st_mode & 0o040 and "\nssh_keys:" not in tree.text("/etc/group")
+        if status.st_uid == 0 and shown:
             posix.chmod(tree.at(path), 0o600)
             warn("others could read %s, and sshd would not use it: it has mode 600 from now on" % path)
 
@@ -4080,17 +4077,16 @@ def _shut_account(tree, owner):
         return "the shell of %s, %s, is not there" % (owner.name, owner.shell)
     if tree.live and owner.shell and tree.exists(owner.shell + "/."):
         return "the shell of %s, %s, is a folder" % (owner.name, owner.shell)
-    if (
-        tree.live
-        and owner.shell.rpartition("/")[2] not in ("bash", "sh", "dash", "")
-        and _not_a_program(tree, owner.shell)
-    ):
-        return "the shell of %s, %s, %s" % (owner.name, owner.shell, _not_a_program(tree, owner.shell))
-    services = nss_services(tree.text("/etc/nsswitch.conf"), "passwd")
+    if tree.live and owner.shell.rpartition("/")[2] not in ("bash", "sh", "dash", ""):
+        fault = _not_a_program(tree, owner.shell)
+        if fault:
+            return "the shell of %s, %s, %s" % (owner.name, owner.shell, fault)
+    switch = tree.text("/etc/nsswitch.conf")
+    services = nss_services(switch, "passwd")
     if tree.live and services and services[0] not in ("files", "compat") and not nss_account(owner.name):
         return "the system does not find the account %s (passwd: %s in /etc/nsswitch.conf)" % (
             owner.name, " ".join(services))  # fmt: skip
-    services = nss_services(tree.text("/etc/nsswitch.conf"), "shadow")
+    services = nss_services(switch, "shadow")
     if services and "files" not in services and "compat" not in services:
         warn("nothing looks into /etc/shadow (shadow: %s in /etc/nsswitch.conf): PAM may keep %s out" % (
             " ".join(services), owner.name))  # fmt: skip
@@ -4658,7 +4654,7 @@ def _sudo_in_doubt(tree, user):
 
 def _sudo_bounds(tree, user):
     """What sudo's settings let the user do no more than, where their rule is in force (sudoers(5): Defaults)."""
-    said, bounds = sudo_settings(_sudoers_texts(tree), user), []
+    said, bounds = sudo_settings(_sudoers_texts(tree, tree.text("/etc/sudoers")), user), []
     if said.get("requiretty") == "yes":
         bounds.append("sudo wants a terminal: requiretty")
     if said.get("runas_default", "root") not in ("root", "#0"):
@@ -4672,9 +4668,10 @@ def _sudo_bounds(tree, user):
     return bounds
 
 
-def _sudoers_texts(tree):
+def _sudoers_texts(tree, main):
+    """What sudo reads but for what is ours: /etc/sudoers, whose text is `main`, and the files of its folder."""
     others = others_of(tree.names("/etc/sudoers.d"))
-    return [unmarked(tree.text("/etc/sudoers"))] + [tree.text("/etc/sudoers.d/" + other) for other in others]
+    return [unmarked(main)] + [tree.text("/etc/sudoers.d/" + other) for other in others]
 
 
 USUAL_DEFAULTS = frozenset(
@@ -4765,7 +4762,7 @@ def sudo_is_plain(tree, user):
         words = line.split() if line.lstrip()[:1] == "P" else []
         if words[:1] == ["Plugin"] and words[2:] != ["sudoers.so"] or words[:2] == ["Path", "plugin_dir"]:
             return False
-    return rules_are_usual(main) and _defaults_are_usual(_sudoers_texts(tree))
+    return rules_are_usual(main) and _defaults_are_usual(_sudoers_texts(tree, main))
 
 
 def rules_are_usual(main):

@@ -128,14 +128,13 @@ _REACHED = (
 """What is said when the platform has answered: what went wrong before that was a beginning, no cause."""
 
 
-def _network_lost(boot: Boot) -> Cause | None:
-    return Words(
-        "network-lost",
-        "the agent took the network down to publish the host name, and did not get it up again",
-        r"failed to restart (?:eth|en)\w+|\bifup: failed to bring up|ifdown (?:eth|en)\w+ && ifup.*return code: \[1\]",
-        "`ifdown eth0 && ifup eth0` must work twice; or let waagent leave it (Provisioning.MonitorHostName=n), or "
-        "`azready prepare`, which does without",
-    )(boot)
+_NETWORK_LOST = Words(
+    "network-lost",
+    "the agent took the network down to publish the host name, and did not get it up again",
+    r"failed to restart (?:eth|en)\w+|\bifup: failed to bring up|ifdown (?:eth|en)\w+ && ifup.*return code: \[1\]",
+    "`ifdown eth0 && ifup eth0` must work twice; or let waagent leave it (Provisioning.MonitorHostName=n), or "
+    "`azready prepare`, which does without",
+)
 
 
 def _platform_not_reached(boot: Boot) -> Cause | None:
@@ -174,15 +173,14 @@ def _platform_not_reached(boot: Boot) -> Cause | None:
     )
 
 
-def _did_not_run(boot: Boot) -> Cause | None:
-    """What is told in the place of our program; a network that is not up yet when it is told is no cause."""
-    return Words(
-        "agent-failed",
-        "the provisioner's unit did not run",
-        r"azure-provisioning: the provisioning unit did not run: ",
-        "the lines before say why: its interpreter, its path, its time limit; or boot the image with `azready boot`, "
-        "which shows its log",
-    )(boot)
+_DID_NOT_RUN = Words(
+    "agent-failed",
+    "the provisioner's unit did not run",
+    r"azure-provisioning: the provisioning unit did not run: ",
+    "the lines before say why: its interpreter, its path, its time limit; or boot the image with `azready boot`, "
+    "which shows its log",
+)
+"""What is told in the place of our program; a network that is not up yet when it is told is no cause."""
 
 
 def _waits_for_cloud_init(boot: Boot) -> Cause | None:
@@ -362,15 +360,14 @@ _OFF: tuple[Ask, ...] = (
 )
 
 
-def _asked_and_silent(boot: Boot) -> Cause | None:
-    """Pre-provisioning and agents that wait for what does not come."""
-    return Words(
-        "waits-for-platform",
-        "the provisioner waits for the platform: this VM comes from a pool and was never handed over",
-        r"Waiting for (?:ReprovisionData|reprovision)|reprovisiondata.*(?:404|[Ww]ait)|ppsType|"
-        r"PreprovisionedVM.*[Tt]rue",
-        "that is the platform's affair: create the VM again",
-    )(boot)
+_ASKED_AND_SILENT = Words(
+    "waits-for-platform",
+    "the provisioner waits for the platform: this VM comes from a pool and was never handed over",
+    r"Waiting for (?:ReprovisionData|reprovision)|reprovisiondata.*(?:404|[Ww]ait)|ppsType|"
+    r"PreprovisionedVM.*[Tt]rue",
+    "that is the platform's affair: create the VM again",
+)
+"""Pre-provisioning and agents that wait for what does not come."""
 
 
 def _no_provisioner(boot: Boot) -> Cause | None:
@@ -399,10 +396,10 @@ RULES: tuple[Ask, ...] = (
     _no_lease,
     _no_network_card,
     _traceback,
-    _network_lost,
-    _did_not_run,
+    _NETWORK_LOST,
+    _DID_NOT_RUN,
     _platform_not_reached,
-    _asked_and_silent,
+    _ASKED_AND_SILENT,
     _no_datasource,
     _reported_failure,
     *_OFF,

@@ -10,14 +10,11 @@ from collections.abc import Mapping
 
 from azready.image.disk.formats.superblocks import Superblock
 
-_TEST = rb"(?:\xa9|\xf7[\xc0-\xc7])"
-_AND = rb"(?:\x25|\x81[\xe0-\xe7])"
-_EXT = re.compile(rb"(?:" + _TEST + rb"|" + _AND + rb")(\x29[\x9c\xbc\xdc\xfc\xfd][\xfe\xff]\xff)")
-# AND with 0xffffff is common code.
-_XFS = re.compile(
-    rb"(?:" + _TEST + rb"(?=\xff{3}[\xf8\xf0\xe0\xc0\x80\x00])|" + _AND + rb"(?=\xff{3}[\xf8\xf0\xe0\xc0\x80]))(.{4})",
-    re.DOTALL,
-)
+_TEST = rb"\xa9|\xf7[\xc0-\xc7]"
+_AND = rb"(?:\x25|\x81[\xe0-\xe7])(?!\xff{3}\x00)"  # AND with 0xffffff is common code
+_BEFORE = rb"(?:" + _TEST + rb"|" + _AND + rb")"
+_EXT = re.compile(_BEFORE + rb"(\x29[\x9c\xbc\xdc\xfc\xfd][\xfe\xff]\xff)")
+_XFS = re.compile(_BEFORE + rb"(\xff\xff\xff[\xf8\xf0\xe0\xc0\x80\x00])")
 _EXT_NAMES: Mapping[int, str] = {
     0x400: "ea_inode",
     0x2000: "metadata_csum_seed",

@@ -86,12 +86,12 @@ def _parsed(option: str, word: str) -> Addition:
 
 def _packages(word: str) -> Install:
     """A file by how it ends, or names with commas between them."""
-    if word.endswith(installing.suffixes()):
+    if word.endswith(installing.SUFFIXES):
         return Install(files=(_here("--install", word),))
     names = tuple(word.split(","))
     for name in names:
         if not _NAME.fullmatch(name):
-            kinds = ", ".join(installing.suffixes())
+            kinds = ", ".join(installing.SUFFIXES)
             raise UsageFailure(f"--install {word!r}: {name!r} is no package's name", f"give names, or files: {kinds}")
     return Install(names)
 

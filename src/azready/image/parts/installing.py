@@ -17,11 +17,8 @@ from azready.image.removal.managers import QUIET, policy
 
 PLACE = "var/cache/azready"
 """Where package files lie in the image while they are installed."""
-
-
-def suffixes() -> tuple[str, ...]:
-    """How the names of package files end that azready can install."""
-    return tuple(each.suffix for each in MANAGERS.values() if each.suffix)
+SUFFIXES = tuple(each.suffix for each in MANAGERS.values() if each.suffix)
+"""How the names of package files end that azready can install."""
 
 
 def plan_install(facts: Facts, names: Sequence[str], paths: Sequence[Path]) -> Iterator[Action]:
