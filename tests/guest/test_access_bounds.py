@@ -282,7 +282,7 @@ def test_values_of_options_of_keys(guest: ModuleType, name: str, value: str, tak
 @pytest.mark.parametrize(
     ("line", "plain"),
     [
-        ("MaxStartups 10", True), ("MaxStartups 1", False), ("MaxStartups 10:30:100", True), ("MaxStartups 10:30", False), ("MaxStartups 9999", True),
+        ("MaxStartups 10", True), ("MaxStartups 1", False), ("MaxStartups 2", True), ("MaxStartups 2:30:1", False), ("MaxStartups 10:30:100", True), ("MaxStartups 10:30", False), ("MaxStartups 9999", True),
         ("MaxStartups 10000", False), ("MaxStartups 10 20", False), ("Port 1", True), ("Port 0", False), ("Port 65535", True), ("Port 65536", False),
         ("RekeyLimit 65535", False), ("LoginGraceTime 1", False), ("LoginGraceTime 2m", True), ("LoginGraceTime 2d", False), ("ClientAliveInterval 5s", True),
         ("ClientAliveInterval 5x", False), ("Port 22s", False), ("RefuseConnection yes", False),

@@ -170,6 +170,7 @@ def test_existing_keys_stay_and_none_is_repeated(guest: ModuleType) -> None:
 def test_custom_data_that_is_not_base64_is_kept_as_it_came(guest: ModuleType) -> None:
     wishes = guest.decide(_imds(userData="aGVs\nbG8="), _medium(guest, custom_data="not base64!"), VM)
     assert (wishes.user_data, wishes.custom_data) == (b"hello", b"not base64!")
+    assert wishes.remarks == ["custom data is not base64 and is kept as it came"]
 
 
 @pytest.mark.long

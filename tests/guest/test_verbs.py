@@ -427,6 +427,14 @@ def test_an_exception_is_told_without_what_it_quotes(guest: ModuleType, words: l
     assert guest._told(ValueError("x")) == "ValueError at line 0"
 
 
+REFUSED = "unexpected metadata parsing ovf-env.xml: HostName"
+MEDIUM = (
+    '<e:Environment xmlns:e="http://schemas.dmtf.org/ovf/environment/1" xmlns="http://schemas.microsoft.com/windowsazure">'
+    "<ProvisioningSection><LinuxProvisioningConfigurationSet><HostName>a b</HostName></LinuxProvisioningConfigurationSet>"
+    "</ProvisioningSection></e:Environment>"
+)
+
+
 @pytest.mark.parametrize(
     ("nodes", "words", "said"),
     [
@@ -434,13 +442,14 @@ def test_an_exception_is_told_without_what_it_quotes(guest: ModuleType, words: l
         ({}, ["--skip=hostname"], "The host name is as it should be: nothing to do\n"),
         ({"etc/azure-provisioning.conf": "SKIP=hostname\n"}, [], "The host name is as it should be: nothing to do\n"),
         ({}, ["--medium=none"], "hostname: nobody names this VM; the image's host name stays (0 ms)\n"),
+        ({"disc/ovf-env.xml": MEDIUM}, ["--medium=ROOT/disc"], f"warning: not named yet: {REFUSED}\n"),
     ],
 )
 def test_the_verb_name(
     guest: ModuleType, live: Live, capfd: Said, nodes: dict[str, str], words: list[str], said: str
 ) -> None:
     live.plant(nodes)
-    options = guest.parse_options(["name", *words])
+    options = guest.parse_options(["name", *(word.replace("ROOT", str(live.root)) for word in words)])
     settings, _ = guest.parse_settings(live.tree.text("/etc/azure-provisioning.conf"))
     assert guest.name(live.tree, options, settings, VM, 0.0) == 0
     assert capfd.readouterr().err.replace("(1 ms)", "(0 ms)") == said

@@ -37,7 +37,7 @@ G = "0123abcd-0123-4567-89ab-0123456789ab"
         ("unmarked", ("a\n# azure-provisioning begins\nx\n# azure-provisioning ends\nb\n",), "a\nb\n"), ("unmarked", ("a\n",), "a\n"),
         ("_at_head", ("a", "x\n"), "# azure-provisioning begins\nx\n# azure-provisioning ends\na\n"), ("_at_head", ("", "x\n"), "# azure-provisioning begins\nx\n# azure-provisioning ends\n"),
         ("_marked", ("a", "x\n"), "a\n# azure-provisioning begins\nx\n# azure-provisioning ends\n"),
-        ("rules_are_usual", ("root ALL\n%a ALL\n#x\n@include y\nDefaults z\n",), True), ("rules_are_usual", ("bob ALL\n",), False),
+        ("rules_are_usual", ("root ALL\n%a ALL\n#x\n@include y\nDefaults z\n",), True), ("rules_are_usual", ("bob ALL\n",), False), ("rules_are_usual", ("Defaults:ada env_reset\n",), True), ("rules_are_usual", ("Default x\n",), False),
         ("nss_services", ("passwd:files\npasswd: a b # c\npasswd: d\n", "passwd"), ["a", "b"]), ("nss_services", ("", "passwd"), []),
         ("sshd_words", ("Port 22 # x",), ("port", ["22"])), ("sshd_words", ('"Port"=22',), ("port", ["22"])), ("sshd_words", ("Port\t22",), ("port", ["22"])),
         ("sshd_words", ("Port =  22",), ("port", ["22"])), ("sshd_words", ("\f #x",), ("", [])), ("sshd_words", ('Port"22"',), ("port", ["22"])), ("sshd_words", ("Port",), ("port", [])),

@@ -45,7 +45,7 @@ class Part:
 
 
 _OF_THE_GUEST = (
-    "access access_bounds bounds decisions files grow json medium outcomes pam parsers programs requests run "
+    "access access_bounds again bounds decisions files grow json medium outcomes pam parsers programs requests run "
     "ssh_steps steps verbs waiting words"
 )
 """What runs in-process, or on a scratch tree: all but containers, real trees and what traces the program."""

@@ -500,11 +500,11 @@ def _json_string(text, at):
     while True:
         quote = text.index('"', at)
         slash = text.find("\\", at, quote)
-        plain = text[at : quote if slash < 0 else slash]
+        plain = text[at : quote if slash == -1 else slash]
         if plain and min(plain) < " ":
             raise ValueError("control character in a JSON string")
         parts.append(plain)
-        if slash < 0:
+        if slash == -1:
             return "".join(parts), quote + 1
         if text[slash + 1] == "u":
             character, at = _json_unicode(text, slash)
@@ -1392,7 +1392,7 @@ def fit_hostname(name):
     """`name` within the 64 characters that Linux allows: cut at a dot where there is one, else at 64."""
     if len(name) <= 64:
         return name
-    dot = name.rfind(".", 0, 65)
+    dot = name[:65].rfind(".")
     return (name[:dot] if dot > 0 else name[:64]).rstrip("-.")
 
 
@@ -4093,7 +4093,7 @@ def _shut_account(tree, owner):
     for line in lines_of(tree.text("/etc/shadow")):
         fields = line.split(":")
         if fields[0] == owner.name and len(fields) > 7:
-            if is_number(fields[7], 0, 99999999) and int(fields[7]) <= time.time() // 86400:
+            if is_number(fields[7], 0, time.time() // 86400):
                 return "the account %s has expired" % owner.name
     return ""
 

@@ -1,0 +1,206 @@
+"""What is right stays untouched, what was begun is ended, and what only root can do is tried by nobody else."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.guest.conftest import HOST_KEY, KEY, Live
+
+Need = Callable[..., None]
+Said = pytest.CaptureFixture[str]
+SETTINGS = {"GROUPS": "", "SHELL": "", "SKIP": "", "CUSTOM_DATA": "save", "HOOK_TIMEOUT": "5"}
+PEOPLE = "root:x:0:0::/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\nsshd:x:7:7::/:/x\n"
+
+
+def _touched(root: Path) -> dict[str, int]:
+    """When each node was changed last, in whatever way."""
+    return {str(path.relative_to(root)): path.lstat().st_ctime_ns for path in root.rglob("*")}
+
+
+def _wishes(guest: ModuleType, **values: Any) -> Any:
+    wishes = guest.Wishes()
+    for name, value in {"user": "ada", "hostname": "web1", "keys": [KEY], **values}.items():
+        setattr(wishes, name, value)
+    return wishes
+
+
+@pytest.mark.parametrize(
+    "name", ["hostname", "user", "sudo", "keys", "password", "host-keys", "sshd", "custom-data", "ovf-copy"]
+)
+def test_a_step_that_is_taken_again_touches_nothing(guest: ModuleType, live: Live, need: Need, name: str) -> None:
+    need("root")
+    live.tree.live = False
+    live.plant({"etc/passwd": PEOPLE.replace("1000:1000", "2000:2000"), "etc/shadow": "ada:*:1:0:99999:7:::\n"})
+    live.plant({"etc/group": "sudo:x:27:ada\n", "etc/sudoers.d/": "", "etc/sudoers": "@includedir /etc/sudoers.d\n"})
+    live.plant({"etc/ssh/sshd_config": "Include sshd_config.d/*.conf\n", "home/ada/": "", "usr/bin/sudo": ""})
+    live.plant({f"etc/ssh/ssh_host_{kind}_key": HOST_KEY for kind in ("rsa", "ecdsa", "ed25519")})
+    live.plant({"var/lib/azure-provisioning/": "", "etc/skel/.profile": ""})
+    step = dict(guest.STEPS)[name]
+    wishes = _wishes(guest, custom_data=b"x", user_data=b"y", document=b"<a><b>x</b></a>")
+    step(live.tree, wishes, SETTINGS)
+    before = _touched(live.root)
+    step(live.tree, wishes, SETTINGS)
+    assert _touched(live.root) == before
+
+
+def test_an_ordinary_user_changes_no_owner(
+    guest: ModuleType, live: Live, monkeypatch: pytest.MonkeyPatch, capfd: Said
+) -> None:
+    """Of a tree that is made by somebody who is not root; here all of it belongs to the one who runs the test."""
+    live.plant({"etc/skel/.config/set": "on", "etc/skel/link": "-> .config", "home/ada/.ssh/": "", "etc/sudoers": ""})
+    (live.root / "etc/sudoers").chmod(0o666)
+    monkeypatch.setattr(guest.posix, "geteuid", lambda: 1)
+    owner = guest.Account("ada", os.getuid() + 5, os.getgid() + 5, "/home/ada", "/bin/sh")
+    guest._settle_home(live.tree, owner, True)
+    assert guest.add_keys(live.tree, "/home/ada/.ssh/keys", owner, [KEY]) == 1
+    guest._close_to_others(live.tree, "/etc/sudoers")
+    assert {path.lstat().st_uid for path in live.root.rglob("*")} == {os.getuid()}
+    assert (live.root / "etc/sudoers").stat().st_mode & 0o777 == 0o666
+    assert guest._closed_way(live.tree, owner) == "" and capfd.readouterr().err == ""
+    strict = guest.Sshd("x")
+    assert guest._unreadable(live.tree, _wishes(guest), owner, strict) == ""
+
+
+@pytest.mark.parametrize(
+    ("left", "whole"),
+    [({}, False), ({"etc/passwd.lock": "99999999"}, True), ({"etc/.azure-provisioning-begun": ""}, True)],
+    ids=["nothing", "a lock", "the mark"],
+)
+def test_an_account_whose_making_was_cut_is_completed(
+    guest: ModuleType, live: Live, left: dict[str, str], whole: bool
+) -> None:
+    uid, gid = os.getuid() or 1000, os.getgid() or 1000
+    live.plant({"etc/passwd": f"ada:x:{uid}:{gid}::/home/ada:/bin/sh\n", "etc/login.defs": "UID_MIN 1\n"})
+    live.plant({"etc/nsswitch.conf": "passwd: files\n", "etc/group": f"ada:x:{gid}:\n", "etc/skel/.profile": "skel"})
+    live.plant({"home/ada/": "", **left})
+    assert guest.step_user(live.tree, _wishes(guest), SETTINGS) == f"ada exists, uid {uid}, groups none"
+    assert live.tree.exists("/home/ada/.profile") is whole
+    assert not [path for path in left if live.tree.exists("/" + path)]
+
+
+def test_it_is_on_the_disk_that_an_account_is_begun_before_it_is_made(
+    guest: ModuleType, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live.plant({"etc/": ""})
+    seen: list[str] = []
+    monkeypatch.setattr(guest.posix, "fsync", lambda number: seen.append(os.readlink(f"/proc/self/fd/{number}")))
+    guest._begin(live.tree)
+    assert seen == [f"{live.root}/etc/.azure-provisioning-begun"] and "/etc" in live.tree._unsynced
+
+
+def test_what_a_tool_that_runs_is_writing_stays(guest: ModuleType, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = ("passwd", "passwd.lock", "passwd.5", "passwd+", "shadow.7", "shadow.07x", "group.", "gshadow+")
+    live.plant({f"etc/{name}": "" for name in files})
+    monkeypatch.setattr(guest, "_lock_lives", lambda tree, path: path == "/etc/passwd.lock")
+    assert guest._clear_locks(live.tree) is True
+    assert live.tree.names("/etc") == ["group.", "passwd", "passwd+", "passwd.5", "passwd.lock", "shadow.07x"]
+
+
+@pytest.mark.parametrize("links", [1, 2, 8, 9])
+def test_a_chain_of_links_to_the_homes(guest: ModuleType, live: Live, capfd: Said, links: int) -> None:
+    """Eight are followed; in a circle nobody goes for ever."""
+    live.plant({"home": "-> l1", **{f"l{n}": f"-> l{n + 1}" for n in range(1, links)}})
+    if links > 8:
+        with pytest.raises(FileExistsError):
+            guest._make_room_for_homes(live.tree)
+        return
+    guest._make_room_for_homes(live.tree)
+    assert (live.root / f"l{links}").is_dir() and (live.root / "home").is_dir()
+    assert capfd.readouterr().err == f"user: made /l{links}, which /home names\n"
+
+
+def test_root_acts_on_this_machine(
+    guest: ModuleType, live: Live, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A tree in its place, which the program takes for it."""
+    monkeypatch.setattr(guest, "Tree", lambda root, dry_run: live.tree)
+    monkeypatch.setattr(guest.posix, "geteuid", lambda: 0)
+    monkeypatch.setitem(guest.VERBS, "report", lambda *_: 5)
+    assert guest.act(guest.parse_options(["report", "--platform=azure"]), 0.0) == 5
+
+
+@pytest.mark.parametrize(
+    ("error", "broken"),
+    [
+        ("/etc/ssh/sshd_config: line 3: Bad configuration option: x", True),
+        ("/etc/ssh/sshd_config line 3: no hostkeys there", False),
+        ("/usr/etc/x line 3: odd", False),
+        ("/etc/ssh/x: odd", False),
+        ("sshd: no hostkeys available -- exiting.", False),
+        ("Missing privilege separation directory: /run/sshd", False),
+        ("/etc/ssh/x line 1: Missing privilege separation directory", False),
+        ("Privilege separation user sshd does not exist", True),
+        ("AuthorizedKeysCommand set without AuthorizedKeysCommandUser", True),
+        ("Too many recursive configuration includes", True),
+        ("/etc/ssh/sshd_config: No such file or directory", True),
+        ("/etc/ssh/sshd_config: Permission denied", False),
+        ("/usr/sbin/sshd: No such file or directory", False),
+    ],
+)
+def test_what_sshd_says_of_its_files(guest: ModuleType, error: str, broken: bool) -> None:
+    assert guest.refused_config(error) == (error if broken else "")
+
+
+@pytest.mark.parametrize(
+    ("folders", "found"),
+    [
+        (["OWN", "usr/lib64"], "OWN"),
+        (["usr/lib64", "usr/lib/mips-linux-gnu"], "usr/lib64"),
+        (["lib64", "usr/lib"], "lib64"),
+        (["usr/lib/mips-linux-gnu"], "usr/lib/mips-linux-gnu"),
+        (["lib/mips-linux-gnu"], "lib/mips-linux-gnu"),
+        (["usr/lib/mips"], ""),
+    ],
+)
+def test_where_the_modules_of_pam_are(guest: ModuleType, live: Live, folders: list[str], found: str) -> None:
+    own = f"usr/lib/{getattr(guest.sys.implementation, '_multiarch', '')}"
+    live.plant({f"{folder.replace('OWN', own)}/security/pam_unix.so": "" for folder in folders})
+    assert guest._pam_modules(live.tree) == (f"/{found.replace('OWN', own)}/security" if found else "")
+
+
+@pytest.mark.parametrize(
+    ("service", "arguments", "doubt"),
+    [
+        ("sshd", "", "pam_limits may keep ada out: * - nproc 0"),
+        ("sudo", "", ""),
+        ("sudo", "conf=/own.conf", "pam_limits may keep ada out of sudo: * - nproc 1"),
+    ],
+)
+def test_limits_of_everybody_are_not_roots(
+    guest: ModuleType, live: Live, service: str, arguments: str, doubt: str
+) -> None:
+    live.plant({"etc/passwd": PEOPLE, "etc/security/limits.conf": "* - nproc 0\n", "own.conf": "* - nproc 1\n"})
+    live.plant({f"etc/pam.d/{service}": f"session required pam_limits.so {arguments}\n"})
+    owner = guest.account(live.tree, "ada")
+    assert guest.pam_doubts(live.tree, service, owner, ("session",)) == ([doubt] if doubt else [])
+
+
+@pytest.mark.parametrize(
+    ("rest", "doubt"),
+    [
+        ("uid >= 1000", ""),
+        ("uid >= 0", ""),
+        ("quiet_success uid >= 1000 use_uid", ""),
+        ("uid >= 1001", "uid >= 1001"),
+        ("uid > 1000", "uid > 1000"),
+        ("uid >= 1000 user ingroup x", "uid >= 1000 user ingroup x"),
+        ("user ingroup wheel", "user ingroup wheel"),
+        ("", "?"),
+        ("quiet", "quiet"),
+    ],
+)
+def test_conditions_that_the_owner_meets(guest: ModuleType, live: Live, rest: str, doubt: str) -> None:
+    owner = guest.Account("ada", 1000, 1000, "/home/ada", "/bin/sh")
+    assert guest._pam_succeed_if(live.tree, owner, "account", rest) == doubt
+
+
+def test_lines_of_one_letter_are_lines_like_others(guest: ModuleType, live: Live) -> None:
+    assert guest.nss_services("x\n\n#\npasswd: files\n", "passwd") == ["files"]
+    assert guest.last_word_is_include("x\n\n#\n# x\n@includedir /etc/sudoers.d\n") is True
+    assert list(guest._pam_lines("x\n\n#\ny z\n")) == ["x", "y z"]
+    live.plant({"etc/ssh/sshd_config": "x\n\n#\nPasswordAuthentication no\n"})
+    assert guest.read_sshd(live.tree, "").words("passwordauthentication") == ["no"]
