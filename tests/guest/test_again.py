@@ -87,7 +87,9 @@ def test_it_is_on_the_disk_that_an_account_is_begun_before_it_is_made(
 ) -> None:
     live.plant({"etc/": ""})
     seen: list[str] = []
-    monkeypatch.setattr(guest.posix, "fsync", lambda number: seen.append(os.readlink(f"/proc/self/fd/{number}")))
+    monkeypatch.setattr(
+        guest.posix, "fsync", lambda number: seen.append(str(Path(f"/proc/self/fd/{number}").readlink()))
+    )
     guest._begin(live.tree)
     assert seen == [f"{live.root}/etc/.azure-provisioning-begun"] and "/etc" in live.tree._unsynced
 
