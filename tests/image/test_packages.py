@@ -13,9 +13,11 @@ from azready.image.facts.distro import FAMILIES, FAMILY_OF, Family
 from azready.image.facts.packages import BrokenDatabase, read_packages
 from azready.image.facts.packages.managers import MANAGERS
 from azready.image.facts.packages.model import Manager
+from azready.image.removal.managers import WITH_CARE
 from azready.image.targets.tree import Tree
 from tests.image.sample import Sample
 
+PAGE = Path(__file__).parents[2] / "docs/check.md"
 SPEC = """\
 Name: {name}
 Version: {version}
@@ -133,10 +135,11 @@ def test_a_pacman_database_of_the_real_pacman_is_read(tmp_path: Path, need: Call
 
 @pytest.mark.parametrize("manager", MANAGERS.values(), ids=lambda manager: manager.name)
 def test_all_of_a_manager_is_known(manager: Manager) -> None:
-    """What a new row may forget; sealing has its own ways with apt and apk."""
+    """What a new row may forget."""
     assert manager.purl and manager.databases and manager.hint
-    assert manager.remove or manager.name in ("apt", "apk")
+    assert bool(manager.remove) != (manager.name in WITH_CARE), "say how its packages go (remove)"
     assert bool(manager.suffix) == bool(manager.install_files) == bool(manager.installers)
+    assert {"apt": "dpkg"}.get(manager.name, manager.name) in PAGE.read_text(), "docs/check.md does not name it"
 
 
 def test_each_family_has_names_and_a_distribution() -> None:

@@ -10,13 +10,8 @@ import pytest
 
 from azready.image.actions import Link, Write
 from azready.image.facts import Facts
-from azready.image.parts.network_profile import (
-    IFUPDOWN_PATTERN_PROFILE,
-    NETPLAN_PROFILE,
-    NETWORKD_PROFILE,
-    NETWORKMANAGER_PROFILE,
-    plan_profile,
-)
+from azready.image.facts.network import ifupdown, netplan, networkd, networkmanager
+from azready.image.parts.network_profile import plan_profile
 from azready.image.targets.rehearsal import Rehearsal
 from azready.image.targets.tree import Tree
 
@@ -125,12 +120,12 @@ NAMES = ("eth0", "enp0s3", "ens3", "eno1", "enx525400123456")
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("profile", [NETPLAN_PROFILE, NETWORKD_PROFILE, NETWORKMANAGER_PROFILE], ids=lambda p: p[85:95])
+@pytest.mark.parametrize("profile", [netplan.PROFILE, networkd.PROFILE, networkmanager.PROFILE], ids=lambda p: p[85:95])
 def test_our_profiles_match_the_first_card_under_any_name_and_no_virtual_function(profile: str, name: str) -> None:
     patterns = re.findall(r"(?m)^ +(eth0):|name: \"(.*?)\"|^Name=(.*)|^interface-name=(.*)", profile)
     words = " ".join("".join(found) for found in patterns).replace(";", " ").split()
     assert any(fnmatchcase(name, word) for word in words)
-    if profile is not NETWORKD_PROFILE:  # which leaves them out by driver
+    if profile is not networkd.PROFILE:  # which leaves them out by driver
         assert not any(fnmatchcase("enP30832p0s0", word) for word in words)
 
 
@@ -140,7 +135,7 @@ def test_debians_ifup_takes_the_card_whatever_its_name(
 ) -> None:
     need("root", "tool:unshare", "tool:ip")
     root = debian_base("bookworm", network="ifupdown")
-    (tmp_path / "interfaces").write_text(f"auto lo\niface lo inet loopback\n{IFUPDOWN_PATTERN_PROFILE}")
+    (tmp_path / "interfaces").write_text(f"auto lo\niface lo inet loopback\n{ifupdown.PATTERN_PROFILE}")
     script = f"""
         ip link add {name} type veth peer name enP1s1; ip link add br0 type bridge
         mount -t tmpfs none {root}/run

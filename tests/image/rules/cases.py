@@ -21,7 +21,7 @@ from azready.image.disk.formats.partitions import (
 )
 from azready.image.disk.formats.superblocks import Superblock
 from azready.image.facts.disk import Content, Disk
-from azready.image.parts.network_profile import NETWORKD_PROFILE
+from azready.image.facts.network import networkd
 from tests.image.sample import ELF_ARM, ELF_X86, KERNEL, MODULES, UUID, Sample, cpio, initramfs, pe
 
 Change = Callable[[Sample], object]
@@ -371,7 +371,7 @@ CASES: dict[str, Case] = {
                   "usr/lib/systemd/network/05-vf.network", "[Match]\nProperty=AZURE_UNMANAGED_SRIOV=1\n[Link]\nUnmanaged=yes\n"))),
         (lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"),
          both(lambda s: s.edit("etc/udev/rules.d/10-azure.rules", "NM_UNMANAGED", "X"),
-              lambda s: s.write(NETWORKD, NETWORKD_PROFILE))),
+              lambda s: s.write(NETWORKD, networkd.PROFILE))),
     ),
     "K13": Case((lambda s: s.without_module("cifs"), lambda s: s.write(f"boot/config-{KERNEL}", "CONFIG_HYPERV=m\n"))),
     "K14": Case((lambda s: s.remove("etc/modprobe.d/azure-no-floppy.conf"),)),
@@ -555,7 +555,7 @@ CASES: dict[str, Case] = {
          both(stack("NetworkManager"), lambda s: s.write("etc/NetworkManager/NetworkManager.conf", "[main]\nno-auto-default=*\n")),
          lambda s: s.unit("NetworkManager")),
         (lambda s: s.edit(NETWORKD, "Name=eth0", "Driver=hv_netvsc"), stack("NetworkManager"),
-         lambda s: s.write(NETWORKD, NETWORKD_PROFILE), lambda s: s.edit(NETWORKD, "Name=eth0", "Name=!lo ens*"),
+         lambda s: s.write(NETWORKD, networkd.PROFILE), lambda s: s.edit(NETWORKD, "Name=eth0", "Name=!lo ens*"),
          both(stack("networking"), lambda s: s.write("usr/sbin/dhclient", "").write(
              "etc/network/interfaces", "source /etc/network/interfaces.d/*\n").write(
              "etc/network/interfaces.d/eth0", "allow-hotplug eth0\niface eth0 inet dhcp\n")),

@@ -1,8 +1,8 @@
 """Which distribution an image is, and what that decides: the family, its package manager, its names for things.
 
 A new distribution is usually nothing (its ID_LIKE says it), else a row in `FAMILY_OF`; a new family is a row in
-`FAMILIES`. Its package manager is found by its database (`packages/managers.py`), its network by what starts. Source of
-the fields: os-release(5).
+`FAMILIES`. Its package manager is found by its database (a row in `packages/managers.py`), its network by what starts
+(a row in `network/others.py`). Source of the fields: os-release(5).
 """
 
 from collections.abc import Mapping

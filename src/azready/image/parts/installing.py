@@ -11,8 +11,8 @@ from azready.errors import Failure
 from azready.image.actions import Action, MakeFolder, Remove, Run, Write
 from azready.image.apply import AGAIN
 from azready.image.facts import Facts
-from azready.image.facts.packages.managers import APT, APT_AS_ROOT, MANAGERS
-from azready.image.facts.packages.model import Manager
+from azready.image.facts.packages.managers import MANAGERS
+from azready.image.facts.packages.model import Installer, Manager
 from azready.image.removal.managers import QUIET, policy
 
 PLACE = "var/cache/azready"
@@ -32,7 +32,8 @@ def plan_install(facts: Facts, names: Sequence[str], paths: Sequence[Path]) -> I
     for path in paths:
         if not path.name.endswith(manager.suffix):
             raise Failure(f"{path} is not a package of this image's kind", f"give one that ends with {manager.suffix}")
-    before, after = policy(facts.files, "installed") if manager.name == "apt" and not facts.live else ((), ())
+    held = manager.starts_services and not facts.live
+    before, after = policy(facts.files, "installed") if held else ((), ())
     yield from before
     if names:
         yield from _by_name(facts, manager, names)
@@ -42,7 +43,7 @@ def plan_install(facts: Facts, names: Sequence[str], paths: Sequence[Path]) -> I
 
 
 def _by_name(facts: Facts, manager: Manager, names: Sequence[str]) -> Iterator[Action]:
-    found = next((each for each in manager.installers if facts.program(each.program)), None)
+    found = _first(facts, manager.installers)
     if found is None:
         known = ", ".join(each.program for each in manager.installers)
         raise Failure(f"the image has no program that installs by name ({known})", "give package files instead")
@@ -52,14 +53,16 @@ def _by_name(facts: Facts, manager: Manager, names: Sequence[str]) -> Iterator[A
     yield Run((*found.install, *names), QUIET, "install packages", hint, why="--install", network=True)
 
 
+def _first(facts: Facts, installers: Sequence[Installer]) -> Installer | None:
+    return next((each for each in installers if facts.program(each.program)), None)
+
+
 def _of_files(facts: Facts, manager: Manager, paths: Sequence[Path]) -> Iterator[Action]:
-    """apt, where it is there, sees that something is missing before it has begun; dpkg leaves it half installed."""
-    apt = manager.name == "apt" and facts.program("apt-get")
-    words = (*APT, *APT_AS_ROOT, "--reinstall", "--allow-downgrades", "install") if apt else manager.install_files
+    found = _first(facts, manager.install_files) or manager.install_files[-1]
     yield MakeFolder(PLACE, why="--install")
     for path in paths:
         yield Write(f"{PLACE}/{path.name}", path.read_bytes(), 0o644, 0, 0, "--install")
     hint = f"add what it depends on before it: --install NAME, or the files; {AGAIN}"
     inside = tuple(f"/{PLACE}/{path.name}" for path in paths)
-    yield Run((*words, *inside), QUIET, "install packages", hint, why="--install")
+    yield Run((*found.install, *inside), QUIET, "install packages", hint, why="--install")
     yield Remove(PLACE, "--install")

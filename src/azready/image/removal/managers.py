@@ -5,7 +5,7 @@ the network along, no repository that must be reachable. apk has no such tool: w
 name first. Everything is a plan of actions; nothing here changes anything.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -46,13 +46,11 @@ def plan_removal(files: Files, manager: str, installed: Iterable[str]) -> Remova
 
     Raises Failure when an agent cannot go without something that the image needs.
     """
-    if manager == "apt":
-        return _plan_dpkg(files)
-    names = tuple(sorted(name for name in installed if agent_of_package(name)))
+    if manager in WITH_CARE:
+        return WITH_CARE[manager](files, tuple(installed))
+    names = _agents_of(installed)
     if not names:
         return Removal()
-    if manager == "apk":
-        return _plan_apk(names, installed)
     if manager not in MANAGERS:
         raise Failure(
             f"the package manager of {', '.join(names)} is not known", "remove these packages, then run it again"
@@ -60,11 +58,18 @@ def plan_removal(files: Files, manager: str, installed: Iterable[str]) -> Remova
     return Removal(names, (_exact((*MANAGERS[manager].remove, *names), MANAGERS[manager].hint),))
 
 
+def _agents_of(installed: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(name for name in installed if agent_of_package(name)))
+
+
 def _exact(argv: tuple[str, ...], hint: str) -> Run:
     return Run(argv, title="remove the agents' packages", hint=f"{hint}; {AGAIN}")
 
 
-def _plan_apk(names: Sequence[str], installed: Iterable[str]) -> Removal:
+def _plan_apk(files: Files, installed: Sequence[str]) -> Removal:
+    names = _agents_of(installed)
+    if not names:
+        return Removal()
     keep = sorted(
         name
         for name in installed
@@ -75,10 +80,10 @@ def _plan_apk(names: Sequence[str], installed: Iterable[str]) -> Removal:
         title = "keep what the image needs and only an agent asked for"
         actions.append(Run(("apk", "add", "--no-network", "--quiet", *keep), title=title, hint=AGAIN))
     actions.append(_exact(("apk", "del", "--no-network", "--quiet", "--purge", *names), MANAGERS["apk"].hint))
-    return Removal(tuple(names), tuple(actions))
+    return Removal(names, tuple(actions))
 
 
-def _plan_dpkg(files: Files) -> Removal:
+def _plan_dpkg(files: Files, installed: Sequence[str]) -> Removal:
     packages = dpkg.parse_status(files.read_text(dpkg.STATUS))
     agents = sorted(each.name for each in packages if each.present and agent_of_package(each.name))
     if not agents:
@@ -93,6 +98,10 @@ def _plan_dpkg(files: Files) -> Removal:
     notes = (f"goes along, since it depends on an agent: {', '.join(along)}",) if along else ()
     actions = (*_dpkg_before(files, packages, names), *_dpkg_purge(files, packages, names))
     return Removal(names, actions, notes, _dpkg_owned(files, names))
+
+
+WITH_CARE: Mapping[str, Callable[[Files, Sequence[str]], Removal]] = {"apt": _plan_dpkg, "apk": _plan_apk}
+"""Managers by whose own command more than the agents would go, or stay. The others are a row of `MANAGERS`."""
 
 
 def _dpkg_owned(files: Files, names: Sequence[str]) -> frozenset[str]:

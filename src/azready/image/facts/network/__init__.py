@@ -1,7 +1,7 @@
 """How an image gets its address: which network stacks start, and what each makes of the first card.
 
-A stack is a `Stack` record, a small one in `others.STACKS`, and a writer of the same name in parts/network_profile.py:
-those two files add one. What a reader says is held to the stack's own program in tests/image/network.
+A stack is one `Stack` record: how it is known, what it reads, and what would make it ask. A small one is a row of
+`others.STACKS`. What a reader says is held to the stack's own program in tests/image/network.
 """
 
 from collections.abc import Mapping

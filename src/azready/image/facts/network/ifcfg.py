@@ -4,9 +4,10 @@ Sources: Red Hat's sysconfig.txt, nm-settings-ifcfg-rh(5), ifcfg(5) of wicked.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
-from azready.image.facts.network.model import FALSE, Fault, Line, Profile, Reading, Scene, Stack
+from azready.image.facts.network.model import FALSE, Draft, Fault, Line, Profile, Reading, Scene, Stack
 from azready.image.facts.reading import decimal, names_in, numbered, shell_values, text_of
 from azready.image.targets import Files
 
@@ -93,7 +94,33 @@ def _read_wicked(scene: Scene) -> Reading:
     return _reading(scene, suse(scene.files))
 
 
+PROFILE = """\
+# Written by azready: an address by DHCP, as Azure gives it.
+DEVICE=eth0
+TYPE=Ethernet
+BOOTPROTO=dhcp
+ONBOOT=yes
+STARTMODE=auto
+USERCTL=no
+"""
+
+
+def _drafts_for_scripts(scene: Scene) -> Iterator[Draft]:
+    yield Draft("etc/sysconfig/network-scripts/ifcfg-eth0", PROFILE)
+
+
+def _drafts_for_wicked(scene: Scene) -> Iterator[Draft]:
+    yield Draft("etc/sysconfig/network/ifcfg-eth0", PROFILE)
+
+
 STACKS = (
-    Stack("wicked", "usr/sbin/wicked", ("wicked.service", "wickedd.service"), _read_wicked),
-    Stack("network-scripts", "etc/sysconfig/network-scripts/ifup", ("network.service",), _read_scripts, ("network",)),
+    Stack("wicked", "usr/sbin/wicked", ("wicked.service", "wickedd.service"), _read_wicked, _drafts_for_wicked),
+    Stack(
+        "network-scripts",
+        "etc/sysconfig/network-scripts/ifup",
+        ("network.service",),
+        _read_scripts,
+        _drafts_for_scripts,
+        ("network",),
+    ),
 )

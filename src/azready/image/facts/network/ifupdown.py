@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
-from azready.image.facts.network.model import Line, Nic, Profile, Reading, Scene, Stack
+from azready.image.facts.network.model import Draft, Line, Nic, Profile, Reading, Scene, Stack
 from azready.image.facts.reading import MOST_INCLUDED, Budget, layered, names_in, stat_of, text_of
 from azready.image.targets import Files
 
@@ -230,4 +230,58 @@ def _is_pattern(text: str) -> bool:
     return True
 
 
-STACK = Stack("ifupdown", "{usr/,}sbin/ifup", ("networking.service", "networking"), read, ("networking",))
+PROFILE = """\
+# Written by azready: an address by DHCP, as Azure gives it.
+auto eth0
+iface eth0 inet dhcp
+"""
+PATTERN_PROFILE = """\
+# Written by azready: an address by DHCP, as Azure gives it. The card is eth0 in Azure; elsewhere (a test in QEMU) udev
+# names it by its slot.
+auto /e[nt][hopsx]*=azure
+iface azure inet dhcp
+"""
+"""For Debian's ifupdown, which knows patterns; busybox's and ifupdown-ng do not."""
+
+
+def drafts(scene: Scene) -> Iterator[Draft]:
+    """A fixed address becomes DHCP where it stands. Else a file of its own where the main one reads its folder, else a
+    stanza at the end of the main one."""
+    files = scene.files
+    for path in dict.fromkeys(each.path for each in read(scene).applied):
+        text = text_of(files, path) or ""
+        made = by_dhcp(text, scene.nic.name)
+        if made != text:
+            yield Draft(path, made, None)
+    profile = PATTERN_PROFILE if _knows_patterns(files) else PROFILE
+    main = text_of(files, MAIN) or ""
+    if re.search(r"(?m)^[ \t]*source(-directory)?\s+/etc/network/interfaces\.d(/\*)?\s*$", main):
+        yield Draft("etc/network/interfaces.d/50-azure-dhcp", profile)
+    loopback = "" if re.search(r"(?m)^[ \t]*iface\s+lo\b", main) else "auto lo\niface lo inet loopback\n\n"
+    yield Draft(MAIN, f"{main.rstrip()}\n\n{loopback}{profile}".lstrip())
+
+
+_FIXED = ("address", "netmask", "gateway", "broadcast", "network", "pointopoint")
+
+
+def by_dhcp(text: str, card: str) -> str:
+    """interfaces(5) in which the stanza of `card` asks by DHCP instead of having a fixed address."""
+    lines, inside = [], False
+    for line in text.splitlines(keepends=True):
+        words = line.split()
+        if words[:1] and words[0] in ("iface", "auto", "mapping", "source", "source-directory", "template"):
+            inside = words[:2] == ["iface", card] and words[3:4] != ["dhcp"] and "inet6" not in words
+            if inside:
+                line = re.sub(rf"(iface\s+{re.escape(card)}\b).*", r"\1 inet dhcp", line)
+        elif inside and words[:1] and words[0] in _FIXED:
+            continue
+        lines.append(line)
+    return "".join(lines)
+
+
+def _knows_patterns(files: Files) -> bool:
+    """Debian's ifupdown, since 0.8.17; this script of its package came later."""
+    return bool(files.glob("{usr/,}lib/ifupdown/wait-online.sh"))
+
+
+STACK = Stack("ifupdown", "{usr/,}sbin/ifup", ("networking.service", "networking"), read, drafts, ("networking",))

@@ -1,6 +1,6 @@
 """The shapes in which every network stack's configuration is told: a card, a profile, what a stack makes of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -132,6 +132,20 @@ class Scene:
 
 
 @dataclass(frozen=True)
+class Draft:
+    """A file by which a stack would ask for an address. `mode` None: mode and owner of the file that is there."""
+
+    path: str
+    text: str
+    mode: int | None = 0o644
+
+
+def no_drafts(scene: Scene) -> Iterator[Draft]:
+    """Of a stack that asks on every card: where it does not, its owner said so."""
+    return iter(())
+
+
+@dataclass(frozen=True)
 class Stack:
     """A program that configures cards. `units` make it run at boot (the first stands for it); `scripts` are its init
     scripts under SysV; `program` is a pattern of its executable."""
@@ -140,6 +154,8 @@ class Stack:
     program: str
     units: tuple[str, ...]
     read: Callable[[Scene], Reading] = field(repr=False)
+    drafts: Callable[[Scene], Iterator[Draft]] = field(default=no_drafts, repr=False)
+    """The files of which each by itself may make it ask on the first card, the plainest first."""
     scripts: tuple[str, ...] = ()
     wait_online: str = ""
     """The unit by which network-online.target waits for it; empty: its own unit is up when the network is."""

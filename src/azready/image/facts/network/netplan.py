@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from azready.image.facts import yaml_text
-from azready.image.facts.network.model import FIRST_NIC, Fault, Line, Nic, Profile, fits
+from azready.image.facts.network.model import FIRST_NIC, Draft, Fault, Line, Nic, Profile, fits
 from azready.image.facts.network.netplan_values import BOND_MODES, YES, check_values
 from azready.image.facts.reading import layered, text_of
 from azready.image.targets import Files
@@ -252,3 +252,34 @@ def _strings(value: object) -> tuple[str, ...]:
     if value is None or value == "":
         return ()
     return tuple(str(each) for each in value) if isinstance(value, list) else (str(value),)
+
+
+PROFILE = """\
+# Written by azready: an address by DHCP, as Azure gives it. The first NIC has the default route.
+network:
+  version: 2
+  ethernets:
+    eth0:
+      dhcp4: true
+      dhcp6: true
+      optional: true
+      dhcp4-overrides: {route-metric: 100}
+      dhcp6-overrides: {route-metric: 100}
+    azure-more:
+      match: {name: "eth[1-9]*"}
+      dhcp4: true
+      optional: true
+      dhcp4-overrides: {route-metric: 200, use-dns: false}
+    elsewhere:  # outside Azure (a test in QEMU) udev names the card by its slot
+      match: {name: "en[opsx]*"}
+      dhcp4: true
+      dhcp6: true
+      optional: true
+"""
+
+
+def drafts() -> Iterator[Draft]:
+    """Under the name eth0 it adds to what other files say of eth0; under one of its own it stands beside them."""
+    own = '    azure-first:\n      match: {name: "eth0"}\n'
+    for text in (PROFILE, PROFILE.replace("    eth0:\n", own)):
+        yield Draft("etc/netplan/50-azure-dhcp.yaml", text, 0o600)

@@ -4,6 +4,7 @@ Source: systemd.network(5). netplan's files are among them, under the names that
 """
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 from azready.image.facts.network.matching import (
     Found,
@@ -13,7 +14,7 @@ from azready.image.facts.network.matching import (
     other_machine,
     patterns,
 )
-from azready.image.facts.network.model import FALSE, TRUE, Fault, Line, Nic, Profile, Reading, Scene, Stack
+from azready.image.facts.network.model import FALSE, TRUE, Draft, Fault, Line, Nic, Profile, Reading, Scene, Stack
 from azready.image.facts.network.naming import NETWORKD_FOLDERS
 from azready.image.facts.reading import decimal, layered, text_of, unit_sections
 from azready.image.targets import Files
@@ -122,10 +123,33 @@ def _made(files: Files) -> set[str]:
     return {_last(each, "NetDev", "Name") for each in found if _last(each, "NetDev", "Kind")}
 
 
+PROFILE = """\
+# Written by azready: an address by DHCP, as Azure gives it. Virtual functions (accelerated networking) are left to
+# hv_netvsc, which they belong to. The card is eth0 in Azure; elsewhere (a test in QEMU) udev names it.
+[Match]
+Name=en* eth*
+Driver=!mlx4_en mlx4_core mlx5_core mana
+
+[Network]
+DHCP=yes
+LinkLocalAddressing=ipv6
+"""
+
+
+def drafts(scene: Scene) -> Iterator[Draft]:
+    """The first file that fits a card is the only one for it: before one that stands in the way, where one does."""
+    text = PROFILE
+    if not any(fnmatchcase(scene.nic.name, pattern) for pattern in ("en*", "eth*")):
+        text = text.replace("Name=", f"Name={scene.nic.name} ")
+    for number in ("50", "00"):
+        yield Draft(f"etc/systemd/network/{number}-azure-dhcp.network", text)
+
+
 STACK = Stack(
     "networkd",
     "{usr/,}lib/systemd/systemd-networkd",
     ("systemd-networkd.service", "systemd-networkd.socket"),
     read,
+    drafts,
     wait_online="systemd-networkd-wait-online.service",
 )

@@ -9,7 +9,19 @@ from fnmatch import fnmatchcase
 
 from azready.image.facts.network import ifcfg
 from azready.image.facts.network.ifcfg import SHORTEST_TIMEOUT
-from azready.image.facts.network.model import FALSE, TRUE, Fault, Line, Nic, Profile, Reading, Scene, Stack, fits
+from azready.image.facts.network.model import (
+    FALSE,
+    TRUE,
+    Draft,
+    Fault,
+    Line,
+    Nic,
+    Profile,
+    Reading,
+    Scene,
+    Stack,
+    fits,
+)
 from azready.image.facts.network.naming import unmanaged_by_udev
 from azready.image.facts.reading import decimal, layered, lstat_of, names_in, numbered, sections, text_of
 from azready.image.targets import Files
@@ -231,10 +243,41 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
+PROFILE = """\
+# Written by azready: an address by DHCP, as Azure gives it.
+[connection]
+id=azure-dhcp
+type=ethernet
+autoconnect-priority=-100
+multi-connect=3
+
+[match]
+interface-name=eth*;en[opsx]*;
+
+[ipv4]
+method=auto
+
+[ipv6]
+method=auto
+addr-gen-mode=eui64
+"""
+
+
+def drafts(scene: Scene) -> Iterator[Draft]:
+    """The profile of the highest priority is taken: the last of all, unless another one is in the way."""
+    text = PROFILE
+    if not any(fnmatchcase(scene.nic.name, pattern) for pattern in ("en[opsx]*", "eth*")):
+        text = text.replace("interface-name=", f"interface-name={scene.nic.name};")
+    path = "etc/NetworkManager/system-connections/azure-dhcp.nmconnection"
+    for priority in ("-100", "100"):
+        yield Draft(path, text.replace("autoconnect-priority=-100", f"autoconnect-priority={priority}"), 0o600)
+
+
 STACK = Stack(
     "networkmanager",
     "usr/{sbin,bin}/NetworkManager",
     ("NetworkManager.service", "networkmanager"),
     read,
+    drafts,
     wait_online="NetworkManager-wait-online.service",
 )

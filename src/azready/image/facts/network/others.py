@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from azready.image.facts.network.model import Fault, Line, Profile, Reading, Scene, Stack
+from azready.image.facts.network.model import Draft, Fault, Line, Profile, Reading, Scene, Stack
 from azready.image.facts.reading import numbered, sections, text_of
 
 _DHCPCD = "etc/dhcpcd.conf"
+_NETIFRC = "etc/conf.d/net"
 _SWITCHES = {"noipv4": ("ipv4", False), "ipv6only": ("ipv4", False), "ipv4": ("ipv4", True),
              "nodhcp": ("dhcp", False), "dhcp": ("dhcp", True)}  # fmt: skip
 
@@ -86,18 +87,23 @@ def _provisioned(text: str) -> list[dict[str, str]]:
 
 def _read_netifrc(scene: Scene) -> Reading:
     """`config_eth0="…"`; nothing said means DHCP."""
-    path = "etc/conf.d/net"
-    said = re.search(rf"""(?m)^[ \t]*config_{scene.nic.name}=["'(]+([^"')]*)""", text_of(scene.files, path) or "")
+    said = re.search(rf"""(?m)^[ \t]*config_{scene.nic.name}=["'(]+([^"')]*)""", text_of(scene.files, _NETIFRC) or "")
     if said is None:
         return Reading(asks=True)
     asks = "dhcp" in said[1].split()
-    fixed = () if asks else (Line(f"config_{scene.nic.name}={said[1]}", path),)
-    profile = Profile("netifrc", path, (scene.nic.name,), dhcp4=asks, static=fixed)
+    fixed = () if asks else (Line(f"config_{scene.nic.name}={said[1]}", _NETIFRC),)
+    profile = Profile("netifrc", _NETIFRC, (scene.nic.name,), dhcp4=asks, static=fixed)
     return Reading((profile,), (profile,), asks, "its address is fixed")
+
+
+def _drafts_for_netifrc(scene: Scene) -> Iterator[Draft]:
+    lines = (text_of(scene.files, _NETIFRC) or "").splitlines(keepends=True)
+    left = "".join(line for line in lines if not line.startswith("config_eth0="))
+    yield Draft(_NETIFRC, f'{left.rstrip()}\nconfig_eth0="dhcp"\n'.lstrip())
 
 
 STACKS = (
     Stack("dhcpcd", "{usr/,}{sbin,bin}/dhcpcd", ("dhcpcd.service", "dhcpcd", "dhcpcd@eth0.service"), _read_dhcpcd),
     Stack("connman", "usr/sbin/connmand", ("connman.service", "connman"), _read_connman),
-    Stack("netifrc", "etc/init.d/net.lo", ("net.eth0",), _read_netifrc),
+    Stack("netifrc", "etc/init.d/net.lo", ("net.eth0",), _read_netifrc, _drafts_for_netifrc),
 )

@@ -5,9 +5,17 @@ from collections.abc import Mapping
 from azready.image.facts.packages import rpm, text
 from azready.image.facts.packages.model import Database, Installer, Manager
 
-APT = ("apt-get", "-q", "-y", "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
-APT_AS_ROOT = ("-o", "APT::Sandbox::User=root", "-o", "Acquire::http::Pipeline-Depth=0")
-_APT_GET = Installer("apt-get", (*APT, *APT_AS_ROOT, "install"), ("apt-get", "-q", *APT_AS_ROOT, "update"))
+_AS_ROOT = ("-o", "APT::Sandbox::User=root", "-o", "Acquire::http::Pipeline-Depth=0")
+_APT = (
+    *("apt-get", "-q", "-y", "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"),
+    *_AS_ROOT,
+)
+_APT_GET = Installer("apt-get", (*_APT, "install"), ("apt-get", "-q", *_AS_ROOT, "update"))
+_DEB_FILES = (
+    Installer("apt-get", (*_APT, "--reinstall", "--allow-downgrades", "install")),
+    Installer("dpkg", ("dpkg", "--install")),
+)
+"""apt sees that something is missing before it has begun; dpkg leaves it half installed."""
 _OF_RPM = (
     Installer("dnf", ("dnf", "-y", "install")),
     Installer("microdnf", ("microdnf", "-y", "install")),
@@ -38,8 +46,9 @@ _ROWS = (
         _APT_DATABASES,
         "etc/apt/{sources.list,sources.list.d/*.{list,sources}}",
         suffix=".deb",
-        install_files=("dpkg", "--install"),
+        install_files=_DEB_FILES,
         installers=(_APT_GET,),
+        starts_services=True,
     ),
     Manager(
         "rpm",
@@ -49,7 +58,7 @@ _ROWS = (
         ("rpm", "-e"),
         "remove first what depends on them, or fix the package database",
         ".rpm",
-        ("rpm", "-U", "--replacepkgs", "--nosignature"),
+        (Installer("rpm", ("rpm", "-U", "--replacepkgs", "--nosignature")),),
         _OF_RPM,
     ),
     Manager(
@@ -58,7 +67,7 @@ _ROWS = (
         _APK_DATABASES,
         "etc/apk/repositories",
         suffix=".apk",
-        install_files=("apk", "add", "--no-network", "--allow-untrusted", "--quiet"),
+        install_files=(Installer("apk", ("apk", "add", "--no-network", "--allow-untrusted", "--quiet")),),
         installers=(Installer("apk", ("apk", "add", "--quiet"), ("apk", "update", "--quiet")),),
     ),
     Manager(
@@ -67,7 +76,7 @@ _ROWS = (
         (Database("var/lib/pacman/local", text.read_pacman),),
         remove=("pacman", "-R", "--nosave", "--noconfirm"),
         suffix=".pkg.tar.zst",
-        install_files=("pacman", "-U", "--noconfirm"),
+        install_files=(Installer("pacman", ("pacman", "-U", "--noconfirm")),),
         installers=(
             Installer("pacman", ("pacman", "-S", "--noconfirm", "--needed"), ("pacman", "-Sy", "--noconfirm")),
         ),

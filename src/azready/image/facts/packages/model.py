@@ -26,7 +26,7 @@ class Database:
 
 @dataclass(frozen=True)
 class Installer:
-    """A program that installs packages by name: what brings its lists up to date, and the words before the names."""
+    """A program that installs packages: the words before their names or paths, and what brings its lists up to date."""
 
     program: str
     install: tuple[str, ...]
@@ -49,7 +49,9 @@ class Manager:
     """What to do when that fails."""
     suffix: str = ""
     """How the name of its package files ends; empty: azready installs no packages with it."""
-    install_files: tuple[str, ...] = ()
-    """The command that installs, offline, the package files named behind it."""
+    install_files: tuple[Installer, ...] = ()
+    """What installs package files, offline; of several the first that the image has, else the last."""
     installers: tuple[Installer, ...] = ()
     """What installs by name from its repositories; of several the first that the image has."""
+    starts_services: bool = False
+    """Whether its packages start their services as they are installed, unless policy-rc.d says no."""
