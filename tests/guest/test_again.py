@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables)
 """What is right stays untouched, what was begun is ended, and what only root can do is tried by nobody else."""
 
 import os
@@ -206,3 +207,80 @@ def test_lines_of_one_letter_are_lines_like_others(guest: ModuleType, live: Live
     assert list(guest._pam_lines("x\n\n#\ny z\n")) == ["x", "y z"]
     live.plant({"etc/ssh/sshd_config": "x\n\n#\nPasswordAuthentication no\n"})
     assert guest.read_sshd(live.tree, "").words("passwordauthentication") == ["no"]
+
+
+@pytest.mark.parametrize(("files", "plain"), [(1, True), (16, True), (17, False), (40, False)])
+def test_includes_of_sshd_go_sixteen_deep(guest: ModuleType, live: Live, files: int, plain: bool) -> None:
+    live.plant({f"etc/ssh/{n}": f"Include {n + 1}\n" for n in range(1, files)})
+    live.plant({"etc/ssh/sshd_config": "Include 1\n", f"etc/ssh/{files}": "Port 22\n"})
+    assert guest.read_sshd(live.tree, "").plain is plain
+
+
+@pytest.mark.parametrize(("files", "read"), [(99, True), (100, False)])
+def test_files_of_pam_are_a_hundred_at_most(guest: ModuleType, live: Live, files: int, read: bool) -> None:
+    live.plant({f"etc/pam.d/{n}": f"@include {n + 1}\n" for n in range(1, files)})
+    live.plant({"etc/pam.d/sshd": "@include 1\n", f"etc/pam.d/{files}": "account required pam_permit.so\n"})
+    rules = list(guest.pam_rules(live.tree, "sshd", ("account",)))
+    assert [rule[2] for rule in rules] == (
+        ["pam_permit.so"] if read else ["the rules of PAM include files without end"]
+    )
+
+
+PLATFORM = (
+    '<e:Environment xmlns:e="http://schemas.dmtf.org/ovf/environment/1" xmlns="http://schemas.microsoft.com/windowsazure">'
+    "<ProvisioningSection><LinuxProvisioningConfigurationSet/></ProvisioningSection>"
+    "<PlatformSettingsSection><PlatformSettings>%s</PlatformSettings></PlatformSettingsSection></e:Environment>"
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "pool", "signed"),
+    [
+        ("", "", False),
+        ("<PreprovisionedVm>true</PreprovisionedVm>", "true", False),
+        ("<PreprovisionedVm> True\n</PreprovisionedVm><PreprovisionedVMType>Running</PreprovisionedVMType>", "Running", False),
+        ("<PreprovisionedVm>true</PreprovisionedVm><PreprovisionedVmType>Savable</PreprovisionedVmType>", "Savable", False),
+        ("<PreprovisionedVm>false</PreprovisionedVm><PreprovisionedVMType>Running</PreprovisionedVMType>", "", False),
+        ("<ProvisionGuestProxyAgent>true</ProvisionGuestProxyAgent>", "", True),
+        ("<ProvisionGuestProxyAgent>true</ProvisionGuestProxyAgent><ProvisionGuestProxyAgent>false</ProvisionGuestProxyAgent>", "", True),
+        ("<Deep><ProvisionGuestProxyAgent>true</ProvisionGuestProxyAgent></Deep>", "", False),
+    ],
+)  # fmt: skip
+def test_what_the_platform_says_of_itself_on_the_medium(
+    guest: ModuleType, settings: str, pool: str, signed: bool
+) -> None:
+    medium = guest.parse_medium((PLATFORM % settings).encode())
+    assert (medium.pool, medium.proxy_agent) == (pool, signed)
+
+
+def test_a_new_folder_of_keys_is_on_the_disk_before_what_is_in_it_is_named(
+    guest: ModuleType, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live.plant({"home/ada/": ""})
+    owner = guest.Account("ada", os.getuid(), os.getgid(), "/home/ada", "/bin/sh")
+    seen: list[str] = []
+    monkeypatch.setattr(
+        guest.posix, "fsync", lambda number: seen.append(str(Path(f"/proc/self/fd/{number}").readlink()))
+    )
+    guest.add_keys(live.tree, "/home/ada/.ssh/keys", owner, [KEY])
+    home = f"{live.root}/home/ada"
+    assert seen == [home, f"{home}/.ssh/.keys.azp-tmp", f"{home}/.ssh"]
+
+
+@pytest.mark.parametrize(
+    ("module", "gone"),
+    [
+        ("pam_unix.so", False),
+        ("sub/pam_own.so", False),
+        ("/opt/pam_own.so", False),
+        ("pam_tally2.so", True),
+        ("/opt/pam_gone.so", True),
+        ("opt/pam_own.so", True),
+    ],
+)
+def test_modules_that_rules_want(guest: ModuleType, live: Live, module: str, gone: bool) -> None:
+    live.plant({f"usr/lib64/security/{name}": "" for name in ("pam_unix.so", "sub/pam_own.so")})
+    live.plant({"opt/pam_own.so": "", "etc/pam.d/sshd": f"account required {module}\n", "etc/passwd": PEOPLE})
+    doubts = guest.pam_doubts(live.tree, "sshd", guest.account(live.tree, "ada"), ("account",))
+    wants = f"/etc/pam.d/sshd wants {module}, which is not there: sshd lets nobody in"
+    assert doubts == ([wants] if gone else [])

@@ -132,6 +132,7 @@ def test_every_awk_takes_the_same_options(awk: list[str]) -> None:
 
 def test_keys_side_by_side_come_apart_and_comments_stay(guest: ModuleType) -> None:
     assert guest.split_keys(f"{KEY} a b {KEY} c") == [f"{KEY} a b", f"{KEY} c"]
+    assert guest.split_keys(f"{KEY} {KEY}") == [KEY, KEY] and guest.split_keys(f"{KEY} ssh-rsa") == [f"{KEY} ssh-rsa"]
     assert guest.split_keys(f"{KEY} ssh-rsa is what it is") == [f"{KEY} ssh-rsa is what it is"]
     assert guest.split_keys(f"\ufeff{KEY}\n\n  \n") == [KEY]
 
@@ -174,6 +175,7 @@ def test_words_are_split_as_openssh_does(guest: ModuleType, text: str, words: li
         ("b", "[a-c]", True, True), ("d", "[a-c]", True, False), ("d", "[!a-c]", True, True), ("b", "[^a-c]", True, False),
         ("-", "[a-]", True, True), ("]", "[]a]", True, True), ("b", "[]a]", True, False), ("[", "[", True, True),
         ("b", "[a-c]", False, False), ("a", "[!]", True, False), ("[!]", "[!]", True, True), ("[]", "[]", True, True), ("c", "[abc]", True, True), ("bx", "[b]x", True, True),
+        ("b", "[!a]", True, True), ("a", "[!a]", True, False), ("a", "[!]]", True, True), ("]", "[!]]", True, False), ("]", "[]]", True, True),
     ],
 )  # fmt: skip
 def test_patterns_fit_the_whole_text(guest: ModuleType, text: str, pattern: str, sets: bool, whole: bool) -> None:
@@ -289,6 +291,9 @@ def _sshd(guest: ModuleType, **words: str) -> object:
         ({"denyusers": "ada@10.*"}, ""),
         ({"allowusers": "bob"}, "sshd's AllowUsers does not name ada"),
         ({"allowusers": "ada@10.*"}, ""),
+        ({"allowusers": "ada@*"}, ""),
+        ({"allowusers": "ad@*"}, "sshd's AllowUsers does not name ada"),
+        ({"denyusers": "ada@*"}, "sshd's DenyUsers names ada"),
         ({"allowusers": "a* !ada"}, "sshd's AllowUsers does not name ada"),
         ({"denygroups": "sudo"}, "sshd's DenyGroups names ada"),
         ({"denygroups": "wheel"}, ""),
@@ -442,6 +447,9 @@ PASSWD = "root:x:0:0::/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\n"
         ({"passwd": PASSWD, "subuid": "bob:100000:65536\n"}, True, {"subuid": "bob:100000:65536\nada:165536:65536\n"}),
         ({"passwd": PASSWD, "subuid": "bob:5:6\nx:y:z\nshort:1\n"}, True, {"subuid": "bob:5:6\nx:y:z\nshort:1\nada:100000:65536\n"}),
         ({"passwd": PASSWD, "subgid": "ada:1:2\n"}, True, {}),
+        ({"passwd": PASSWD, "subuid": "a:200000:0\nb:0:300000\n"}, True, {"subuid": "a:200000:0\nb:0:300000\nada:300000:65536\n"}),
+        ({"passwd": PASSWD, "subuid": "a:4294967296:1\n"}, True, {"subuid": "a:4294967296:1\nada:4294967297:65536\n"}),
+        ({"passwd": PASSWD, "subuid": "a:4294967297:1\nb:1:4294967297\n"}, True, {"subuid": "a:4294967297:1\nb:1:4294967297\nada:100000:65536\n"}),
     ],
 )  # fmt: skip
 def test_account_files_that_were_cut_are_completed(
@@ -483,7 +491,7 @@ def test_a_password_has_72_characters_at_most(guest: ModuleType, size: int, fits
     ("words", "seconds"),
     [
         ("4 2030/04/01 10:00:00", 1901268000), ("4 1970/01/01 00:00:01", 1), ("4 2030/13/01 10:00:00", None), ("4 2030/00/01 10:00:00", None),
-        ("epoch 1901268000", 1901268000), ("epoch", None), ("1901268000", 1901268000), ("never", None), ("9" * 12, int("9" * 12)), ("9" * 13, None),
+        ("epoch 1901268000", 1901268000), ("epoch", None), ("epoch 5 x", 5), ("5 x", None), ("4 9999/12/31 23:59:59", 253402300799), ("4 10000/01/01 00:00:00", None), ("1901268000", 1901268000), ("never", None), ("9" * 12, int("9" * 12)), ("9" * 13, None),
         ("4 2030/04/xx 10:00:00", None), ("", None), ("1 2", None),
     ],
 )  # fmt: skip

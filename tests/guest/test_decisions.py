@@ -60,7 +60,29 @@ def test_imds_goes_before_the_medium_and_the_medium_fills_its_gaps(guest: Module
     ],
 )
 def test_passwords_stay_off_unless_they_are_asked_for(guest: ModuleType, disabled: object, login: bool | None) -> None:
-    assert guest.decide(_imds(disabled=disabled), None, VM).password_login is login
+    wishes = guest.decide(_imds(disabled=disabled), None, VM)
+    assert (wishes.password_login, wishes.password_wanted) == (login, login is True)
+
+
+@pytest.mark.parametrize(
+    ("imds", "medium", "password", "login", "wanted"),
+    [
+        (None, None, "pw", True, True),
+        (None, False, "pw", False, True),
+        (None, True, "pw", True, True),
+        ("true", True, "pw", False, True),
+        ("false", False, "", True, True),
+        (None, None, "", None, False),
+        (None, False, "", False, False),
+        (None, True, "", True, True),
+    ],
+)
+def test_what_both_sources_say_of_passwords(
+    guest: ModuleType, imds: object, medium: bool | None, password: str, login: bool | None, wanted: bool
+) -> None:
+    disc = _medium(guest, password=password, password_login=medium)
+    wishes = guest.decide(_imds(disabled=imds), disc, VM)
+    assert (wishes.password_login, wishes.password_wanted) == (login, wanted)
 
 
 @pytest.mark.parametrize("name", ["-a", "a-", "a_b", "a..b", "ä", "a b", "$(reboot)", "a\n", "x" * 64 + ".y", "a/b"])

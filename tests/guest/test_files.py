@@ -317,6 +317,27 @@ def test_a_home_that_is_closed_to_its_owner_is_opened(
     assert capfd.readouterr().err == (said if mode != after else "")
 
 
+def test_keys_come_into_a_home_that_is_opened_for_them(guest: ModuleType, live: Live) -> None:
+    live.plant({"home/ada/": ""})
+    (live.root / "home/ada").chmod(0o070)
+    owner = guest.Account("ada", os.getuid(), os.getgid(), "/home/ada", "/bin/sh")
+    assert guest.add_keys(live.tree, "/home/ada/.ssh/keys", owner, [KEY]) == 1
+    assert _mode(live.root / "home/ada") == 0o770
+
+
+@pytest.mark.parametrize(("uid", "gid", "mode"), [(4321, 9, 0o600), (9, 4321, 0o644), (0, 0, 0o644)])
+def test_a_file_of_keys_that_is_not_the_users_is_readable_for_all(
+    guest: ModuleType, live: Live, need: Need, uid: int, gid: int, mode: int
+) -> None:
+    """sshd reads it as the user."""
+    need("root")
+    live.plant({"etc/keys/ada": "# there\n"})
+    os.chown(live.root / "etc/keys/ada", uid, gid)
+    (live.root / "etc/keys/ada").chmod(0o600)
+    guest.add_keys(live.tree, "/etc/keys/ada", guest.Account("ada", 4321, 4322, "/home/ada", "/bin/sh"), [KEY])
+    assert _mode(live.root / "etc/keys/ada") == mode and (live.root / "etc/keys/ada").stat()[4:6] == (uid, gid)
+
+
 @pytest.mark.parametrize(
     ("mode", "after", "said"),
     [

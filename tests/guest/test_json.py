@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables)
 """The guest's own JSON reader against the standard one: the same values, the same refusals."""
 
 import json
@@ -91,6 +92,18 @@ def test_damaged_documents_are_judged_alike(guest: ModuleType, value: object, at
 def test_it_refuses(guest: ModuleType, text: str) -> None:
     with pytest.raises(ValueError):
         guest.read_json(text)
+
+
+EDGES = ["0", "00", "01", "-0", "-01", "10", "-5", "0.5", ".5", "5.", "5.x", "1.05", "1e5", "1E5", "1e+5", "1e-5", "1e", "1e+", "1ex", "0e0", "0x1", "-x", "1-", "1.5e3", "1.e3", "+1", '"\\u0041"', '"\\u004"', '"\\u004g"', '"\\uFFfF"', '"\\ud83d\\ude00"', '"\\ud83d\\ud83d"', '"\\udbff\\udfff"', '"\\ud800\\udc00"', '"\\ud83d\\u"', '"\\ud83dx"', '"\\udc00\\ud83d"', '"\\udfff"', '"\\ud7ff\\udc00"', '"\\udc00\\udc00"', '"\\ud83d\\udbff"', '"\\ud83d\\ue000"', '"a\\nb\\t\\r\\b\\f\\/\\\\\\""', '"\\"', '"\\a"', '"x\\"']  # fmt: skip
+BLANKS = (
+    '{"a":1}', ' { "a" : 1 , "b" : [ ] } ', "{}", "{ }", "[]", "[ ]", "[1 ,2]", "[1,\t2\n]\r", "[,1]", "[1 2]", '{"a" 1}', '{"a":1 "b":2}', '{a:1}', '{"a":1,b}',
+    '"\x1f"', '" "', '"\x7f\x80"', '"a\tb"', '"é\x1e"', "true", "false", "null", "trux", "nulll", "\x0b1", "1\x0c", "[1]]", '{"a":{"a":[{}]}}', '{"a":1,"a":2}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [*EDGES, *BLANKS])
+def test_at_its_edges_it_reads_what_the_standard_module_reads(guest: ModuleType, text: str) -> None:
+    assert repr(_ours(guest, text)) == repr(_standard(text))
 
 
 def test_nesting_has_an_end(guest: ModuleType) -> None:

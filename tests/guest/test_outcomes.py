@@ -121,7 +121,7 @@ def _packet(*options: tuple[int, bytes]) -> bytes:
     ("options", "tail", "found"),
     [
         ([(245, b"abcd")], b"\xff", b"abcd"), ([(1, b"xxxx"), (0, b""), (245, b"abcd")], b"", b"abcd"), ([(245, b"abc")], b"", b""), ([(245, b"abcde")], b"", b""),
-        ([(1, b""), (245, b"abcd")], b"", b"abcd"), ([(1, b"xy")], b"\xff\xf5\x04abcd", b""), ([], b"", b""), ([(1, b"xy")], b"\xf5", b""), ([(1, b"")] * 3, b"\0\0", b""),
+        ([(1, b""), (245, b"abcd")], b"", b"abcd"), ([(1, b"xy")], b"\xff\xf5\x04abcd", b""), ([(1, b"xy")], b"\xff\0\xf5\x04abcd", b""), ([], b"", b""), ([(1, b"xy")], b"\xf5", b""), ([(1, b"")] * 3, b"\0\0", b""),
     ],
 )  # fmt: skip
 def test_an_option_of_a_packet(guest: ModuleType, options: list[tuple[int, bytes]], tail: bytes, found: bytes) -> None:
@@ -145,7 +145,8 @@ LEASE = 'lease {{\n  interface "{}";\n  option unknown-245 a:0:0:{};\n  expire {
     [
         ([("eth0", 1, "4 2100/01/01 00:00:00")], ["eth0"], "10.0.0.1"), ([("eth0", 1, "4 2100/01/01 00:00:00")], ["eth1"], ""), ([("eth0", 1, "never")], [], "10.0.0.1"),
         ([("eth0", 1, "4 2000/01/01 00:00:00")], [], ""), ([("eth0", 1, "never"), ("eth0", 2, "4 2000/01/01 00:00:00")], [], "10.0.0.1"),
-        ([("eth0", 1, "never"), ("eth0", 2, "never")], [], "10.0.0.2"),
+        ([("eth0", 1, "never"), ("eth0", 2, "never")], [], "10.0.0.2"), ([("eth0", 1, "epoch 5; # Thu Jan  1 00:00:05 1970")], [], ""),
+        ([("eth0", 1, "4 2000/01/01 00:00:00; # over")], [], ""), ([("eth0", 1, "epoch 4110000000; # 2100")], [], "10.0.0.1"),
     ],
 )  # fmt: skip
 def test_which_lease_of_a_file_counts(

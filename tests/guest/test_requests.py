@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -63,6 +63,68 @@ def test_answers_that_are_none(
     with _server(answer, hold=hold) as (address, _):
         response, problem = guest.try_fetch(address, "GET", "/", [])
     assert (response, problem.reason, problem.text, problem.unreachable) == (None, reason, text, False)
+
+
+class Wire:
+    """A socket that nothing leaves: what is asked of it is noted, and it answers by these pieces."""
+
+    def __init__(self, pieces: list[bytes], unmarked: bool) -> None:
+        self.pieces, self.unmarked, self.asked = pieces, unmarked, list[tuple[object, ...]]()
+
+    def setsockopt(self, *words: int) -> None:
+        self.asked.append(("mark", *words))
+        if self.unmarked:
+            raise PermissionError
+
+    def settimeout(self, seconds: float) -> None:
+        self.asked.append(("limit", round(seconds)))
+
+    def connect(self, address: tuple[str, int]) -> None:
+        self.asked.append(("connect", *address))
+
+    def sendall(self, data: bytes) -> None:
+        self.asked.append(("send", data.split(b"\r\n")[1].decode()))
+
+    def recv(self, size: int) -> bytes:
+        self.asked.append(("receive",))
+        return self.pieces.pop(0)
+
+    def close(self) -> None:
+        self.asked.append(("close",))
+
+
+@pytest.mark.parametrize(("host", "marked"), [("169.254.169.254", True), ("168.63.129.16", False)])
+@pytest.mark.parametrize("unmarked", [False, True])
+def test_a_connection_from_its_beginning_to_its_end(
+    guest: ModuleType, monkeypatch: pytest.MonkeyPatch, host: str, marked: bool, unmarked: bool
+) -> None:
+    """The mark that systemd's lock lets through; a limit for the connection, another for the answer; closed at last."""
+    import _socket
+
+    wire = Wire([b"HTTP/1.1 200 OK\r\n", b"Content-Length: 0\r\n\r\n"], unmarked)
+    monkeypatch.setattr(_socket, "socket", lambda *_: wire)
+    assert guest.fetch((host, 80), "GET", "/", []).status == 200
+    assert wire.asked == [
+        *([("mark", socket.SOL_SOCKET, socket.SO_MARK, 0x7FFF0815)] if marked else []),
+        ("limit", 2),
+        ("connect", host, 80),
+        ("limit", 10),
+        ("send", f"Host: {host}"),
+        *[("limit", 10), ("receive",)] * 2,
+        ("close",),
+    ]
+
+
+def test_an_answer_has_ten_seconds_in_all(guest: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    import _socket
+
+    wire, times = Wire([b"x"] * 9, False), iter([100.0, 104.0, 109.0, 110.0])
+    monkeypatch.setattr(_socket, "socket", lambda *_: wire)
+    monkeypatch.setattr(guest, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    with pytest.raises(TimeoutError, match="timed out"):
+        guest.fetch(("10.0.0.1", 8080), "GET", "/", [])
+    limits = [words[1] for words in wire.asked if words[0] == "limit"]
+    assert (limits, wire.asked[-1]) == ([2, 10, 6, 1], ("close",))
 
 
 def test_a_port_that_nobody_serves(guest: ModuleType) -> None:

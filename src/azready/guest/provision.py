@@ -32,6 +32,7 @@ import errno
 import posix
 import sys
 import time
+from _stat import S_ISDIR, S_ISLNK, S_ISREG
 
 VERSION = "0.2.0"
 AGENT = "azure-provisioning"
@@ -753,11 +754,11 @@ def _side_by_side(line):
 def key_start(line):
     """Where the type of a key begins in a line of authorized_keys, behind its options; -1 when it is no such line."""
     at = 0
-    if line.replace("\t", " ").split(" ", 1)[0] not in KEY_TYPES:
+    if line.replace("\t", " ").partition(" ")[0] not in KEY_TYPES:
         at = _options(line)[1]
         while 0 < at < len(line) and line[at] in " \t":
             at += 1
-    return at if line[at:].replace("\t", " ").split(" ", 1)[0] in KEY_TYPES else -1
+    return at if line[at:].replace("\t", " ").partition(" ")[0] in KEY_TYPES else -1
 
 
 def _options(line):
@@ -900,12 +901,9 @@ def decode_base64(text):
     import binascii
 
     compact = "".join([part for part in text.replace("\t", " ").replace("\r", " ").replace("\n", " ").split(" ")])
-    digits = compact[:-2] + compact[-2:].rstrip("=")
-    if len(compact) % 4 or digits.strip(BASE64):
-        raise ValueError("not base64")
-    data = binascii.a2b_base64(compact)
+    data = binascii.a2b_base64(compact)  # which leaves out what it does not know
     if binascii.b2a_base64(data).strip() != compact.encode():
-        raise ValueError("not base64: bits are left over")
+        raise ValueError("not base64")
     return data
 
 
@@ -948,7 +946,7 @@ def _chunks(data):
         line_end = data.find(b"\r\n", at)
         if line_end < 0:
             return None
-        size = data[at:line_end].split(b";")[0].strip()
+        size = data[at:line_end].partition(b";")[0].strip()
         if not 0 < len(size) <= 8 or size.strip(b"0123456789abcdefABCDEF"):
             raise ValueError("a bad chunk")
         length = int(size, 16)
@@ -985,7 +983,7 @@ def lease_option_245(data, written=None, interfaces=()):
                 _, there, value = line.partition(mark)
                 if there:
                     address = parse_ipv4(_lease_value(value.strip().rstrip("; "))) or address
-            words = line.strip().rstrip(";").replace("=", " ").split()
+            words = line.partition(";")[0].replace("=", " ").split()
             if words[:1] in (["expire"], ["EXPIRY"]):
                 ends = lease_end(words[1:])
                 valid = valid and (ends is None or ends > now)
@@ -1000,7 +998,7 @@ def _leases(text):
     """The lines of each lease in a file: dhclient writes one behind the other, the others keep one."""
     leases = [[]]
     for line in text.split("\n"):
-        if line.split("{")[0].strip() == "lease" and "{" in line:
+        if line.partition("{")[0].strip() == "lease" and "{" in line:
             leases.append([])
         leases[-1].append(line)
     return leases
@@ -1015,9 +1013,9 @@ def lease_end(words):
             year, month, day, hour, minute, second = [int(number) for number in numbers]
             if 1 <= month <= 12:
                 return ((days_since_1970(year, month, day) * 24 + hour) * 60 + minute) * 60 + second
-    plain = words[-1] if words and (len(words) == 1 or words[0] == "epoch") else ""
     if words[:1] == ["epoch"]:
-        plain = words[1] if len(words) > 1 else ""
+        words = words[1:2]
+    plain = words[0] if len(words) == 1 else ""
     return int(plain) if 0 < len(plain) <= 12 and not plain.strip("0123456789") else None
 
 
@@ -1206,7 +1204,7 @@ def fits(text, pattern, sets=False):
     if not text:
         return False
     end = pattern.find("]", 3 if pattern[1:2] in ("!", "^") else 2) if sets and pattern[0] == "[" else -1
-    if end > 0:
+    if end != -1:
         return _in_set(text[0], pattern[1:end]) and fits(text[1:], pattern[end + 1 :], sets)
     return (pattern[0] == "?" or pattern[0] == text[0]) and fits(text[1:], pattern[1:], sets)
 
@@ -1270,7 +1268,7 @@ def shut_out(sshd, user, groups):
         if keyword.endswith("users"):
             if say_no:  # a rule about a host is no rule about everybody
                 patterns = [pattern for pattern in patterns if "@" not in pattern]
-            patterns = [pattern.split("@", 1)[0] for pattern in patterns]
+            patterns = [pattern.partition("@")[0] for pattern in patterns]
         if listed(names, patterns) == say_no:
             return "sshd's %s %s" % (_SPELLED[keyword], "names " + user if say_no else "does not name " + user)
     for keyword, value, what in (
@@ -1366,7 +1364,7 @@ def methods_missing(sshd, keys, has_password):
         return ""
     able = {"publickey": keys, "password": has_password, "keyboard-interactive": has_password, "none": True}
     for methods in lists:
-        names = [method.split(":")[0].lower() for method in methods.split(",")]
+        names = [method.partition(":")[0].lower() for method in methods.split(",")]
         if all(able.get(name, False) for name in names) and names.count("publickey") <= keys:  # another key each time
             return ""
     return "sshd wants more than one way to log in (AuthenticationMethods %s)" % " ".join(lists)
@@ -1704,10 +1702,10 @@ def missing_keys(existing, keys):
 def hosts_with(text, name):
     """/etc/hosts with a line for `name` (127.0.1.1, as Debian does), or None when it has one."""
     lines = lines_of(text)
-    fields = [line.split("#", 1)[0].split() for line in lines]
+    fields = [line.partition("#")[0].split() for line in lines]
     if any(name.lower() in [word.lower() for word in words[1:]] for words in fields):
         return None
-    short = name.split(".", 1)[0]
+    short = name.partition(".")[0]
     line = "127.0.1.1 %s" % (name if short == name else name + " " + short)
     for index, words in enumerate(fields):
         if words[:1] == ["127.0.1.1"]:
@@ -1723,7 +1721,7 @@ def nss_services(nsswitch, database):
     for line in lines_of(nsswitch):
         if not line or line[0] == "#":  # most lines
             continue
-        words = line.split("#", 1)[0].split()
+        words = line.partition("#")[0].split()
         if words[:1] == [database + ":"]:
             return words[1:]
     return []
@@ -2481,7 +2479,7 @@ def _read_medium_at(tree, path, refused):
         mode = posix.stat(path).st_mode
     except OSError:
         return None
-    if mode & 0o170000 == 0o040000:
+    if S_ISDIR(mode):
         return _parse_medium(_read_capped(path + "/ovf-env.xml"), path)
     if path in refused or tree.dry_run or not _is_optical(path):
         return None
@@ -2575,7 +2573,7 @@ def leased_wireserver(tree):
                     written = posix.stat(tree.at(path)).st_mtime
                     if written <= newest or (written < boot and not folder.startswith("/run")):
                         continue
-                    found = lease_option_245(tree.read(path, 65536) or b"", written, interfaces)
+                    found = lease_option_245(tree.read(path) or b"", written, interfaces)
                 except (OSError, ValueError):
                     continue
                 if found:
@@ -2715,7 +2713,7 @@ def _shell(tree, wish):
 def _wanted_groups(tree, setting):
     """The groups for the admin that exist; those of /usr/lib/group are copied to /etc/group, which can be written."""
     known, wanted = groups_of(tree), []
-    vendors = {line.split(":", 1)[0]: line for line in lines_of(tree.text("/usr/lib/group"))}
+    vendors = {line.partition(":")[0]: line for line in lines_of(tree.text("/usr/lib/group"))}
     for group in setting.split(",") if setting else GROUPS:
         if group not in known and group in vendors and not tree.is_fixed("/etc"):
             line = ":".join(vendors[group].split(":")[:3]) + ":"
@@ -2908,10 +2906,10 @@ def _copy_below(tree, source, folder, owner):
     for name in tree.names(source):
         path = source + "/" + name
         status, there = posix.lstat(tree.at(path)), _lstat_in(folder, name)
-        if status.st_mode & 0o170000 == 0o040000:
+        if S_ISDIR(status.st_mode):
             if there is None:
                 posix.mkdir(name, 0o700, dir_fd=folder)
-            elif there.st_mode & 0o170000 != 0o040000:
+            elif not S_ISDIR(there.st_mode):
                 continue
             inner = posix.open(name, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW, dir_fd=folder)
             try:
@@ -2919,9 +2917,9 @@ def _copy_below(tree, source, folder, owner):
                 _copy_below(tree, path, inner, owner)
             finally:
                 posix.close(inner)
-        elif status.st_mode & 0o170000 == 0o100000 and (there is None or not there.st_size):
+        elif S_ISREG(status.st_mode) and (there is None or not there.st_size):
             write_in(folder, name, tree.read(path) or b"", status.st_mode & 0o777, (owner.uid, owner.gid))
-        elif status.st_mode & 0o170000 == 0o120000 and there is None:
+        elif S_ISLNK(status.st_mode) and there is None:
             posix.symlink(posix.readlink(tree.at(path)), name, dir_fd=folder)
             if posix.geteuid() == 0:
                 posix.chown(name, owner.uid, owner.gid, dir_fd=folder, follow_symlinks=False)
@@ -2953,9 +2951,9 @@ def _sync_copied(tree, source, folder):
             status = posix.lstat(tree.at(path))
         except FileNotFoundError:
             continue
-        if status.st_mode & 0o170000 == 0o040000:
+        if S_ISDIR(status.st_mode):
             _sync_copied(tree, source + "/" + name, path)
-        elif status.st_mode & 0o170000 == 0o100000 and status.st_size:
+        elif S_ISREG(status.st_mode) and status.st_size:
             descriptor = posix.open(tree.at(path), posix.O_RDONLY | posix.O_NOFOLLOW)
             posix.fsync(descriptor)
             posix.close(descriptor)
@@ -3207,7 +3205,7 @@ def _read_own(folder, name):
         raise
     try:
         status = posix.fstat(descriptor)
-        if status.st_mode & 0o170000 != 0o100000:
+        if not S_ISREG(status.st_mode):
             raise Failed("failure in step keys", ("error", "%s is no regular file" % name))
         return read_all(descriptor, SIZE_LIMIT), status.st_mode & 0o7777, (status.st_uid, status.st_gid)
     finally:
@@ -3921,7 +3919,7 @@ def step_hooks(tree, wishes, settings):
 def _is_program(tree, name):
     path = tree.at(HOOKS + "/" + name)
     try:
-        return posix.stat(path).st_mode & 0o170000 == 0o100000 and posix.access(path, posix.X_OK)
+        return S_ISREG(posix.stat(path).st_mode) and posix.access(path, posix.X_OK)
     except OSError:
         return False
 
@@ -4106,13 +4104,13 @@ def _not_a_program(tree, path):
     finally:
         posix.close(descriptor)
     if head[:2] == b"#!":
-        wanted = (head[2:].split(b"\n")[0].split() or [b""])[0]
+        wanted = (head[2:].partition(b"\n")[0].split() or [b""])[0]
     elif head[:4] == b"\x7fELF":
         wanted = next(
             (word for word in head.split(b"\0") if word[:1] == b"/" and b"/ld" in word and b" " not in word), b"/"
         )
     else:
-        return "is no program" if not head.split(b"\n")[0].strip(b"\t" + bytes(range(32, 127))) else ""
+        return "is no program" if not head.partition(b"\n")[0].strip(b"\t" + bytes(range(32, 127))) else ""
     wanted = wanted.decode("utf-8", "replace")
     return "" if tree.exists(wanted) else "wants %s, which is not there" % printable(wanted)
 
@@ -4235,7 +4233,7 @@ def environment_path(text):
 
 def denies_sshd(line):
     """Whether a line of hosts.deny is about sshd (hosts_access(5))."""
-    daemons = line.split("#")[0].partition(":")[0].replace(",", " ").split()
+    daemons = line.partition("#")[0].partition(":")[0].replace(",", " ").split()
     return "ALL" in daemons or "sshd" in daemons
 
 
@@ -4459,7 +4457,7 @@ def _pam_shells(tree, owner, kind, rest):
 
 
 def _pam_time(tree, owner, kind, rest):
-    rules = [line for line in lines_of(tree.text("/etc/security/time.conf")) if line.split("#")[0].strip()]
+    rules = [line for line in lines_of(tree.text("/etc/security/time.conf")) if line.partition("#")[0].strip()]
     return rules[-1] if rules else ""
 
 
@@ -4618,7 +4616,7 @@ def _by_address(sshd, user):
         patterns = _of_everywhere(sshd.words(keyword))
         names = [pattern for pattern in patterns if "@" not in pattern]
         for pattern in patterns if not listed([user], names) else ():
-            if "@" not in pattern or not fits(user, pattern.split("@", 1)[0]):
+            if "@" not in pattern or not fits(user, pattern.partition("@")[0]):
                 continue
             yield "sshd's %s %s may keep %s out, by where the connection comes from" % (
                 _SPELLED[keyword],
@@ -4756,7 +4754,7 @@ def sudo_is_plain(tree, user):
     if not (last and last_word_is_include(unmarked(main))) and "#include " + ours not in main:
         return False
     for line in lines_of(tree.text("/etc/nsswitch.conf")):
-        if line.startswith("sudoers:") and line.split("#")[0].split()[1:] != ["files"]:
+        if line.startswith("sudoers:") and line.partition("#")[0].split()[1:] != ["files"]:
             return False
     for line in lines_of(tree.text("/etc/sudo.conf")):
         words = line.split() if line.lstrip()[:1] == "P" else []
@@ -4901,7 +4899,7 @@ class Reporter:
             return parse_url(self._options.wireserver)
         if self._failures < 3 or self._failures % 4 == 0:
             self._leased = leased_wireserver(self._tree)
-        documented = not self._leased or self._failures > 2 and self._failures % 2
+        documented = not self._leased or self._failures >= 3 and self._failures % 2
         return WIRESERVER if documented else self._leased, 80
 
     def _send_xml(self, state, substatus, detail):
