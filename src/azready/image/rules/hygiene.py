@@ -115,7 +115,7 @@ def no_remembered_disk(facts: Facts) -> Iterator[Finding]:
 )
 def no_known_holes(facts: Facts) -> Iterator[Finding]:
     version = facts.packages.versions.get("omi", "")
-    numbers = tuple(int(part) for part in re.findall("[0-9]{1,18}", version)[:4])
+    numbers = tuple(int(part) for part in re.findall("[0-9]{1,18}", version))
     if facts.files.exists("opt/omi/bin/omiserver") and (not numbers or numbers < _OMI_FIXED):
         yield Finding(f"OMI {version or 'of unknown version'}", "opt/omi/bin/omiserver")
     openssl = re.match(r"(?:\d+:)?(\d{1,9})\.(\d{1,9})\.(\d{1,9})", facts.packages.versions.get("openssl", ""))

@@ -170,8 +170,7 @@ def _span(text: str, parent: "yaml.Node | None", pair: "Pair") -> tuple[int, int
     start, end = _of(pair)
     if not _is_flow(parent):
         start = text.rfind("\n", 0, start) + 1
-        cut = text.find("\n", end)
-        return start, len(text) if cut < 0 else cut + 1
+        return start, text.find("\n", end) + 1 or len(text)
     after = re.match(r"\s*,\s*", text[end:])
     if after:
         return start, end + after.end()

@@ -159,8 +159,8 @@ def _a_unit_makes_keys(units: Units) -> bool:
     """One of its own, or sshd's, which starts or wants the program that does."""
     if units.enabled(*_KEY_MAKERS) or any("sshd-keygen@" in name for name in units.wanted):
         return True
-    wants = [value for name in UNITS[:4] for key in ("Wants", "Requires") for value in units.values(name, "Unit", key)]
-    starts = [value for name in UNITS[:4] for value in units.values(name, "Service", "ExecStartPre")]
+    wants = [value for name in UNITS for key in ("Wants", "Requires") for value in units.values(name, "Unit", key)]
+    starts = [value for name in UNITS for value in units.values(name, "Service", "ExecStartPre")]
     return bool(re.search("keygen|gen-keys", " ".join(wants + starts)))
 
 
