@@ -283,6 +283,7 @@ def test_ctrl_c_lists_what_exists(user: SimpleNamespace) -> None:
         (("--no-public-ip",), 2, "nobody reaches a VM in azready's own network"),
         (("--gallery-name", "/subscriptions/1/galleries/x"), 2, "is not a gallery"),
         (("--plan", "a:b"), 2, "'a:b' is not a purchase plan"),
+        (("--skip", "K99"), 2, "there is no rule K99"),
     ],
 )
 def test_options_of_capture_that_cannot_be(user: SimpleNamespace, words: tuple[str, ...], code: int, said: str) -> None:

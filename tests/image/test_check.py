@@ -94,6 +94,19 @@ def test_a_waived_finding_is_shown_and_counts_for_nothing(sample: Sample) -> Non
     assert "WAIVED" in text and "thrown away at once" in text and "1 waived" in text
 
 
+@pytest.mark.parametrize("id", ["S", "Z01", ""])
+def test_a_waiver_is_of_one_rule(sample: Sample, id: str) -> None:
+    """The letter of an area would waive nothing, and nobody would be told."""
+    with pytest.raises(UsageFailure, match=f"there is no rule {id}"):
+        _ask(sample, waivers=(Waiver(id, "looked at"),))
+
+
+def test_rules_are_named_in_small_letters_too(sample: Sample) -> None:
+    sample.write("etc/ssh/ssh_host_rsa_key", "x")
+    assert _ask(sample, waivers=(Waiver("s02", "looked at"),))["S02"].waiver
+    assert set(_ask(sample, only=frozenset({"s02"}))) == {"S02"}
+
+
 def test_waiver_files_want_reasons() -> None:
     assert parse_waivers('[waivers]\nS01 = " serial only "\n', "w") == (Waiver("S01", "serial only"),)
     for text in ("S01", '[waivers]\nS01 = ""\n', "[waivers]\nS01 = true\n", '[other]\nS01 = "x"\n', ""):

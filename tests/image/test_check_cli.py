@@ -77,6 +77,7 @@ def test_several_forms_in_one_run(sample: Sample, azready: Azready, tmp_path: Pa
         (("TREE", "-o", "json=/"), "cannot write"),
         (("TREE", "--profile", "gold"), "gold"),
         (("--explain", "X1"), "there is no rule X1"),
+        (("--explain", "S"), "there is no rule S"),
     ],
 )
 def test_wrong_input_is_exit_code_2_and_says_what_is_right(
@@ -130,7 +131,10 @@ def test_generalize_of_a_running_system_wants_yes(azready: Azready) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("words", "says"), [(("--skip", "Z1"), "no rule Z1"), (("--output", "xml"), "text, json")])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(("--skip", "Z1"), "no rule Z1"), (("--skip", "S"), "no rule S"), (("--output", "xml"), "text, json")],
+)
 def test_generalize_refuses_wrong_options(words: tuple[str, ...], says: str, sample: Sample, azready: Azready) -> None:
     done = azready("generalize", sample.root, *words)
     assert done.returncode == 2 and says in done.stderr

@@ -103,10 +103,12 @@ def capture(given: Options) -> None:
     from azready.azure import capture
     from azready.cli import azure_options as options
     from azready.console import Console
+    from azready.image.rules import ids
 
     wanted = given.told(given.ssh_key)
     wishes = _wishes(given)
     capture.check(wishes)
+    skip = ids.named(given.skip, areas=True)
     asked = given.asked
     console = Console()
     if given.role:
@@ -119,7 +121,7 @@ def capture(given: Options) -> None:
         options.confirm(
             f"{given.vm} will be prepared, sealed and generalized: it can never start again. Go on?", given.yes
         )
-    done = _run(wishes, asked, console, given.state, given.restart, frozenset(each.upper() for each in given.skip))
+    done = _run(wishes, asked, console, given.state, given.restart, skip)
     _render(done, given.keep, wanted)
 
 

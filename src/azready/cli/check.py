@@ -110,14 +110,14 @@ def _check(
 ) -> None:
     from azready.image import checking, render
     from azready.image.facts.of_target import look
-    from azready.image.rules import RULES
+    from azready.image.rules import RULES, ids
     from azready.image.rules.model import Profile, Severity
     from azready.image.targets.opening import enter_namespace_for
 
     choice = checking.Choice(
         frozenset(Profile(each.value) for each in profile),
-        frozenset(each.upper() for each in only),
-        frozenset(each.upper() for each in skip),
+        ids.named(only, areas=True),
+        ids.named(skip, areas=True),
         read_waivers(waivers),
         sealing=not before_generalize,
     )
@@ -140,18 +140,13 @@ def _check(
 
 def _waivers_only(path: Path) -> str:
     """Without a target: is the file one of waivers, of rules that there are? Raises UsageFailure when not."""
-    from azready.image.rules import RULES
-
     found = read_waivers(path)
-    if unknown := sorted({each.id for each in found} - {rule.id for rule in RULES}):
-        raise UsageFailure(
-            f"{path}: there is no rule {', '.join(unknown)}", "`azready check --list` prints all of them"
-        )
     return f"{path}: {len(found)} waivers, each of a rule that there is, each with its reason"
 
 
 def read_waivers(path: Path | None) -> tuple["Waiver", ...]:
-    """The waivers of a file; none without one. Raises UsageFailure."""
+    """The waivers of a file; none without one. Raises UsageFailure where it is not one of rules that there are."""
+    from azready.image.rules import ids
     from azready.image.rules.waivers import parse_waivers
 
     if path is None:
@@ -160,4 +155,6 @@ def read_waivers(path: Path | None) -> tuple["Waiver", ...]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageFailure(f"{path}: {error.strerror}", "name a waiver file that can be read") from error
-    return parse_waivers(text, str(path))
+    found = parse_waivers(text, str(path))
+    ids.named((each.id for each in found), where=f"{path}: ")
+    return found

@@ -46,7 +46,7 @@ def generalize(
     """
     from azready.image import sealing
     from azready.image.facts.of_target import facts_of
-    from azready.image.rules import RULES
+    from azready.image.rules import ids
     from azready.image.targets.opening import enter_namespace_for, open_target, require_writable, to_change
 
     if list_all:
@@ -56,12 +56,7 @@ def generalize(
         raise UsageFailure("generalize wants a target", "azready generalize / or a directory, a disk, ssh://user@host")
     console = Console()
     wanted = outputs.parse(output, outputs.BOTH, (target, to))
-    chosen = frozenset(each.upper() for each in skip)
-    if unknown := chosen - {rule.id for rule in RULES}:
-        raise UsageFailure(
-            f"there is no rule {', '.join(sorted(unknown))}", "`azready check --list` prints all of them"
-        )
-    options = sealing.Options(tuple(user), fix, chosen)
+    options = sealing.Options(tuple(user), fix, ids.named(skip))
     enter_namespace_for(target, changes=not dry_run)
     if dry_run:
         with open_target(target) as opened:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from azready.errors import Exit, Failure, UsageFailure
+from azready.errors import Exit, Failure
 from azready.image.facts import Facts
+from azready.image.rules import ids
 from azready.image.rules.model import Copies, Finding, Profile, Reads, Rule, Severity, Skip
 from azready.image.rules.waivers import Waiver
 
@@ -72,21 +73,14 @@ class Choice:
 
 def check(facts: Facts, rules: Sequence[Rule], choice: Choice) -> tuple[Result, ...]:
     """Ask the chosen rules. Raises UsageFailure for an id that no rule has."""
-    require_known(rules, (*choice.only, *choice.skip, *(waiver.id for waiver in choice.waivers)))
-    waived = {waiver.id: waiver for waiver in choice.waivers}
+    choice = replace(choice, only=ids.named(choice.only, areas=True), skip=ids.named(choice.skip, areas=True))
+    ids.named(waiver.id for waiver in choice.waivers)
+    waived = {waiver.id.upper(): waiver for waiver in choice.waivers}
     return tuple(
         _told(_ask(rule, severity, facts, choice.skip, waived.get(rule.id)), choice)
         for rule in rules
         if (severity := rule.severity(choice.profiles)) is not None and _wanted(rule, choice)
     )
-
-
-def require_known(rules: Sequence[Rule], ids: Iterable[str]) -> None:
-    """Raise UsageFailure for what is neither the id of a rule nor the letter of an area."""
-    known = {rule.id for rule in rules} | {rule.id[0] for rule in rules}
-    for given in ids:
-        if given not in known:
-            raise UsageFailure(f"there is no rule {given}", "`azready check --list` prints all of them")
 
 
 def stopping(results: Iterable[Result], fail_on: Severity) -> tuple[Result, ...]:

@@ -38,7 +38,7 @@ from azready.image.disk import diskfile
 from azready.image.facts import Facts
 from azready.image.facts.of_target import facts_of, look
 from azready.image.parts import additions
-from azready.image.rules import RULES
+from azready.image.rules import RULES, ids
 from azready.image.rules.model import Severity
 from azready.image.rules.waivers import Waiver
 from azready.image.targets.opening import kind_of, open_target, require_writable, to_change
@@ -166,7 +166,7 @@ def build(source: Path, out: Path, options: Options, console: Console = SILENT, 
     for warning in require_bootable(source).warnings:
         console.warn(warning)
     conversion.check_target(source, out, options.overwrite)
-    checking.require_known(RULES, (waiver.id for waiver in options.waivers))
+    ids.named(waiver.id for waiver in options.waivers)
     with _work(source, out, options) as work:
         actions: dict[str, Callable[[], dict[str, Any]]] = {
             "prepare": lambda: _prepare(work, source, options),

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from azready.errors import UsageFailure
-from azready.image.rules import AREAS, RULES, Area
+from azready.image.rules import AREAS, RULES, Area, ids
 from azready.image.rules.model import Profile, Rule
 from azready.image.rules.sources import SOURCES
 
@@ -39,10 +38,8 @@ def table() -> str:
 
 def named(id: str) -> Rule:
     """The rule with this id, however it is spelled. Raises UsageFailure when there is none."""
-    rule = next((rule for rule in RULES if rule.id == id.upper()), None)
-    if rule is None:
-        raise UsageFailure(f"there is no rule {id.upper()}", "`azready check --list` prints all of them")
-    return rule
+    (own,) = ids.named([id])
+    return next(rule for rule in RULES if rule.id == own)
 
 
 def page(rule: Rule) -> str:
