@@ -22,6 +22,7 @@ from azready.console import SILENT, Console
 
 FOLDER = Path(__file__).parents[3] / "shared" / "azure-tapes"
 TAPES = sorted(FOLDER.glob("*.yaml"))
+MISSING = "needs recordings of Azure's answers: a folder azure-tapes in ../shared, which is not published"
 HASTE = Patience(poll=0, backoff=0, busy=0, busy_tries=3, tell=999, settle=60)
 ARM = "https://management.azure.com/"
 
@@ -37,7 +38,7 @@ def need(name: str) -> list[Interaction]:
     """The interactions of a recording; skips the test where it is not to be had."""
     path = FOLDER / f"{name}.yaml"
     if not path.exists():
-        pytest.skip("the recordings are not beside this checkout")
+        pytest.skip(MISSING)
     return load(path)
 
 

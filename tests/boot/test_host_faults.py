@@ -225,7 +225,7 @@ def kvm(need: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """`kvm("later: crash")`: this machine's KVM, which passes its trial."""
     need(*TOOLS)
     if os.uname().machine != "x86_64":
-        pytest.skip("needs an x86-64 machine")
+        pytest.skip("needs x86-64: a machine of that kind")
     device = tmp_path / "kvm"
     device.touch()
     monkeypatch.setattr(trial, "DEVICE", device)
@@ -332,7 +332,7 @@ class _control_group:
         second = Path("/sys/fs/cgroup/cgroup.controllers")
         self._second = second.exists() and controller in second.read_text().split()
         if os.geteuid() != 0 or not (self._second or first.is_dir()):
-            pytest.skip(f"needs root, and a control group with {controller}")
+            pytest.skip(f"needs a control group with {controller}: sudo make test, on a machine that has it")
         root = Path("/sys/fs/cgroup") if self._second else first
         self.path = root / f"azready-test-{os.getpid()}-{threading.get_ident()}"
         if self._second:

@@ -344,7 +344,7 @@ def test_who_is_kept_out_by_our_readings_is_kept_out_by_the_library(
     """Every case that names no module but pam_permit, pam_deny and none, and as many drawn ones."""
     need("ids", "tool:unshare")
     if not ctypes.util.find_library("pam"):
-        pytest.skip("needs the library of PAM: libpam0g")
+        pytest.skip("needs the library of PAM: apt-get install libpam0g")
     others = {path.name: path.read_text() for path in (tree / "etc/pam.d").iterdir() if path.name != "sshd"}
     cases = [
         others | {"sshd": text.replace("pam_unix.so", "pam_permit.so")}

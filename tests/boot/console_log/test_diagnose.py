@@ -39,7 +39,7 @@ def code(text: str) -> str:
 @pytest.mark.parametrize(("name", "expected"), OF_OTHERS.items())
 def test_logs_that_others_made(name: str, expected: str) -> None:
     if not SHARED.is_dir():
-        pytest.skip("needs ../shared/cases/azure-console-logs")
+        pytest.skip("needs console logs of others: ../shared/cases/azure-console-logs beside this checkout")
     found = diagnose((SHARED / f"{name}.log").read_bytes())
     assert (found.cause.code if found.cause else "") == expected
 

@@ -20,7 +20,7 @@ def test_az_takes_the_token_and_goes_on_to_the_control_plane(
     """It decodes the token on its way, and ends where no route leads: its network has nothing but this fabric."""
     need("root", "tool:unshare", "tool:ip")
     if shutil.which("az") is None:
-        pytest.skip("needs az, Azure's command line")
+        pytest.skip("needs az: Azure's command line, installed")
     fabric = [sys.executable, "-m", "azready", "fabric", "run", "--set", identity]
     done = subprocess.run(
         [*fabric, "--", "az", "login", "--identity", "--allow-no-subscriptions"],

@@ -31,7 +31,7 @@ def modules(need: Callable[..., None]) -> Path:
             words = ["apt-get", "download", "waagent", "python3-distro"]
             done = subprocess.run(words, cwd=home, capture_output=True, check=False)
             if done.returncode:
-                pytest.skip(f"needs Debian's mirror: {done.stderr.decode()[-200:]}")
+                pytest.skip("needs Debian's mirror: a machine that reaches it")
             for package in home.glob("*.deb"):
                 subprocess.run(["dpkg-deb", "-x", package, home / "tree"], check=True)
     return folder
