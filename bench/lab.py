@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from azready.devices import own_dev
 from azready.fabric import Fabric
 from azready.fabric.machine import ASSET_TAG, Machine
 from azready.fabric.protocol.messages import Rules
@@ -103,9 +104,7 @@ class Lab:
             base.rmdir()
 
     def _populate(self, root: Path) -> None:
-        for device in ("null", "zero", "urandom", "random"):
-            (root / "dev" / device).touch()
-            subprocess.run(["mount", "--bind", f"/dev/{device}", root / "dev" / device], check=True)
+        subprocess.run(own_dev(root / "dev"), check=True)  # an image's programs may set modes there
         dmi = root / "sys/class/dmi/id"
         dmi.mkdir(parents=True)
         (root / "sys/firmware/efi").mkdir(parents=True)

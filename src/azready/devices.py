@@ -5,6 +5,15 @@ image's group of that name) would be set on the host. So nodes are made anew; wh
 namespace, the host's are shown read-only: they can be used as before, but keep their owner and mode.
 """
 
+import stat
+from pathlib import Path
+
+from azready.errors import Failure
+
+_RIGHTS = {"null": 0o666, "zero": 0o666, "full": 0o666, "random": 0o444, "urandom": 0o444, "tty": 0o666}
+NODES = tuple(_RIGHTS)
+"""What every program may expect in /dev."""
+
 OWN_DEV = r"""
 own_dev() {
     mount -t tmpfs -o mode=755,nosuid tmpfs "$1"
@@ -25,3 +34,27 @@ own_dev() {
 }
 """
 """A function for /bin/sh: `own_dev FOLDER`, in a mount namespace of one's own, as root of it."""
+
+
+def own_dev(folder: Path) -> list[str]:
+    """Words that mount a /dev of its own at `folder`, in a mount namespace of one's own, as root of it."""
+    return ["sh", "-euc", f'{OWN_DEV}\nown_dev "$1"', "sh", str(folder)]
+
+
+def require_usable(folder: Path = Path("/dev")) -> None:
+    """The nodes that a guest shares with this machine are devices, and open to all: its users are nobody here.
+
+    Raises Failure: with a closed /dev/null systemd starts nothing, and the image would be blamed for it.
+    """
+    for name, rights in _RIGHTS.items():
+        path = folder / name
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            missing = f"{path} is needed by every guest: {error.strerror}"
+            raise Failure(missing, "is this machine's /dev whole?") from error
+        if not stat.S_ISCHR(mode):
+            raise Failure(f"{path} is no device: guests cannot use it", "something has replaced it: make it anew")
+        if mode & rights != rights:
+            closed = f"{path} has mode {stat.S_IMODE(mode):o}: guests cannot use it"
+            raise Failure(closed, f"something on this machine has closed it: chmod {rights:o} {path}")

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from azready.errors import Failure, UsageFailure
 from azready.fabric import Fault, Machine
 from azready.fabric.protocol import kvp
 from azready.proc import run
+from tests.boot.patience import names, patiently
 from tests.boot.test_inits import FIREWALL_HOLDS
 from tests.conftest import layered
 
@@ -79,9 +81,9 @@ def test_the_tree_is_never_changed(prepared: Prepared) -> None:
 
 def fingerprint(root: Path) -> str:
     digest = hashlib.sha256()
-    for folder, names, files in os.walk(root):
-        names.sort()
-        for name in sorted([*names, *files]):
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        for name in sorted([*folders, *files]):
             status = (Path(folder) / name).lstat()
             digest.update(f"{folder}/{name} {status.st_mode} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
@@ -110,7 +112,7 @@ def test_a_goal_state_withheld_for_twenty_seconds_ends_ready(prepared: Prepared)
 def test_refused_for_ever_times_out_with_the_unit_on_and_the_next_boot_is_ready(prepared: Prepared) -> None:
     refused = Fault(service="wireserver", path="*comp=health*", status=503)
     plan = Plan(boots=2, deadline=8.0, faults=(refused,), heal=True)
-    first, second = boot_tree(prepared(), MACHINE, plan)
+    first, second = patiently(partial(boot_tree, prepared(), MACHINE), plan, lambda records: records[-1].passed)
     assert first.verdict.code == "OSProvisioningTimedOut"
     assert not first.passed
     assert [(check.name, check.outcome) for check in first.checks] == [("unit stays on", "passed")]
@@ -144,7 +146,7 @@ def test_generation_1_swaps_the_uuid_and_is_still_the_same_vm(prepared: Prepared
 @pytest.mark.long
 def test_a_guest_without_dhcp_is_told_apart(prepared: Prepared) -> None:
     plan = Plan(boots=1, deadline=3.0, faults=(Fault(service="dhcp", silent=True),))
-    (record,) = boot_tree(prepared(), MACHINE, plan)
+    (record,) = patiently(partial(boot_tree, prepared(), MACHINE), plan, names("no-lease"))
     assert record.verdict.code == "OSProvisioningTimedOut"
     assert "the platform gave none" in record.verdict.because
 

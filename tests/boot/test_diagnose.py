@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,14 @@ from azready.fabric import Machine
 from azready.fabric.faults import Fault
 from azready.fabric.ledger import Exchange
 from tests.boot import machines
+from tests.boot.patience import Records, names, patiently
 
 Prepared = Callable[..., Path]
 
 
-def _boot(tree: Path, deadline: float = 8.0, faults: tuple[Fault, ...] = ()) -> BootRecord:
-    (record,) = boot_tree(tree, Machine(), Plan(deadline=deadline, boots=1, login=False, faults=faults))
+def _boot(tree: Path, code: str, faults: tuple[Fault, ...] = ()) -> BootRecord:
+    plan = Plan(deadline=8.0, boots=1, login=False, faults=faults)
+    (record,) = patiently(partial(boot_tree, tree, Machine()), plan, names(code))
     assert not record.passed
     return record
 
@@ -34,7 +37,7 @@ def test_a_good_boot_has_no_cause(prepared: Prepared) -> None:
 
 @pytest.mark.slow
 def test_the_lease_never_comes(broken: Callable[..., Path]) -> None:
-    record = _boot(broken(), faults=(Fault(service="dhcp", delay=60.0),))
+    record = _boot(broken(), "no-lease", faults=(Fault(service="dhcp", delay=60.0),))
     found = diagnose(record)
     assert found and found.code == "no-lease" and "DHCPDISCOVER" in found.evidence[0]
 
@@ -42,7 +45,7 @@ def test_the_lease_never_comes(broken: Callable[..., Path]) -> None:
 # --- machines ---
 
 
-def _boot_kernel(kernel: Kernel, deadline: float = 40.0) -> BootRecord:
+def _boot_kernel(kernel: Kernel, deadline: float = 300.0) -> BootRecord:
     guest = Bootable(kernel=kernel, hardware=Hardware(memory=256))
     plan = Plan(boots=1, login=False, deadline=deadline)
     (record,) = boot_disk(guest, Machine(), plan, target="mini kernel")
@@ -112,9 +115,14 @@ def test_a_disk_with_nothing_to_boot(tmp_path: Path, need: Callable[..., None]) 
     machines.make_table(disk, 64 << 20, "label: dos\nsize=32M, bootable\n")
     plan = Plan(boots=1, login=False, deadline=6.0)
     guest = Bootable(firmware="bios", disk=disk, format="raw", size=64 << 20, hardware=Hardware(memory=128))
-    (record,) = boot_disk(guest, Machine(generation=1), plan, target=str(disk))
+    codes = ("no-boot-loader", "no-kernel-output", "no-kernel")
+
+    def shown(records: Records) -> bool:
+        return any(names(code)(records) for code in codes)
+
+    (record,) = patiently(partial(boot_disk, guest, Machine(generation=1), target=str(disk)), plan, shown)
     found = diagnose(record)
-    assert found and found.code in ("no-boot-loader", "no-kernel-output", "no-kernel"), found
+    assert found and found.code in codes, found
 
 
 # --- words of programs that cannot run here ---

@@ -43,7 +43,7 @@ def drop_in(tree: Path, service: str, unit: str = "") -> None:
 
 
 def booted(tree: Path) -> BootRecord:
-    (record,) = boot_tree(tree, Machine(), Plan(boots=1, deadline=20.0, login=False))
+    (record,) = boot_tree(tree, Machine(), Plan(boots=1, login=False))
     return record
 
 

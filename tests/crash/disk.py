@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from azready.devices import own_dev
 from azready.fabric.machine import ASSET_TAG, Machine
 from azready.fabric.protocol.media import ovf_env
 from azready.image.parts.guest_program import compiling
@@ -140,11 +141,9 @@ def mounted(kind: Kind, disk: Path, usr: Path, machine: Machine) -> Iterator[Pat
         _do("mount", "--bind", usr, root / "usr")
         _do("mount", "-o", "remount,bind,ro", root / "usr")
         _do("mount", "--rbind", "/proc", root / "proc")
-        for name in ("run", "tmp", "sys", "dev"):
+        for name in ("run", "tmp", "sys"):
             _do("mount", "-t", "tmpfs", "-o", "mode=755", "crash", root / name)
-        for node in ("null", "zero", "urandom", "random"):
-            (root / "dev" / node).touch()
-            _do("mount", "--bind", f"/dev/{node}", root / "dev" / node)
+        _do(*own_dev(root / "dev"))
         dmi = root / "sys/class/dmi/id"
         dmi.mkdir(parents=True)
         (root / "sys/firmware/efi").mkdir(parents=True)

@@ -5,7 +5,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from azready import userns
+from azready import devices, userns
 from azready.boot.container import host
 from azready.boot.qemu import command, trial
 from azready.boot.qemu.command import Architecture
@@ -156,6 +156,8 @@ def _libraries() -> None:
         raise Failure("Azure's libraries are not installed", "pip install 'azready[azure]'")
 
 
+_CONTAINER = (_owners, _cgroup, devices.require_usable)
+
 ABILITIES = (
     Ability(
         "trees",
@@ -172,13 +174,13 @@ ABILITIES = (
     Ability(
         "disks", "check, prepare, generalize, convert of all disk files", _disk_tools, (_linux, _mounts), _disk_note
     ),
-    Ability("boot-tree", "boot of a directory", lambda: {"ip": "iproute2", **_SPACES, **_SSH}, (_owners, _cgroup)),
+    Ability("boot-tree", "boot of a directory", lambda: {"ip": "iproute2", **_SPACES, **_SSH}, _CONTAINER),
     Ability("boot-disk", "boot and build of a disk file", _qemu_tools, (_firmware,), _how_guests_run),
     Ability(
         "demo",
         "the whole demo",
         lambda: {"mmdebstrap": "mmdebstrap", "zstd": "zstd", "ip": "iproute2"},
-        (_owners, _cgroup),
+        _CONTAINER,
     ),
     Ability("fabric", "fabric run", lambda: {"ip": "iproute2", "unshare": "util-linux"}, (_namespaces,)),
     Ability("azure", "capture, publish, verify", lambda: _SSH, (_libraries,)),

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from azready import userns
+from azready import devices, userns
 from azready.boot.container import cgroups, ids
 from azready.boot.network import messages
 from azready.boot.network.links import (
@@ -141,6 +141,7 @@ class Container:
 
     def _open(self) -> None:
         userns.require()
+        devices.require_usable()
         needs_cgroup = uses_systemd(self.tree)
         maps = ids.id_maps()
         self.owner = ids.owner(maps)

@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from azready.devices import NODES
 from azready.kernel.syscalls import (
     MS_BIND,
     MS_NODEV,
@@ -23,7 +24,6 @@ from azready.kernel.syscalls import (
     pivot_root,
 )
 
-_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {
     "ptmx": "pts/ptmx",
     "fd": "/proc/self/fd",
@@ -149,7 +149,7 @@ def _mount_dmi(virtual: str, scratch: Path) -> None:
 
 def _mount_dev(dev: str, console: str) -> None:
     mount("tmpfs", dev, "tmpfs", MS_NOSUID, "mode=755")
-    for name in _DEVICES:
+    for name in NODES:
         Path(f"{dev}/{name}").touch()
         bind_device(f"/dev/{name}", f"{dev}/{name}")
     for name, target in _LINKS.items():
