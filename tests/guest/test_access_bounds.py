@@ -300,6 +300,8 @@ def test_numbers_that_every_sshd_takes(guest: ModuleType, live: Live, line: str,
         ({"authorizedkeysfile": "/k/%h%%%U"}, ""),
         ({"authorizedkeysfile": "/k/%z"}, "sshd does not know %z (AuthorizedKeysFile /k/%z)"),
         ({"authorizedkeysfile": "/k/%%z"}, ""),
+        ({"authorizedkeysfile": "/k/%u/x"}, ""),
+        ({"authorizedkeysfile": "/k/%zx"}, "sshd does not know %z (AuthorizedKeysFile /k/%zx)"),
         ({"authorizedkeysfile": "/k/%"}, "sshd does not know % (AuthorizedKeysFile /k/%)"),
     ],
 )

@@ -124,6 +124,10 @@ def test_root_acts_on_this_machine(
     monkeypatch.setattr(guest.posix, "geteuid", lambda: 0)
     monkeypatch.setitem(guest.VERBS, "report", lambda *_: 5)
     assert guest.act(guest.parse_options(["report", "--platform=azure"]), 0.0) == 5
+    monkeypatch.setattr(guest.posix, "geteuid", lambda: 1)
+    assert guest.act(guest.parse_options(["report", "--platform=azure"]), 0.0) == 77
+    live.tree.live = False
+    assert guest.act(guest.parse_options(["report", "--platform=azure"]), 0.0) == 5
 
 
 @pytest.mark.parametrize(
@@ -284,3 +288,94 @@ def test_modules_that_rules_want(guest: ModuleType, live: Live, module: str, gon
     doubts = guest.pam_doubts(live.tree, "sshd", guest.account(live.tree, "ada"), ("account",))
     wants = f"/etc/pam.d/sshd wants {module}, which is not there: sshd lets nobody in"
     assert doubts == ([wants] if gone else [])
+
+
+def test_a_completed_home_is_on_the_disk(guest: ModuleType, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    live.plant({"etc/skel/.config/set": "on", "home/ada/": ""})
+    owner = guest.Account("ada", os.getuid(), os.getgid(), "/home/ada", "/bin/sh")
+    seen: list[str] = []
+    monkeypatch.setattr(
+        guest.posix, "fsync", lambda number: seen.append(str(Path(f"/proc/self/fd/{number}").readlink()))
+    )
+    guest._settle_home(live.tree, owner, True)
+    home = f"{live.root}/home/ada"
+    assert seen == [f"{home}/.config/.set.azp-tmp", f"{home}/.config", home]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "config", "plain"),
+    [
+        ({"etc/passwd": PEOPLE}, "Port 22\n", True),
+        ({"etc/passwd": PEOPLE}, None, False),
+        ({"etc/passwd": PEOPLE.replace("sshd", "ssh")}, "Port 22\n", False),
+        ({"etc/passwd": PEOPLE}, "Port 0\n", False),
+    ],
+)
+def test_sshd_is_asked_unless_it_would_answer_what_is_known(
+    guest: ModuleType,
+    live: Live,
+    monkeypatch: pytest.MonkeyPatch,
+    nodes: dict[str, str],
+    config: str | None,
+    plain: bool,
+) -> None:
+    live.plant({**nodes, "etc/nsswitch.conf": "passwd: files\n"})
+    if config is not None:
+        live.plant({"etc/ssh/sshd_config": config})
+    asked: list[bool] = []
+    monkeypatch.setattr(guest, "asked_sshd", lambda tree, user, sshd: asked.append(sshd.plain))
+    assert guest._sshd_for(live.tree, "ada").plain is plain
+    assert asked == [plain]
+
+
+@pytest.mark.parametrize(
+    ("shadow", "field"), [("ada\n", None), ("ada:x\n", "x"), ("bob:y\nada:!:1\n", "!"), ("ada2:x\n", None)]
+)
+def test_the_field_of_the_password(guest: ModuleType, live: Live, shadow: str, field: str | None) -> None:
+    live.plant({"etc/shadow": shadow})
+    assert guest._shadow_field(live.tree, "ada") == field
+
+
+@pytest.mark.parametrize(("ours", "is_live"), [(True, True), (False, True), (True, False)])
+def test_host_keys_are_there_and_closed_before_anybody_is_judged_by_them(
+    guest: ModuleType, live: Live, monkeypatch: pytest.MonkeyPatch, ours: bool, is_live: bool
+) -> None:
+    live.plant({"etc/passwd": PEOPLE, "etc/nsswitch.conf": "passwd: files\n"})
+    live.tree.live = is_live
+    done: list[str] = []
+    for name in ("_await_host_keys", "_sync_host_keys", "_close_host_keys"):
+        monkeypatch.setattr(guest, name, lambda tree, name=name: done.append(name))
+    monkeypatch.setattr(guest, "_own_unit_makes_keys", lambda tree: ours)
+    monkeypatch.setattr(guest.posix, "geteuid", lambda: 0)
+    wishes = _wishes(guest, keys=[])
+    guest.step_access(live.tree, wishes, {**SETTINGS, "ACCESS": "fail"})
+    monkeypatch.setattr(guest.posix, "geteuid", lambda: 1)
+    guest.step_access(live.tree, wishes, {**SETTINGS, "ACCESS": "fail"})
+    waited = ["_await_host_keys", "_sync_host_keys"] if ours and is_live else []
+    assert done == [*waited, *(["_close_host_keys"] if is_live else []), *waited]
+
+
+@pytest.mark.parametrize(("deep", "taken"), [(32, True), (33, False)])
+def test_documents_are_nested_thirty_two_deep_at_most(guest: ModuleType, deep: int, taken: bool) -> None:
+    document = b"<a>" * deep + b"</a>" * deep
+    if taken:
+        assert len(guest._xml_texts(document)) == deep
+        return
+    with pytest.raises(ValueError, match="nested too deep"):
+        guest._xml_texts(document)
+
+
+@pytest.mark.parametrize("leased", ["", "10.0.0.1"])
+def test_where_the_wireserver_is_asked_for_the_medium(
+    guest: ModuleType, live: Live, monkeypatch: pytest.MonkeyPatch, leased: str
+) -> None:
+    asked: list[object] = []
+
+    def fetch(address: object, *_: object) -> tuple[object, None]:
+        asked.append(address)
+        return guest.Response(200, "OK", {}, b"{}"), None
+
+    monkeypatch.setattr(guest, "try_fetch", fetch)
+    monkeypatch.setattr(guest, "leased_wireserver", lambda tree: leased)
+    guest.ask_provisiondata(live.tree, guest.parse_options([]), None, 0.0)
+    assert asked == [(leased or "168.63.129.16", 80)]

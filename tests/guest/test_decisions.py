@@ -95,6 +95,36 @@ def test_a_host_name_that_is_none_fails_by_its_key(guest: ModuleType, name: str)
     assert raised.value.reason == "invalid IMDS metadata for key=compute.osProfile.computerName"
 
 
+REFUSED = "unexpected metadata parsing ovf-env.xml: HostName"
+
+
+@pytest.mark.parametrize(
+    ("computer", "vm", "medium", "name", "refused"),
+    [
+        ("c1", "vm1", "m1", "c1", False),
+        ("", "vm1", "m1", "m1", False),
+        ("", "my_vm", "m1", "m1", False),
+        ("", "vm1", "m_1", "vm1", False),
+        ("", "my_vm", "m_1", "", True),
+        ("", "", "m_1", "", True),
+        ("", "", "m1", "m1", False),
+        ("", "vm1", "", "vm1", False),
+        ("", "my_vm", "", "", False),
+        ("", "", "", "", False),
+    ],
+)
+def test_which_of_three_names_the_host_has(
+    guest: ModuleType, computer: str, vm: str, medium: str, name: str, refused: bool
+) -> None:
+    disc = _medium(guest, hostname=medium)
+    if refused:
+        with pytest.raises(guest.Failed, match=REFUSED):
+            guest.decide(_imds(computer, vm=vm), disc, VM)
+        return
+    wishes = guest.decide(_imds(computer, vm=vm), disc, VM)
+    assert (wishes.hostname, bool(wishes.remarks)) == (name, vm == "my_vm" and not medium)
+
+
 def test_a_vm_name_that_is_no_host_name_is_not_used(guest: ModuleType) -> None:
     wishes = guest.decide(_imds(vm="my_vm"), None, VM)
     assert wishes.hostname == ""

@@ -99,8 +99,11 @@ def test_a_unit_is_waited_for_and_its_end_is_reported(
     guest: ModuleType, live: Live, platform: Platform, monkeypatch: pytest.MonkeyPatch, known: str, code: int, sent: str
 ) -> None:
     live.plant({**APPLIED, "run/": ""})
-    monkeypatch.setattr(guest, "work_goes_on", lambda *_: known)
+    ends: list[float] = []
+    monkeypatch.setattr(guest, "work_goes_on", lambda tree, options, reporter, until: ends.append(until) or known)
+    began = time.monotonic()
     assert _report(guest, live, "--wait-for", "x") == code
+    assert began + 1200 <= ends[0] <= time.monotonic() + 1200
     assert [one[0] for one in platform.sent] == [sent]
     assert known == "up" or platform.sent[0][2].startswith("x failed|")
 

@@ -420,3 +420,21 @@ def test_which_address_is_asked_after_failures(guest: ModuleType, live: Live, mo
     assert {port for _, port in asked} == {80} and leased == ["10.0.0.8"]
     monkeypatch.setattr(guest, "leased_wireserver", lambda tree: "")
     assert {guest.Reporter(live.tree, guest.parse_options([]), "auto", None, 0)._address()} == {(known, 80)}
+
+
+@pytest.mark.parametrize(
+    ("refused", "silent", "said"),
+    [
+        ("", "", "Provisioned web1 in 61.50 s: reported Ready"),
+        ("no", "", "Provisioned web1 in 61.50 s, but not reported: no; the next boot reports again"),
+        ("", "--only", "Provisioned web1 in 60.00 s: not reported (--only)"),
+    ],
+)
+def test_a_run_says_how_long_it_took(
+    guest: ModuleType, clock: Clock, live: Live, capfd: pytest.CaptureFixture[str], refused: str, silent: str, said: str
+) -> None:
+    """From its beginning until the platform has answered."""
+    live.plant({"var/lib/azure-provisioning/applied": "x"})
+    reporter = SimpleNamespace(send=lambda state: clock.sleep(1.5) or refused)
+    guest.finish(live.tree, {"KVP": "no"}, reporter, "x", "web1", clock.now - 60, silent)
+    assert capfd.readouterr().err.splitlines()[-1] == said

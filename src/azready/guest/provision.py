@@ -772,10 +772,10 @@ def _options(line):
         name, value, at = line[at:end].lower(), None, end
         if line[end : end + 2] == '="':
             end = line.find('"', end + 2)
-            while end > 0 and line[end - 1] == "\\":
+            while end != -1 and line[end - 1] == "\\":
                 end = line.find('"', end + 1)
             value, at = line[at + 2 : end], end + 1
-        if end < 0 or not (name in KEY_SWITCHES or name in KEY_VALUES):
+        if end == -1 or not (name in KEY_SWITCHES or name in KEY_VALUES):
             return [], -1
         found.append((name, value))
         if line[at : at + 1] != ",":
@@ -3650,7 +3650,7 @@ def step_host_keys(tree, wishes, settings):
     mended = _mend_public_halves(tree, [kind for kind in HOST_KEYS if kind not in missing])
     if not missing:
         return "all there" + (", public halves made: " + ", ".join(mended) if mended else "")
-    damaged = [kind for kind in missing if tree.read("/etc/ssh/ssh_host_%s_key" % kind, 64)]
+    damaged = [kind for kind in missing if tree.read("/etc/ssh/ssh_host_%s_key" % kind)]
     if _own_unit_makes_keys(tree) and not damaged:
         return "left to " + HOST_KEYS_UNIT
     if not tree.tool("ssh-keygen"):
@@ -3673,7 +3673,7 @@ def _mend_public_halves(tree, kinds):
     mended = []
     for kind in kinds:
         path = "/etc/ssh/ssh_host_%s_key" % kind
-        if tree.read(path + ".pub", 64) == b"" and tree.tool("ssh-keygen"):
+        if tree.read(path + ".pub") == b"" and tree.tool("ssh-keygen"):
             try:
                 tree.write(path + ".pub", tree.run(["ssh-keygen", "-y", "-f", tree.at(path)]))
                 mended.append(kind)
@@ -3694,7 +3694,7 @@ def _missing_host_keys(tree):
     """The kinds of host key that are not there, or not whole: a power cut leaves empty ones (XFS)."""
     missing = []
     for kind in HOST_KEYS:
-        text = tree.read("/etc/ssh/ssh_host_%s_key" % kind, 65536) or b""
+        text = tree.read("/etc/ssh/ssh_host_%s_key" % kind) or b""
         if not text.startswith(b"-----BEGIN ") or b"-----END " not in text:
             missing.append(kind)
     return missing
@@ -4681,16 +4681,22 @@ runas_default secure_path setenv syslog timestamp_timeout tty_tickets use_pty vi
 )
 
 
-def _defaults_are_usual(texts):
-    """Whether sudoers says to everybody nothing but what is known here, which keeps nobody from becoming root."""
+def _defaults(texts):
+    """What sudoers sets, line by line: for whom ("" for everybody, else :USER, @HOST …), and the settings."""
     for text in texts:
         for line in lines_of(text) if "Defaults" in text else ():
             line = line.strip(" \t").replace("\t", " ") if "Defaults" in line else ""
-            if line[:8] != "Defaults":
-                continue
-            names = [item.partition("=")[0].strip(" !+-") for item in line[8:].partition("#")[0].split(",")]
-            if line[8:9] != " " or line[-1] == "\\" or not USUAL_DEFAULTS.issuperset(names):
-                return False
+            if line.startswith("Defaults"):
+                scope, _, settings = line[len("Defaults") :].partition(" ")
+                yield scope, settings
+
+
+def _defaults_are_usual(texts):
+    """Whether sudoers says to everybody nothing but what is known here, which keeps nobody from becoming root."""
+    for scope, settings in _defaults(texts):
+        names = [item.partition("=")[0].strip(" !+-") for item in settings.partition("#")[0].split(",")]
+        if scope or settings.endswith("\\") or not USUAL_DEFAULTS.issuperset(names):
+            return False
     return True
 
 
@@ -4713,18 +4719,13 @@ def _tried_sudo(tree, user):
 def sudo_settings(texts, user):
     """Defaults of sudoers for everybody and for this user, by their names; a switch is yes or no."""
     said = {}
-    for text in texts:
-        for line in lines_of(text) if "Defaults" in text else ():
-            line = line.strip(" \t") if "Defaults" in line else ""
-            if line[:8] != "Defaults":
-                continue
-            scope, _, rest = line[8:].replace("\t", " ").partition(" ")
-            if scope not in ("", ":" + user):
-                continue
-            for item in rest.partition("#")[0].split(","):
-                name, equals, value = item.strip(" ").partition("=")
-                switch = "no" if name[:1] == "!" else "yes"
-                said[name.strip("! ")] = value.strip(' "') if equals else switch
+    for scope, settings in _defaults(texts):
+        if scope not in ("", ":" + user):
+            continue
+        for item in settings.partition("#")[0].split(","):
+            name, equals, value = item.strip(" ").partition("=")
+            switch = "no" if name[:1] == "!" else "yes"
+            said[name.strip("! ")] = value.strip(' "') if equals else switch
     return said
 
 
@@ -4765,7 +4766,7 @@ def sudo_is_plain(tree, user):
 
 def rules_are_usual(main):
     """Whether sudoers holds no rules of its own but for root and groups."""
-    lines = [line.split() for line in unmarked(main).splitlines() if line[:1] != "#"]
+    lines = [line.split() for line in unmarked(main).splitlines()]
     return all(not words or words[0][0] in "#@%" or words[0] == "root" or words[0][:8] == "Defaults" for words in lines)
 
 
@@ -4809,8 +4810,7 @@ def take_step(name, step, tree, wishes, settings):
 
 def has_stamp(tree, name, vm_id):
     """Whether a stamp is there and names this VM."""
-    lines = tree.text(STATE + "/" + name).split("\n", 1)
-    return same_vm(lines[0], vm_id)
+    return same_vm(tree.text(STATE + "/" + name).partition("\n")[0], vm_id)
 
 
 def stamp_applied(tree, vm_id):
