@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from azready.errors import UsageFailure
-from azready.image.actions import Remove
+from azready.image.actions import Link, Remove, Write
 from azready.image.apply import apply
 from azready.image.checking import Answer, Found, Passed, Skipped, ask
 from azready.image.facts import Facts
 from azready.image.facts.disk import Disk
 from azready.image.rules import RULES, pages
-from azready.image.rules.mac_repairs import without_netplan_macs
+from azready.image.rules.guards import to_enable
+from azready.image.rules.mac_repairs import free_of_macs, without_netplan_macs
 from azready.image.rules.model import Finding, Severity
 from azready.image.rules.waivers import parse_waivers
 from azready.image.targets.tree import Tree
@@ -39,8 +40,11 @@ from tests.image.rules.cases import (
     fedora,
     mount_unit,
     root_holds,
+    selinux,
+    shim,
+    stack,
 )
-from tests.image.rules.test_near_misses import add, second, write
+from tests.image.rules.test_near_misses import add, second, swap, write
 from tests.image.sample import KERNEL, MODULES, UUID, Sample, good_image
 
 BY_ID = {rule.id: rule for rule in RULES}
@@ -80,6 +84,13 @@ def older(*lacks: str) -> Change:
     )
 
 
+def cloud_network(card: str = "eth0: {dhcp4: true}") -> Change:
+    """The file that cloud-init writes for netplan, which an installer of Ubuntu writes too."""
+    generator = write("usr/lib/systemd/system-generators/netplan", "")
+    return both(generator, write("etc/netplan/50-cloud-init.yaml", f"network: {{ethernets: {{{card}}}}}\n"))
+
+
+UDEV = "etc/udev/rules.d/10-azure.rules"
 PAM = write("usr/lib/x86_64-linux-gnu/security/pam_unix.so", "")
 PASSES: tuple[tuple[str, Change], ...] = (
     ("A01", add("etc/shadow", "\n+::0:0:::\n-bob:$6$x\n#old:$6$x:1::::::\nx:!:1::::::\n:x:\n")),
@@ -93,6 +104,13 @@ PASSES: tuple[tuple[str, Change], ...] = (
     ("S03", add(SSHD, "HostKey /etc/ssh/ssh_host_rsa_key\nHostKey /keys/own\n")), ("S08", PAM), ("P17", both(write("opt/omi/bin/omiserver", ""), add("var/lib/dpkg/status", "\nPackage: omi\nStatus: install ok installed\nVersion: 1.6.8.1.0\n"))),
     ("P19", both(fedora, write("etc/selinux/config", "SELINUX=permissive\n"), lambda s: s.remove(PRESET), lambda s: (s.root / "usr/lib/azure-provisioning").rename(s.root / "gone"))),
     ("P12", carries("etc/machine-id", "uninitialized")), ("P12", carries("etc/other-id", "a1" * 16)),
+    ("P04", write("var/lib/waagent/x", "")), ("N02", write("etc/udev/rules.d/70-persistent-net.rules", "")), ("N02", lambda s: s.link("etc/udev/rules.d/70-persistent-net.rules", "/dev/null")),
+    ("N14", write("etc/udhcpc/udhcpc.conf", "x=1\n")), ("N11", lambda s: s.remove("etc/resolv.conf")), ("N11", both(no("etc/resolv.conf"), lambda s: s.link("etc/resolv.conf", "/run/x"))),
+    ("K12", both(stack("NetworkManager"), no(UDEV), write("etc/NetworkManager/conf.d/a.conf", "[keyfile]\nunmanaged-devices+=driver:mlx4_core;driver:mlx5_core\n"))),
+    ("K12", both(no(UDEV), write("etc/udev/rules.d/x.rules", 'DRIVERS=="hv_pci", ENV{ID_NET_MANAGED_BY}="unmanaged"\n'))),
+    ("K17", lambda s: os.utime(s.write("etc/mkinitcpio.conf", "").root / "etc/mkinitcpio.conf", (1, (s.root / f"boot/initrd.img-{KERNEL}").stat().st_mtime + 1))),
+    ("G07", both(no(NETWORKD), cloud_network())), ("B16", both(shim("grubx64.efi", "mmx64.efi"), older())),
+    ("D11", both(no("usr/sbin/sfdisk", "usr/bin/partx"), write("usr/sbin/sgdisk", ""), write("usr/bin/growpart", ""))), ("D11", both(no("usr/bin/partx"), write("usr/bin/growpart", ""))),
     ("P16", both(write("etc/dnf/dnf.conf", "[main]\n#proxy=http://x\nproxy=\n"), write("etc/apt/apt.conf.d/1", 'Acquire::http::Proxy "DIRECT";\n'))),
 )  # fmt: skip
 
@@ -104,6 +122,21 @@ def test_it_is_no_fault(id: str, change: Change, tmp_path: Path) -> None:
 
 FOUND: tuple[tuple[str, Change, list[str]], ...] = (
     ("A09", lambda s: s.write("etc/sudoers.d/site", "# x\n", 0o460), ["mode 0460: sudo ignores it"]), ("A09", lambda s: s.write("etc/sudoers.d/site", "# x\n", 0o442), ["mode 0442: sudo ignores it"]),
+    ("P04", add("var/lib/dpkg/status", "\nPackage: waagent\nStatus: install ok installed\nVersion: 2\n"), ["waagent: package waagent"]),
+    ("N02", write("etc/udev/rules.d/70-persistent-net.rules", "x"), ["it binds names to MAC addresses"]),
+    ("N08", both(lambda s: s.disable("systemd-networkd-wait-online"), lambda s: s.unit("NetworkManager-wait-online")), ["systemd-networkd-wait-online.service is not enabled"]),
+    ("N11", write("etc/resolv.conf", "nameserver 10.0.0.2\nnameserver 127.0.0.53\n"), ["nameserver 10.0.0.2"]),
+    ("K12", both(stack("NetworkManager"), no(UDEV)), ["NetworkManager manages every card that no rule excepts"]),
+    ("K12", both(stack("NetworkManager"), write(UDEV, 'DRIVERS=="hv_pci", ENV{X}="1"\nDRIVERS=="x", ENV{NM_UNMANAGED}="1"\n')), ["NetworkManager manages every card that no rule excepts"]),
+    ("K12", both(stack("NetworkManager"), write(UDEV, 'DRIVERS=="hv_pci", ATTR{flags}=="0x?[89]", ENV{NM_UNMANAGED}="1"\n')), ["NetworkManager manages every card that no rule excepts"]),
+    ("K17", lambda s: os.utime(s.write("etc/mkinitcpio.conf", "").root / "etc/mkinitcpio.conf", (1, (s.root / f"boot/initrd.img-{KERNEL}").stat().st_mtime + 2)), [f"/etc/mkinitcpio.conf is newer than /boot/initrd.img-{KERNEL}"]),
+    ("G07", cloud_network(), ["cloud-init: network configuration"]), ("G07", both(no(NETWORKD), cloud_network("eth0: {addresses: [10.0.0.5/24]}")), ["cloud-init: network configuration"]),
+    ("G07", cloud_init(no(NETWORKD), cloud_network()), ["cloud-init: network configuration"]),
+    ("D11", no("usr/bin/partx"), ["GROW=yes, but the image has no sfdisk, with growpart or partx"]), ("D11", both(no("usr/sbin/sfdisk"), write("usr/sbin/sgdisk", "")), ["GROW=yes, but the image has no sfdisk, with growpart or partx"]),
+    ("D11", both(no("usr/sbin/sfdisk", "usr/bin/partx"), write("usr/bin/growpart", "")), ["GROW=yes, but the image has no sfdisk, with growpart or partx"]),
+    ("B07", both(swap(GRUB, f"root=UUID={UUID}", "root=/dev/sda1"), second()), ["root=/dev/sda1: the name may be another disk's"]),
+    ("B06", both(argument("quiet"), second()), ["quiet: the serial log stays empty"]),
+    ("P02", both(lambda s: s.write("usr/lib/systemd/system/ssh.socket", "[Socket]\nListenStream=22\n[Install]\nWantedBy=sockets.target\n")), ["a first boot enables ssh.socket, which conflicts with the ssh service"]),
     ("B06", argument("crashkernel=auto"), ["crashkernel=auto: it takes memory from small sizes"]),
     ("B12", both(alpine, add("etc/inittab", "#ttyS0::respawn:/sbin/getty ttyS0\n")), ["no line for ttyS0"]),
     ("D09", add("etc/fstab", "/dev/disk/by-id/x /data ext4 defaults 0 2\n"), ["/dev/disk/by-id/x on /data: a name of the hardware that the image was made on"]),
@@ -163,6 +196,8 @@ def test_it_is_held_to_the_disk(id: str, change: Change, at: Disk, says: list[st
 SKIPPED: tuple[tuple[str, Change, Disk | None, str], ...] = (
     ("B10", both(write("boot/loader/entries/a.conf", f"linux /vmlinuz-{KERNEL}\n"), no("etc/default/grub")), None, "no boot loader entries written from GRUB's settings"),
     ("B13", lambda s: s, replace(DISK, table=replace(DISK.table, partitions=(ROOT, BIOS))), "the disk has no EFI partition: generation 1 only"),
+    ("B12", both(alpine, no("etc/inittab")), None, "it has no systemd"),
+    ("P19", lambda s: s, None, "SELinux is off"),
     ("B18", no(GRUB, "etc/default/grub"), None, "no boot loader configuration in it"),
     ("B19", both(alpine, write("etc/os-release", "ID=gentoo\n")), None, "systemd and other initramfs mount it as fstab or the command line says"),
 )  # fmt: skip
@@ -318,3 +353,74 @@ def test_the_pages_are_written_by_their_module(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(sys, "argv", ["pages", str(tmp_path / "a/b")])
     runpy.run_path(str(pages.__file__), run_name="__main__")
     assert {path.name: path.read_text() for path in (tmp_path / "a/b").iterdir()} == pages.documents()
+
+
+def test_a_running_system_labels_what_it_writes(tmp_path: Path) -> None:
+    both(fedora, selinux)(sample := good_image(tmp_path))
+    facts = Facts(Tree(sample.root), live=True)
+    assert ask(BY_ID["P19"], facts) == Skipped("the running system labels what it writes")
+
+
+def test_units_are_enabled_by_the_init_of_the_image(tmp_path: Path) -> None:
+    sample = good_image(tmp_path)
+    assert to_enable(Facts(Tree(sample.root)), "ssh") == "systemctl enable ssh"
+    sample.link("etc/systemd/system/ssh.service", "/dev/null")
+    for name in ("ssh", "ssh.service"):
+        unmask = f"systemctl unmask {name} && systemctl enable {name}"
+        assert to_enable(Facts(Tree(sample.root)), name) == unmask
+    alpine(sample)
+    assert to_enable(Facts(Tree(sample.root)), "sshd") == "rc-update add sshd"
+
+
+def test_state_that_was_found_is_wiped_and_no_other(tmp_path: Path) -> None:
+    paths = ["var/lib/waagent", "var/log/waagent.log"]
+    sample = good_image(tmp_path).write(f"{paths[0]}/x", "").write(paths[1], "").write("usr/sbin/waagent", "")
+    facts, rule = Facts(Tree(sample.root)), BY_ID["G07"]
+    findings = list(rule.find(facts))
+    assert [each.path for each in findings] == paths and rule.repair is not None
+    assert [each.path for each in rule.repair(facts, findings) if isinstance(each, Remove)] == paths
+    assert [each.path for each in rule.repair(facts, findings[1:]) if isinstance(each, Remove)] == paths[1:]
+    program = [Finding("x", "usr/sbin/waagent")]
+    assert not list(rule.repair(facts, program)), "sealing leaves the agent"
+
+
+def test_our_program_is_armed_on_an_alpine(tmp_path: Path) -> None:
+    alpine(sample := good_image(tmp_path))
+    sample.write("etc/init.d/azure-provisioning", "")
+    assert BY_ID["P01"].repair is not None
+    links = {each.path for each in BY_ID["P01"].repair(Facts(Tree(sample.root)), []) if isinstance(each, Link)}
+    assert "etc/runlevels/default/azure-provisioning" in links
+
+
+def netplan_card(name: str, more: str) -> str:
+    return f"network: {{ethernets: {{{name}: {{match: {{macaddress: '00:11:22:33:44:55'}}, {more}}}}}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "made"),
+    [
+        ({"etc/systemd/network/a.network": "[Match]\nMACAddress=x\n"}, ["[Match]\nName=en[opsx]* eth*\n"]),
+        ({"etc/systemd/network/a.network": "[Match]\nMACAddress=x\n", "etc/systemd/network/b.network": "[Match]\nMACAddress=y\n"}, ["[Match]\nName=eth0\n", "[Match]\nName=eth1\n"]),
+        ({"etc/systemd/network/a.network": "[Match]\nMACAddress=x\n", "etc/systemd/network/b.network": "[Match]\nName=e\nMACAddress=y\n"}, ["[Match]\nName=en[opsx]* eth*\n", "[Match]\nName=e\n"]),
+        ({"etc/systemd/network/a.network.d/x.conf": "[Match]\nMACAddress=x\n"}, ["[Match]\n"]), ({"etc/other.network.d/x": "[Match]\nMACAddress=x\n"}, []), ({"etc/other/x.conf": "[Match]\nMACAddress=x\n"}, []),
+        ({"etc/systemd/network/a.link": "[Match]\nMACAddress=x\n[Link]\nName=y\n"}, ["[Match]\nOriginalName=eth0\n[Link]\nName=y\n"]),
+        ({"etc/NetworkManager/system-connections/a": "[connection]\nid=a\n[ethernet]\nmac-address=00:11\n", "etc/NetworkManager/system-connections/b": "[connection]\nid=b\n[connection]\n[ethernet]\nmac-address=00:22\n"},
+         ["[connection]\ninterface-name=eth0\nid=a\n[ethernet]\n", "[connection]\ninterface-name=eth1\nid=b\n[connection]\n[ethernet]\n"]),
+        ({"etc/sysconfig/network-scripts/ifcfg-eth3": "HWADDR=00:11\nBOOTPROTO=dhcp\n"}, ["DEVICE=eth3\nBOOTPROTO=dhcp\n"]),
+        ({"etc/sysconfig/network-scripts/ifcfg-a": "HWADDR=00:11\n", "etc/sysconfig/network-scripts/ifcfg-eth7": "HWADDR=00:22\n"}, ["DEVICE=eth0\n", "DEVICE=eth1\n"]),
+        ({"etc/netplan/a.yaml": netplan_card("eth0", "dhcp4: true")}, ["network: {ethernets: {eth0: {match: {\"name\": \"e[nt][hopsx]*\"}, dhcp4: true}}}\n"]),
+        ({"etc/netplan/a.yaml": netplan_card("eth0", "set-name: eth0, dhcp4: true")}, ["network: {ethernets: {eth0: {match: {\"name\": \"e[nt][hopsx]*\"}, dhcp4: true}}}\n"]),
+        ({"etc/netplan/a.yaml": netplan_card("eth0", "dhcp4: true, set-name: eth0")}, ["network: {ethernets: {eth0: {match: {\"name\": \"e[nt][hopsx]*\"}, dhcp4: true}}}\n"]),
+        ({"etc/netplan/a.yaml": "network:\n  ethernets:\n    a:\n      match:\n        macaddress: '00:11'\n        name: e*\n      dhcp4: true\n"}, ["network:\n  ethernets:\n    a:\n      match:\n        name: e*\n      dhcp4: true\n"]),
+        ({"etc/netplan/a.yaml": "macaddress: x\nnetwork:\n  ethernets:\n    a:\n      macaddress: '00:11'\n"}, ["macaddress: x\nnetwork:\n  ethernets:\n    a:\n      {}\n"]),
+        ({"etc/netplan/a.yaml": "{network: {ethernets: {a: {macaddress: '00:11'}}}}"}, ["{network: {ethernets: {a: {}}}}"]),
+        ({"etc/udev/rules.d/70-persistent-net.rules": "x", "etc/mactab": "y"}, ["gone", "gone"]),
+    ],
+    ids=range(17),
+)  # fmt: skip
+def test_what_stands_in_the_place_of_an_address(files: dict[str, str], made: list[str], tmp_path: Path) -> None:
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    actions = list(free_of_macs(Facts(Tree(tmp_path)), [Finding("x", f"{path}:1") for path in files]))
+    assert [each.data.decode() if isinstance(each, Write) else "gone" for each in actions] == made

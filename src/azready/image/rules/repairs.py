@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
-from azready.image.actions import Action, Remove, Truncate, Write
+from azready.image.actions import Action, Remove, Write
 from azready.image.facts import Facts
 from azready.image.rules.model import Finding
 
@@ -12,12 +12,6 @@ def remove(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     """Remove what was found, but for what is done by hand."""
     for path in dict.fromkeys(finding.path for finding in findings if not finding.by_hand):
         yield Remove(path)
-
-
-def truncate(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
-    """Empty the files that were found."""
-    for path in dict.fromkeys(finding.path for finding in findings):
-        yield Truncate(path)
 
 
 def drop_lines(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
