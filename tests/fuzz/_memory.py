@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterator, Mapping
 
 from azready.image.targets import READ_LIMIT, Stat
-from azready.image.targets.inroot import parts_of
 from azready.image.targets.lookups import Lookups
+from azready.image.targets.openat import parts_of
 
 _MOST_LINKS = 40
 

@@ -13,7 +13,7 @@ from azready.errors import Failure, UsageFailure
 from azready.image import conversion
 from azready.image.disk import diskfile, sparse
 from azready.image.disk.formats import vhd
-from azready.image.targets.opening import to_change
+from azready.image.targets.spec import to_change
 from azready.proc import run
 from tests.cli.schemas import conforms
 

@@ -15,7 +15,7 @@ from azready.image import conversion
 from azready.image.disk import diskfile
 from azready.image.disk.formats import vhd
 from azready.image.disk.formats.identify import Stranger, identify
-from azready.image.targets.opening import to_change
+from azready.image.targets.spec import to_change
 from azready.proc import find_tool, run
 from tests.image.conftest import Azready
 

@@ -12,7 +12,7 @@ from azready.image.facts import Facts, built
 from azready.image.facts.of_target import look
 from azready.image.rules import RULES
 from azready.image.rules.model import Reads
-from azready.image.targets.opening import open_target
+from azready.image.targets.spec import open_target
 from azready.image.targets.tree import Tree
 from azready.proc import run
 from tests.image.conftest import Azready

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from azready import installed
-from azready.azure import beforehand, gallery, preflight, rights, sources
+from azready.azure import gallery, preflight, preflight_steps, rights, sources
 from azready.azure.client import Client
 from azready.azure.console_log import Diagnose, Fetch, read_console, tail
 from azready.azure.instances import Instance, from_view
@@ -177,14 +177,14 @@ def _looks(wishes: Wishes) -> list[Step]:
         )
     else:
         steps = sources.marketplace_facts(place, wishes.urn, wishes.security_type)
-    steps += gallery.look(target) if target else [beforehand.free_name(place, wishes.name)]
+    steps += gallery.look(target) if target else [preflight_steps.free_name(place, wishes.name)]
     if target:
-        steps += beforehand.regions(place, target.regions)
-    steps += beforehand.encryption_sets(place, wishes.encryption_set, wishes.regions)
+        steps += preflight_steps.regions(place, target.regions)
+    steps += preflight_steps.encryption_sets(place, wishes.encryption_set, wishes.regions)
     new = (not wishes.vm or wishes.copy) + wishes.try_it
     if new:
-        steps += beforehand.room(place, wishes.size, new)
-    return [*steps, *([beforehand.subnet(place, wishes.subnet)] if wishes.subnet else [])]
+        steps += preflight_steps.room(place, wishes.size, new)
+    return [*steps, *([preflight_steps.subnet(place, wishes.subnet)] if wishes.subnet else [])]
 
 
 def _making(wishes: Wishes, guest: GuestWork) -> list[Step]:

@@ -13,7 +13,7 @@ x64 and generalized. A definition can never be changed.
 
 from dataclasses import dataclass, replace
 
-from azready.azure import beforehand
+from azready.azure import preflight_steps
 from azready.azure.known import Known
 from azready.azure.preflight import check_definition, features_of, shut_out
 from azready.azure.removal import remove
@@ -127,8 +127,8 @@ def look(target: Target) -> list[Step]:
     where = images.definition_id(target.home, target.definition.gallery, target.definition.name)
     return [
         Read("definition-facts", "gallery definition", lambda _: read(where, GALLERIES), fits, missing=absent),
-        beforehand.free_version(target.place, target.definition, target.version),
-        replace(beforehand.free_name(target.place, target.bridge), when=target.bridged),
+        preflight_steps.free_version(target.place, target.definition, target.version),
+        replace(preflight_steps.free_name(target.place, target.bridge), when=target.bridged),
     ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from azready.azure import beforehand, gallery, preflight, rights
+from azready.azure import gallery, preflight, preflight_steps, rights
 from azready.azure.client import Client
 from azready.azure.known import Known, planned
 from azready.azure.pages import Sas
@@ -89,9 +89,9 @@ def plan(wishes: Wishes, upload: Callable[[], None]) -> list[Step]:
     """Every step in order; `upload` sends the file (its SAS comes from the printed `beginGetAccess`)."""
     making = _making(wishes, upload)
     return [
-        *beforehand.regions(wishes.place, wishes.regions),
-        *beforehand.encryption_sets(wishes.place, wishes.encryption_set, wishes.regions),
-        *(gallery.look(wishes.target) if wishes.target else [beforehand.free_name(wishes.place, wishes.name)]),
+        *preflight_steps.regions(wishes.place, wishes.regions),
+        *preflight_steps.encryption_sets(wishes.place, wishes.encryption_set, wishes.regions),
+        *(gallery.look(wishes.target) if wishes.target else [preflight_steps.free_name(wishes.place, wishes.name)]),
         *rights.look(wishes.place, making),
         *making,
     ]

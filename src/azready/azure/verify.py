@@ -8,7 +8,7 @@ import concurrent.futures
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from azready.azure import beforehand, preflight, rights
+from azready.azure import preflight, preflight_steps, rights
 from azready.azure.client import Client
 from azready.azure.console_log import Diagnose, Fetch, guest_seconds, read_console, tail
 from azready.azure.image_facts import facts_of_image, parse_image
@@ -121,10 +121,10 @@ def plan(wishes: Wishes) -> list[Step]:
     making = _making(wishes)
     steps: list[Step] = [
         *facts_of_image(wishes.image, place, wishes.security_type, wishes.plan),
-        *beforehand.room(place, wishes.size, wishes.instances),
+        *preflight_steps.room(place, wishes.size, wishes.instances),
         *rights.look(place, [*making, *clean_up(wishes)], _looked_at(wishes)),
     ]
-    return [*steps, *([beforehand.subnet(place, wishes.subnet)] if wishes.subnet else []), *making]
+    return [*steps, *([preflight_steps.subnet(place, wishes.subnet)] if wishes.subnet else []), *making]
 
 
 def rights_of(wishes: Wishes) -> frozenset[rights.Right]:

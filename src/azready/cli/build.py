@@ -77,7 +77,7 @@ def build(
     from azready.fabric.machine import Machine, load
     from azready.image import preparation, sealing
     from azready.image.parts.guest_program import parse_settings
-    from azready.image.targets.opening import enter_namespace_for
+    from azready.image.targets.spec import enter_namespace_for
     from azready.pipelines import build
 
     target, wanted = _asked(source, out, out_option, output or [])

@@ -112,7 +112,7 @@ def _check(
     from azready.image.facts.of_target import look
     from azready.image.rules import RULES, ids
     from azready.image.rules.model import Profile, Severity
-    from azready.image.targets.opening import enter_namespace_for
+    from azready.image.targets.spec import enter_namespace_for
 
     choice = checking.Choice(
         frozenset(Profile(each.value) for each in profile),

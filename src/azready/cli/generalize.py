@@ -47,7 +47,7 @@ def generalize(
     from azready.image import sealing
     from azready.image.facts.of_target import facts_of
     from azready.image.rules import ids
-    from azready.image.targets.opening import enter_namespace_for, open_target, require_writable, to_change
+    from azready.image.targets.spec import enter_namespace_for, open_target, require_writable, to_change
 
     if list_all:
         _list(_repaired(fix), outputs.parse(output, outputs.BOTH))

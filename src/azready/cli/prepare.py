@@ -76,7 +76,7 @@ def prepare(
     from azready.errors import Exit
     from azready.image.parts.guest_program import parse_settings
     from azready.image.preparation import Options
-    from azready.image.targets.opening import enter_namespace_for, open_target, to_change
+    from azready.image.targets.spec import enter_namespace_for, open_target, to_change
 
     _choices(guest, init)
     wanted = outputs.parse(output, outputs.BOTH, (target, to))
@@ -99,7 +99,7 @@ def prepare(
 def _show_plan(target: str, options: "Options", wanted: outputs.Wanted) -> None:
     from azready.image.facts.of_target import facts_of
     from azready.image.preparation import plan
-    from azready.image.targets.opening import open_target
+    from azready.image.targets.spec import open_target
 
     with open_target(target) as opened:
         planned = plan(facts_of(opened), options)
@@ -119,7 +119,7 @@ def _change(
     """Do it and tell it; what is left of the agents."""
     from azready.image.facts.of_target import facts_of
     from azready.image.preparation import carry_out, plan
-    from azready.image.targets.opening import require_writable
+    from azready.image.targets.spec import require_writable
 
     console = Console()
     require_writable(opened)

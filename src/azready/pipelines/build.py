@@ -41,7 +41,7 @@ from azready.image.parts import additions
 from azready.image.rules import RULES, ids
 from azready.image.rules.model import Severity
 from azready.image.rules.waivers import Waiver
-from azready.image.targets.opening import kind_of, open_target, require_writable, to_change
+from azready.image.targets.spec import kind_of, open_target, require_writable, to_change
 from azready.pipelines import bootdisk, sbom
 
 STEPS = ("prepare", "generalize", "check", "boot", "convert")

@@ -99,7 +99,7 @@ def _target(ssh: Ssh, host: "Host") -> Iterator["Target"]:
 def _prepare(ssh: Ssh, host: "Host") -> None:
     from azready.image import preparation
     from azready.image.facts.of_target import facts_of
-    from azready.image.targets.opening import require_writable
+    from azready.image.targets.spec import require_writable
 
     ssh.wait(host)
     with _target(ssh, host) as target:

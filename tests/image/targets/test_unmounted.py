@@ -16,7 +16,7 @@ from azready.image.disk.formats import ext
 from azready.image.targets import Files
 from azready.image.targets import disk as disk_targets
 from azready.image.targets.disk import open_disk
-from azready.image.targets.opening import require_writable, to_change
+from azready.image.targets.spec import require_writable, to_change
 from azready.image.targets.tree import Tree
 from azready.image.targets.unmounted import Unmounted, _Ext, open_unmounted
 from azready.proc import run

@@ -10,8 +10,8 @@ from azready.image.facts.disk import gather_disk
 from azready.image.facts.reading import first_there
 from azready.image.targets import Target
 from azready.image.targets.disk import NoRoot
-from azready.image.targets.opening import kind_of, open_disk, open_target
 from azready.image.targets.remembered import Remembered
+from azready.image.targets.spec import kind_of, open_disk, open_target
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from azready.image.facts.leftovers import SUDO_RULES
 from azready.image.facts.reading import names_in, stat_of
 from azready.image.facts.users import usable
 from azready.image.rules import repairs
-from azready.image.rules.guards import carried, lines_with, there
+from azready.image.rules.guards import in_initramfs, lines_with, there
 from azready.image.rules.model import Copies, Finding, Profile, Severity, Skip, Stage, rule
 
 _SUDOERS = ("etc/sudoers", "usr/etc/sudoers")
@@ -114,7 +114,7 @@ def no_keys(facts: Facts) -> Iterator[Finding]:
                 yield Finding("hosts that the builder visited", path, severity=Severity.WARNING)
             elif name.startswith("id_") or b"PRIVATE KEY" in facts.files.read_head(path, 64):
                 yield Finding("a private key" if not name.endswith(".pub") else "a public key", path)
-    yield from carried(facts, _CARRIED_KEYS, "keys that let somebody in")
+    yield from in_initramfs(facts, _CARRIED_KEYS, "keys that let somebody in")
 
 
 @rule(

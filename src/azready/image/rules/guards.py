@@ -89,7 +89,7 @@ def lines_with(facts: Facts, path: str, pattern: str) -> list[tuple[int, str]]:
     ]
 
 
-def carried(facts: Facts, pattern: str, what: str) -> Iterator[Finding]:
+def in_initramfs(facts: Facts, pattern: str, what: str) -> Iterator[Finding]:
     """A finding for every file of the default kernel's initramfs whose name matches: a copy that stays in there.
 
     An initramfs that cannot be read is told of once, by the rules about its drivers (K01).

@@ -11,7 +11,7 @@ from azready.image.facts.kernels import Kernel
 from azready.image.facts.modprobe import bans_in_archive
 from azready.image.facts.reading import decimal, layered
 from azready.image.parts.replacements import plan_udev
-from azready.image.rules import carried, repairs
+from azready.image.rules import hostonly, repairs
 from azready.image.rules.guards import (
     lines_with,
     needs_udev,
@@ -437,5 +437,5 @@ def initramfs_waits_for_nothing(facts: Facts) -> Iterator[Finding]:
         raise Skip("the kernel has no initramfs")
     place = kernel.initramfs_path or (kernel.uki.path if kernel.uki else "")
     fix = f"{initramfs_waits_for_nothing.fix}: {facts.distro.names.rebuild_initramfs}"
-    for said, severity in carried.of_the_builder(facts, archive.contents):
+    for said, severity in hostonly.of_the_builder(facts, archive.contents):
         yield Finding(said, place, fix, severity)

@@ -11,7 +11,7 @@ from azready.image.facts.reading import numbered, stat_of
 from azready.image.facts.sshd import Setting, Sshd, seconds
 from azready.image.facts.units import Units
 from azready.image.rules import repairs
-from azready.image.rules.guards import carried, the_sshd, there, to_enable
+from azready.image.rules.guards import in_initramfs, the_sshd, there, to_enable
 from azready.image.rules.model import Copies, Finding, Profile, Severity, Skip, Stage, Vital, rule
 
 UNITS = ("ssh.service", "ssh.socket", "sshd.service", "sshd.socket", "sshd", "dropbear.service", "dropbear")
@@ -110,7 +110,7 @@ def no_host_keys(facts: Facts) -> Iterator[Finding]:
             if facts.files.exists(each):
                 found.setdefault(each, Finding(f"/{each} is there", each, fix))
     yield from found.values()
-    yield from carried(facts, _CARRIED_KEYS, "a host key")
+    yield from in_initramfs(facts, _CARRIED_KEYS, "a host key")
 
 
 def _named_keys(facts: Facts) -> Iterator[str]:

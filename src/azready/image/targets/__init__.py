@@ -6,7 +6,7 @@ never leads to the machine that azready runs on. What is missing or refused is a
 inside the image, exactly as `open` would raise it: FileNotFoundError, PermissionError, NotADirectoryError.
 
 Three kinds keep these protocols: `tree.Tree` (a directory, `/` among them), `ssh.Ssh`, and a disk file, which
-`disk` mounts and hands out as a `Tree`. `opening.open_target` turns what the user typed into one of them.
+`disk` mounts and hands out as a `Tree`. `spec.open_target` turns what the user typed into one of them.
 """
 
 import errno

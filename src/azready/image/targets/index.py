@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from azready.image.targets import Stat
-from azready.image.targets.inroot import require_shallow
 from azready.image.targets.links import located
+from azready.image.targets.openat import require_shallow
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 
-from azready.image.targets.inroot import parts_of
+from azready.image.targets.openat import parts_of
 
 _MOST = 40
 """As Linux itself: a longer chain is a loop."""

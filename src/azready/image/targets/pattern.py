@@ -7,7 +7,7 @@ from fnmatch import translate
 from functools import lru_cache
 
 from azready.image.targets import is_absence
-from azready.image.targets.inroot import require_shallow
+from azready.image.targets.openat import require_shallow
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _MOST_CHOICES = 4096

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from time import time
 
 from azready.image.targets import READ_LIMIT, Files, Stat, is_absence
-from azready.image.targets.inroot import parts_of, require_shallow
 from azready.image.targets.links import located
 from azready.image.targets.lookups import Lookups
+from azready.image.targets.openat import parts_of, require_shallow
 from azready.proc import Completed
 
 _REMEMBERED = 1 << 18

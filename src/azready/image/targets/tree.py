@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from azready.image.targets import READ_LIMIT, Stat, image_programs, inroot
+from azready.image.targets import READ_LIMIT, Stat, image_programs, openat
 from azready.image.targets.lookups import Lookups
 from azready.proc import Completed
 
@@ -38,7 +38,7 @@ class Tree(Lookups):
         return data
 
     def read_head(self, path: str, size: int) -> bytes:
-        fd = inroot.open_file(self._fd, path)
+        fd = openat.open_file(self._fd, path)
         try:
             pieces, most = [], max(_CHUNK, os.fstat(fd).st_size)  # what is there at once; /proc says that it is empty
             while size > 0 and (piece := os.read(fd, min(size, most))):
@@ -55,33 +55,33 @@ class Tree(Lookups):
         return self._look(path, follow=False)
 
     def _look(self, path: str, follow: bool) -> Stat:
-        with inroot.located(self._fd, path, follow) as place:
+        with openat.located(self._fd, path, follow) as place:
             return _stat_of(os.stat(place.name, dir_fd=place.folder, follow_symlinks=False))
 
     def readlink(self, path: str) -> str:
-        with inroot.located(self._fd, path, follow=False) as place:
+        with openat.located(self._fd, path, follow=False) as place:
             return os.readlink(place.name, dir_fd=place.folder)
 
     def resolve(self, path: str) -> str:
-        with inroot.located(self._fd, path, follow=True) as place:
+        with openat.located(self._fd, path, follow=True) as place:
             return place.path
 
     def listdir(self, path: str) -> list[str]:
-        fd = inroot.open_folder(self._fd, path)
+        fd = openat.open_folder(self._fd, path)
         try:
             return sorted(os.listdir(fd))
         finally:
             os.close(fd)
 
     def walk(self, path: str) -> Iterator[tuple[str, Stat]]:
-        fd = inroot.open_folder(self._fd, path)
+        fd = openat.open_folder(self._fd, path)
         try:
             yield from self._walk(fd, path.strip("/"), os.fstat(fd).st_dev)
         finally:
             os.close(fd)
 
     def _walk(self, folder: int, path: str, device: int, depth: int = 0) -> Iterator[tuple[str, Stat]]:
-        inroot.require_shallow(depth, path)
+        openat.require_shallow(depth, path)
         for name in sorted(os.listdir(folder)):
             below = f"{path}/{name}" if path else name
             try:
@@ -125,7 +125,7 @@ class Tree(Lookups):
         return ""
 
     def write_atomic(self, path: str, data: bytes, mode: int, uid: int = 0, gid: int = 0) -> None:
-        with inroot.located(self._fd, path, follow=False) as place:
+        with openat.located(self._fd, path, follow=False) as place:
             # One name for every attempt: a run that was killed here leaves nothing that the next one does not replace.
             temporary = f".{place.name}.azready"
             _unlink_if_there(place.folder, temporary)
@@ -143,9 +143,9 @@ class Tree(Lookups):
                 os.close(fd)
             _sync(place.folder)
 
-    def _keep_attributes(self, place: inroot.Place, fd: int) -> None:
+    def _keep_attributes(self, place: openat.Place, fd: int) -> None:
         try:
-            old = inroot.open_file(self._fd, place.path)
+            old = openat.open_file(self._fd, place.path)
         except OSError:
             return
         try:
@@ -158,11 +158,11 @@ class Tree(Lookups):
             os.close(old)
 
     def remove(self, path: str) -> None:
-        with inroot.located(self._fd, path, follow=False) as place:
-            inroot.remove_all(place.folder, place.name, os.fstat(place.folder).st_dev)
+        with openat.located(self._fd, path, follow=False) as place:
+            openat.remove_all(place.folder, place.name, os.fstat(place.folder).st_dev)
 
     def truncate(self, path: str) -> None:
-        with inroot.located(self._fd, path, follow=True) as place:
+        with openat.located(self._fd, path, follow=True) as place:
             flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             fd = os.open(place.name, flags, dir_fd=place.folder)
             try:
@@ -171,7 +171,7 @@ class Tree(Lookups):
                 os.close(fd)
 
     def chmod(self, path: str, mode: int) -> None:
-        with inroot.located(self._fd, path, follow=False) as place:
+        with openat.located(self._fd, path, follow=False) as place:
             fd = os.open(place.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.folder)
             try:
                 if modes.S_ISLNK(os.fstat(fd).st_mode):
@@ -181,11 +181,11 @@ class Tree(Lookups):
                 os.close(fd)
 
     def chown(self, path: str, uid: int, gid: int) -> None:
-        with inroot.located(self._fd, path, follow=False) as place:
+        with openat.located(self._fd, path, follow=False) as place:
             os.chown(place.name, uid, gid, dir_fd=place.folder, follow_symlinks=False)
 
     def symlink(self, path: str, to: str) -> None:
-        with inroot.located(self._fd, path, follow=False) as place:
+        with openat.located(self._fd, path, follow=False) as place:
             temporary = f".{place.name}.azready"
             _unlink_if_there(place.folder, temporary)
             os.symlink(to, temporary, dir_fd=place.folder)
@@ -194,13 +194,13 @@ class Tree(Lookups):
             _sync(place.folder)
 
     def mkdir(self, path: str, mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
-        parts = inroot.parts_of(path)
+        parts = openat.parts_of(path)
         for depth in range(1, len(parts) + 1):
             last = depth == len(parts)
             self._make_folder("/".join(parts[:depth]), *((mode, uid, gid) if last else (0o755, 0, 0)))
 
     def _make_folder(self, path: str, mode: int, uid: int, gid: int) -> None:
-        with inroot.located(self._fd, path, follow=True) as place:
+        with openat.located(self._fd, path, follow=True) as place:
             if place.name == ".":
                 return
             try:
@@ -249,7 +249,7 @@ def _fill(fd: int, data: bytes, mode: int, uid: int, gid: int) -> None:
         view = view[os.write(fd, view) :]
 
 
-def _refuse_folder(place: inroot.Place) -> None:
+def _refuse_folder(place: openat.Place) -> None:
     try:
         status = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
     except FileNotFoundError:

@@ -18,9 +18,9 @@ from azready.image.disk.formats import Read, ext, fat
 from azready.image.disk.formats.partitions import read_table
 from azready.image.targets import READ_LIMIT, Stat
 from azready.image.targets.disk import WAYS, cannot_mount, deployment_in, is_root, no_root, no_system, rest
-from azready.image.targets.inroot import require_shallow
 from azready.image.targets.links import located
 from azready.image.targets.lookups import Lookups
+from azready.image.targets.openat import require_shallow
 from azready.image.targets.volumes import Volume, find_volumes, root_candidates
 from azready.proc import Completed
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from azready.image.facts import Facts
-from azready.image.rules.carried import of_the_builder
+from azready.image.rules.hostonly import of_the_builder
 from azready.image.rules.model import Severity
 from azready.image.targets.tree import Tree
 from tests.image.rules.cases import DISK, root_holds

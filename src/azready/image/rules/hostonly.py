@@ -1,4 +1,7 @@
-"""What an initramfs carries of the machine it was built on: arguments, and copies of files that name its devices."""
+"""Host-only initramfs, as dracut calls them: what one carries of the machine it was built on.
+
+Arguments, and copies of files that name that machine's devices.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
