@@ -372,11 +372,11 @@ def test_sudo_and_doas_are_asked(
     live.plant({**BASE, f"usr/bin/{here}": "", "etc/sudoers": "", "etc/doas.conf": ""})
     live.tool(here, script)
     (live.tools / here).chmod(0o4755)
-    assert guest._sudo_in_doubt(live.tree, "ada") == doubt
+    assert guest._sudo_in_doubt(live.tree, "ada") == (doubt, False)
     assert live.called() == calls
     live.plant(SUDOERS)
     live.tree.live = here == "sudo"  # plain: nobody is asked; nor is anybody of a tree
-    assert guest._sudo_in_doubt(live.tree, "ada") == ""
+    assert guest._sudo_in_doubt(live.tree, "ada") == ("", False)
     live.tree.live = False
-    assert guest._sudo_in_doubt(live.tree, "ada") == ""
+    assert guest._sudo_in_doubt(live.tree, "ada") == ("", False)
     assert live.called() == calls

@@ -2,6 +2,7 @@
 """What may end a shell, a login or the way to root: each reading at its bounds."""
 
 import time
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -25,14 +26,66 @@ def _sshd(guest: ModuleType, words: dict[str, str], plain: bool = False) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("text", "word"),
+    ("text", "at_once"),
     [
-        ("", ""), ("exit\n", "exit"), ("x\nexit 0", "exit"), (" exit", ""), ("# exit", ""), ("exec zsh\n", "exec"), ("x\nexec /bin/zsh", "exec"),
-        ("exec 2>/dev/null\n", ""), ("exec >log", ""), (" exec zsh", ""), ("exec a", "exec"), ("exec z", "exec"), ("exec {", ""), ("exec `", ""),
+        ("", False), ("exit\n", True), ("x\nexit 0", True), (" exit", False), ("# exit", False), ("exec zsh\n", True), ("x\nexec /bin/zsh", True),
+        ("exec 2>/dev/null\n", False), ("exec >log", False), (" exec zsh", False), ("exec a", True), ("exec z", True), ("exec {", False), ("exec `", False),
     ],
 )  # fmt: skip
-def test_what_ends_a_shell(guest: ModuleType, text: str, word: str) -> None:
-    assert guest.ends_shell(text) == word
+def test_what_ends_a_shell_whatever_comes(guest: ModuleType, text: str, at_once: bool) -> None:
+    assert guest.ends_at_once(text) is at_once
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", ""), ("x\n  exit 1\n", "exit"), (" # exit\n#exit\n", ""), ("a && exec b\n", "exec"), ("# executed by bash\n", ""), ("kill -9 $$", "kill"),
+        ("set -eu", "set"), ("source x", "source"), ("  . /etc/site.sh", "."), ("  . /etc/bash_completion", ""),
+        ("trap x EXIT", "trap"), ("logout", "logout"), ("# exit\nexit", "exit"),
+    ],
+)  # fmt: skip
+def test_words_for_which_a_shell_is_tried(guest: ModuleType, text: str, word: str) -> None:
+    assert guest.ending_word(text) == word
+
+
+@pytest.mark.parametrize(
+    ("script", "doubts"),
+    [
+        ("echo by-command; echo '$ '; echo by-lines; echo asked", []),
+        ("echo by-command; echo asked", ["/home/ada/.bashrc may end the shell of ada: it says exit"]),
+        ("echo by-lines; echo asked", ["/home/ada/.bashrc may end the shell of ada: it says exit"]),
+        ("echo by-command", []),
+        ("exit 1", []),
+    ],
+)
+def test_the_shell_itself_is_asked(
+    guest: ModuleType, live: Live, need: Callable[..., None], script: str, doubts: list[str]
+) -> None:
+    need("root")
+    live.plant({**PEOPLE, "bin/sh": "", "home/ada/.bashrc": "if x; then\n  exit\nfi\n"})
+    live.tool("su", script)
+    assert list(guest._ending_shell(live.tree, guest.Account(*ADA))) == doubts
+    assert "\n".join(live.called()) == f"su -s /bin/sh ada -c {guest.ASK_SHELL} /bin/sh"
+
+
+def test_a_stock_shell_is_not_asked(guest: ModuleType, live: Live) -> None:
+    usual = ". ~/.bash_aliases\n. /usr/share/bash-completion/bash_completion\n# exit\n"
+    live.plant({**PEOPLE, "bin/sh": "", "home/ada/.bashrc": usual, "home/ada/.profile": '. "$HOME/.bashrc"\n'})
+    live.tool("su", "")
+    assert list(guest._ending_shell(live.tree, guest.Account(*ADA))) == []
+    assert live.called() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("", ""), ("PATH DEFAULT=/a\n", "/a"), ("PATH DEFAULT=/a OVERRIDE=/b\n", "/b"), ("PATH OVERRIDE= DEFAULT=/a\n", "/a"), ("MYPATH DEFAULT=/a\n", ""),
+        ('PATH\tDEFAULT="/a:/b"\n', "/a:/b"), ("PATH \\\n DEFAULT=/a\n", "/a"), ("PATH DEFAULT=/a\nPATH DEFAULT=/b # new\n", "/b"),
+        ("PATH DEFAULT=${PATH}:/opt/bin\n", ":/opt/bin"), ("PATH DEFAULT=/a:${B}:/c${D}\n", "/a::/c"), ("#PATH DEFAULT=/a\n", ""), ("PATH\n", ""),
+    ],
+)  # fmt: skip
+def test_the_path_of_pam_env(guest: ModuleType, text: str, path: str) -> None:
+    assert guest.pam_env_path(text) == path
 
 
 @pytest.mark.parametrize(
@@ -56,6 +109,13 @@ def test_the_path_of_the_environment(guest: ModuleType, text: str, path: str) ->
         ("etc/environment", "PATH=/x:/y", "/etc/environment leaves ada without programs: PATH=/x:/y"),
         ("etc/environment", "PATH=/x:/bin", ""),
         ("etc/environment", "LANG=C", ""),
+        ("etc/profile.d/x.sh", "exit", "/etc/profile.d/x.sh may end the shell of ada: it says exit"),
+        ("etc/profile.d/x.csh", "exit", ""),
+        (
+            "etc/security/pam_env.conf",
+            "PATH DEFAULT=/x",
+            "/etc/security/pam_env.conf leaves ada without programs: PATH=/x",
+        ),
     ],
 )
 def test_files_that_shells_read(guest: ModuleType, live: Live, file: str, text: str, doubt: str) -> None:
@@ -150,9 +210,10 @@ def test_what_others_must_tell(guest: ModuleType, words: dict[str, str], plain: 
 @pytest.mark.parametrize(
     ("texts", "usual"),
     [
-        ([], True), (["Defaults env_reset\n"], True), (["Defaults env_reset, !lecture , secure_path=\"/a\"\n"], True), (["Defaults authenticate\n"], False),
+        ([], True), (["Defaults env_reset\n"], True), (["Defaults env_reset, !lecture , secure_path=/a\n"], True), (['Defaults lecture, secure_path="/a"\n'], False), (["Defaults authenticate\n"], False),
         (["Defaults env_reset", "x\n Defaults\tnew\n"], False), (["Defaults:ada env_reset\n"], False), (["Defaults env_reset \\\n"], False),
         (["Defaults env_keep += \"A\"\n"], True), (["Defaults env_reset # new\n"], True), (["# Defaults new\nx Defaults new\n"], True), (["Defaults\n"], False),
+        (["Defaults runas_default=root\n"], False), (['Defaults secure_path="/a#b"\n'], False), (["Defaults secure_path=/a\\,b\n"], False),
     ],
 )  # fmt: skip
 def test_settings_of_sudo_that_keep_nobody_out(guest: ModuleType, texts: list[str], usual: bool) -> None:
@@ -162,7 +223,7 @@ def test_settings_of_sudo_that_keep_nobody_out(guest: ModuleType, texts: list[st
 @pytest.mark.parametrize(
     ("script", "doubt"),
     [
-        ("echo 0; echo asked", ""),
+        ("echo 0; echo asked", "proven"),
         ("echo 7; echo asked", "ada cannot become root: sudo makes 7"),
         ("echo sorry >&2; echo asked", "ada cannot become root: sorry"),
         ("echo; echo asked", "ada cannot become root: sudo ends without a word"),
@@ -172,19 +233,19 @@ def test_settings_of_sudo_that_keep_nobody_out(guest: ModuleType, texts: list[st
 )
 def test_sudo_is_tried_as_the_owner(guest: ModuleType, live: Live, script: str, doubt: str) -> None:
     live.tool("su", script)
-    assert guest._tried_sudo(live.tree, "ada") == doubt
+    assert guest._tried_sudo(live.tree, "ada") == (("", True) if doubt == "proven" else (doubt, False))
     assert live.called() == ["su -s /bin/sh ada -c sudo -n id -u; echo asked"]
 
 
 def test_a_rule_without_sudo_makes_nobody_root(guest: ModuleType, live: Live) -> None:
-    assert guest._sudo_in_doubt(live.tree, "ada") == ""
+    assert guest._sudo_in_doubt(live.tree, "ada") == ("", False)
     live.plant({"etc/sudoers.d/": ""})
-    assert guest._sudo_in_doubt(live.tree, "ada") == "ada cannot become root: there is no sudo"
+    assert guest._sudo_in_doubt(live.tree, "ada") == ("ada cannot become root: there is no sudo", False)
     live.tree.live = False
-    assert guest._sudo_in_doubt(live.tree, "ada") == ""
+    assert guest._sudo_in_doubt(live.tree, "ada") == ("", False)
     live.tree.live = True
     live.plant({"usr/bin/doas": ""})
-    assert guest._sudo_in_doubt(live.tree, "ada") == ""
+    assert guest._sudo_in_doubt(live.tree, "ada") == ("", False)
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,8 @@ def test_who_gets_in(
     settings = {**STEPS, **setting}
     config = settings.pop("SSHD", "UsePAM no\n")
     if config is not None:
-        live.plant({"etc/ssh/sshd_config": config})
+        live.plant({"etc/ssh/sshd_config": config, "usr/sbin/sshd": ""})
+        (live.root / "usr/sbin/sshd").chmod(0o755)
     wanted = guest.Wishes()
     for name, value in {"user": "ada", "keys": [KEY], **wishes}.items():
         setattr(wanted, name, value)
@@ -354,6 +355,7 @@ def test_doubts_are_said_in_whole(guest: ModuleType, live: Live, capfd: Said) ->
     live.plant(
         {
             "etc/ssh/sshd_config": "ForceCommand /x\n",
+            "usr/sbin/sshd": "",
             "etc/pam.d/sudo": "account required pam_deny.so\nsession required pam_permit.so\n",
         }
     )

@@ -317,13 +317,18 @@ folder() {
 # ---- programs ----
 
 # try WORD...: run a program with what is in $work/input as its input; its output goes to $work/output. Sets error.
-try() {
+try() { try_for 120 "$@"; }
+
+# try_for SECONDS WORD...: the same, for no longer than that.
+try_for() {
+    most=$1
+    shift
     if [ -n "$dry_run" ]; then
         say "would run $*"
         return 0
     fi
     forget
-    limited 120 "$@" <"$work/input" >"$work/output" 2>&1 && return 0
+    limited "$most" "$@" <"$work/input" >"$work/output" 2>&1 && return 0
     if [ -n "$timed_out" ]; then
         error="$1: ran too long"
     else
@@ -3298,7 +3303,8 @@ function others(root,   file, s, kind, n, i, first, said, open, around, plugins,
         file = root "/etc/ssh/ssh_host_" kind[i] "_key"
         first = 1
         while ((getline s <file) > 0) {
-            if (first && s !~ /^-----BEGIN /) break
+            if (first && s !~ /^-----BEGIN / || s ~ /ENCRYPTED/) break
+            if (s ~ /^b3BlbnNzaC1rZXktdjEA/ && s !~ /^b3BlbnNzaC1rZXktdjEAAAAABG5vbmU/) break
             if (s ~ /^-----END /) { said = said " " kind[i]; break }
             first = 0
         }
@@ -3818,6 +3824,11 @@ step_sshd() {
             warn 'sshd asks for keyboard-interactive by AuthenticationMethods: that stays on'
             ;;
     esac
+    if [ -d "$root$sshd_main" ]; then
+        warn "$sshd_main is a folder: sshd reads nothing of it, and passwords stay as it has them by itself"
+        did='left as it is'
+        return
+    fi
     [ "$sshd_plain" = yes ] || read_sshd # the policy is for everybody, whatever a Match block says
     if says_policy; then
         did="PasswordAuthentication is $wanted already"
@@ -3878,7 +3889,9 @@ write_policy() {
     policy="PasswordAuthentication $wanted"
     [ -n "$asks_else" ] || policy="$policy${NEWLINE}KbdInteractiveAuthentication $wanted${NEWLINE}ChallengeResponseAuthentication $wanted"
     sshd_file=''
-    if includes_drop_ins "$sshd_main"; then
+    folder=$root/etc/ssh/sshd_config.d no_folder=''
+    { [ ! -e "$folder" ] && [ ! -h "$folder" ]; } || [ -d "$folder" ] || no_folder=yes
+    if [ -z "$no_folder" ] && includes_drop_ins "$sshd_main"; then
         sshd_file=$SSHD_DROP_IN
         [ -d "$root/etc/ssh/sshd_config.d" ] || folder /etc/ssh/sshd_config.d 0755
         line "# Written by azure-provisioning: the password policy that the platform states for this VM.
@@ -4037,19 +4050,22 @@ own_unit_makes_keys() {
     [ -e "$root/run/systemd/system" ] && [ -e "$root/etc/systemd/system/multi-user.target.wants/$HOST_KEYS_UNIT" ]
 }
 
-# Sets missing: the kinds of host key that are not there, or not whole: a power cut leaves empty ones (XFS); and damaged,
-# those of them that have something in them.
+# Sets missing: the kinds of host key that sshd cannot use: not there, not whole (a power cut leaves empty ones), with a
+# passphrase; and damaged, those of them that have something in them.
 find_missing_host_keys() {
     missing='' damaged=''
     [ "$whole_keys" != 'rsa ecdsa ed25519' ] || return 0
     for kind in rsa ecdsa ed25519; do
         whole=''
         if [ -s "$root/etc/ssh/ssh_host_${kind}_key" ]; then
-            begun=''
+            begun='' locked=''
             while read -r text || [ -n "$text" ]; do
                 case $begun$text in
+                    *ENCRYPTED*) begun=yes locked=yes ;;
                     -----BEGIN\ *) begun=yes ;;
-                    yes-----END\ *) whole=yes ;;
+                    yes-----END\ *) [ -n "$locked" ] || whole=yes ;;
+                    yesb3BlbnNzaC1rZXktdjEAAAAABG5vbmU*) ;;
+                    yesb3BlbnNzaC1rZXktdjEA*) locked=yes ;;
                     yes*) ;;
                     *) break ;;
                 esac
@@ -4512,11 +4528,11 @@ step_access() {
             await_host_keys
             sync_host_keys
         fi
-        sudo_doubt='' sudo_bounds='' sudo_usual=yes
+        sudo_doubt='' sudo_bounds='' sudo_usual=yes sudo_proven=''
         ! tree_has sudo || sudo_bounds
         doubt_sudo
         [ -z "$sudo_doubt" ] || warn "$sudo_doubt"
-        if tree_has sudo; then
+        if tree_has sudo && [ -z "$sudo_proven" ]; then
             [ -z "$sudo_bounds" ] || line "${sudo_bounds%"$NEWLINE"}" | while IFS= read -r text; do warn "$text"; done
             [ "$around_says" = no ] || doubts_around sudo yes
         fi
@@ -4558,8 +4574,11 @@ no_way_in() {
         [ ! -s "$work/bad-keys" ] || why='no usable key'
         return
     fi
-    if [ -z "$sshd_main" ] && ! tree_has sshd; then
-        warn 'no sshd: nobody logs in over the network'
+    if ! tree_has sshd; then
+        [ -n "$root" ] && [ -n "$sshd_main" ] || warn 'no sshd: nobody logs in over the network'
+        [ -n "$sshd_main" ] || return 0
+    elif [ -z "$root" ] && [ ! -x "$folder/sshd" ]; then
+        why='sshd does not start: it is no program that anybody may run'
         return
     fi
     [ -z "$sshd_broken" ] || why="sshd does not start: $sshd_broken"
@@ -4676,7 +4695,9 @@ not_a_program() {
 closed_way() {
     [ -z "$root" ] && [ "$me" = 0 ] || return 0
     set +f
-    set -- / /usr /usr/lib /usr/lib/*-linux-* /lib64 /etc/ssh/ssh_host_rsa_key /etc/ssh/ssh_host_ecdsa_key /etc/ssh/ssh_host_ed25519_key
+    set -- / /usr /usr/lib /usr/lib/*-linux-* /lib64 /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1 \
+        /run/sshd /etc/ssh/ssh_host_rsa_key /etc/ssh/ssh_host_ecdsa_key /etc/ssh/ssh_host_ed25519_key
+    libraries="$(line /usr/lib/*-linux-*/lib[ct]*.so.6) /lib64/libc.so.6 /lib64/libtinfo.so.6"
     set -f
     for path in "$home" "$shell"; do
         passed=''
@@ -4687,26 +4708,49 @@ closed_way() {
             set -- "$@" "$passed"
         done
     done
-    stat -L -c '%a %u %g %n' "$@" ${shell:+"$shell"} >"$work/ways" 2>/dev/null || :
+    # shellcheck disable=SC2086 # one file a word
+    stat -L -c '%a %u %g %n' "$@" ${shell:+"$shell"} $libraries >"$work/ways" 2>/dev/null || :
     while read -r mode owner group path; do
         case $path in
-            /etc/ssh/ssh_host_*)
-                close_host_key
-                continue
+            /etc/ssh/ssh_host_*) close_host_key ;;
+            /run/sshd) close_empty_folder ;;
+            */libc.so.6 | */libtinfo.so.6)
+                gives 4567 || why="$user cannot read $path, which has mode $mode"
                 ;;
+            */libc* | */libt*) ;;
+            "$shell" | */ld-linux-*)
+                gives 1357 || why="$user may not run $path, which has mode $mode"
+                ;;
+            *) gives 1357 || why="$user cannot enter $path, which has mode $mode" ;;
         esac
-        case $mode in
-            *[1357]) continue ;;
-            *[1357]?) [ "$group" = 0 ] && ! has root "$user_groups" || continue ;;
-        esac
-        case $mode in
-            *[1357]??) [ "$owner" != "$uid" ] || continue ;;
-        esac
-        verb='cannot enter'
-        [ "$path" != "$shell" ] || verb='may not run'
-        why="$user $verb $path, which has mode $mode"
-        return
+        [ -z "$why" ] || return 0
     done <"$work/ways"
+}
+
+# gives DIGITS: by mode, owner and group of a file or folder, the account has one of the digits there.
+gives() {
+    # shellcheck disable=SC2254 # digits
+    case $mode in
+        *[$1]) return 0 ;;
+        *[$1]?) [ "$group" = 0 ] && ! has root "$user_groups" || return 0 ;;
+    esac
+    # shellcheck disable=SC2254 # digits
+    case $mode in
+        *[$1]??) [ "$owner" != "$uid" ] || return 0 ;;
+    esac
+    return 1
+}
+
+# sshd does not start where others could write into the folder in which it keeps itself apart. By path, owner and mode.
+close_empty_folder() {
+    case $owner:$mode in
+        0:*[0145][0145]) ;;
+        *)
+            chown 0:0 "$path"
+            chmod 755 "$path"
+            warn "others than root could write into $path, and sshd would not start: it is root's alone from now on"
+            ;;
+    esac
 }
 
 # Sets why where sshd does not start: sshd_config names host keys, and none of them is there.
@@ -4730,6 +4774,8 @@ unreadable_keys() {
     else
         bring_keys
     fi
+    [ "$sshd_plain" = yes ] || closed_to_sshd
+    [ -z "$key_refused" ] || return 0
     sshd_says strictmodes
     [ "$word" != no ] && [ "$me" = 0 ] && { [ -n "$home_was" ] || [ "$sshd_plain" = no ]; } || return 0
     checked=$keys_path
@@ -4745,6 +4791,26 @@ unreadable_keys() {
     done
 }
 
+# Sets key_refused where sshd, which reads as the user, does not get to the file of keys.
+closed_to_sshd() {
+    [ -z "$root" ] && [ "$me" = 0 ] || return 0
+    set --
+    passed=''
+    rest=${keys_path#/}
+    while [ "$rest" != "${rest#*/}" ]; do
+        passed=$passed/${rest%%/*}
+        rest=${rest#*/}
+        set -- "$@" "$passed"
+    done
+    stat -L -c '%a %u %g %n' "$@" >"$work/ways" 2>/dev/null || :
+    while read -r mode owner group path; do
+        gives 1357 || {
+            key_refused="sshd reads no keys from $keys_path: $user cannot enter $path"
+            return
+        }
+    done <"$work/ways"
+}
+
 # What may keep the owner out, or let others in, and cannot be asked.
 say_doubts() {
     [ ! -e "$root/etc/nologin" ] || warn '/etc/nologin is there: nobody but root logs in while it is'
@@ -4753,8 +4819,8 @@ say_doubts() {
     [ "$has_key$has_password" != 01 ] || pam_types="auth $pam_types"
     [ "$around_says$pam_types" = 'noaccount session' ] || doubts_around sshd "$word"
     pam_types=''
-    ends_shell /etc/bash.bashrc /etc/bashrc /etc/profile "$home/.bashrc" "$home/.bash_profile" "$home/.profile"
-    environment_path
+    ending_shell
+    path_without_programs
     [ ! -e "$root/etc/ssh/sshd_not_to_be_run" ] ||
         warn "/etc/ssh/sshd_not_to_be_run is there: Debian's ssh.service does not start while it is"
     sshd_says listenaddress
@@ -4777,27 +4843,81 @@ say_doubts() {
         warn "a Match block of sshd_config may keep $user out, by where the connection comes from"
 }
 
-# ends_shell FILE...: says of which files that a shell reads first it ends before it did anything.
-ends_shell() {
+# Says by which files the owner's shell may end before it does anything; the shell itself is asked where they hold more
+# than the usual. What reads bash's own other files is usual.
+ending_shell() {
+    set +f
+    set -- "$root"/etc/profile.d/*.sh
+    set -f
     files=''
-    for file in "$@"; do [ ! -r "$root$file" ] || files="$files$root$file$NEWLINE"; done
+    for file in "$root/etc/bash.bashrc" "$root/etc/bashrc" "$root/etc/profile" "$@" \
+        "$root$home/.bashrc" "$root$home/.bash_profile" "$root$home/.bash_login" "$root$home/.profile"; do
+        [ ! -f "$file" ] || [ ! -r "$file" ] || files="$files$file$NEWLINE"
+    done
     [ -n "$files" ] || return 0
     IFS=$NEWLINE
     # shellcheck disable=SC2086 # one file a line
     set -- $files
     IFS=" $TAB$NEWLINE"
-    grep -l -E '^(exit|exec [/a-z])' "$@" >"$work/ends" || return 0
-    while IFS= read -r text; do
-        said='exec'
-        ! grep -q '^exit' "$text" || said='exit'
-        warn "${text#"$root"} may end the shell of $user: it says $said"
-    done <"$work/ends"
+    grep -E "$ENDING_WORDS" "$@" /dev/null >"$work/ends" || return 0
+    awk -v words='exit,exec ,kill,logout,set -,trap ,source ,. /' '
+        { at = index($0, ":"); file = substr($0, 1, at - 1); text = substr($0, at + 1) }
+        text ~ /^[ \t]*#/ { next }
+        !(file in rank) { order[++files] = file; rank[file] = 99 }
+        {
+            n = split(words, word, ",")
+            for (i = n; i; i--) if (index(text, word[i]) && !(i == n && text ~ /bash/) && i < rank[file]) rank[file] = i
+            if (text ~ /^(exit|exec [\/a-z])/) sure[file] = 1
+        }
+        END {
+            for (i = 1; i <= files; i++) if (rank[order[i]] < 99) {
+                sub(/[ \/-]+$/, "", word[rank[order[i]]])
+                print sure[order[i]] + 0, word[rank[order[i]]], order[i]
+            }
+        }' "$work/ends" >"$work/suspects"
+    [ -s "$work/suspects" ] || return 0
+    stays=''
+    shell_stays
+    [ "$stays" != yes ] || return 0
+    while read -r sure said file; do
+        [ "$sure$stays" = 0 ] || warn "${file#"$root"} may end the shell of $user: it says $said"
+    done <"$work/suspects"
 }
 
-# Says so where /etc/environment has a PATH without programs (pam_env(8)): nothing is expanded there.
+ENDING_WORDS='exit|exec |kill|logout|set -|trap |source |[.] /'
+
+# Sets stays, yes or no, where it can be asked whether the owner's shell does what it is told, as a command and by lines, as
+# sshd starts it. bash reads .bashrc for a command that sshd brings.
+shell_stays() {
+    [ -z "$root" ] && [ "$me" = 0 ] || return 0
+    case ${shell##*/} in
+        bash | sh | dash) ;;
+        *) return 0 ;;
+    esac
+    # shellcheck disable=SC2016 # for the other shell
+    try_for 20 su -s /bin/sh "$user" -c 'cd; SSH_CLIENT="203.0.113.1 1 22" SHLVL=0 "$0" -c "echo; echo by-command"
+echo "echo; echo by-lines" | "$0" -l -i
+echo; echo asked' "$shell" || return 0
+    stays=$(awk '
+        /[^ \t\r]/ { last = $0; seen[$0] = 1 }
+        END { if (last == "asked") print (("by-command" in seen) && ("by-lines" in seen)) ? "yes" : "no" }' "$work/output")
+}
+
+# Says so where PATH has no programs by /etc/environment, else by pam_env.conf(5).
+path_without_programs() {
+    environment_path
+    file=/etc/environment
+    [ -n "$path" ] || {
+        pam_env_path
+        file=/etc/security/pam_env.conf
+    }
+    [ -z "$path" ] || has_shell "$path" || warn "$file leaves $user without programs: PATH=$path"
+}
+
+# Sets path to that of /etc/environment, by the last line that says so (pam_env(8)): nothing is expanded there.
 environment_path() {
-    [ -r "$root/etc/environment" ] || return 0
     path=''
+    [ -f "$root/etc/environment" ] && [ -r "$root/etc/environment" ] || return 0
     while read -r text || [ -n "$text" ]; do
         case $text in
             'export '*) trim "${text#export }" && text=$trimmed ;;
@@ -4808,7 +4928,48 @@ environment_path() {
     done <"$root/etc/environment"
     path=${path#[\"\']}
     path=${path%[\"\']}
-    [ -z "$path" ] || has_shell "$path" || warn "/etc/environment leaves $user without programs: PATH=$path"
+}
+
+# Sets path to that of pam_env.conf(5), by the last line that says so: OVERRIDE, else DEFAULT. What it asks of other
+# variables is empty, since sshd has set none yet.
+pam_env_path() {
+    path=''
+    file=$root/etc/security/pam_env.conf
+    [ -f "$file" ] && [ -r "$file" ] || return 0
+    whole=''
+    while read -r text || [ -n "$text" ]; do
+        case $text in
+            '#'*) continue ;;
+            *\\)
+                whole="$whole${text%\\} "
+                continue
+                ;;
+        esac
+        whole=$whole$text
+        case $whole in
+            PATH[\ $TAB]*)
+                override='' path=''
+                # shellcheck disable=SC2086 # words
+                set -- ${whole%%#*}
+                for text in "$@"; do
+                    case $text in
+                        OVERRIDE=*) override=${text#*=} ;;
+                        DEFAULT=*) path=${text#*=} ;;
+                    esac
+                done
+                path=${override:-$path}
+                ;;
+        esac
+        whole=''
+    done <"$file"
+    path=${path#\"}
+    path=${path%\"}
+    while :; do
+        case $path in
+            *'${'*'}'*) path=${path%%'${'*}${path#*'${'*'}'} ;;
+            *) return 0 ;;
+        esac
+    done
 }
 
 # doubts_around SERVICE USEPAM: what PAM's rules and hosts.deny have against the owner.
@@ -4896,8 +5057,7 @@ sudo_bounds() {
     IFS=" $TAB$NEWLINE"
     for text in "$@"; do
         case $text in
-            Defaults[\ $TAB]*[!\\]) ;;
-            *) sudo_usual='' ;;
+            Defaults[!\ $TAB]* | *\\* | *\"*[#,]* | *[#,]*\"*) sudo_usual='' ;; # for sudo itself to read
         esac
         sudo_setting "${text#Defaults}"
     done
@@ -4916,14 +5076,19 @@ sudo_bounds() {
 
 sudo_is_bound() { sudo_bounds=$sudo_bounds$1$NEWLINE; }
 
-# Sets sudo_doubt to what sudo itself says where the user does not become root by it.
+# Sets sudo_doubt to what sudo itself says where the user does not become root by it, sudo_proven where they do.
 tried_sudo() {
     try su -s /bin/sh "$user" -c 'sudo -n id -u; echo asked' || return 0
     awk '
         $0 == "0" { root = 1 }
         /[^ \t\r]/ { if ($0 == "asked") asked = said ~ /./ ? said : "sudo ends without a word"; else said = $0 }
-        END { if (asked != "" && !root) print (asked ~ /^[0-9]+$/ ? "sudo makes " : "") asked }' "$work/output" >"$work/tried"
-    ! read -r text <"$work/tried" || sudo_doubt="$user cannot become root: $text"
+        END { if (root) print "root"; else if (asked != "") print (asked ~ /^[0-9]+$/ ? "sudo makes " : "") asked }' "$work/output" >"$work/tried"
+    read -r text <"$work/tried" || return 0
+    if [ "$text" = root ]; then
+        sudo_proven=yes
+    else
+        sudo_doubt="$user cannot become root: $text"
+    fi
 }
 
 # sudo_setting SCOPE-AND-SETTINGS: sets what it says to everybody, or to this user.
@@ -4981,7 +5146,7 @@ has_shell() {
 
 # What sudoers may say to everybody, and nobody is kept from becoming root by it, or it is looked at above.
 USUAL_DEFAULTS='always_query_group_plugin always_set_home badpass_message editor env_editor env_keep env_reset insults lecture log_host log_year mail_badpass mailto match_group_by_gid'
-USUAL_DEFAULTS="$USUAL_DEFAULTS passprompt passwd_timeout passwd_tries pwfeedback requiretty runas_default secure_path setenv syslog timestamp_timeout tty_tickets use_pty visiblepw"
+USUAL_DEFAULTS="$USUAL_DEFAULTS passprompt passwd_timeout passwd_tries pwfeedback requiretty secure_path setenv syslog timestamp_timeout tty_tickets use_pty visiblepw"
 
 # Sets sudo_doubt when the program itself makes nobody root, by its owner and mode, which write_sudoers has seen.
 sudo_is_closed() {

@@ -43,6 +43,12 @@ def tail(*lines: str) -> str:
     return f"cat >>/etc/ssh/sshd_config <<'E'\n{text}\nE\n"
 
 
+def first(file: str, *lines: str) -> str:
+    """sh that puts lines at the head of a file, which is made where it is not there; the last of its text."""
+    text = "\n".join(lines)
+    return f"touch {file}; cat - {file} >/etc/new <<'E' && chmod 644 /etc/new && mv /etc/new {file}\n{text}\nE\n"
+
+
 ACCOUNT = "useradd -m -s /bin/bash azureuser"
 OWN = f"/usr/bin/own; chmod 755 /usr/bin/own; {ACCOUNT}; usermod -s /usr/bin/own azureuser"
 LOCKS = "for f in passwd shadow group gshadow subuid subgid; do printf '{}' >/etc/$f.lock; done"
@@ -939,5 +945,92 @@ FORMS = (
         "echo EXPIRE=2001-01-01 >>/etc/default/useradd",
         end="refused",
         says="the account azureuser has expired",
+    ),
+    # what a first login meets: the shell's files, its environment, its libraries
+    Form(
+        "a shell file ends the shell in a function",
+        first("/etc/skel/.bashrc", "f() {", "  [ -d /nowhere ] || exit 1", "}", "f"),
+        end="warned",
+        says="/home/azureuser/.bashrc may end the shell of azureuser: it says exit",
+    ),
+    Form("a shell file has a function that ends the shell", first("/etc/skel/.bashrc", "f() {", "exit 1", "}")),
+    Form(
+        "a shell file goes on with another shell, where it is there",
+        first("/etc/skel/.bashrc", "if [ -x /bin/zsh ]; then", "  exec /bin/zsh", "fi", "exec 3>&2"),
+    ),
+    Form(
+        "a shell file reads one that ends the shell",
+        "echo exit 1 >/etc/site.sh; " + first("/etc/skel/.bashrc", ". /etc/site.sh"),
+        end="warned",
+        says="/home/azureuser/.bashrc may end the shell of azureuser: it says .",
+    ),
+    Form(
+        "a file for login shells ends them",
+        first("/etc/profile.d/site.sh", 'if [ "$(id -u)" -ne 0 ]; then', "  exit 1", "fi"),
+        end="warned",
+        says="/etc/profile.d/site.sh may end the shell of azureuser: it says exit",
+    ),
+    Form(
+        "a file for login shells minds every failure",
+        first("/etc/profile.d/site.sh", "set -e", "grep -q nobody-has-this /etc/hosts"),
+        end="warned",
+        says="/etc/profile.d/site.sh may end the shell of azureuser: it says set",
+    ),
+    Form(
+        "PAM sets a PATH",
+        "printf 'PATH \\\\\n  DEFAULT=${PATH}:/opt/bin\n' >>/etc/security/pam_env.conf",
+        end="warned",
+        says="/etc/security/pam_env.conf leaves azureuser without programs: PATH=:/opt/bin",
+    ),
+    Form("PAM sets a good PATH", "echo 'PATH DEFAULT=/opt/bin OVERRIDE=/usr/bin' >>/etc/security/pam_env.conf"),
+    Form(
+        "a library that is root's alone",
+        "chmod 600 /lib/*-linux-*/libtinfo.so.6.*",
+        end="refused",
+        says="/libtinfo.so.6, which has mode 600",
+    ),
+    Form("sshd is no program", "chmod 644 /usr/sbin/sshd", end="refused", says="sshd does not start: it is no program"),
+    Form(
+        "others can write into the folder of sshd's own",
+        "mkdir -p -m 777 /run/sshd; chmod 777 /run/sshd",
+        says="others than root could write into /run/sshd, and sshd would not start",
+    ),
+    Form(
+        "host keys with a passphrase",
+        "ssh-keygen -q -t rsa -m PEM -N secret -f /etc/ssh/ssh_host_rsa_key; "
+        "for k in ecdsa ed25519; do ssh-keygen -q -t $k -N secret -f /etc/ssh/ssh_host_${k}_key; done",
+        after="for k in /etc/ssh/ssh_host_*_key; do ssh-keygen -y -P '' -f $k >/dev/null || echo $k; done",
+    ),
+    Form(
+        "AuthorizedKeysFile in the home of the shell",
+        config("AuthorizedKeysFile ~/.ssh/authorized_keys"),
+        end="refused",
+        says="sshd reads no keys from /root/.ssh/authorized_keys: azureuser cannot enter /root",
+    ),
+    Form(
+        "a folder of keys below one that is root's alone",
+        "mkdir -m 700 /srv/k; mkdir /srv/k/l; " + config("StrictModes no", "AuthorizedKeysFile /srv/k/l/%u"),
+        end="refused",
+        says="azureuser cannot enter /srv/k",
+    ),
+    Form(
+        "sshd_config is a folder",
+        "rm /etc/ssh/sshd_config; mkdir /etc/ssh/sshd_config",
+        says="/etc/ssh/sshd_config is a folder: sshd reads nothing of it",
+    ),
+    Form(
+        "sshd_config.d is a file",
+        "rm -r /etc/ssh/sshd_config.d; : >/etc/ssh/sshd_config.d",
+        after="sshd -T | grep -x 'passwordauthentication yes'",
+    ),
+    Form(
+        "sshd_config.d is a link to nothing",
+        "rm -r /etc/ssh/sshd_config.d; ln -s /nowhere /etc/ssh/sshd_config.d",
+        after="sshd -T | grep -x 'passwordauthentication yes'",
+    ),
+    Form(
+        "sudo makes root by a number, in words of its own",
+        'printf \'Defaults runas_default="#0", secure_path="/a\\\\,b#c:/usr/bin"\n\' >/etc/sudoers.d/10-site',
+        after="grep -c . /etc/sudoers.d/10-site | grep -v 1",
     ),
 )
