@@ -164,6 +164,7 @@ GONE = "99999999-0000-4000-8000-000000000000"
         (f"home UUID={GONE} none noauto,luks", ""),
         (f"#home UUID={GONE} none luks", ""),
         ("home", ""),
+        (f"home UUID={GONE}", f"home is on UUID={GONE}, which is not on the disk: the boot waits for it"),
         ("swap /dev/sda2 /dev/urandom swap", "swap is on /dev/sda2"),
         ("swap /dev/nvme0n1p2", "swap is on /dev/nvme0n1p2"),
     ],

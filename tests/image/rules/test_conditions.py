@@ -90,6 +90,15 @@ def cloud_network(card: str = "eth0: {dhcp4: true}") -> Change:
     return both(generator, write("etc/netplan/50-cloud-init.yaml", f"network: {{ethernets: {{{card}}}}}\n"))
 
 
+def firstboot(options: str, enabled: bool = True) -> Change:
+    name, text = (
+        "systemd-firstboot",
+        f"[Service]\nExecStart=systemd-firstboot {options}\n[Install]\nWantedBy=sysinit.target\n",
+    )
+    unit = write(f"usr/lib/systemd/system/{name}.service", text)
+    return both(unit, (lambda s: s.enable(name, "sysinit.target")) if enabled else (lambda s: s))
+
+
 UDEV = "etc/udev/rules.d/10-azure.rules"
 PAM = write("usr/lib/x86_64-linux-gnu/security/pam_unix.so", "")
 PASSES: tuple[tuple[str, Change], ...] = (
@@ -104,6 +113,11 @@ PASSES: tuple[tuple[str, Change], ...] = (
     ("S03", add(SSHD, "HostKey /etc/ssh/ssh_host_rsa_key\nHostKey /keys/own\n")), ("S08", PAM), ("P17", both(write("opt/omi/bin/omiserver", ""), add("var/lib/dpkg/status", "\nPackage: omi\nStatus: install ok installed\nVersion: 1.6.8.1.0\n"))),
     ("P19", both(fedora, write("etc/selinux/config", "SELINUX=permissive\n"), lambda s: s.remove(PRESET), lambda s: (s.root / "usr/lib/azure-provisioning").rename(s.root / "gone"))),
     ("P12", carries("etc/machine-id", "uninitialized")), ("P12", carries("etc/other-id", "a1" * 16)),
+    ("G25", both(write("etc/wireguard/wg0.conf", "PublicKey = x\n"), write("secret.conf", "PrivateKey = x\n"), lambda s: s.link("etc/wireguard/wg1.conf", "/secret.conf"))),
+    ("G25", write("etc/popularity-contest.conf", "MY_HOSTID=\n")), ("N03", write("etc/NetworkManager/system-connections/a", "[ipv4]\nroute1=10.1.0.0/16,10.0.0.1\n")),
+    ("B08", second("boot=UUID=99", "fips=1")), ("P02", lambda s: s.unit("quiet", enabled=False).write(PRESET, "enable ssh.service\ndisable quiet.service\n")),
+    ("P03", firstboot("--prompt-timezone", enabled=False)), ("P03", both(firstboot("--prompt-timezone"), lambda s: s.link("etc/localtime", "../usr/share/zoneinfo/UTC"))),
+    ("P03", both(firstboot("--prompt-timezone"), write("etc/machine-id", ""))), ("P03", firstboot("")),
     ("P04", write("var/lib/waagent/x", "")), ("N02", write("etc/udev/rules.d/70-persistent-net.rules", "")), ("N02", lambda s: s.link("etc/udev/rules.d/70-persistent-net.rules", "/dev/null")),
     ("N14", write("etc/udhcpc/udhcpc.conf", "x=1\n")), ("N11", lambda s: s.remove("etc/resolv.conf")), ("N11", both(no("etc/resolv.conf"), lambda s: s.link("etc/resolv.conf", "/run/x"))),
     ("K12", both(stack("NetworkManager"), no(UDEV), write("etc/NetworkManager/conf.d/a.conf", "[keyfile]\nunmanaged-devices+=driver:mlx4_core;driver:mlx5_core\n"))),
@@ -123,6 +137,12 @@ def test_it_is_no_fault(id: str, change: Change, tmp_path: Path) -> None:
 FOUND: tuple[tuple[str, Change, list[str]], ...] = (
     ("A09", lambda s: s.write("etc/sudoers.d/site", "# x\n", 0o460), ["mode 0460: sudo ignores it"]), ("A09", lambda s: s.write("etc/sudoers.d/site", "# x\n", 0o442), ["mode 0442: sudo ignores it"]),
     ("P04", add("var/lib/dpkg/status", "\nPackage: waagent\nStatus: install ok installed\nVersion: 2\n"), ["waagent: package waagent"]),
+    ("G25", write("etc/wireguard/wg0.conf", "[Interface]\nPrivateKey = x\nPresharedKey = y\nPrivateKey = z\n"), ["a private key of WireGuard"]),
+    ("G25", write("etc/popularity-contest.conf", 'MY_HOSTID="0a"\n'), ["popularity contest"]), ("G25", lambda s: s.write("var/db/tang/a.jwk", "x"), ["Tang"]),
+    ("N03", write("etc/NetworkManager/system-connections/a", "[ipv4]\nroute1=169.254.169.254/32,168.63.129.16\n"), ["a route of one's own to 169.254.169.254/32"]),
+    ("N03", write("etc/sysconfig/network/routes", "168.63.129.16 10.0.0.1 - -\n10.1.0.0/16 168.63.129.16\n"), ["a route of one's own to 168.63.129.16"]),
+    ("P03", firstboot("--prompt-timezone"), ["systemd-firstboot.service asks for timezone at a first boot"]), ("P03", firstboot("--prompt"), ["systemd-firstboot.service asks for timezone, keymap at a first boot"]),
+    ("P07", both(lambda s: s.disable("chrony"), lambda s: s.unit("ntp")), ["ntp sets the clock, and knows no host clock"]),
     ("N02", write("etc/udev/rules.d/70-persistent-net.rules", "x"), ["it binds names to MAC addresses"]),
     ("N08", both(lambda s: s.disable("systemd-networkd-wait-online"), lambda s: s.unit("NetworkManager-wait-online")), ["systemd-networkd-wait-online.service is not enabled"]),
     ("N11", write("etc/resolv.conf", "nameserver 10.0.0.2\nnameserver 127.0.0.53\n"), ["nameserver 10.0.0.2"]),
@@ -171,7 +191,10 @@ KIND = "UUID={} on {} is {}, not {}: it is not mounted"
 ON_DISK: tuple[tuple[str, Change, Disk, list[str]], ...] = (
     ("B07", argument("rootfstype=ext4"), DISK, []), ("B07", argument("rootfstype=xfs,auto"), DISK, []), ("B07", argument("rootfstype=xfs"), root_holds(kind=""), []),
     ("B07", argument("rootfstype=xfs"), DISK, [f"root=UUID={UUID}: it is ext4, and rootfstype=xfs tries nothing else"]), ("B07", argument("rootfstype=ext4"), root_holds(kind="ext3"), []),
-    ("B07", argument("rootfstype=ext3"), DISK, [f"root=UUID={UUID}: it is ext4, and rootfstype=ext3 tries nothing else"]), ("B07", argument("rootfstype=xfs rootfstype=ext4".replace(" ", "\t")), DISK, []),
+    ("B07", argument("rootfstype=ext3"), DISK, [f"root=UUID={UUID}: it is ext4, and rootfstype=ext3 tries nothing else"]),
+    ("B07", both(argument("roothash=1"), swap(GRUB, f"root=UUID={UUID}", "root=/dev/mapper/root")), DISK, []), ("B07", both(argument("roothash=1"), swap(GRUB, f"root=UUID={UUID}", f"root=UUID={GONE}")), DISK, [f"root=UUID={GONE}: no such file system on the disk"]),
+    ("B07", argument("rootfstype=xfs", "rootfstype=ext4"), DISK, []), ("B07", argument("rootfstype=ext4", "rootfstype=xfs"), DISK, [f"root=UUID={UUID}: it is ext4, and rootfstype=xfs tries nothing else"]),
+    ("B08", second(f"resume=UUID={GONE}"), DISK, []), ("B08", argument(f"resume=UUID={GONE}"), DISK, [f"resume=UUID={GONE}: no such device on the disk"]),
     ("B13", no("boot/efi/EFI/BOOT/BOOTX64.EFI"), DISK, ["no \\EFI\\BOOT\\BOOTX64.EFI"]),
     ("B18", write(STUB, SEARCH), DISK, [f"GRUB looks for the file system UUID={GONE}, which is not there"]), ("B18", write(STUB, SEARCH.replace(GONE, UUID)), DISK, []),
     ("B18", both(write(STUB, SEARCH), no(GRUB)), DISK, [f"GRUB looks for the file system UUID={GONE}, which is not there"]),
@@ -424,3 +447,11 @@ def test_what_stands_in_the_place_of_an_address(files: dict[str, str], made: lis
         (tmp_path / path).write_text(text)
     actions = list(free_of_macs(Facts(Tree(tmp_path)), [Finding("x", f"{path}:1") for path in files]))
     assert [each.data.decode() if isinstance(each, Write) else "gone" for each in actions] == made
+
+
+def test_what_is_decided_by_hand_is_said_so(tmp_path: Path) -> None:
+    sample = good_image(tmp_path).disable("chrony")
+    assert [each.by_hand for each in BY_ID["P07"].find(Facts(Tree(sample.root)))] == [True]
+    sample.unit("ntp")
+    assert [each.by_hand for each in BY_ID["P07"].find(Facts(Tree(sample.root)))] == [True]
+    assert {each["id"]: each["fixed_by"] for each in pages.catalogue(RULES)["rules"]}["A04"] is None

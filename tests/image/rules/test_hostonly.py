@@ -1,5 +1,6 @@
 """Copies in the initramfs that name devices are held to what is on the disk."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from azready.image.targets.tree import Tree
 from tests.image.rules.cases import DISK, root_holds
 from tests.image.sample import UUID, good_image
 
-RAID = root_holds(kind="raid")
+RAID, NOTHING = root_holds(kind="raid"), replace(DISK, contents=())
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,12 @@ RAID = root_holds(kind="raid")
         (DISK, "etc/crypttab", f"home UUID={UUID} none luks\n", "", None),
         (DISK, "cryptroot/crypttab", "swap /dev/nvme0n1p2 none swap,nofail\n", "/dev/nvme0n1p2", Severity.WARNING),
         (RAID, "etc/crypttab", "home UUID=99 none luks\n", "", None),
+        (NOTHING, "etc/crypttab", "home UUID=99 none luks\n", "", None),
+        (DISK, "etc/crypttab", "home UUID=99\n", "home on UUID=99", None),
+        (DISK, "etc/crypttab", "#home UUID=99 none\nalone\n", "", None),
+        (DISK, "etc/multipath/wwids", "# of multipath\n\n#/1/\n", "", None),
+        (DISK, "etc/multipath/wwids", "# of multipath\n/3600/\n", "names disks of the builder", Severity.WARNING),
+        (DISK, "etc/multipath/wwids", "x\n", "names disks of the builder", Severity.WARNING),
     ],
 )
 def test_what_is_not_on_the_disk_is_told(
