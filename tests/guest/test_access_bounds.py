@@ -224,6 +224,7 @@ def test_settings_of_sudo_that_keep_nobody_out(guest: ModuleType, texts: list[st
     ("script", "doubt"),
     [
         ("echo 0; echo asked", "proven"),
+        ("echo 1; echo asked", "ada cannot become root: sudo makes 1"),
         ("echo 7; echo asked", "ada cannot become root: sudo makes 7"),
         ("echo sorry >&2; echo asked", "ada cannot become root: sorry"),
         ("echo; echo asked", "ada cannot become root: sudo ends without a word"),

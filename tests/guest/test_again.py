@@ -4,7 +4,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -81,6 +81,18 @@ def test_an_account_whose_making_was_cut_is_completed(
     assert guest.step_user(live.tree, _wishes(guest), SETTINGS) == f"ada exists, uid {uid}, groups none"
     assert live.tree.exists("/home/ada/.profile") is whole
     assert not [path for path in left if live.tree.exists("/" + path)]
+
+
+def test_an_account_on_a_read_only_file_system_is_whole(guest: ModuleType, live: Live, capfd: Said) -> None:
+    live.plant({"etc/passwd": "ada:x:1000:1000::/home/ada:/bin/sh\n", "etc/shadow": "", "etc/group": ""})
+    owner = guest.account(live.tree, "ada")
+    live.tree.is_fixed = lambda path: path == "/etc"
+    assert guest._complete_account(live.tree, owner, True) is False and live.tree.text("/etc/shadow") == ""
+    live.tree.is_fixed = lambda path: False
+    assert guest._complete_account(live.tree, owner, False) is True
+    assert guest._complete_account(live.tree, owner, False) is False
+    said = ("shadow", "group")
+    assert capfd.readouterr().err == "".join(f"user: /etc/{name} had no entry for ada\n" for name in said)
 
 
 def test_it_is_on_the_disk_that_an_account_is_begun_before_it_is_made(
@@ -379,3 +391,38 @@ def test_where_the_wireserver_is_asked_for_the_medium(
     monkeypatch.setattr(guest, "leased_wireserver", lambda tree: leased)
     guest.ask_provisiondata(live.tree, guest.parse_options([]), None, 0.0)
     assert asked == [(leased or "168.63.129.16", 80)]
+
+
+def test_days_are_counted_from_the_beginning_of_1970(
+    guest: ModuleType, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the first second of a day: for the end of an account, the age of a password, a new entry of shadow."""
+    day = 20000
+    monkeypatch.setattr(guest, "time", SimpleNamespace(time=lambda: day * 86400.0))
+    live.plant({"bin/sh": "", "etc/passwd": PEOPLE, "etc/shadow": f"ada:!:0:0:99:7::{day}:\nbob:!:0:0:99:7::{day}:\n"})
+    owner = guest.account(live.tree, "ada")
+    assert guest._shut_account(live.tree, owner) == "the account ada has expired"
+    day -= 1
+    assert guest._shut_account(live.tree, owner) == ""
+    guest._stop_ageing(live.tree, "ada")
+    assert live.tree.text("/etc/shadow") == f"ada:!:{day}:0::7::{day + 1}:\nbob:!:0:0:99:7::{day + 1}:\n"
+    live.plant({"etc/shadow": ""})
+    guest._complete_account(live.tree, owner, False)
+    assert live.tree.text("/etc/shadow") == f"ada:!:{day}:0:99999:7:::\n"
+    assert guest._yesterday() == day - 1
+
+
+@pytest.mark.parametrize(
+    ("after", "now", "seconds"),
+    [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", 0.0),
+        ("Sun, 06 Nov 1994 08:49:42 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", 5.0),
+        ("Sun, 06 Nov 1994 08:49:32 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", 0.0),
+        ("Sun, 06 Nov 1994 08:49:42 GMT", "", None),
+        ("soon", "Sun, 06 Nov 1994 08:49:37 GMT", None),
+    ],
+)
+def test_a_date_to_come_again_counts_from_the_answers_own(
+    guest: ModuleType, after: str, now: str, seconds: float | None
+) -> None:
+    assert guest.retry_after(guest.Response(503, "", {"retry-after": after, "date": now}, b"")) == seconds

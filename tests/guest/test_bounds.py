@@ -75,6 +75,9 @@ KEY = _key("ssh-ed25519", b"x" * 32)
         (f'from="10.*",restrict\t{KEY}', 21),
         (f'command="a \\" b" {KEY}', 17),
         (f'command="a {KEY}', -1),
+        (f'command="a\\"" {KEY}', 14),
+        (f"restrict \t {KEY}", 11),
+        ("restrict ", -1),
         (f"nothing {KEY}", -1),
         (f"NO-PTY {KEY}", 7),
         (f"restrict,{KEY}", -1),
@@ -175,6 +178,7 @@ def test_words_are_split_as_openssh_does(guest: ModuleType, text: str, words: li
         ("b", "[a-c]", True, True), ("d", "[a-c]", True, False), ("d", "[!a-c]", True, True), ("b", "[^a-c]", True, False),
         ("-", "[a-]", True, True), ("]", "[]a]", True, True), ("b", "[]a]", True, False), ("[", "[", True, True),
         ("b", "[a-c]", False, False), ("a", "[!]", True, False), ("[!]", "[!]", True, True), ("[]", "[]", True, True), ("c", "[abc]", True, True), ("bx", "[b]x", True, True),
+        ("abc", "*b?", False, True), ("abcd", "*b*d", False, True), ("xab", "*[a]b", True, True), ("xcb", "*[a]b", True, False), ("ab", "*?", False, True), ("", "*?", False, False),
         ("b", "[!a]", True, True), ("a", "[!a]", True, False), ("a", "[!]]", True, True), ("]", "[!]]", True, False), ("]", "[]]", True, True),
     ],
 )  # fmt: skip
@@ -416,6 +420,7 @@ def test_our_file_sorts_behind_all_that_are_read(guest: ModuleType, names: list[
         ("a:x:19000:0:99999:7:5::", "a:x:19000:0:99999:7:::"),
         ("a:x:19000:0:9999:7:::", "a:x:19000:0::7:::"),
         ("a:x:1:0::7:3::", "a:x:1:0::7:::"),
+        ("a:x:1:0:0:7:3::", "a:x:1:0::7:::"),
         ("a:x:0:0:99:7", "a:x:0:0:99:7"),
     ],
 )

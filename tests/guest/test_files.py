@@ -304,7 +304,7 @@ def test_a_dry_run_counts_keys_and_writes_none(
 
 
 @pytest.mark.parametrize(
-    ("mode", "after"), [(0o000, 0o700), (0o070, 0o770), (0o100, 0o100), (0o700, 0o700), (0o600, 0o700)]
+    ("mode", "after"), [(0o000, 0o700), (0o070, 0o770), (0o011, 0o711), (0o100, 0o100), (0o700, 0o700), (0o600, 0o700)]
 )
 def test_a_home_that_is_closed_to_its_owner_is_opened(
     guest: ModuleType, live: Live, capfd: pytest.CaptureFixture[str], mode: int, after: int

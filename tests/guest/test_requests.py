@@ -115,6 +115,14 @@ def test_a_connection_from_its_beginning_to_its_end(
     ]
 
 
+def test_an_answer_may_have_a_mebibyte(guest: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    import _socket
+
+    wire = Wire([b"HTTP/1.1 200 OK\r\n\r\n", b"x" * (1 << 20), b""], False)
+    monkeypatch.setattr(_socket, "socket", lambda *_: wire)
+    assert len(guest.fetch(("10.0.0.1", 80), "GET", "/", []).body) == 1 << 20
+
+
 def test_an_answer_has_ten_seconds_in_all(guest: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     import _socket
 

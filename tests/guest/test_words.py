@@ -5,6 +5,7 @@ from types import ModuleType
 
 import pytest
 
+L = "a" * 63
 G = "0123abcd-0123-4567-89ab-0123456789ab"
 
 
@@ -32,6 +33,7 @@ G = "0123abcd-0123-4567-89ab-0123456789ab"
         ("uid_min", ("UID_MIN 500\n",), 500), ("uid_min", ("#UID_MIN 5\nUID_MIN\nUID_MIN x\nUID_MIN 999999999\n",), 999999999),
         ("uid_min", ("UID_MIN 1000000000\nSYS_UID_MIN 5\n",), 1000), ("uid_min", ("UID_MIN 0\n",), 0),
         ("valid_user", ("a" * 32,), True), ("valid_user", ("a" * 33,), False), ("valid_user", ("",), False), ("valid_user", ("a.b-c_9",), True), ("valid_user", (".a",), False),
+        ("valid_hostname", (f"{L}.{L}.{L}.{L}",), True), ("valid_hostname", (f"{L}.{L}.{L}.{L[:62]}.a",), False), ("valid_hostname", (L + "a",), False), ("valid_hostname", ("",), False),
         ("denies_sshd", ("ALL : ALL",), True), ("denies_sshd", ("sshd,x: 1",), True), ("denies_sshd", ("# ALL: ALL",), False), ("denies_sshd", ("x: ALL",), False),
         ("with_line", ("", "x"), "x\n"), ("with_line", ("a", "x"), "a\nx\n"), ("with_line", ("a\n", "x"), "a\nx\n"),
         ("unmarked", ("a\n# azure-provisioning begins\nx\n# azure-provisioning ends\nb\n",), "a\nb\n"), ("unmarked", ("a\n",), "a\n"),

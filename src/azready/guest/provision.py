@@ -755,9 +755,7 @@ def key_start(line):
     """Where the type of a key begins in a line of authorized_keys, behind its options; -1 when it is no such line."""
     at = 0
     if line.replace("\t", " ").partition(" ")[0] not in KEY_TYPES:
-        at = _options(line)[1]
-        while 0 < at < len(line) and line[at] in " \t":
-            at += 1
+        at = len(line) - len(line[_options(line)[1] :].lstrip(" \t"))
     return at if line[at:].replace("\t", " ").partition(" ")[0] in KEY_TYPES else -1
 
 
@@ -953,8 +951,6 @@ def _chunks(data):
         if length == 0:
             return b"".join(content)
         at = line_end + 2
-        if len(data) < at + length + 2:
-            return None
         content.append(data[at : at + length])
         at += length + 2
 
@@ -1602,7 +1598,7 @@ def _decide_hostname(imds, medium, remarks):
         raise Failed("invalid IMDS metadata for key=compute.osProfile.computerName", ("value", name))
     vm_name = text_at(imds, "compute", "name")
     # The medium has the computer name, too, which is not always the VM's: an old IMDS knows only that.
-    if not name and medium.hostname and (valid_hostname(medium.hostname) or not valid_hostname(vm_name or "")):
+    if not name and medium.hostname and (valid_hostname(medium.hostname) or not valid_hostname(vm_name)):
         name = medium.hostname
         if not valid_hostname(name):
             raise Failed("unexpected metadata parsing ovf-env.xml: HostName", ("value", name))
