@@ -426,3 +426,55 @@ def test_a_date_to_come_again_counts_from_the_answers_own(
     guest: ModuleType, after: str, now: str, seconds: float | None
 ) -> None:
     assert guest.retry_after(guest.Response(503, "", {"retry-after": after, "date": now}, b"")) == seconds
+
+
+def test_the_comment_of_a_key_has_256_bytes_at_most(guest: ModuleType) -> None:
+    key = " ".join(KEY.split()[:2])
+    for comment, kept in (
+        ("x" * 256, "x" * 256),
+        ("x" * 257, "x" * 256),
+        ("\u00e4" * 200, "\u00e4" * 128),
+        ("ab\ud800", "ab?"),
+    ):
+        assert guest.parse_key(f"{key} {comment}") == f"{key} {kept}"
+
+
+def test_sshd_is_asked_when_its_keys_are_there(guest: ModuleType, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    live.tool("sshd")
+    done: list[str] = []
+    monkeypatch.setattr(guest, "_await_host_keys", lambda tree: done.append("waited"))
+    assert guest._sshd_complaint(live.tree) == "" and done == ["waited"]
+    live.tree.live = False
+    assert guest._sshd_complaint(live.tree) == "" and done == ["waited"]
+
+
+def test_host_keys_that_were_made_are_on_the_disk(
+    guest: ModuleType, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live.plant({"etc/ssh/sshd_config": "HostKey /keys/my_rsa\n"})
+    live.tool("ssh-keygen", 'for path; do :; done; echo key >"$path"; echo pub >"$path.pub"')
+    seen: list[str] = []
+    monkeypatch.setattr(
+        guest.posix, "fsync", lambda number: seen.append(str(Path(f"/proc/self/fd/{number}").readlink()))
+    )
+    guest._make_named_host_keys(live.tree, guest.read_sshd(live.tree, ""))
+    assert seen == [f"{live.root}/keys/my_rsa.pub", f"{live.root}/keys/my_rsa"]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("30 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw", ("/dev/sda1", "ext4", "/dev/sda1")),
+        ("30 1 8:1 / / rw - xfs /dev/root rw", ("/dev/sda1", "xfs", "/dev/root")),
+        ("30 1 0:40 /@ / rw - btrfs /dev/sda1 rw", ("/dev/sda1", "btrfs", "/dev/sda1")),
+        ("30 1 0:41 / / rw - overlay overlay rw", ("", "", "")),
+        ("30 1 8:1 / /home rw - ext4 /dev/sda1 rw", ("", "", "")),
+        ("30 1 8:1 / / rw", ("", "", "")),
+        ("", ("", "", "")),
+        ("30 1 8:1", ("", "", "")),
+    ],
+)
+def test_on_which_device_the_root_is(guest: ModuleType, live: Live, line: str, found: tuple[str, str, str]) -> None:
+    live.plant({"proc/self/mountinfo": f"29 1 0:5 / /proc rw - proc proc rw\n{line}\n", "sys/class/block/sda1/": ""})
+    live.plant({"sys/dev/block/8:1": "-> ../../devices/x/block/sda/sda1"})
+    assert guest._root_device(live.tree) == found

@@ -160,7 +160,7 @@ def test_which_lease_of_a_file_counts(
     ("data", "content"),
     [
         (b"2\r\nok\r\n0\r\n", b"ok"), (b"2;x=y\r\nok\r\n00\r\n", b"ok"), (b"1\r\no\r\n1\r\nk\r\n0\r\n", b"ok"), (b"2\r\nok\r\n0", None), (b"2\r\nok\r", None), (b"2\r\no", None), (b"", None),
-        (b"\r\nok\r\n", ValueError), (b"g\r\n", ValueError), (b"123456789\r\n", ValueError), (b"-1\r\n", ValueError), (b"00000002\r\nok\r\n0\r\n", b"ok"), (b"A\r\n0123456789\r\n0\r\n", b"0123456789"),
+        (b"\r\nok\r\n", ValueError), (b"g\r\n", ValueError), (b"123456789\r\n", ValueError), (b"-1\r\n", ValueError), (b"00000002\r\nok\r\n0\r\n", b"ok"), (b"A\r\n0123456789\r\n0\r\n", b"0123456789"), (b"10\r\n0123456789abcdef\r\n0\r\n", b"0123456789abcdef"),
     ],
 )  # fmt: skip
 def test_pieces_of_an_answer(guest: ModuleType, data: bytes, content: Any) -> None:

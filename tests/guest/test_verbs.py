@@ -141,6 +141,7 @@ def test_the_end_of_a_run(guest: ModuleType, live: Live, platform: Platform, cap
     assert guest.finish(live.tree, SETTINGS, platform, VM, "web1", began, "") == 2
     assert live.tree.exists("/run/azure-provisioning/told") and live.tree.exists("/" + WANTS)
     assert (live.root / "run/azure-provisioning/told").stat().st_mode & 0o7777 == 0o600
+    assert (live.root / "run/azure-provisioning").stat().st_mode & 0o7777 == 0o700
     pool = (live.root / "var/lib/hyperv/.kvp_pool_1").read_bytes()
     assert pool[512:].startswith(b"result=success|agent=azure-provisioning/") and f"|vm_id={VM}|".encode() in pool
     guest.untold(live.tree)
@@ -280,6 +281,10 @@ def test_what_is_done_before_any_verb(
         "warning: setting KVP=maybe is not allowed; the default holds\n"
     )
     assert live.tree.exists("/run/azure-provisioning/lock")
+    (live.root / "run/azure-provisioning/lock").rename(live.root / "lock")
+    monkeypatch.setitem(guest.VERBS, "report", lambda *words: 8)
+    assert _act(guest, live, "report") == 8 and not live.tree.exists("/run/azure-provisioning/lock"), "it waits first"
+    assert _act(guest, live, "report", "--dry-run") == 8 and not live.tree.exists("/run/azure-provisioning/lock")
     tree, options, settings, vm_id, _ = called[1]
     assert (tree.root, options.verb, settings["KVP"], settings["REPORT"], vm_id) == (
         str(live.root),

@@ -42,7 +42,7 @@ G = "0123abcd-0123-4567-89ab-0123456789ab"
         ("rules_are_usual", ("root ALL\n%a ALL\n#x\n@include y\nDefaults z\n",), True), ("rules_are_usual", ("bob ALL\n",), False), ("rules_are_usual", ("Defaults:ada env_reset\n",), True), ("rules_are_usual", ("Default x\n",), False),
         ("nss_services", ("passwd:files\npasswd: a b # c\npasswd: d\n", "passwd"), ["a", "b"]), ("nss_services", ("", "passwd"), []),
         ("sshd_words", ("Port 22 # x",), ("port", ["22"])), ("sshd_words", ('"Port"=22',), ("port", ["22"])), ("sshd_words", ("Port\t22",), ("port", ["22"])),
-        ("sshd_words", ("Port =  22",), ("port", ["22"])), ("sshd_words", ("\f #x",), ("", [])), ("sshd_words", ('Port"22"',), ("port", ["22"])), ("sshd_words", ("Port",), ("port", [])), ("sshd_words", ("=22",), ("", ["22"])),
+        ("sshd_words", ("Port =  22",), ("port", ["22"])), ("sshd_words", ("\f #x",), ("", [])), ("sshd_words", ('Port"22"',), ("port", ["22"])), ("sshd_words", ("Port",), ("port", [])), ("sshd_words", ("=22",), ("", ["22"])), ("sshd_words", ("Match\tall",), ("match", ["all"])),
         ("retry_after_of", ("7",), 7.0), ("retry_after_of", ("0",), 0.0), ("retry_after_of", ("999999",), 999999.0), ("retry_after_of", ("1000000",), None), ("retry_after_of", ("",), None),
         ("days_since_1970", (1970, 1, 1), 0), ("days_since_1970", (2000, 2, 29), 11016), ("days_since_1970", (2000, 3, 1), 11017), ("days_since_1970", (2100, 3, 1), 47541),
         ("days_since_1970", (2026, 12, 31), 20818), ("days_since_1970", (1969, 12, 31), -1),

@@ -3871,15 +3871,16 @@ def _grow_volume(tree, name, below, source):
 def _root_device(tree):
     """(device, file system, its source) of /, from /proc/self/mountinfo; ("", "", "") when it is no block device."""
     for line in tree.text("/proc/self/mountinfo").splitlines():
-        fields = line.split(" ")
-        if len(fields) > 9 and fields[4] == "/" and "-" in fields:
-            kind = fields[fields.index("-") + 1]
+        head, _, tail = line.partition(" - ")
+        fields, (kind, _, rest) = head.split(" "), tail.partition(" ")
+        if fields[4:5] == ["/"] and kind:
+            source = rest.partition(" ")[0]
             try:
                 name = posix.readlink(tree.at("/sys/dev/block/" + fields[2])).rpartition("/")[2]
             except OSError:  # btrfs has a device number of its own
-                name = fields[fields.index("-") + 2].rpartition("/dev/")[2]
+                name = source.rpartition("/dev/")[2]
             if tree.exists("/sys/class/block/" + name):
-                return "/dev/" + name, kind, fields[fields.index("-") + 2]
+                return "/dev/" + name, kind, source
     return "", "", ""
 
 
