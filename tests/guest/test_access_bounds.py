@@ -385,3 +385,68 @@ def test_a_sudoers_with_faults_of_its_own_stays(guest: ModuleType, live: Live, c
     assert guest._write_sudoers(live.tree, "ada") is True
     assert capfd.readouterr().err == "warning: /etc/sudoers stays as it is: visudo: exit 1: bad\n"
     assert live.tree.text("/etc/sudoers") == "odd\n" and live.tree.exists("/etc/sudoers.d/90-azure-provisioning")
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, []),
+        ({"etc/systemd/system/ssh.service": "x"}, []),
+        ({"etc/systemd/system/ssh.service": ""}, ["ssh.service is masked: sshd does not start by it"]),
+        ({"etc/systemd/system/ssh.service": "", "usr/lib/systemd/system/sshd.service": "x"}, []),
+        (
+            {"etc/systemd/system/ssh.service": "", "lib/systemd/system/ssh.socket": "x"},
+            ["ssh.service is masked: sshd does not start by it"],
+        ),
+        (
+            {
+                "etc/systemd/system/ssh.service": "",
+                "lib/systemd/system/ssh.socket": "x",
+                "etc/systemd/system/sockets.target.wants/ssh.socket": "x",
+            },
+            [],
+        ),
+    ],
+)
+def test_units_that_are_masked(guest: ModuleType, live: Live, files: dict[str, str], said: list[str]) -> None:
+    live.plant({"usr/lib/systemd/system/ssh.service": "x", **files})
+    assert list(guest._shut_units(live.tree)) == said
+
+
+@pytest.mark.parametrize(
+    ("script", "is_none"), [("echo by-command; echo asked", False), ("echo asked", True), ("", False)]
+)
+def test_a_shell_that_runs_no_command(
+    guest: ModuleType, live: Live, need: Callable[..., None], script: str, is_none: bool
+) -> None:
+    need("root")
+    live.plant(PEOPLE)
+    live.tool("su", script)
+    assert guest._is_no_shell(live.tree, guest.Account("ada", 1000, 1000, "/home/ada", "/bin/menu")) is is_none
+    assert not guest._is_no_shell(live.tree, guest.Account(*ADA))
+
+
+@pytest.mark.parametrize(
+    ("words", "bounds"),
+    [
+        ({"ciphers": "aes128-ctr", "macs": "hmac-md5"}, [f"{OFFERS}MACs hmac-md5"]),
+        ({"ciphers": "aes128-ctr", "macs": "hmac-md5,hmac-sha1"}, []),
+        ({"ciphers": "aes128-ctr", "macs": "hmac-sha1-96"}, [f"{OFFERS}MACs hmac-sha1-96"]),
+        ({"ciphers": "aes128-ctr,aes256-gcm@openssh.com", "macs": "hmac-md5"}, []),
+        ({"macs": "hmac-md5"}, []),
+        ({"ciphers": "aes128-ctr", "macs": "-hmac-sha1"}, []),
+        ({"pubkeyacceptedalgorithms": "ssh-rsa"}, []),  # the key is of another kind
+    ],
+)
+def test_what_clients_of_today_do_not_take(guest: ModuleType, words: dict[str, str], bounds: list[str]) -> None:
+    wishes = guest.Wishes()
+    wishes.user, wishes.keys = "ada", [KEY]
+    assert list(guest._old_by_parts(wishes, _sshd(guest, words))) == bounds
+
+
+def test_rsa_keys_by_sha1_alone(guest: ModuleType) -> None:
+    wishes = guest.Wishes()
+    wishes.user, wishes.keys = "ada", ["ssh-rsa AAAAB3NzaC1yc2EAAAADAQAB me"]
+    said = "sshd takes RSA keys by SHA-1 alone, which clients of today do not use: PubkeyAcceptedAlgorithms"
+    for accepted, bounds in (("ssh-rsa", [said]), ("ssh-rsa,rsa-sha2-256", []), ("+ssh-rsa", []), ("rsa-*", [])):
+        assert list(guest._old_by_parts(wishes, _sshd(guest, {"pubkeyacceptedalgorithms": accepted}))) == bounds

@@ -1228,6 +1228,11 @@ def listed(names, patterns):
     return inside
 
 
+def named(names, patterns):
+    """Whether one of `names` fits a pattern of AllowUsers and the like, in which an exclamation mark is a letter."""
+    return any(fits(name, pattern) for name in names for pattern in patterns)
+
+
 def match_applies(words, user, groups):
     """Whether a Match block is about this user ("": about everybody); None where only the connection will tell."""
     sure, at = True, 0
@@ -1265,7 +1270,7 @@ def shut_out(sshd, user, groups):
             if say_no:  # a rule about a host is no rule about everybody
                 patterns = [pattern for pattern in patterns if "@" not in pattern]
             patterns = [pattern.partition("@")[0] for pattern in patterns]
-        if listed(names, patterns) == say_no:
+        if named(names, patterns) == say_no:
             return "sshd's %s %s" % (_SPELLED[keyword], "names " + user if say_no else "does not name " + user)
     for keyword, value, what in (
         ("maxsessions", "0", "MaxSessions 0 opens no session"), ("maxauthtries", "0", "MaxAuthTries 0 takes no try"),
@@ -1358,7 +1363,7 @@ def methods_missing(sshd, keys, has_password):
     lists = sshd.words("authenticationmethods")
     if not lists or "any" in [methods.lower() for methods in lists]:
         return ""
-    able = {"publickey": keys, "password": has_password, "keyboard-interactive": has_password, "none": True}
+    able = {"publickey": keys, "password": has_password, "keyboard-interactive": has_password}
     for methods in lists:
         names = [method.partition(":")[0].lower() for method in methods.split(",")]
         if all(able.get(name, False) for name in names) and names.count("publickey") <= keys:  # another key each time
@@ -2961,6 +2966,9 @@ def step_sudo(tree, wishes, settings):
     if not name:
         return "no user name: skipped"
     if tree.has_tool("sudo") or tree.exists("/etc/sudoers.d") and not tree.has_tool("doas"):
+        if tree.exists("/etc/sudoers/.") or tree.exists("/etc/sudoers.d") and not tree.exists("/etc/sudoers.d/."):
+            warn("/etc/sudoers is a folder, or /etc/sudoers.d is none: %s is not given sudo" % name)
+            return "left as it is"
         return _unless_fixed("/etc/sudoers.d", name + " may sudo", lambda: _write_sudoers(tree, name))
     if tree.has_tool("doas"):
         return _unless_fixed("doas's rule", name + " may doas", lambda: _write_doas(tree, name))
@@ -3323,6 +3331,17 @@ def groups_with(tree, user):
         if len(fields) == 4 and (user in fields[3].split(",") or owner and fields[2] == str(owner.gid)):
             names.append(fields[0])
     return names
+
+
+def _is_in(tree, user, gid):
+    """Whether a user is in the group of that number."""
+    owner, names = account(tree, user), groups_with(tree, user)
+    groups = [line.split(":") for line in lines_of(tree.text("/etc/group"))]
+    return (
+        owner is not None
+        and owner.gid == gid
+        or any(group[0] in names and group[2:3] == [str(gid)] for group in groups)
+    )
 
 
 def refused_config(error):
@@ -3696,13 +3715,13 @@ def _missing_host_keys(tree):
     missing = []
     for kind in HOST_KEYS:
         text = tree.read("/etc/ssh/ssh_host_%s_key" % kind) or b""
-        locked = b"ENCRYPTED" in text or _OPENSSH_KEY in text[:80] and _UNLOCKED not in text[:120]
-        if not text.startswith(b"-----BEGIN ") or b"-----END " not in text or locked:
+        unfit = b"ENCRYPTED" in text or b"\r" in text or _OPENSSH_KEY in text[:80] and _UNLOCKED not in text[:120]
+        if unfit or not text.startswith(b"-----BEGIN ") or b"-----END " not in text:
             missing.append(kind)
     return missing
 
 
-# How base64 of a private key of OpenSSH begins, and of one that wants no passphrase: sshd could use no other
+# How base64 of a private key of OpenSSH begins, and of one that wants no passphrase: sshd can use no other
 _OPENSSH_KEY, _UNLOCKED = b"b3BlbnNzaC1rZXktdjEA", b"b3BlbnNzaC1rZXktdjEAAAAABG5vbmU"
 
 
@@ -4173,7 +4192,7 @@ def _shut_mode(tree, owner, path, need):
     except OSError:
         return None
     mode = status.st_mode & 0o7777
-    of_group = mode & need << 3 and (status.st_gid != 0 or "root" in groups_with(tree, owner.name))
+    of_group = mode & need << 3 and _is_in(tree, owner.name, status.st_gid)
     return None if mode & need or of_group or mode & need << 6 and status.st_uid == owner.uid else mode
 
 
@@ -4194,6 +4213,9 @@ def _revoked(tree, sshd, keys):
     if not tree.exists(path):
         return "sshd takes no keys: RevokedKeys %s is not there" % path
     text = tree.text(path)
+    lines = [line.split() for line in lines_of(text)] if text[:6] != "SSHKRL" else []
+    if tree.exists(path + "/.") or any(words and words[0][0] != "#" and words[1:] == [] for words in lines):
+        return "sshd takes no keys: RevokedKeys %s is no list of keys" % path
     return "" if not all(key_identity(key)[1] in text for key in keys) else "RevokedKeys %s names the key" % path
 
 
@@ -4224,10 +4246,13 @@ def _doubts(tree, owner, wishes, sshd):
     if sshd.says("usepam", "no") == "yes":
         by_password = wishes.password and not wishes.keys
         yield from pam_doubts(tree, "sshd", owner, ("auth", *PAM_TYPES) if by_password else PAM_TYPES)
-    denied = [line for line in lines_of(tree.text("/etc/hosts.deny")) if denies_sshd(line)]
-    if denied and "sshd" not in tree.text("/etc/hosts.allow"):
-        yield "/etc/hosts.deny may keep %s out: %s" % (owner.name, printable(denied[-1].strip()))
+    file, line = denied_by(tree.text("/etc/hosts.allow"), tree.text("/etc/hosts.deny"))
+    if file:
+        yield "%s may keep %s out: %s" % (file, owner.name, printable(line.strip()))
     yield from _ending_shell(tree, owner)
+    if _is_no_shell(tree, owner):
+        yield "the shell of %s, %s, runs no command" % (owner.name, owner.shell)
+    yield from _shut_units(tree)
     for file, read in (("/etc/environment", environment_path), (PAM_ENV, pam_env_path)):
         path = read(tree.text(file))
         if path:  # that of /etc/environment counts
@@ -4295,6 +4320,44 @@ def _shell_stays(tree, owner):
     return "by-command" in said and "by-lines" in said if said[-1:] == ["asked"] else None
 
 
+def _is_no_shell(tree, owner):
+    """Whether what stands for the owner's shell runs no command, by its own word."""
+    if owner.shell.rpartition("/")[2] in KNOWN_SHELLS or not tree.live or posix.geteuid() != 0:
+        return False
+    said = _said_as(tree, owner.name, '"$0" -c "echo; echo by-command"; echo; echo asked', owner.shell, limit=20)
+    return said[-1:] == ["asked"] and "by-command" not in said
+
+
+KNOWN_SHELLS = ("", "bash", "sh", "dash", "rbash", "ash", "zsh", "ksh", "mksh", "fish", "tcsh", "csh")
+
+
+def _shut_units(tree):
+    """sshd's unit where it is masked (systemctl(1)), and no other starts sshd. A service that is not masked counts as
+    one that is wanted."""
+    there = [unit for unit in SSHD_UNITS if any(tree.exists(folder + unit) for folder in UNIT_FOLDERS)]
+    masked = [unit for unit in there if _is_masked(tree, "/etc/systemd/system/" + unit)]
+    others = [unit for unit in there if unit not in masked and (unit.endswith(".service") or _is_wanted(tree, unit))]
+    if masked and not others:
+        yield "%s is masked: sshd does not start by it" % masked[0]
+
+
+SSHD_UNITS = ("ssh.service", "sshd.service", "ssh.socket", "sshd.socket")
+UNIT_FOLDERS = ("/usr/lib/systemd/system/", "/lib/systemd/system/")
+
+
+def _is_masked(tree, path):
+    """A link to /dev/null, or an empty file."""
+    try:
+        return posix.stat(tree.at(path)).st_size == 0
+    except OSError:
+        return False
+
+
+def _is_wanted(tree, unit):
+    wants = "/etc/systemd/system/sockets.target.wants/" + unit
+    return tree.exists(wants) or tree.dangles(wants)
+
+
 # bash reads .bashrc for a command that sshd brings
 ASK_SHELL = """cd; SSH_CLIENT='203.0.113.1 1 22' SHLVL=0 "$0" -c 'echo; echo by-command'
 echo 'echo; echo by-lines' | "$0" -l -i
@@ -4329,10 +4392,25 @@ def pam_env_path(text):
     return plain + "".join([piece.partition("}")[2] for piece in asked])
 
 
-def denies_sshd(line):
-    """Whether a line of hosts.deny is about sshd (hosts_access(5))."""
-    daemons = line.partition("#")[0].partition(":")[0].replace(",", " ").split()
-    return "ALL" in daemons or "sshd" in daemons
+def denied_by(allow, deny):
+    """The file and the line by which libwrap may keep sshd's clients out, by the texts of hosts.allow and hosts.deny
+    (hosts_access(5), hosts_options(5)); two empty texts where it lets them in."""
+    allowed = [line for line in lines_of(allow) if about_sshd(line)]
+    for line in allowed:
+        if "deny" in [option.strip() for option in line.split(":")[2:]]:
+            return "/etc/hosts.allow", line
+    denied = [line for line in lines_of(deny) if about_sshd(line)]
+    return ("/etc/hosts.deny", denied[-1]) if denied and not allowed else ("", "")
+
+
+def about_sshd(line):
+    """Whether a line of hosts.allow or hosts.deny is about sshd: its list of daemons may have another behind EXCEPT."""
+    daemons, about = line.partition("#")[0].partition(":")[0].replace(",", " ").split(), False
+    while daemons:
+        at = max([0] + [at + 1 for at, daemon in enumerate(daemons) if daemon == "EXCEPT"])
+        about = not about and ("ALL" in daemons[at:] or "sshd" in daemons[at:])
+        daemons = daemons[: max(at - 1, 0)]
+    return about
 
 
 def pam_doubts(tree, service, owner, types):
@@ -4544,13 +4622,26 @@ def _library_folders(tree):
 
 
 def _pam_access(tree, owner, kind, rest):
-    rules = [line for line in lines_of(tree.text("/etc/security/access.conf")) if line.startswith("-")]
+    file = _pam_option(rest, "accessfile") or "/etc/security/access.conf"
+    if "accessfile=" in rest and not tree.exists(file):
+        return file + " is not there"
+    rules = [line for line in lines_of(tree.text(file)) if line.startswith("-")]
     return rules[-1] if rules else ""
+
+
+def _pam_env(tree, owner, kind, rest):
+    """A variable that is asked for and not closed ends the session (pam_env.conf(5))."""
+    for line in _pam_lines(tree.text(_pam_option(rest, "conffile") or PAM_ENV)):
+        if any("}" not in piece for piece in line.replace("@{", "${").split("${")[1:]):
+            return line
+    return ""
 
 
 def _pam_shells(tree, owner, kind, rest):
     shell = owner.shell or "/bin/sh"
     known = not tree.exists("/etc/shells") or shell in [line.strip() for line in lines_of(tree.text("/etc/shells"))]
+    if tree.exists("/etc/shells") and posix.stat(tree.at("/etc/shells")).st_mode & 0o002:
+        return "everybody can write to /etc/shells"
     return "" if known else shell + " is not in /etc/shells"
 
 
@@ -4562,18 +4653,22 @@ def _pam_time(tree, owner, kind, rest):
 def _pam_limits(tree, owner, kind, rest):
     """Limits that let nobody in (limits.conf(5)), and a file of limits without which PAM opens no session."""
     conf = _pam_option(rest, "conf")
-    if conf and not tree.exists(conf):
-        return conf + " is not there"
+    usual = [place + "limits.conf" for place in PAM_PLACES]
+    if not any(tree.exists(file) for file in ([conf] if conf else usual)):
+        return (conf or usual[0]) + " is not there"
     folder = "/etc/security/limits.d"
     more = [folder + "/" + name for name in tree.names(folder) if name.endswith(".conf") and name[0] != "."]
     for file in [conf] if conf else ["/etc/security/limits.conf"] + more:
         for line in lines_of(tree.text(file)):
             words = line.partition("#")[0].split()
-            if len(words) == 4 and is_number(words[3], 0, PAM_LEAST.get(words[2], 0) - 1):
+            small = len(words) == 4 and is_number(words[3], 0, PAM_LEAST.get(words[2], 0) - 1)
+            if small or len(words) == 4 and words[2] == "chroot":
                 if _limited(tree, owner, words[0]):
                     return " ".join(words)
     return ""
 
+
+PAM_PLACES = ("/etc/security/", "/usr/share/pam/security/", "/usr/etc/security/")
 
 # Items of limits.conf(5), and the least with which a shell can be had: KiB, programs, files, minutes, logins
 PAM_LEAST = {
@@ -4618,11 +4713,7 @@ def _pam_loginuid(tree, owner, kind, rest):
 
 
 def _pam_namespace(tree, owner, kind, rest):
-    places = [
-        "/etc/security/namespace.conf",
-        "/usr/share/pam/security/namespace.conf",
-        "/usr/etc/security/namespace.conf",
-    ]
+    places = [place + "namespace.conf" for place in PAM_PLACES]
     return "" if any(tree.exists(place) for place in places) else places[0] + " is not there"
 
 
@@ -4638,6 +4729,8 @@ def _pam_usertype(tree, owner, kind, rest):
 def _pam_succeed_if(tree, owner, kind, rest):
     words = [word for word in rest.split(" ") if not word.startswith(("quiet", "use_uid"))]
     regular = words[:2] == ["uid", ">="] and words[3:] == [] and is_number(words[2], 0, owner.uid)
+    if words[:2] == ["user", "ingroup"] and len(words) == 3:
+        regular = words[2] in groups_with(tree, owner.name)
     return "" if regular else rest or "?"
 
 
@@ -4651,6 +4744,7 @@ def _pam_rest(tree, owner, kind, rest):
 
 # module: (the types of rules that can keep somebody out by it, what it has against the owner)
 PAM_ASKS = {
+    "pam_env": (("auth", "session"), _pam_env),
     "pam_access": (("auth", "account", "session"), _pam_access),
     "pam_shells": (("auth", "account"), _pam_shells),
     "pam_time": (("account",), _pam_time),
@@ -4690,12 +4784,28 @@ def _bounds(wishes, sshd):
         if offered and offered[0] not in "+-^" and not sshd.plain:
             if not any(word.startswith(MODERN[keyword]) for word in offered.split(",")):
                 yield "sshd offers nothing that clients of today take: %s %s" % (name, offered)
+    yield from _old_by_parts(wishes, sshd)
     if any(word.startswith("PATH=") for word in sshd.words("setenv")):
         yield "sshd's SetEnv %s holds for %s" % (" ".join(sshd.words("setenv")), wishes.user)
     for keyword, name in (("forcecommand", "ForceCommand"), ("chrootdirectory", "ChrootDirectory")):
         if (wishes.keys or wishes.password) and sshd.says(keyword, "none") != "none":
             yield "sshd's %s %s holds for %s" % (name, " ".join(sshd.words(keyword)), wishes.user)
 
+
+def _old_by_parts(wishes, sshd):
+    """What clients of today do not take of sshd, where it depends on more than one setting."""
+    ciphers, macs = sshd.says("ciphers", "").split(","), sshd.says("macs", "").split(",")
+    if macs[0] and macs[0][0] not in "+-^" and not any(word.startswith(WITHOUT_MAC) for word in ciphers if ciphers[0]):
+        if ciphers[0] and not any((word + ",").startswith(MODERN_MACS) for word in macs):
+            yield "sshd offers nothing that clients of today take: MACs " + ",".join(macs)
+    accepted = sshd.says("pubkeyacceptedalgorithms", "+").split(",")
+    if wishes.keys and accepted[0][0] not in "+-^" and all(key_identity(key)[0] == "ssh-rsa" for key in wishes.keys):
+        if not listed(_SIGNATURES["ssh-rsa"][:2], accepted):
+            yield "sshd takes RSA keys by SHA-1 alone, which clients of today do not use: PubkeyAcceptedAlgorithms"
+
+
+WITHOUT_MAC = ("chacha20-poly1305", "aes128-gcm", "aes256-gcm")
+MODERN_MACS = ("umac-", "hmac-sha2-", "hmac-sha1,", "hmac-sha1-etm")
 
 # What clients of OpenSSH 9 ask for by themselves
 MODERN = {
@@ -4713,7 +4823,7 @@ def _by_address(sshd, user):
     for keyword in ("allowusers", "denyusers"):
         patterns = _of_everywhere(sshd.words(keyword))
         names = [pattern for pattern in patterns if "@" not in pattern]
-        for pattern in patterns if not listed([user], names) else ():
+        for pattern in patterns if not named([user], names) else ():
             if "@" not in pattern or not fits(user, pattern.partition("@")[0]):
                 continue
             yield "sshd's %s %s may keep %s out, by where the connection comes from" % (
@@ -4735,7 +4845,8 @@ def _sudo_in_doubt(tree, user):
         try:
             listing = tree.run(["sudo", "-n", "-l", "-U", user]).decode("utf-8", "replace")
         except (CommandFailed, TimeLimit) as error:
-            return "whether %s may sudo is not known: %s" % (user, error), False
+            doubt, proven = _tried_sudo(tree, user)  # which root may not be allowed to ask
+            return "" if proven else "whether %s may sudo is not known: %s" % (user, error), proven
         if sudo_asks(listing):
             return "%s cannot become root: sudo wants a password that nobody has" % user, False
         return _tried_sudo(tree, user)
@@ -4761,8 +4872,8 @@ def _sudo_bounds(tree, user):
         bounds.append("sudo wants a terminal: requiretty")
     if said.get("runas_default", "root") not in ("root", "#0"):
         bounds.append("sudo makes %s %s, and not root: runas_default" % (user, said["runas_default"]))
-    path = said.get("secure_path", "")
-    if path and not any(tree.exists(folder + "/sh") for folder in reversed(path.split(":"))):
+    path = said.get("secure_path", "no")
+    if path not in ("", "no") and not any(tree.exists(folder + "/sh") for folder in reversed(path.split(":"))):
         bounds.append("sudo finds no programs: secure_path %s" % path)
     for name in ("runchroot", "runcwd"):
         if said.get(name, "")[:1] == "/" and not tree.exists(said[name]):
@@ -4848,7 +4959,7 @@ def _sudo_is_closed(tree, user):
     status = posix.stat(path)
     if status.st_uid != 0 or not status.st_mode & 0o4000:
         return "%s cannot become root: %s is not setuid root" % (user, path)
-    if not status.st_mode & 0o001:
+    if not status.st_mode & 0o001 and not (status.st_mode & 0o010 and _is_in(tree, user, status.st_gid)):
         return "%s may not run %s, which has mode %o" % (user, path, status.st_mode & 0o7777)
     if posix.statvfs(path).f_flag & posix.ST_NOSUID:
         return "%s cannot become root: %s is on a file system that is mounted nosuid" % (user, path)

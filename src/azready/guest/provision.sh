@@ -2532,6 +2532,11 @@ step_sudo() {
             left_as_it_is /etc/sudoers.d
             return
         fi
+        if [ -d "$root/etc/sudoers" ] || { [ -e "$root/etc/sudoers.d" ] && [ ! -d "$root/etc/sudoers.d" ]; }; then
+            warn "/etc/sudoers is a folder, or /etc/sudoers.d is none: $user is not given sudo"
+            did='left as it is'
+            return
+        fi
         # a word in capitals would be an alias
         case $user in
             *[A-Z]*) quoted=\"$user\" ;;
@@ -2789,9 +2794,9 @@ function listed(names, patterns, between,   p, n, i, m, j, name, inside, bare) {
     m = split(names, name, " ")
     for (i = 1; i <= n; i++) {
         bare = p[i]
-        sub(/^!/, "", bare)
+        if (between == ",") sub(/^!/, "", bare) # in AllowUsers and the like it is a letter
         for (j = 1; j <= m; j++) if (fits(name[j], bare)) {
-            if (p[i] ~ /^!/) return 0
+            if (bare != p[i]) return 0
             inside = 1
         }
     }
@@ -2936,7 +2941,7 @@ function pam_asked(root, i,   module, name) {
         pam_got = pam_kind[i] == "session" ? "session_err" : "auth_err"
         pam_doubt = "pam_deny keeps everybody out" pam_of ": " pam_in[i]
     } else if (pam_asks(pam_kind[i], name, pam_rest[i])) {
-        pam_doubt = pam_quick && name !~ /^pam_(limits|namespace)$/ ? "?" : pam_against(root, name, pam_rest[i])
+        pam_doubt = pam_quick && name !~ /^pam_(limits|namespace|env)$/ ? "?" : pam_against(root, name, pam_rest[i])
         if (pam_doubt != "" && name ~ /^pam_(sss|ldap|winbind)$/) pam_got = "user_unknown"
         if (pam_doubt != "") pam_doubt = name " may keep " user " out" pam_of ": " pam_doubt
     }
@@ -2950,6 +2955,7 @@ function pam_asks(kind, name, rest,   said) {
     if (name ~ /^pam_(setquota|namespace)$/) return kind == "session"
     if (name ~ /^pam_(userdb|shells|listfile|succeed_if)$/) return kind != "session" && !(name == "pam_succeed_if" && pam_regular(rest))
     if (name ~ /^pam_(ftp|rhosts)$/) return kind == "auth"
+    if (name == "pam_env") return kind != "account"
     if (name == "pam_usertype") return kind != "session" && (" " rest " ") ~ / issystem /
     if (name ~ /^pam_(sss|ldap|winbind)$/) return kind == "account" && (" " rest " ") !~ / ignore_unknown_user /
     if (name == "pam_limits") return kind == "session" && (pam_service == "sshd" || rest ~ /conf=/)
@@ -2957,28 +2963,33 @@ function pam_asks(kind, name, rest,   said) {
     if (name ~ /^pam_(nologin|localuser)$/) return kind != "session" && rest ~ /(^| )file=/
     return kind == "account" && name ~ /^pam_(time|wheel)$/ || name ~ /^pam_(exec|access)$/
 }
-# whether pam_succeed_if asks for a user id that the owner has: uid >= 1000
+# whether pam_succeed_if asks for a user id, or a group, that the owner has: uid >= 1000
 function pam_regular(rest,   w) {
     gsub(/(^| )(quiet|use_uid)[^ ]*/, "", rest)
-    return split(rest, w, " ") == 3 && w[1] == "uid" && w[2] == ">=" && w[3] ~ /^[0-9]+$/ && (pam_quick || uid + 0 >= w[3] + 0)
+    if (split(rest, w, " ") != 3) return 0
+    if (w[1] == "user" && w[2] == "ingroup") return !pam_quick && index(" " groups " ", " " w[3] " ") > 0
+    return w[1] == "uid" && w[2] == ">=" && w[3] ~ /^[0-9]+$/ && (pam_quick || uid + 0 >= w[3] + 0)
 }
 function pam_option(rest, name,   n, w, i) {
     n = split(rest, w, " ")
     for (i = 1; i <= n; i++) if (index(w[i], name "=") == 1) return substr(w[i], length(name) + 2)
     return ""
 }
-function pam_limit(root, rest,   n, w, i, file, field, s, conf, found) {
+function pam_limit(root, rest,   n, w, i, file, files, s, conf, found) {
     conf = pam_option(rest, "conf")
     if (conf != "" && !there(root conf)) return conf " is not there"
-    n = split(conf != "" ? root conf : root "/etc/security/limits.conf " limits, file, " ")
+    file = "/security/limits.conf"
+    if (conf == "" && !there(root "/etc" file) && !there(root "/usr/share/pam" file) && !there(root "/usr/etc" file))
+        return "/etc" file " is not there"
+    n = split(conf != "" ? root conf : root "/etc/security/limits.conf " limits, files, " ")
     for (i = 1; i <= n && found == ""; i++) {
-        if (!there(file[i])) continue
-        while (found == "" && (getline s <file[i]) > 0) {
+        if (!there(files[i])) continue
+        while (found == "" && (getline s <files[i]) > 0) {
             sub(/#.*/, "", s)
-            if (split(s, w, " ") != 4 || w[4] !~ /^[0-9]+$/ || w[4] + 0 >= pam_least(w[3])) continue
+            if (split(s, w, " ") != 4 || w[3] != "chroot" && (w[4] !~ /^[0-9]+$/ || w[4] + 0 >= pam_least(w[3]))) continue
             if (pam_quick || pam_limited(w[1])) found = w[1] " " w[2] " " w[3] " " w[4]
         }
-        close(file[i])
+        close(files[i])
     }
     return found
 }
@@ -3092,6 +3103,25 @@ function pam_say(text) {
     else if (!(text in pam_told)) print bare(text)
     pam_told[text] = 1
 }
+# a variable of pam_env.conf(5) that is asked for and not closed, which ends the session
+function pam_unclosed(root, file,   s, whole, found, n, piece, i) {
+    file = root (file == "" ? "/etc/security/pam_env.conf" : file)
+    while (!is_folder(file) && found == "" && (getline s <file) > 0) {
+        if (s ~ /^#/) continue
+        sub(/#.*/, "", s)
+        gsub(/\t/, " ", s)
+        gsub(/^ +| +$/, "", s)
+        if (s ~ /\\$/) { whole = whole substr(s, 1, length(s) - 1) " "; continue }
+        whole = whole s
+        s = whole
+        gsub(/@[{]/, "${", s)
+        n = split(s, piece, "[$][{]")
+        for (i = 2; i <= n; i++) if (!index(piece[i], "}")) found = whole
+        whole = ""
+    }
+    close(file)
+    return found
+}
 function pam_against(root, name, rest,   s, last, file) {
     if (name ~ /^pam_(listfile|succeed_if|exec|wheel|setquota|userdb|ftp|rhosts|debug|usertype)$/) return rest == "" ? "?" : rest
     if (name ~ /^pam_(sss|ldap|winbind)$/) return "it knows no account of this machine"
@@ -3111,25 +3141,46 @@ function pam_against(root, name, rest,   s, last, file) {
     if (name == "pam_shells") {
         if (!there(root "/etc/shells")) return ""
         if (shell == "") shell = "/bin/sh"
+        if (!system("test -n \"$(find " root "/etc/shells -perm -2)\"")) return "everybody can write to /etc/shells"
         while ((getline s <(root "/etc/shells")) > 0) { gsub(/^[ \t\r]+|[ \t\r]+$/, "", s); if (s == shell) return "" }
         return shell " is not in /etc/shells"
     }
+    if (name == "pam_env") return pam_unclosed(root, pam_option(rest, "conffile"))
     file = root "/etc/security/" (name == "pam_time" ? "time.conf" : "access.conf")
+    if (name == "pam_access" && (s = pam_option(rest, "accessfile")) != "") {
+        file = root s
+        if (!there(file)) return s " is not there"
+    }
     while ((getline s <file) > 0) if (name == "pam_time" ? s ~ /^[ \t]*[^# \t]/ : s ~ /^-/) last = s
     close(file)
     return last
 }
-# the last line of hosts.deny that is about sshd, where hosts.allow does not speak of it (hosts_access(5))
-function denied_host(root,   s, daemons, found) {
-    while ((getline s <(root "/etc/hosts.deny")) > 0) {
-        daemons = s
-        sub(/#.*/, "", daemons)
-        sub(/:.*/, "", daemons)
-        gsub(/[,\t ]+/, " ", daemons)
-        if (index(" " daemons " ", " ALL ") || index(" " daemons " ", " sshd ")) found = s
+# whether a line of hosts.allow or hosts.deny is about sshd: its list of daemons may have another behind EXCEPT
+function about_sshd(s,   n, word, i, part, about) {
+    sub(/#.*/, "", s)
+    sub(/:.*/, "", s)
+    gsub(/[,\t ]+/, " ", s)
+    n = split(s, word, " ")
+    for (i = n; i; i--) {
+        if (word[i] == "ALL" || word[i] == "sshd") part = 1
+        if (i == 1 || word[i] == "EXCEPT") { about = !about && part; part = 0 }
     }
-    if (found == "") return ""
-    while ((getline s <(root "/etc/hosts.allow")) > 0) if (index(s, "sshd")) return ""
+    return about
+}
+# the line by which libwrap may keep clients out (hosts_access(5), hosts_options(5)); sets denied_in, its file
+function denied_host(root,   s, n, i, option, allowed, found) {
+    denied_in = "/etc/hosts.allow"
+    while (found == "" && (getline s <(root denied_in)) > 0) if (about_sshd(s)) {
+        allowed = 1
+        n = split(s, option, ":")
+        for (i = 3; i <= n; i++) if (option[i] ~ /^[ \t\r]*deny[ \t\r]*$/) found = s
+    }
+    close(root denied_in)
+    if (found == "" && !allowed) {
+        denied_in = "/etc/hosts.deny"
+        while ((getline s <(root denied_in)) > 0) if (about_sshd(s)) found = s
+        close(root denied_in)
+    }
     gsub(/^[ \t\r]+|[ \t\r]+$/, "", found)
     return found
 }
@@ -3138,7 +3189,7 @@ PAM_DOUBTS='
 BEGIN {
     if (uses_pam == "yes") pam(root, service)
     if (service == "sshd" && (denied = denied_host(root)) != "")
-        print "/etc/hosts.deny may keep " user " out: " bare(denied)
+        print denied_in " may keep " user " out: " bare(denied)
 }
 '
 SSHD_READ='
@@ -3303,8 +3354,8 @@ function others(root,   file, s, kind, n, i, first, said, open, around, plugins,
         file = root "/etc/ssh/ssh_host_" kind[i] "_key"
         first = 1
         while ((getline s <file) > 0) {
-            if (first && s !~ /^-----BEGIN / || s ~ /ENCRYPTED/) break
-            if (s ~ /^b3BlbnNzaC1rZXktdjEA/ && s !~ /^b3BlbnNzaC1rZXktdjEAAAAABG5vbmU/) break
+            if (first && s !~ /^-----BEGIN / || s ~ /ENCRYPTED|\r$/) break
+            if (s ~ /^b3BlbnNzaC1rZXktdjEA/ && s !~ /^b3BlbnNzaC1rZXktdjEAAAAABG5vbmU/) break # it wants a passphrase
             if (s ~ /^-----END /) { said = said " " kind[i]; break }
             first = 0
         }
@@ -3405,11 +3456,12 @@ sshd_flags() {
     read -r _ sshd_plain sshd_unsure sshd_opens sshd_shuts homes_open around_says plugins nosuid whole_keys <"$work/sshd"
 }
 
-# groups_with USER: sets user_groups, separated by blanks.
+# groups_with USER: sets user_groups and their numbers, user_gids, separated by blanks.
 groups_with() {
-    user_groups=''
+    user_groups='' user_gids=''
     [ -n "$1" ] || return 0
     account "$1" || gid=''
+    user_gids=$gid
     for file in /etc/group /usr/lib/group; do
         [ -r "$root$file" ] || continue
         if [ $file = /etc/group ]; then entry "$1" group || :; else text_of "$root$file"; fi
@@ -3420,7 +3472,7 @@ groups_with() {
         for text in "$@"; do
             group=${text%%:*} members=${text#*:*:} number=${members%%:*}
             case ,${members#*:}, in
-                *",$1,"*) user_groups="$user_groups $group" ;;
+                *",$1,"*) user_groups="$user_groups $group" user_gids="$user_gids $number" ;;
                 *) [ -z "$gid" ] || [ "$number" != "$gid" ] || user_groups="$user_groups $group" ;;
             esac
         done
@@ -4058,14 +4110,14 @@ find_missing_host_keys() {
     for kind in rsa ecdsa ed25519; do
         whole=''
         if [ -s "$root/etc/ssh/ssh_host_${kind}_key" ]; then
-            begun='' locked=''
+            begun='' unfit=''
             while read -r text || [ -n "$text" ]; do
                 case $begun$text in
-                    *ENCRYPTED*) begun=yes locked=yes ;;
+                    *ENCRYPTED* | *"$CR") begun=yes unfit=yes ;;
                     -----BEGIN\ *) begun=yes ;;
-                    yes-----END\ *) [ -n "$locked" ] || whole=yes ;;
-                    yesb3BlbnNzaC1rZXktdjEAAAAABG5vbmU*) ;;
-                    yesb3BlbnNzaC1rZXktdjEA*) locked=yes ;;
+                    yes-----END\ *) [ -n "$unfit" ] || whole=yes ;;
+                    yesb3BlbnNzaC1rZXktdjEAAAAABG5vbmU*) ;; # it wants no passphrase
+                    yesb3BlbnNzaC1rZXktdjEA*) unfit=yes ;;
                     yes*) ;;
                     *) break ;;
                 esac
@@ -4378,6 +4430,18 @@ function old(word, name, modern,   offered) {
     if (offered == "" || offered ~ /^[-+^]/ || ("," offered) ~ (",(" modern ")")) return
     print "bound sshd offers nothing that clients of today take: " name " " offered
 }
+# what clients of today do not take of sshd, where it depends on more than one setting
+function old_by_parts(   ciphers, macs, accepted, key, others) {
+    ciphers = says("ciphers")
+    macs = says("macs")
+    if (macs ~ /^[^-+^]/ && ciphers != "" && ("," ciphers) !~ /,(chacha20-poly1305|aes128-gcm|aes256-gcm)/)
+        if (("," macs ",") !~ /,(umac-|hmac-sha2-|hmac-sha1,|hmac-sha1-etm)/) print "bound sshd offers nothing that clients of today take: MACs " macs
+    accepted = says("pubkeyacceptedalgorithms")
+    if (!has_key || accepted !~ /^[^-+^]/ || listed("rsa-sha2-512 rsa-sha2-256", accepted, ",")) return
+    close(keys)
+    while ((getline key <keys) > 0) if ((" " key) !~ / ssh-rsa +AAAA/) others = 1
+    if (!others) print "bound sshd takes RSA keys by SHA-1 alone, which clients of today do not use: PubkeyAcceptedAlgorithms"
+}
 # what sshd cannot expand of the place where our keys are: what comes later is not asked for
 function unknown_token(   place, rest, i) {
     place = said["authorizedkeysfile"]
@@ -4398,7 +4462,7 @@ function number_of_keys(   s, n) {
 function able(method) {
     sub(/:.*/, "", method)
     method = tolower(method)
-    return method == "publickey" ? has_key : method == "password" || method == "keyboard-interactive" ? has_password : method == "none"
+    return method == "publickey" ? has_key : method == "password" || method == "keyboard-interactive" ? has_password : 0
 }
 # what else may let a key in, where sshd reads no file of keys: a program of the image, or an authority
 function elsewhere(   n, i, other, words) {
@@ -4412,13 +4476,17 @@ function elsewhere(   n, i, other, words) {
     return ""
 }
 # why sshd takes none of the keys, by their types, their sizes, or the list of those that count no more
-function no_key_fits(   n, i, key, word, kind, body, names, taken, accepted, least, bits, size, revoked, state, all, text, long, counts) {
+function no_key_fits(   n, i, key, word, kind, body, names, taken, accepted, least, bits, size, revoked, state, all, text, long, counts, krl, junk) {
     accepted = says("pubkeyacceptedalgorithms") ~ /^[^-+^]/
     least = says("requiredrsasize") ~ /^[0-9]+$/ ? says("requiredrsasize") + 0 : 0
     revoked = root != "" || says("revokedkeys") == "none" ? "" : said["revokedkeys"]
     gsub(/\t/, " ", revoked)
     if (!accepted && !least && revoked == "") return ""
-    if (revoked != "") while ((state = (getline text <revoked)) > 0) all = all "\n" text
+    if (revoked != "" && revoked_folder == "") while ((state = (getline text <revoked)) > 0) {
+        if (all == "" && text ~ /^SSHKRL/) krl = 1
+        if (!krl && text ~ /^[ \t]*[^# \t\r]+[ \t\r]*$/) junk = 1
+        all = all "\n" text
+    }
     while ((getline key <keys) > 0) {
         n = split(key, word, " ")
         for (i = 1; i < n; i++) if (word[i] ~ /^(ssh|ecdsa|sk)-/ && word[i + 1] ~ /^AAAA/) break
@@ -4437,6 +4505,7 @@ function no_key_fits(   n, i, key, word, kind, body, names, taken, accepted, lea
     if (accepted && !taken) return "sshd takes no key of type " kind " (PubkeyAcceptedAlgorithms)"
     if (!long) return "sshd takes no RSA key of " size " bits (RequiredRSASize " least ")"
     if (state < 0) return "sshd takes no keys: RevokedKeys " revoked " is not there"
+    if (junk || revoked_folder != "") return "sshd takes no keys: RevokedKeys " revoked " is no list of keys"
     return counts ? "" : "RevokedKeys " revoked " names the key"
 }
 # whether sshd has a host key that it may show, or that is not known
@@ -4500,6 +4569,7 @@ END {
     old("ciphers", "Ciphers", "chacha20-poly1305|aes(128|192|256)-ctr|aes(128|256)-gcm")
     old("kexalgorithms", "KexAlgorithms", "curve25519-|ecdh-sha2-|diffie-hellman-group(14-sha256|16|18|-exchange-sha256)|sntrup761|mlkem768")
     old("hostkeyalgorithms", "HostKeyAlgorithms", "rsa-sha2|ecdsa-|ssh-ed25519|sk-")
+    old_by_parts()
     if (("\t" said["setenv"]) ~ /\tPATH=/) {
         gsub(/\t/, " ", said["setenv"])
         print "bound sshd\047s SetEnv " said["setenv"] " holds for " user
@@ -4586,9 +4656,12 @@ no_way_in() {
     groups_with "$user"
     [ -n "$why" ] || closed_way
     [ -z "$why" ] || return 0
+    sshd_says revokedkeys
+    revoked_folder='' # some awks end where they are to read one
+    [ -z "$value" ] || [ ! -d "$root$value" ] || revoked_folder=yes
     # nothing that is plain can shut anybody out but a policy on passwords
     [ "$sshd_plain$has_password" = yes0 ] || awk -v root="$root" -v user="$user" -v groups="$user_groups" -v keys="$work/keys" \
-        -v has_key="$has_key" -v has_password="$has_password" "$SSHD_WORDS$SSHD_JUDGE" "$work/sshd" >"$work/judged"
+        -v has_key="$has_key" -v has_password="$has_password" -v revoked_folder="$revoked_folder" "$SSHD_WORDS$SSHD_JUDGE" "$work/sshd" >"$work/judged"
     [ -e "$work/judged" ] || : >"$work/judged"
     key_refused='' password_refused='' methods_missing='' unfit=''
     while read -r name text; do
@@ -4732,7 +4805,7 @@ gives() {
     # shellcheck disable=SC2254 # digits
     case $mode in
         *[$1]) return 0 ;;
-        *[$1]?) [ "$group" = 0 ] && ! has root "$user_groups" || return 0 ;;
+        *[$1]?) ! has "$group" "$user_gids" || return 0 ;;
     esac
     # shellcheck disable=SC2254 # digits
     case $mode in
@@ -4820,6 +4893,8 @@ say_doubts() {
     [ "$around_says$pam_types" = 'noaccount session' ] || doubts_around sshd "$word"
     pam_types=''
     ending_shell
+    not_a_shell
+    shut_units
     path_without_programs
     [ ! -e "$root/etc/ssh/sshd_not_to_be_run" ] ||
         warn "/etc/ssh/sshd_not_to_be_run is there: Debian's ssh.service does not start while it is"
@@ -4901,6 +4976,38 @@ echo; echo asked' "$shell" || return 0
     stays=$(awk '
         /[^ \t\r]/ { last = $0; seen[$0] = 1 }
         END { if (last == "asked") print (("by-command" in seen) && ("by-lines" in seen)) ? "yes" : "no" }' "$work/output")
+}
+
+# Says so where what stands for the owner's shell runs no command, by its own word.
+not_a_shell() {
+    case ${shell##*/} in
+        '' | bash | sh | dash | rbash | ash | zsh | ksh | mksh | fish | tcsh | csh) return 0 ;;
+    esac
+    # shellcheck disable=SC2016 # for the other shell
+    [ -z "$root" ] && [ "$me" = 0 ] && try_for 20 su -s /bin/sh "$user" -c '"$0" -c "echo; echo by-command"; echo; echo asked' "$shell" || return 0
+    awk '/[^ \t\r]/ { last = $0; seen[$0] = 1 } END { exit !(last == "asked" && !("by-command" in seen)) }' "$work/output" || return 0
+    warn "the shell of $user, $shell, runs no command"
+}
+
+# Says so where sshd's unit is masked (systemctl(1)), and no other starts sshd. A service that is not masked counts as one
+# that is wanted.
+shut_units() {
+    masked=''
+    for unit in ssh.service sshd.service ssh.socket sshd.socket; do
+        [ -e "$root/usr/lib/systemd/system/$unit" ] || [ -e "$root/lib/systemd/system/$unit" ] || continue
+        file=$root/etc/systemd/system/$unit
+        if [ -e "$file" ] && [ ! -s "$file" ]; then
+            masked="$masked $unit"
+            continue
+        fi
+        file=$root/etc/systemd/system/sockets.target.wants/$unit
+        case $unit in
+            *.service) return 0 ;;
+        esac
+        [ ! -e "$file" ] && [ ! -h "$file" ] || return 0
+    done
+    masked=${masked# }
+    [ -z "$masked" ] || warn "${masked%% *} is masked: sshd does not start by it"
 }
 
 # Says so where PATH has no programs by /etc/environment, else by pam_env.conf(5).
@@ -5015,7 +5122,9 @@ doubt_sudo() {
         sudo_is_closed
         [ -z "$sudo_doubt" ] && ! sudo_is_plain || return 0
         if ! try sudo -n -l -U "$user"; then
-            sudo_doubt="whether $user may sudo is not known: $error"
+            not_known="whether $user may sudo is not known: $error"
+            tried_sudo # root may not be allowed to ask
+            [ -n "$sudo_proven" ] || sudo_doubt=$not_known
         elif ! awk '
             { text = $0; gsub(/^[ \t]+|[ \t]+$/, "", text) }
             text ~ /^\(/ && text ~ / ALL(, ALL)?$/ { free = index(text, "NOPASSWD:") }
@@ -5162,9 +5271,16 @@ sudo_is_closed() {
             fi
             [ "$nosuid" != yes ] || sudo_doubt="$user cannot become root: $path is on a file system that is mounted nosuid"
             ;;
+        0\ [4567][0-7][1357][0-7]) may_run_sudo ;;
         0\ [4567][0-7][0-7][0-7]) sudo_doubt="$user may not run $path, which has mode ${sudo_mode#* }" ;;
         *) sudo_doubt="$user cannot become root: $path is not setuid root" ;;
     esac
+}
+
+# Where only a group may run sudo: whether the user is in it.
+may_run_sudo() {
+    groups_with "$user"
+    has "$(stat -L -c %g "$path")" "$user_gids" || sudo_doubt="$user may not run $path, which has mode ${sudo_mode#* }"
 }
 
 # sudoers is read as we wrote it: our rule, which is for this user, is the last that sudo sees.

@@ -1,5 +1,5 @@
 BEGIN {
     if (uses_pam == "yes") pam(root, service)
     if (service == "sshd" && (denied = denied_host(root)) != "")
-        print "/etc/hosts.deny may keep " user " out: " bare(denied)
+        print denied_in " may keep " user " out: " bare(denied)
 }

@@ -116,7 +116,7 @@ function pam_asked(root, i,   module, name) {
         pam_got = pam_kind[i] == "session" ? "session_err" : "auth_err"
         pam_doubt = "pam_deny keeps everybody out" pam_of ": " pam_in[i]
     } else if (pam_asks(pam_kind[i], name, pam_rest[i])) {
-        pam_doubt = pam_quick && name !~ /^pam_(limits|namespace)$/ ? "?" : pam_against(root, name, pam_rest[i])
+        pam_doubt = pam_quick && name !~ /^pam_(limits|namespace|env)$/ ? "?" : pam_against(root, name, pam_rest[i])
         if (pam_doubt != "" && name ~ /^pam_(sss|ldap|winbind)$/) pam_got = "user_unknown"
         if (pam_doubt != "") pam_doubt = name " may keep " user " out" pam_of ": " pam_doubt
     }
@@ -130,6 +130,7 @@ function pam_asks(kind, name, rest,   said) {
     if (name ~ /^pam_(setquota|namespace)$/) return kind == "session"
     if (name ~ /^pam_(userdb|shells|listfile|succeed_if)$/) return kind != "session" && !(name == "pam_succeed_if" && pam_regular(rest))
     if (name ~ /^pam_(ftp|rhosts)$/) return kind == "auth"
+    if (name == "pam_env") return kind != "account"
     if (name == "pam_usertype") return kind != "session" && (" " rest " ") ~ / issystem /
     if (name ~ /^pam_(sss|ldap|winbind)$/) return kind == "account" && (" " rest " ") !~ / ignore_unknown_user /
     if (name == "pam_limits") return kind == "session" && (pam_service == "sshd" || rest ~ /conf=/)
@@ -137,28 +138,33 @@ function pam_asks(kind, name, rest,   said) {
     if (name ~ /^pam_(nologin|localuser)$/) return kind != "session" && rest ~ /(^| )file=/
     return kind == "account" && name ~ /^pam_(time|wheel)$/ || name ~ /^pam_(exec|access)$/
 }
-# whether pam_succeed_if asks for a user id that the owner has: uid >= 1000
+# whether pam_succeed_if asks for a user id, or a group, that the owner has: uid >= 1000
 function pam_regular(rest,   w) {
     gsub(/(^| )(quiet|use_uid)[^ ]*/, "", rest)
-    return split(rest, w, " ") == 3 && w[1] == "uid" && w[2] == ">=" && w[3] ~ /^[0-9]+$/ && (pam_quick || uid + 0 >= w[3] + 0)
+    if (split(rest, w, " ") != 3) return 0
+    if (w[1] == "user" && w[2] == "ingroup") return !pam_quick && index(" " groups " ", " " w[3] " ") > 0
+    return w[1] == "uid" && w[2] == ">=" && w[3] ~ /^[0-9]+$/ && (pam_quick || uid + 0 >= w[3] + 0)
 }
 function pam_option(rest, name,   n, w, i) {
     n = split(rest, w, " ")
     for (i = 1; i <= n; i++) if (index(w[i], name "=") == 1) return substr(w[i], length(name) + 2)
     return ""
 }
-function pam_limit(root, rest,   n, w, i, file, field, s, conf, found) {
+function pam_limit(root, rest,   n, w, i, file, files, s, conf, found) {
     conf = pam_option(rest, "conf")
     if (conf != "" && !there(root conf)) return conf " is not there"
-    n = split(conf != "" ? root conf : root "/etc/security/limits.conf " limits, file, " ")
+    file = "/security/limits.conf"
+    if (conf == "" && !there(root "/etc" file) && !there(root "/usr/share/pam" file) && !there(root "/usr/etc" file))
+        return "/etc" file " is not there"
+    n = split(conf != "" ? root conf : root "/etc/security/limits.conf " limits, files, " ")
     for (i = 1; i <= n && found == ""; i++) {
-        if (!there(file[i])) continue
-        while (found == "" && (getline s <file[i]) > 0) {
+        if (!there(files[i])) continue
+        while (found == "" && (getline s <files[i]) > 0) {
             sub(/#.*/, "", s)
-            if (split(s, w, " ") != 4 || w[4] !~ /^[0-9]+$/ || w[4] + 0 >= pam_least(w[3])) continue
+            if (split(s, w, " ") != 4 || w[3] != "chroot" && (w[4] !~ /^[0-9]+$/ || w[4] + 0 >= pam_least(w[3]))) continue
             if (pam_quick || pam_limited(w[1])) found = w[1] " " w[2] " " w[3] " " w[4]
         }
-        close(file[i])
+        close(files[i])
     }
     return found
 }
@@ -272,6 +278,25 @@ function pam_say(text) {
     else if (!(text in pam_told)) print bare(text)
     pam_told[text] = 1
 }
+# a variable of pam_env.conf(5) that is asked for and not closed, which ends the session
+function pam_unclosed(root, file,   s, whole, found, n, piece, i) {
+    file = root (file == "" ? "/etc/security/pam_env.conf" : file)
+    while (!is_folder(file) && found == "" && (getline s <file) > 0) {
+        if (s ~ /^#/) continue
+        sub(/#.*/, "", s)
+        gsub(/\t/, " ", s)
+        gsub(/^ +| +$/, "", s)
+        if (s ~ /\\$/) { whole = whole substr(s, 1, length(s) - 1) " "; continue }
+        whole = whole s
+        s = whole
+        gsub(/@[{]/, "${", s)
+        n = split(s, piece, "[$][{]")
+        for (i = 2; i <= n; i++) if (!index(piece[i], "}")) found = whole
+        whole = ""
+    }
+    close(file)
+    return found
+}
 function pam_against(root, name, rest,   s, last, file) {
     if (name ~ /^pam_(listfile|succeed_if|exec|wheel|setquota|userdb|ftp|rhosts|debug|usertype)$/) return rest == "" ? "?" : rest
     if (name ~ /^pam_(sss|ldap|winbind)$/) return "it knows no account of this machine"
@@ -291,25 +316,46 @@ function pam_against(root, name, rest,   s, last, file) {
     if (name == "pam_shells") {
         if (!there(root "/etc/shells")) return ""
         if (shell == "") shell = "/bin/sh"
+        if (!system("test -n \"$(find " root "/etc/shells -perm -2)\"")) return "everybody can write to /etc/shells"
         while ((getline s <(root "/etc/shells")) > 0) { gsub(/^[ \t\r]+|[ \t\r]+$/, "", s); if (s == shell) return "" }
         return shell " is not in /etc/shells"
     }
+    if (name == "pam_env") return pam_unclosed(root, pam_option(rest, "conffile"))
     file = root "/etc/security/" (name == "pam_time" ? "time.conf" : "access.conf")
+    if (name == "pam_access" && (s = pam_option(rest, "accessfile")) != "") {
+        file = root s
+        if (!there(file)) return s " is not there"
+    }
     while ((getline s <file) > 0) if (name == "pam_time" ? s ~ /^[ \t]*[^# \t]/ : s ~ /^-/) last = s
     close(file)
     return last
 }
-# the last line of hosts.deny that is about sshd, where hosts.allow does not speak of it (hosts_access(5))
-function denied_host(root,   s, daemons, found) {
-    while ((getline s <(root "/etc/hosts.deny")) > 0) {
-        daemons = s
-        sub(/#.*/, "", daemons)
-        sub(/:.*/, "", daemons)
-        gsub(/[,\t ]+/, " ", daemons)
-        if (index(" " daemons " ", " ALL ") || index(" " daemons " ", " sshd ")) found = s
+# whether a line of hosts.allow or hosts.deny is about sshd: its list of daemons may have another behind EXCEPT
+function about_sshd(s,   n, word, i, part, about) {
+    sub(/#.*/, "", s)
+    sub(/:.*/, "", s)
+    gsub(/[,\t ]+/, " ", s)
+    n = split(s, word, " ")
+    for (i = n; i; i--) {
+        if (word[i] == "ALL" || word[i] == "sshd") part = 1
+        if (i == 1 || word[i] == "EXCEPT") { about = !about && part; part = 0 }
     }
-    if (found == "") return ""
-    while ((getline s <(root "/etc/hosts.allow")) > 0) if (index(s, "sshd")) return ""
+    return about
+}
+# the line by which libwrap may keep clients out (hosts_access(5), hosts_options(5)); sets denied_in, its file
+function denied_host(root,   s, n, i, option, allowed, found) {
+    denied_in = "/etc/hosts.allow"
+    while (found == "" && (getline s <(root denied_in)) > 0) if (about_sshd(s)) {
+        allowed = 1
+        n = split(s, option, ":")
+        for (i = 3; i <= n; i++) if (option[i] ~ /^[ \t\r]*deny[ \t\r]*$/) found = s
+    }
+    close(root denied_in)
+    if (found == "" && !allowed) {
+        denied_in = "/etc/hosts.deny"
+        while ((getline s <(root denied_in)) > 0) if (about_sshd(s)) found = s
+        close(root denied_in)
+    }
     gsub(/^[ \t\r]+|[ \t\r]+$/, "", found)
     return found
 }

@@ -18,6 +18,18 @@ function old(word, name, modern,   offered) {
     if (offered == "" || offered ~ /^[-+^]/ || ("," offered) ~ (",(" modern ")")) return
     print "bound sshd offers nothing that clients of today take: " name " " offered
 }
+# what clients of today do not take of sshd, where it depends on more than one setting
+function old_by_parts(   ciphers, macs, accepted, key, others) {
+    ciphers = says("ciphers")
+    macs = says("macs")
+    if (macs ~ /^[^-+^]/ && ciphers != "" && ("," ciphers) !~ /,(chacha20-poly1305|aes128-gcm|aes256-gcm)/)
+        if (("," macs ",") !~ /,(umac-|hmac-sha2-|hmac-sha1,|hmac-sha1-etm)/) print "bound sshd offers nothing that clients of today take: MACs " macs
+    accepted = says("pubkeyacceptedalgorithms")
+    if (!has_key || accepted !~ /^[^-+^]/ || listed("rsa-sha2-512 rsa-sha2-256", accepted, ",")) return
+    close(keys)
+    while ((getline key <keys) > 0) if ((" " key) !~ / ssh-rsa +AAAA/) others = 1
+    if (!others) print "bound sshd takes RSA keys by SHA-1 alone, which clients of today do not use: PubkeyAcceptedAlgorithms"
+}
 # what sshd cannot expand of the place where our keys are: what comes later is not asked for
 function unknown_token(   place, rest, i) {
     place = said["authorizedkeysfile"]
@@ -38,7 +50,7 @@ function number_of_keys(   s, n) {
 function able(method) {
     sub(/:.*/, "", method)
     method = tolower(method)
-    return method == "publickey" ? has_key : method == "password" || method == "keyboard-interactive" ? has_password : method == "none"
+    return method == "publickey" ? has_key : method == "password" || method == "keyboard-interactive" ? has_password : 0
 }
 # what else may let a key in, where sshd reads no file of keys: a program of the image, or an authority
 function elsewhere(   n, i, other, words) {
@@ -52,13 +64,17 @@ function elsewhere(   n, i, other, words) {
     return ""
 }
 # why sshd takes none of the keys, by their types, their sizes, or the list of those that count no more
-function no_key_fits(   n, i, key, word, kind, body, names, taken, accepted, least, bits, size, revoked, state, all, text, long, counts) {
+function no_key_fits(   n, i, key, word, kind, body, names, taken, accepted, least, bits, size, revoked, state, all, text, long, counts, krl, junk) {
     accepted = says("pubkeyacceptedalgorithms") ~ /^[^-+^]/
     least = says("requiredrsasize") ~ /^[0-9]+$/ ? says("requiredrsasize") + 0 : 0
     revoked = root != "" || says("revokedkeys") == "none" ? "" : said["revokedkeys"]
     gsub(/\t/, " ", revoked)
     if (!accepted && !least && revoked == "") return ""
-    if (revoked != "") while ((state = (getline text <revoked)) > 0) all = all "\n" text
+    if (revoked != "" && revoked_folder == "") while ((state = (getline text <revoked)) > 0) {
+        if (all == "" && text ~ /^SSHKRL/) krl = 1
+        if (!krl && text ~ /^[ \t]*[^# \t\r]+[ \t\r]*$/) junk = 1
+        all = all "\n" text
+    }
     while ((getline key <keys) > 0) {
         n = split(key, word, " ")
         for (i = 1; i < n; i++) if (word[i] ~ /^(ssh|ecdsa|sk)-/ && word[i + 1] ~ /^AAAA/) break
@@ -77,6 +93,7 @@ function no_key_fits(   n, i, key, word, kind, body, names, taken, accepted, lea
     if (accepted && !taken) return "sshd takes no key of type " kind " (PubkeyAcceptedAlgorithms)"
     if (!long) return "sshd takes no RSA key of " size " bits (RequiredRSASize " least ")"
     if (state < 0) return "sshd takes no keys: RevokedKeys " revoked " is not there"
+    if (junk || revoked_folder != "") return "sshd takes no keys: RevokedKeys " revoked " is no list of keys"
     return counts ? "" : "RevokedKeys " revoked " names the key"
 }
 # whether sshd has a host key that it may show, or that is not known
@@ -140,6 +157,7 @@ END {
     old("ciphers", "Ciphers", "chacha20-poly1305|aes(128|192|256)-ctr|aes(128|256)-gcm")
     old("kexalgorithms", "KexAlgorithms", "curve25519-|ecdh-sha2-|diffie-hellman-group(14-sha256|16|18|-exchange-sha256)|sntrup761|mlkem768")
     old("hostkeyalgorithms", "HostKeyAlgorithms", "rsa-sha2|ecdsa-|ssh-ed25519|sk-")
+    old_by_parts()
     if (("\t" said["setenv"]) ~ /\tPATH=/) {
         gsub(/\t/, " ", said["setenv"])
         print "bound sshd\047s SetEnv " said["setenv"] " holds for " user

@@ -159,8 +159,8 @@ function others(root,   file, s, kind, n, i, first, said, open, around, plugins,
         file = root "/etc/ssh/ssh_host_" kind[i] "_key"
         first = 1
         while ((getline s <file) > 0) {
-            if (first && s !~ /^-----BEGIN / || s ~ /ENCRYPTED/) break
-            if (s ~ /^b3BlbnNzaC1rZXktdjEA/ && s !~ /^b3BlbnNzaC1rZXktdjEAAAAABG5vbmU/) break
+            if (first && s !~ /^-----BEGIN / || s ~ /ENCRYPTED|\r$/) break
+            if (s ~ /^b3BlbnNzaC1rZXktdjEA/ && s !~ /^b3BlbnNzaC1rZXktdjEAAAAABG5vbmU/) break # it wants a passphrase
             if (s ~ /^-----END /) { said = said " " kind[i]; break }
             first = 0
         }

@@ -11,9 +11,9 @@ function listed(names, patterns, between,   p, n, i, m, j, name, inside, bare) {
     m = split(names, name, " ")
     for (i = 1; i <= n; i++) {
         bare = p[i]
-        sub(/^!/, "", bare)
+        if (between == ",") sub(/^!/, "", bare) # in AllowUsers and the like it is a letter
         for (j = 1; j <= m; j++) if (fits(name[j], bare)) {
-            if (p[i] ~ /^!/) return 0
+            if (bare != p[i]) return 0
             inside = 1
         }
     }
