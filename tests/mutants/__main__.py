@@ -46,7 +46,7 @@ class Part:
 
 _OF_THE_GUEST = (
     "access access_bounds again bounds decisions files grow json medium outcomes pam parsers programs requests run "
-    "ssh_steps steps verbs waiting words"
+    "ssh_steps steps story verbs waiting words"
 )
 """What runs in-process, or on a scratch tree: all but containers, real trees and what traces the program."""
 
