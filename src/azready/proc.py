@@ -97,8 +97,9 @@ def run(
     timeout: float | None = None,
     hint: str = "",
     pass_fds: Sequence[int] = (),
+    umask: int = -1,
 ) -> Completed:
-    """Run a program to its end, without a shell and without inheriting stdin.
+    """Run a program to its end, without a shell and without inheriting stdin. `umask` -1: the caller's.
 
     Raises CommandFailed on a non-zero status unless `check` is false, Failure when it cannot be started or
     runs longer than `timeout` seconds (it is killed).
@@ -116,6 +117,7 @@ def run(
             timeout=timeout,
             check=False,
             pass_fds=pass_fds,
+            umask=umask,
         )
     except FileNotFoundError as error:
         raise Failure(f"{words[0]} is not installed", hint) from error

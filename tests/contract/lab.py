@@ -184,6 +184,7 @@ def carry_out(case: Case, program: Program, fabric: Fabric, folder: Path) -> Out
         check=False,
         cwd=folder,
         restore_signals=False,  # SIGPIPE is ignored, as systemd has it for every service
+        umask=0o077,  # as some inits have it: files of /etc are open to all the same
     )
     assert not list(folder.glob(".azp-*")), "the program left its temporary folder"
     return _outcome(case, fabric, folder, done, before)

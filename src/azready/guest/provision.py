@@ -5480,6 +5480,7 @@ def act(options, began):
     if tag:
         say("Not on Azure (chassis asset tag: %s): nothing to do" % tag)
         return 0
+    posix.umask(0o022)  # some inits start services with one that closes /etc/hosts, or opens it
     settings, warnings = parse_settings(tree.text(options.config))
     vm_id = read_vm_id(tree, options)
     say(

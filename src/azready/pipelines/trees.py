@@ -217,6 +217,7 @@ def _bootstrap(suite: str, tar: Path) -> None:
 _DELTA_SCRIPT = (
     OWN_DEV
     + """
+umask 022
 root=$1 script=$2; shift 2
 own_dev "$root/dev"
 mount -t proc -o nosuid,nodev,noexec proc "$root/proc"

@@ -192,6 +192,7 @@ def test_programs_run_as_root_and_their_effects_are_seen(machine: Machine) -> No
     with pytest.raises(CommandFailed):
         remote.run(["false"])
     assert remote.run(["sh", "-c", "exit 7"], check=False).status == 7
+    assert remote.run(["sh", "-c", "umask"]).stdout.strip() == "0022", "what it writes is the image's"
     remote.close()
 
 

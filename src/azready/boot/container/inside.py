@@ -56,6 +56,7 @@ _GUEST = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
 
 def main() -> None:
     """Make the namespaces that the host process asks for, say so, and start guests until it hangs up."""
+    os.umask(0o022)  # the caller's may close the guest's root folder to all but root
     control = socket.socket(fileno=int(sys.argv[1]))
     spec, _, _ = messages.receive(control)
     cgroup: Path | None = None
@@ -259,7 +260,6 @@ def _become_init(control: socket.socket, order: dict[str, Any], scratch: Path, m
     mount("", "/", flags=MS_REC | MS_PRIVATE)
     require_sealed(links=("*",))  # it has its cards by now, and no route yet
     ctypes.CDLL(None).sethostname(b"localhost", 9)
-    os.umask(0o022)
     os.setsid()
     notify = root.enter(scratch, order, console)
     for number in range(1, signal.NSIG):

@@ -46,6 +46,9 @@ from azready.kernel.syscalls import (
 )
 
 UNUSABLE_ROOT, FAILED = 96, 97
+UMASK = 0o022
+"""As an installer of packages has it. With the caller's the image's bytecode, initramfs and caches were closed to its
+users, or open to all of them."""
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 """<linux/sockios.h>, <linux/if.h>"""
 _NOT_FOUND, _NOT_RUN = 127, 126
@@ -85,6 +88,7 @@ _LAST_CAPABILITY = 63
 
 
 def main() -> None:
+    os.umask(UMASK)
     root, known, channel, *words = sys.argv[1:]
     border = words.index("--")
     try:

@@ -26,7 +26,7 @@ def environment(extra: dict[str, str] | None) -> dict[str, str]:
 
 def run_here(argv: Sequence[str], *, stdin: bytes, env: dict[str, str] | None, check: bool) -> Completed:
     """Run a program of this very machine."""
-    return run(argv, stdin=stdin, env=environment(env), check=check, cwd=Path("/"))
+    return run(argv, stdin=stdin, env=environment(env), check=check, cwd=Path("/"), umask=0o022)
 
 
 def run_in(

@@ -231,7 +231,7 @@ class Ssh(Lookups):
         network: bool = False,
     ) -> Completed:
         words = [f"{name}={value}" for name, value in environment(env).items()]
-        answer = self._shell.call(f"exec {shlex.join(['env', '-i', *words, *argv])}", stdin)
+        answer = self._shell.call(f"umask 022; exec {shlex.join(['env', '-i', *words, *argv])}", stdin)
         self._index = None
         self._contents = None
         done = Completed(tuple(argv), answer.status, answer.stdout.decode(errors="replace"), answer.stderr)
