@@ -4192,8 +4192,9 @@ def _shut_mode(tree, owner, path, need):
     except OSError:
         return None
     mode = status.st_mode & 0o7777
-    of_group = mode & need << 3 and _is_in(tree, owner.name, status.st_gid)
-    return None if mode & need or of_group or mode & need << 6 and status.st_uid == owner.uid else mode
+    if mode & need or mode & need << 6 and status.st_uid == owner.uid:
+        return None
+    return None if mode & need << 3 and _is_in(tree, owner.name, status.st_gid) else mode
 
 
 def _without_host_keys(tree, sshd):

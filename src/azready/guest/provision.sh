@@ -4934,22 +4934,21 @@ ending_shell() {
     # shellcheck disable=SC2086 # one file a line
     set -- $files
     IFS=" $TAB$NEWLINE"
-    grep -E "$ENDING_WORDS" "$@" /dev/null >"$work/ends" || return 0
-    awk -v words='exit,exec ,kill,logout,set -,trap ,source ,. /' '
-        { at = index($0, ":"); file = substr($0, 1, at - 1); text = substr($0, at + 1) }
-        text ~ /^[ \t]*#/ { next }
-        !(file in rank) { order[++files] = file; rank[file] = 99 }
+    LC_ALL=C awk '
+        BEGIN { n = split("exit,exec ,kill,logout,set -,trap ,source ,. /", word, ",") }
+        !/exit|exec |kill|logout|set -|trap |source |[.] \// || /^[ \t]*#/ { next }
         {
-            n = split(words, word, ",")
-            for (i = n; i; i--) if (index(text, word[i]) && !(i == n && text ~ /bash/) && i < rank[file]) rank[file] = i
-            if (text ~ /^(exit|exec [\/a-z])/) sure[file] = 1
+            if (!(FILENAME in rank)) { order[++files] = FILENAME; rank[FILENAME] = n + 1 }
+            for (i = n; i; i--) if (index($0, word[i]) && !(i == n && /bash/) && i < rank[FILENAME]) rank[FILENAME] = i
+            if (/^(exit|exec [\/a-z])/) sure[FILENAME] = 1
         }
         END {
-            for (i = 1; i <= files; i++) if (rank[order[i]] < 99) {
-                sub(/[ \/-]+$/, "", word[rank[order[i]]])
-                print sure[order[i]] + 0, word[rank[order[i]]], order[i]
+            for (i = 1; i <= files; i++) if (rank[order[i]] <= n) {
+                said = word[rank[order[i]]]
+                sub(/[ \/-]+$/, "", said)
+                print sure[order[i]] + 0, said, order[i]
             }
-        }' "$work/ends" >"$work/suspects"
+        }' "$@" >"$work/suspects"
     [ -s "$work/suspects" ] || return 0
     stays=''
     shell_stays
@@ -4958,8 +4957,6 @@ ending_shell() {
         [ "$sure$stays" = 0 ] || warn "${file#"$root"} may end the shell of $user: it says $said"
     done <"$work/suspects"
 }
-
-ENDING_WORDS='exit|exec |kill|logout|set -|trap |source |[.] /'
 
 # Sets stays, yes or no, where it can be asked whether the owner's shell does what it is told, as a command and by lines, as
 # sshd starts it. bash reads .bashrc for a command that sshd brings.
