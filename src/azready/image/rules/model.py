@@ -7,7 +7,7 @@ generalize` follow from the table.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum, IntEnum, StrEnum
+from enum import Enum, IntEnum, StrEnum, auto
 
 from azready.image.actions import Action
 from azready.image.facts import Facts
@@ -16,13 +16,13 @@ from azready.image.facts import Facts
 class Severity(IntEnum):
     """How bad a finding is."""
 
-    INFO = 1
+    INFO = auto()
     """Good to know; nothing fails."""
-    WARNING = 2
+    WARNING = auto()
     """Something is slower, weaker or missing for somebody."""
-    ERROR = 3
+    ERROR = auto()
     """The image provisions, but a user will be locked out, exposed, or refused by a test of Microsoft's."""
-    FATAL = 4
+    FATAL = auto()
     """The image will not boot, not be accepted, or never report ready."""
 
     @property
@@ -48,14 +48,14 @@ class Profile(StrEnum):
 class Stage(IntEnum):
     """When a repair is carried out; the order is safe on a machine that one is logged in to."""
 
-    FIX = 1
+    FIX = auto()
     """A setting is wrong: `prepare` and `generalize --fix` put it right; sealing alone does not touch it."""
-    WIPE = 2
+    WIPE = auto()
     """Identity, secrets and state of this machine."""
-    USERS = 3
-    IDENTITY = 4
+    USERS = auto()
+    IDENTITY = auto()
     """machine-id and seeds: after it the machine must not be restarted before it is captured."""
-    LOGS = 5
+    LOGS = auto()
     """Last, since everything before may write to them."""
 
 
