@@ -298,7 +298,8 @@ def _sshd(guest: ModuleType, **words: str) -> object:
         ({"allowusers": "ada@*"}, ""),
         ({"allowusers": "ad@*"}, "sshd's AllowUsers does not name ada"),
         ({"denyusers": "ada@*"}, "sshd's DenyUsers names ada"),
-        ({"allowusers": "a* !ada"}, "sshd's AllowUsers does not name ada"),
+        ({"allowusers": "a* !ada"}, ""),
+        ({"allowgroups": "s* !sudo"}, ""),
         ({"denygroups": "sudo"}, "sshd's DenyGroups names ada"),
         ({"denygroups": "wheel"}, ""),
         ({"allowgroups": "wheel"}, "sshd's AllowGroups does not name ada"),
@@ -360,7 +361,7 @@ def test_passwords_are_refused_where_both_ways_are_off(guest: ModuleType, words:
         ("", True, False, False), ("any", False, False, False), ("publickey", True, False, False),
         ("publickey", False, True, True), ("publickey,password", True, False, True), ("publickey,password", True, True, False),
         ("publickey,password publickey", True, False, False), ("keyboard-interactive:pam", False, True, False),
-        ("hostbased", True, True, True), ("Publickey", True, False, False), ("none", False, False, False),
+        ("hostbased", True, True, True), ("Publickey", True, False, False), ("none", False, False, True),
     ],
 )  # fmt: skip
 def test_methods_that_the_owner_lacks(

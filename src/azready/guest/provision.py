@@ -363,8 +363,8 @@ def without_controls(text):
     return "".join([" " if c < " " or "\x7f" <= c <= "\x9f" else c for c in text])
 
 
-def is_number(text, least, most):
-    """Whether `text` is a plain decimal number between `least` and `most`."""
+def is_number(text, least=0, most=9999999999):
+    """Whether `text` is a plain decimal number of up to ten digits, between `least` and `most`."""
     digits = text.lstrip("0") or "0"
     return bool(text) and not text.strip("0123456789") and len(digits) <= 10 and least <= int(digits) <= most
 
@@ -875,7 +875,7 @@ def _is_key(kind, blob):
             return False
         fields.append(blob[4 : 4 + size])
         blob = blob[4 + size :]
-    if not fields or fields[0] != kind:
+    if fields[:1] != [kind]:
         return False
     sizes = [len(field) for field in fields[1:]]
     if kind == b"ssh-rsa":  # exponent and modulus; OpenSSH takes no modulus under 1024 bits
@@ -2812,7 +2812,7 @@ def _clear_locks(tree):
             say("user: /etc/%s.lock is of no process that lives, and was removed" % name)
         for rest in names:
             stem, dot, number = rest.partition(".")
-            if rest == name + "+" or stem == name and dot and is_number(number, 0, 999999999):
+            if rest == name + "+" or stem == name and dot and is_number(number):
                 found = tree.remove("/etc/" + rest) or found
     return found
 
@@ -2824,7 +2824,7 @@ def _lock_lives(tree, path):
     except OSError:
         return False
     number = tree.text(path).strip("\0\n ")
-    if made < boot_time() - 60 or not is_number(number, 1, 999999999):
+    if made < boot_time() - 60 or not is_number(number):
         return False
     try:
         with_comm = posix.open("/proc/%s/comm" % number, posix.O_RDONLY)
@@ -3541,7 +3541,7 @@ def _reload_sshd(tree, sshd):
         return
     files = sshd.words("pidfile")[:1] + ["/run/sshd.pid"]
     pids = [tree.text(file).strip() for file in files if file.startswith("/")]
-    for pid in [pid for pid in pids if is_number(pid, 2, 999999999)] + tree.names("/proc"):
+    for pid in [pid for pid in pids if is_number(pid, 2)] + tree.names("/proc"):
         if pid.isdigit() and _is_listener(tree, pid):
             posix.kill(int(pid), 1)  # SIGHUP
             say("sshd: reloaded")
