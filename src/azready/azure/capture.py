@@ -334,9 +334,20 @@ def _trial(wishes: Wishes, guest: GuestWork) -> list[Step]:
 def _clean_up(wishes: Wishes) -> list[Step]:
     """Everything but the image, its group and what was there before; first what holds the others."""
     place, name = wishes.place, wishes.name
+    gone = _machines_of_ours(wishes)
+    if wishes.copy and not wishes.specialized:
+        gone += [(disks.disk_id(place, f"{name}-base-os"), DISKS)]
+    if wishes.copy or wishes.specialized:
+        gone += [(disks.snapshot_id(place, f"{name}-copy"), DISKS)]
+    return [remove(identity, version) for identity, version in gone]
+
+
+def _machines_of_ours(wishes: Wishes) -> list[tuple[str, str]]:
+    """The ids of the VMs that the run makes and of what is theirs, each with the api-version of its kind."""
+    place, name = wishes.place, wishes.name
     parts = ["trial"] if wishes.try_it else []
     parts += ["base"] if not wishes.specialized and (wishes.copy or not wishes.vm) else []
-    gone: list[tuple[str, str]] = [(place.compute("virtualMachines", f"{name}-{part}"), COMPUTE) for part in parts]
+    gone = [(place.compute("virtualMachines", f"{name}-{part}"), COMPUTE) for part in parts]
     gone += [(place.network("networkInterfaces", f"{name}-{part}-nic"), NETWORK) for part in parts]
     if wishes.public_address:
         gone += [(place.network("publicIPAddresses", f"{name}-{part}-ip"), NETWORK) for part in parts]
@@ -344,11 +355,7 @@ def _clean_up(wishes: Wishes) -> list[Step]:
         gone += [(place.network("virtualNetworks", f"{name}-vnet"), NETWORK)]
     if parts:
         gone += [(place.network("networkSecurityGroups", f"{name}-nsg"), NETWORK)]
-    if wishes.copy and not wishes.specialized:
-        gone += [(disks.disk_id(place, f"{name}-base-os"), DISKS)]
-    if wishes.copy or wishes.specialized:
-        gone += [(disks.snapshot_id(place, f"{name}-copy"), DISKS)]
-    return [remove(identity, version) for identity, version in gone]
+    return gone
 
 
 def run(

@@ -201,6 +201,22 @@ CONFIDENTIAL = ("SNP", "TDX")
 issue 755: "not supported for creation of VMs … with '<NULL>' security type"). SGX sizes take others."""
 
 
+def _size_of(item: Json) -> Size:
+    can = {one.get("name"): str(one.get("value", "")) for one in item.get("capabilities") or ()}
+    zones = [zone for place in item.get("locationInfo") or () for zone in place.get("zones") or ()]
+    return Size(
+        str(item["name"]),
+        str(item.get("family", "")),
+        int(can.get("vCPUs") or 0),
+        tuple(filter(None, can.get("HyperVGenerations", "V1").split(","))),
+        can.get("CpuArchitectureType", "x64"),
+        tuple(zones),
+        parse_controllers(can.get("DiskControllerTypes") or "SCSI"),
+        can.get("TrustedLaunchDisabled", "False").lower() != "true",
+        can.get("ConfidentialComputingType", "").upper() in CONFIDENTIAL,
+    )
+
+
 def find_size(body: Json, name: str, location: str) -> Size:
     """The size from the region's list. Raises Failure when it is not there or may not be used."""
     sizes = [item for item in body.get("value") or () if item.get("resourceType") == "virtualMachines"]
@@ -213,19 +229,7 @@ def find_size(body: Json, name: str, location: str) -> Size:
                 f"this subscription may not use the VM size {name} in {location} ({reasons[0]})",
                 f"choose another --size: az vm list-skus -l {location} --resource-type virtualMachines --output table",
             )
-        can = {one.get("name"): str(one.get("value", "")) for one in item.get("capabilities") or ()}
-        zones = [zone for place in item.get("locationInfo") or () for zone in place.get("zones") or ()]
-        return Size(
-            str(item["name"]),
-            str(item.get("family", "")),
-            int(can.get("vCPUs") or 0),
-            tuple(filter(None, can.get("HyperVGenerations", "V1").split(","))),
-            can.get("CpuArchitectureType", "x64"),
-            tuple(zones),
-            parse_controllers(can.get("DiskControllerTypes") or "SCSI"),
-            can.get("TrustedLaunchDisabled", "False").lower() != "true",
-            can.get("ConfidentialComputingType", "").upper() in CONFIDENTIAL,
-        )
+        return _size_of(item)
     if not sizes:
         raise Failure(f"there is no region {location!r} (for this subscription)", "az account list-locations -o table")
     raise Failure(

@@ -180,13 +180,28 @@ def own_vm_facts(place: Place, vm: str, admin: str, *, managed_image: bool, copy
 
 
 def _learned_vm(place: Place, vm: str, body: Json, known: Known, admin: str, managed_image: bool) -> Known:
+    _require_imageable(place, vm, body, managed_image)
     properties = body["properties"]
-    interfaces = properties.get("networkProfile", {}).get("networkInterfaces") or []
-    disk = properties.get("storageProfile", {}).get("osDisk") or {}
-    managed = str((disk.get("managedDisk") or {}).get("id") or "")
-    security = str(properties.get("securityProfile", {}).get("securityType") or "Standard")
+    interfaces = properties["networkProfile"]["networkInterfaces"]
+    security = _security_type(properties)
+    managed = _managed_disk(properties)
+    return replace(
+        known,
+        interface=str(interfaces[0]["id"]),
+        os_disk=managed,
+        vm_size=str(properties.get("hardwareProfile", {}).get("vmSize") or ""),
+        security_type=security,
+        plan=preflight.plan_of(body.get("plan") or {}),
+        base_user=str(properties.get("osProfile", {}).get("adminUsername") or admin),
+    )
+
+
+def _require_imageable(place: Place, vm: str, body: Json, managed_image: bool) -> None:
+    """Raise Failure for a VM of whose disk no image can be made, with what to do instead."""
+    properties = body["properties"]
+    security = _security_type(properties)
     location = str(body.get("location", place.location)).replace(" ", "").lower()
-    if not interfaces:
+    if not properties.get("networkProfile", {}).get("networkInterfaces"):
         raise Failure(f"the VM {vm} has no network interface", "choose another --vm")
     if location != place.location:
         raise Failure(f"the VM {vm} is in {location}, not in {place.location}", f"use --location {location}")
@@ -200,18 +215,18 @@ def _learned_vm(place: Place, vm: str, body: Json, known: Known, admin: str, man
             f"{vm} is a Trusted Launch VM, of which there can be no managed image",
             "give --gallery-name and --gallery-image-definition",
         )
-    if not managed or disk.get("diffDiskSettings"):
-        kind = "an ephemeral disk" if managed else "an unmanaged disk, which Azure has retired"
+    if not _managed_disk(properties) or properties["storageProfile"]["osDisk"].get("diffDiskSettings"):
+        kind = "an ephemeral disk" if _managed_disk(properties) else "an unmanaged disk, which Azure has retired"
         raise Failure(f"{vm} has {kind}: azready makes no image of it", "choose a VM with a managed disk")
-    return replace(
-        known,
-        interface=str(interfaces[0]["id"]),
-        os_disk=managed,
-        vm_size=str(properties.get("hardwareProfile", {}).get("vmSize") or ""),
-        security_type=security,
-        plan=preflight.plan_of(body.get("plan") or {}),
-        base_user=str(properties.get("osProfile", {}).get("adminUsername") or admin),
-    )
+
+
+def _security_type(properties: Json) -> str:
+    return str(properties.get("securityProfile", {}).get("securityType") or "Standard")
+
+
+def _managed_disk(properties: Json) -> str:
+    disk = properties.get("storageProfile", {}).get("osDisk") or {}
+    return str((disk.get("managedDisk") or {}).get("id") or "")
 
 
 def architecture_of_size(place: Place) -> Step:

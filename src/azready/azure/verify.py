@@ -314,16 +314,21 @@ def _removed(wishes: Wishes, runner: Runner) -> list[Failure]:
     return failures
 
 
+def _of_set(wishes: Wishes, known: Known, client: Client) -> list[Instance]:
+    found = client.find(machines.list_scale_set_vms(wishes.place, wishes.name))
+    return [_instance(vm, known) for vm in (found.body.get("value") or [] if found else [])]
+
+
+def _of_one(wishes: Wishes, known: Known, client: Client) -> list[Instance]:
+    one = client.find(machines.read_vm(wishes.place, wishes.name))
+    view = client.find(machines.instance_view(wishes.place, wishes.name)) if one else None
+    return [_instance(one.body, known, view.body)] if one and view else []
+
+
 def _look(wishes: Wishes, known: Known, client: Client, console: Console, ears: _Ears) -> tuple[Instance, ...]:
     """Every VM's outcome; with the end of the console of those that failed."""
-    place = wishes.place
-    if wishes.is_set:
-        found = client.find(machines.list_scale_set_vms(place, wishes.name))
-        instances = [_instance(vm, known) for vm in (found.body.get("value") or [] if found else [])]
-    else:
-        one = client.find(machines.read_vm(place, wishes.name))
-        view = client.find(machines.instance_view(place, wishes.name)) if one else None
-        instances = [_instance(one.body, known, view.body)] if one and view else []
+    instances = _of_set(wishes, known, client) if wishes.is_set else _of_one(wishes, known, client)
+    if not wishes.is_set:
         address = known.trial_address if wishes.ssh_from else ""
         instances = [ears.call(console, instance, address) for instance in instances]
     instances.sort(key=lambda instance: instance.name)
@@ -331,7 +336,7 @@ def _look(wishes: Wishes, known: Known, client: Client, console: Console, ears: 
     listened |= {each.name for each in [one for one in instances if not one.ready][:FAILED_CONSOLES]}
 
     def listen(instance: Instance) -> Instance:
-        return ears.hear(client, place, instance) if instance.name in listened else instance
+        return ears.hear(client, wishes.place, instance) if instance.name in listened else instance
 
     with (
         console.step(f"consoles of {len(listened)} of {len(instances)} VMs"),

@@ -106,6 +106,34 @@ class _Supply:
 
 def wait(running: "Running", ledger: Ledger, expected: Expectation, deadline: float | None, pace: Pace) -> Waited:
     """Wait. `deadline` None: as long as the pace says, and longer while the guest makes progress."""
+    stopped = _watched(running, ledger, expected, deadline, pace)
+    limit, trouble, because = stopped.limit, stopped.trouble, stopped.because
+    verdict = judge(ledger, limit)
+    if because and trouble is None and not decided(ledger):
+        time.sleep(_TICK)  # where the guest went with what held it, that is seen a moment later
+        trouble = running.trouble()
+    if trouble is None and not decided(ledger):
+        if expected == "ready":
+            trouble = _starved(running, stopped.supply, because, ledger.now())
+        if because:
+            verdict = replace(verdict, because=f"{because}; nothing was reported")
+    if trouble is None and not because:
+        _settle(running, min(pace.settle, max(1.0, limit - ledger.now())))
+    return Waited(verdict, limit, trouble)
+
+
+@dataclass(frozen=True)
+class _Stopped:
+    """Why a guest was watched no longer: a trouble, what `because` says of its end, or neither, where the platform
+    knows the outcome, a boot is complete, or `limit` has come."""
+
+    limit: float
+    supply: _Supply
+    trouble: Cause | None
+    because: str
+
+
+def _watched(running: "Running", ledger: Ledger, expected: Expectation, deadline: float | None, pace: Pace) -> _Stopped:
     limit = pace.deadline if deadline is None else deadline
     progress, supply = _Progress(), _Supply()
     trouble, because = None, ""
@@ -125,18 +153,7 @@ def wait(running: "Running", ledger: Ledger, expected: Expectation, deadline: fl
         because = _why_over(running, ledger, pace) or ("" if deadline else _why_silent(running, ledger, pace))
         if (trouble := _standstill(running, ledger, pace, limit) or _never_spoke(running, ledger, pace)) is not None:
             break
-    verdict = judge(ledger, limit)
-    if because and trouble is None and not decided(ledger):
-        time.sleep(_TICK)  # where the guest went with what held it, that is seen a moment later
-        trouble = running.trouble()
-    if trouble is None and not decided(ledger):
-        if expected == "ready":
-            trouble = _starved(running, supply, because, ledger.now())
-        if because:
-            verdict = replace(verdict, because=f"{because}; nothing was reported")
-    if trouble is None and not because:
-        _settle(running, min(pace.settle, max(1.0, limit - ledger.now())))
-    return Waited(verdict, limit, trouble)
+    return _Stopped(limit, supply, trouble, because)
 
 
 def _longest(ledger: Ledger, pace: Pace, quiet: float) -> float:

@@ -90,15 +90,19 @@ def _global_options(
     pass
 
 
-def require_linux(words: Sequence[str], platform: str = sys.platform) -> None:
-    """Raise Failure for a command that only Linux can carry out, with the line that does it in a container."""
-    if platform == "linux" or not words or words[0].startswith("-") or _ASKS & set(words):
-        return
+def _runs_elsewhere(words: Sequence[str], platform: str) -> bool:
     away = words[0] in ("check", "prepare", "generalize") and any(word.startswith("ssh://") for word in words)
     disk = words[0] == "check" and any(Path(word).is_file() for word in words[1:])
     guests = words[0] == "fabric" and {"run", "matrix", "survey"} & set(words[1:2])
     uploads = platform == "win32" and words[0] == "publish" and "--dry-run" not in words
-    if (words[0] in ANYWHERE or away or disk) and not guests and not uploads:
+    return (words[0] in ANYWHERE or away or disk) and not guests and not uploads
+
+
+def require_linux(words: Sequence[str], platform: str = sys.platform) -> None:
+    """Raise Failure for a command that only Linux can carry out, with the line that does it in a container."""
+    if platform == "linux" or not words or words[0].startswith("-") or _ASKS & set(words):
+        return
+    if _runs_elsewhere(words, platform):
         return
     works = f"{', '.join(ANYWHERE)}, check of disk files, and ssh:// targets"
     raise Failure(

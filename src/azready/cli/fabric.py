@@ -18,6 +18,7 @@ from azready.errors import Exit, UsageFailure
 
 if TYPE_CHECKING:
     from azready.fabric.matrix import Cell
+    from azready.fabric.scenario import Scenario
     from azready.fabric.serve.live import Fabric
     from azready.fabric.settings import Given, Settings
 
@@ -243,19 +244,30 @@ def matrix(
     wanted = outputs.parse(output, outputs.BOTH)
     console = Console()
     guests = [runs.guest(word) for word in guest or runs.OWN_GUESTS]
-    known = [plans.load(name) for name in scenario or plans.names()]
-    chosen = [one for one in known if scenario or ((slow or not one.slow) and not runs.needs_boot(one))]
+    chosen = [plans.load(name) for name in scenario] if scenario else _all_scenarios(slow)
     cells = []
     for cell in trials.run(chosen, guests, deadline, seed or 0, jobs):
         cells.append(cell)
         console.say(f"{len(cells)}/{len(chosen) * len(guests)} {cell.scenario.name}, {cell.guest.name}: {cell}")
         if not cell.good:
-            console.say(f"  {cell.verdict}\n  expected: {cell.scenario.expect}; the guest's last words:")
-            console.say("\n".join(f"    {line}" for line in cell.output.splitlines()[-8:]))
-            words = ["--scenario", cell.scenario.name, "--guest", cell.guest.name, "--seed", str(seed or 0)]
-            console.say(f"  to repeat: azready fabric matrix {' '.join(words)}")
+            _say_why(cell, seed or 0, console)
     outputs.tell(wanted, lambda: "\n".join(runs.table(cells)), lambda: {"cells": [_cell(one) for one in cells]})
     sys.exit(Exit.OK if all(cell.good for cell in cells) else Exit.NEGATIVE)
+
+
+def _all_scenarios(slow: bool) -> "list[Scenario]":
+    from azready.fabric import matrix as runs
+    from azready.fabric import scenario as plans
+
+    known = map(plans.load, plans.names())
+    return [one for one in known if (slow or not one.slow) and not runs.needs_boot(one)]
+
+
+def _say_why(cell: "Cell", seed: int, console: Console) -> None:
+    console.say(f"  {cell.verdict}\n  expected: {cell.scenario.expect}; the guest's last words:")
+    console.say("\n".join(f"    {line}" for line in cell.output.splitlines()[-8:]))
+    words = ["--scenario", cell.scenario.name, "--guest", cell.guest.name, "--seed", str(seed)]
+    console.say(f"  to repeat: azready fabric matrix {' '.join(words)}")
 
 
 def _cell(cell: "Cell") -> dict[str, object]:

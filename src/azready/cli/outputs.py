@@ -45,22 +45,26 @@ def parse(words: Iterable[str] | None, forms: Sequence[str], apart: Iterable[obj
     wanted: dict[str, Path | None] = {}
     taken = {Path(str(each)).resolve() for each in apart if each}
     for word in words or ():
-        form, equals, file = word.partition("=")
+        form = word.partition("=")[0]
         if form not in forms:
             raise UsageFailure(f"there is no form {form or word}", _how(word, forms, made))
         if form in wanted:
             raise UsageFailure(f"--output {form} is given twice", "name each form once")
-        path = _file(file) if equals and file != "-" else None
-        if path is not None and path.resolve() in taken:
-            raise UsageFailure(f"--output {word} would overwrite {file}", "name another file for each form")
+        wanted[form] = path = _place(word, taken)
         taken |= {path.resolve()} if path is not None and (path.is_file() or not path.exists()) else set()
-        wanted[form] = path
+    if _is_printed(wanted) or forms[0] in wanted:
+        return wanted
+    return {forms[0]: None, **wanted}
+
+
+def _is_printed(wanted: Wanted) -> bool:
+    """Whether one goes to stdout. Raises UsageFailure for two."""
     printed = [form for form, file in wanted.items() if file is None]
     if len(printed) > 1:
         raise UsageFailure(
             f"{' and '.join(printed)} cannot both be printed", f"write one to a file: --output {printed[-1]}=FILE"
         )
-    return wanted if printed or forms[0] in wanted else {forms[0]: None, **wanted}
+    return bool(printed)
 
 
 def _how(word: str, forms: Sequence[str], made: str) -> str:
@@ -69,6 +73,15 @@ def _how(word: str, forms: Sequence[str], made: str) -> str:
     if made and "=" not in word and Path(word).suffix:
         return f"what is made is named without -o: {made}; {known}"
     return known
+
+
+def _place(word: str, taken: set[Path]) -> Path | None:
+    """The file of FORM=FILE; None for stdout."""
+    _, equals, file = word.partition("=")
+    path = _file(file) if equals and file != "-" else None
+    if path is not None and path.resolve() in taken:
+        raise UsageFailure(f"--output {word} would overwrite {file}", "name another file for each form")
+    return path
 
 
 def _file(name: str) -> Path:

@@ -35,9 +35,13 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin in (Union, types.UnionType):
         return any(_fits(value, each) for each in args)
     if origin is tuple:
-        kinds = [args[0]] * len(value) if args[1:] == (...,) and isinstance(value, tuple) else args
-        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+        return isinstance(value, tuple) and _fit(value, args)
     if hint in (float, int):
         kinds = (float, int) if hint is float else (int,)
         return isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < _MOST
     return isinstance(value, origin or hint) and (not is_dataclass(value) or held(value) is value)
+
+
+def _fit(values: tuple[Any, ...], hints: tuple[Any, ...]) -> bool:
+    kinds = [hints[0]] * len(values) if hints[1:] == (...,) else hints
+    return len(values) == len(kinds) and all(map(_fits, values, kinds))

@@ -4,6 +4,7 @@ Azure's create operation ends when the guest reports Ready, when it reports that
 up to 40 minutes and one reboot, with OSProvisioningTimedOut. A local boot uses a shorter, settable deadline.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,6 +71,29 @@ def _why_insecure(ledger: Ledger) -> str:
     )
 
 
+_STORIES: tuple[tuple[Callable[[Exchange], bool], Callable[[list[Exchange]], str]], ...] = (
+    (
+        lambda one: "comp=goalstate" in one.target,
+        lambda heard: f"asked for the goal state ({_answers(heard)}), but posted no health report",
+    ),
+    (
+        lambda one: one.service == "wireserver",
+        lambda heard: f"asked the WireServer for {heard[-1].target}, but never for the goal state",
+    ),
+    (lambda one: one.service == "imds", lambda heard: f"asked IMDS ({_answers(heard)}), but never the WireServer"),
+    (
+        lambda one: (one.service, one.method) == ("dhcp", "DHCPACK"),
+        lambda _: "got an address, but asked neither IMDS nor the WireServer",
+    ),
+    (
+        lambda one: (one.service, one.method) == ("dhcp", "DHCPOFFER"),
+        lambda _: "asked for an address, but did not take one",
+    ),
+    (lambda one: one.service == "dhcp", lambda _: "asked for an address, and the platform gave none"),
+)
+"""How far a guest came that posted no report, the furthest first: which exchanges show it, and what is told of them."""
+
+
 def _why_silent(ledger: Ledger, deadline: float) -> str:
     """The story of a boot without an outcome, told from the last thing that the platform heard of the guest."""
     # a program that ended by itself had tenths of a second, and "within 0 s" is no time
@@ -79,22 +103,9 @@ def _why_silent(ledger: Ledger, deadline: float) -> str:
     posts = [one for one in exchanges if one.method == "POST" and "health" in one.target]
     if posts:
         return _why_unheard(posts, ledger, within)
-    goal_states = [one for one in exchanges if "comp=goalstate" in one.target]
-    if goal_states:
-        return f"the guest asked for the goal state ({_answers(goal_states)}), but posted no health report {within}"
-    others = [one for one in exchanges if one.service == "wireserver"]
-    if others:
-        return f"the guest asked the WireServer for {others[-1].target}, but never for the goal state {within}"
-    imds = [one for one in exchanges if one.service == "imds"]
-    if imds:
-        return f"the guest asked IMDS ({_answers(imds)}), but never the WireServer {within}"
-    leases = [one for one in exchanges if one.service == "dhcp"]
-    if any(one.method == "DHCPACK" for one in leases):
-        return f"the guest got an address, but asked neither IMDS nor the WireServer {within}"
-    if any(one.method == "DHCPOFFER" for one in leases):
-        return f"the guest asked for an address, but did not take one {within}"
-    if leases:
-        return f"the guest asked for an address, and the platform gave none {within}"
+    for is_of_it, told in _STORIES:
+        if heard := [one for one in exchanges if is_of_it(one)]:
+            return f"the guest {told(heard)} {within}"
     return f"the platform heard nothing of the guest {within}"
 
 

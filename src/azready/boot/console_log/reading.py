@@ -100,6 +100,13 @@ def _printable(text: str) -> str:
 
 def boots_of(text: str) -> tuple[Boot, ...]:
     """The boots of a log, oldest first. A crash kernel (kdump) belongs to the boot that crashed."""
+    found = [boot for boot in _cut(text) if boot]
+    whole = bool(found) and any(_BEGINS.search(line) for line in found[0][:3])
+    return tuple(_with_crash_kernels([Boot(tuple(lines), whole or n > 0) for n, lines in enumerate(found)]))
+
+
+def _cut(text: str) -> list[list[str]]:
+    """The lines of each boot: one begins where a kernel or a boot loader does, and there was one before."""
     boots: list[list[str]] = [[]]
     kernel = loader = False
     for line in lines_of(text):
@@ -112,9 +119,7 @@ def boots_of(text: str) -> tuple[Boot, ...]:
         kernel, loader = kernel or starts_kernel or bool(_RUNNING.match(line)), loader or starts_loader
         if bare:
             boots[-1].append(bare)
-    found = [boot for boot in boots if boot]
-    whole = bool(found) and any(_BEGINS.search(line) for line in found[0][:3])
-    return tuple(_with_crash_kernels([Boot(tuple(lines), whole or n > 0) for n, lines in enumerate(found)]))
+    return boots
 
 
 def _with_crash_kernels(boots: Sequence[Boot]) -> Iterator[Boot]:

@@ -1,11 +1,12 @@
 """What was said to the platform, and what came of it. Pure."""
 
 import re
+from collections.abc import Sequence
 
 from azready.boot.diagnosis import questions
 from azready.boot.diagnosis.provisioner import KEEP_ONE, provisioner_crashed
 from azready.boot.record import BootRecord, Cause
-from azready.fabric.ledger import Exchange
+from azready.fabric.ledger import Exchange, Finding
 
 _REASONS = (
     (
@@ -53,32 +54,40 @@ def refused_report(record: BootRecord) -> Cause | None:
     refused = [each for each in posted if each.status is not None and 400 <= each.status < 500 and not each.fault]
     if not refused:
         return None
-    errors = [finding for finding in record.findings if finding.severity == "error"]
+    errors = _errors(record)
     why = tuple(dict.fromkeys(finding.message for finding in errors))[:3] or (_exchange(refused[-1]),)
     fix = next((finding.fix for finding in errors if finding.fix), "see docs/what-the-sample-does.md")
     many = "a health report" if len(refused) == 1 else f"{len(refused)} health reports"
     return Cause("report-refused", f"{many} reached the platform, and was refused for what it says", why, fix)
 
 
+def _errors(record: BootRecord) -> list[Finding]:
+    return [finding for finding in record.findings if finding.severity == "error"]
+
+
+def _failing_to_the_end(asked: Sequence[Exchange]) -> list[Exchange]:
+    """Of each question the last answer, where that is an error or none."""
+    last = {(each.service, each.method, each.target.partition("?")[0]): each for each in asked}
+    return [each for each in last.values() if each.status is None or each.status >= 400]
+
+
 def asked_in_vain(record: BootRecord) -> Cause | None:
     """The last answer to some question was an error, or none; an optional service may be missing."""
     asked = [each for each in record.exchanges if each.service in ("imds", "wireserver")]
-    last = {(each.service, each.method, each.target.partition("?")[0]): each for each in asked}
-    failing = [each for each in last.values() if each.status is None or each.status >= 400]
+    failing = _failing_to_the_end(asked)
     if not failing:
         return None
-    worst = failing[-1]
-    same = [each for each in asked if (each.method, each.target) == (worst.method, worst.target)]
+    same = [each for each in asked if (each.method, each.target) == (failing[-1].method, failing[-1].target)]
     tries = "did not ask again" if len(same) == 1 else f"asked {len(same)} times"
     return Cause(
         "platform-refused",
         f"the platform did not answer as wanted, and the guest {tries}",
         (
             *(f"{each.at:.1f} s: {_exchange(each)}" for each in failing[-3:]),
-            *dict.fromkeys(finding.message for finding in record.findings if finding.severity == "error"),
+            *dict.fromkeys(finding.message for finding in _errors(record)),
         ),
         next(
-            (finding.fix for finding in record.findings if finding.fix and finding.severity == "error"),
+            (finding.fix for finding in _errors(record) if finding.fix),
             "Azure has such moments: a provisioner asks again for minutes, and stays switched on until its report was "
             "accepted, as that of `azready prepare` does; does it recover? `azready boot --heal`",
         ),

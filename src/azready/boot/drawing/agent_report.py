@@ -17,14 +17,22 @@ def report_lines(record: BootRecord) -> Iterator[str]:
         yield f"  {name + ':':<10} {'never' if at is None else f'{at:8.3f} s'}"
     for check in record.checks:
         yield f"  {check.name + ':':<10} {check.outcome}, {check.detail}"
-    yield f"  requests:  {len(record.exchanges) - _count_dhcp(record)}, and {_count_dhcp(record)} DHCP messages"
-    for (service, method, target, status), times in asked(record).items():
-        repeated = f" × {times}" if times > 1 else ""
-        yield f"    {service:<10} {method:<5} {target} → {status or 'no answer'}{repeated}"
+    yield from _requests(record)
     for report in record.reports:
         state = "/".join(part for part in (report.state, report.substatus) if part)
         told = f": {report.description}" if report.description else ""
         yield f"  reported:  {report.at:8.3f} s {state}{'' if report.accepted else ', refused'}{told}"
+    yield from _findings(record)
+
+
+def _requests(record: BootRecord) -> Iterator[str]:
+    yield f"  requests:  {len(record.exchanges) - _count_dhcp(record)}, and {_count_dhcp(record)} DHCP messages"
+    for (service, method, target, status), times in asked(record).items():
+        repeated = f" × {times}" if times > 1 else ""
+        yield f"    {service:<10} {method:<5} {target} → {status or 'no answer'}{repeated}"
+
+
+def _findings(record: BootRecord) -> Iterator[str]:
     findings = Counter((each.severity, each.code, each.message) for each in record.findings)
     yield f"  findings:  {sum(findings.values()) or 'none'}"
     for (severity, code, message), times in findings.items():

@@ -80,14 +80,21 @@ def story(records: Sequence[BootRecord], under_way: BootRecord | None = None) ->
         record = presentable(under_way)
         title = f"{record.target}: {record.title}, {record.seconds:.0f} s so far"
         return Story(title, "", "…", f"{count} over", "\n".join((*sections, _so_far(record))))
-    passed = bool(records) and all(record.passed for record in records)
-    undecided = any(record.undecided for record in records)
-    telling = next((record for record in records if not record.passed), records[0] if records else None)
-    first = f"{telling.title}: {telling.headline}" if telling else "no boot"
-    tone, mark = ("good", "✔") if passed else ("warn", "?") if undecided else ("bad", "✘")
-    judged = "provisions" if passed else "was not judged: this machine failed" if undecided else _NOT_READY
-    title = f"{records[0].target} {judged}" if records else "Nothing was booted"
-    return Story(title, tone, mark, f"{first} · {count}", "\n".join(sections))
+    if not records:
+        return Story("Nothing was booted", "bad", "✘", f"no boot · {count}", "")
+    telling = next((record for record in records if not record.passed), records[0])
+    tone, mark, judged = _outcome(records)
+    summary = f"{telling.title}: {telling.headline} · {count}"
+    return Story(f"{records[0].target} {judged}", tone, mark, summary, "\n".join(sections))
+
+
+def _outcome(records: Sequence[BootRecord]) -> tuple[str, str, str]:
+    """The tone of all boots together, its mark, and the words behind the target's name."""
+    if all(record.passed for record in records):
+        return "good", "✔", "provisions"
+    if any(record.undecided for record in records):
+        return "warn", "?", "was not judged: this machine failed"
+    return "bad", "✘", _NOT_READY
 
 
 _NOT_READY = "does not provision"

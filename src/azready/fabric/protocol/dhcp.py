@@ -98,19 +98,24 @@ def answer(packet: bytes, machine: Machine, faults: Sequence[Fault] = (), wirese
     address = _addresses(machine).get(message.mac)
     if address is None or inet_aton(WIRESERVER) != message.options.get(54, inet_aton(WIRESERVER)):
         return None
-    if message.kind == DISCOVER:
-        kind = OFFER
-    elif message.kind == REQUEST:
-        kind = ACK if message.wanted == address else NAK
-    elif message.kind == INFORM:
-        kind, address = ACK, "0.0.0.0"
-    else:
+    kind = _kind_of_answer(message, address)
+    if kind is None:
         return None
-    options = {53: bytes([NAK]), 54: inet_aton(WIRESERVER)} if kind == NAK else _lease(machine, message.mac, wireserver)
-    options[53] = bytes([kind])
+    options = _options_of(kind, machine, message.mac, wireserver)
     for left_out in {option for fault in mine for option in fault.without}:
         options.pop(left_out, None)
-    return _packed(message, "0.0.0.0" if kind == NAK else address, options)
+    return _packed(message, "0.0.0.0" if kind == NAK or message.kind == INFORM else address, options)
+
+
+def _options_of(kind: int, machine: Machine, mac: str, wireserver: str) -> dict[int, bytes]:
+    lease = {53: b"", 54: inet_aton(WIRESERVER)} if kind == NAK else _lease(machine, mac, wireserver)
+    return lease | {53: bytes([kind])}
+
+
+def _kind_of_answer(message: Message, address: str) -> int | None:
+    if message.kind == REQUEST:
+        return ACK if message.wanted == address else NAK
+    return {DISCOVER: OFFER, INFORM: ACK}.get(message.kind)
 
 
 def delay(faults: Sequence[Fault]) -> float:

@@ -70,6 +70,14 @@ def gather_cloud_init(files: Files, units: Units, entries: Sequence[BootEntry]) 
     )
 
 
+def _lacking_modules(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if isinstance(settings.get("cloud_init_modules"), list):
+        modules = {_module(each) for key in _STAGES for each in settings.get(key) or ()}
+        for name, lacks in (("users_groups", "it makes no user"), ("ssh", "it puts no key in place")):
+            if modules and name not in modules:
+                yield name, lacks
+
+
 def _omitted(files: Files, settings: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Its Azure source hands the platform's user over as the default one, which only these settings make."""
     main = "etc/cloud/cloud.cfg"
@@ -79,11 +87,8 @@ def _omitted(files: Files, settings: Mapping[str, Any], origins: Mapping[str, st
     users = settings.get("users")
     if isinstance(users, list) and not any(each == "default" for each in users):
         yield "`users` has no `default`: it makes no user of the platform's", origins["users"]
-    listed = settings.get("cloud_init_modules")
-    modules = {_module(each) for key in _STAGES for each in settings.get(key) or () if isinstance(listed, list)}
-    for name, lacks in (("users_groups", "it makes no user"), ("ssh", "it puts no key in place")):
-        if modules and name not in modules:
-            yield f"its modules lack {name}: {lacks}", origins["cloud_init_modules"]
+    for name, lacks in _lacking_modules(settings):
+        yield f"its modules lack {name}: {lacks}", origins["cloud_init_modules"]
     if settings.get("allow_public_ssh_keys") is False:
         yield "`allow_public_ssh_keys: false`: it puts no key in place", origins["allow_public_ssh_keys"]
 

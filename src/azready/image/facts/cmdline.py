@@ -83,14 +83,8 @@ class _Listed:
 def gather_boot_entries(files: Files, ukis: Iterable[Uki], by_systemd_boot: bool) -> tuple[BootEntry, ...]:
     """All entries, the one that starts first; predicted ones from the sources where no menu is."""
     variables = grub_environment(files)
-    menus = [
-        grub.read_menu(text, path, variables, partial(text_of, files))
-        for path in dict.fromkeys(path for pattern in GRUB_MENUS for path in files.glob(pattern))
-        if re.search(r"(?m)^[ \t]*(linux|menuentry|blscfg|source|\.\s)", text := text_of(files, path) or "")
-    ]
-    known = {key: value for menu in menus for key, value in menu.variables.items()}
-    listed = [_bls(files, path, {**known, **variables}) for path in files.glob(BLS_ENTRIES)]
-    bls = [each for each in listed if each.entry.kernel]
+    menus = _grub_menus(files, variables)
+    bls = _bls_entries(files, {key: value for menu in menus for key, value in menu.variables.items()} | variables)
     unified = [_Listed(_of_uki(uki)) for uki in ukis if uki.cmdline]
     by_grub = [entry for menu in menus for entry in _of_menu(files, menu, bls)]
     by_systemd = [each.entry for each in _systemd_order(files, [*bls, *unified])]
@@ -98,6 +92,19 @@ def gather_boot_entries(files: Files, ukis: Iterable[Uki], by_systemd_boot: bool
     first = by_systemd if by_systemd_boot or not by_grub else []
     entries = dict.fromkeys([*first, *by_grub, *by_systemd, *by_extlinux])
     return tuple(_once(entries)) or tuple(_predicted(files))
+
+
+def _grub_menus(files: Files, variables: dict[str, str]) -> list[grub.Menu]:
+    return [
+        grub.read_menu(text, path, variables, partial(text_of, files))
+        for path in dict.fromkeys(path for pattern in GRUB_MENUS for path in files.glob(pattern))
+        if re.search(r"(?m)^[ \t]*(linux|menuentry|blscfg|source|\.\s)", text := text_of(files, path) or "")
+    ]
+
+
+def _bls_entries(files: Files, variables: dict[str, str]) -> list[_Listed]:
+    listed = [_bls(files, path, variables) for path in files.glob(BLS_ENTRIES)]
+    return [each for each in listed if each.entry.kernel]
 
 
 def _once(entries: Iterable[BootEntry]) -> Iterator[BootEntry]:
@@ -226,8 +233,8 @@ def _is_wanted(entry: BootEntry, pattern: str) -> bool:
     return any(fnmatchcase(name.lower(), pattern.lower()) for name in names)
 
 
-def extlinux_entries(files: Files, text: str, path: str) -> Iterator[BootEntry]:
-    """The labels of an extlinux menu, the default one first: LINUX or KERNEL, INITRD, APPEND."""
+def _extlinux_labels(text: str) -> list[dict[str, tuple[str, int]]]:
+    """Each label's keys with their values and lines, the default label first."""
     labels: list[dict[str, tuple[str, int]]] = []
     default = ""
     for number, line in numbered(text):
@@ -240,8 +247,13 @@ def extlinux_entries(files: Files, text: str, path: str) -> Iterator[BootEntry]:
             default = labels[-1]["LABEL"][0]
         elif labels:
             labels[-1][key.upper()] = (value, number)
+    return sorted(labels, key=lambda each: each["LABEL"][0] != default)
+
+
+def extlinux_entries(files: Files, text: str, path: str) -> Iterator[BootEntry]:
+    """The labels of an extlinux menu, the default one first: LINUX or KERNEL, INITRD, APPEND."""
     stops = "extlinux waits until somebody chooses (TIMEOUT)" if _extlinux_waits(text) else ""
-    for each in sorted(labels, key=lambda each: each["LABEL"][0] != default):
+    for each in _extlinux_labels(text):
         kernel, at = each.get("LINUX") or each.get("KERNEL") or ("", 0)
         args, line_of_args = each.get("APPEND", ("", at))
         if kernel and not kernel.endswith((".c32", ".0")):

@@ -157,6 +157,18 @@ def _defined(text: str) -> str:
     return text
 
 
+def _is_of_others(line: str) -> bool:
+    """Whether no packet of ours is meant: neither root's, nor of a new connection by TCP over a card."""
+    state = re.search(r"\bct\s+state\s+(\{[^}]*\}|\S+(?:\s*,\s*\w+)*)", line)
+    uid = re.search(r"\bskuid\s+(\{[^}]*\}|\S+)", line)
+    return (
+        re.search(r"""\b[io]if(name)?\s+["']?lo\b""", line) is not None
+        or (state is not None and "new" not in state[1])
+        or (uid is not None and not re.search(r"\b(0|root)\b", uid[1]))
+        or re.search(r"\budp\b|\bicmp|\bip6\b|\bsctp\b|pkttype|\bfib\b|\bct\s+status\b", line) is not None
+    )
+
+
 def _of_nft(line: str) -> Statement | None:
     line = re.sub(r'comment\s+"[^"]*"', "", line)
     mapped = re.search(r"dport\s+vmap\s+(\{[^}]*\})", line)
@@ -168,20 +180,12 @@ def _of_nft(line: str) -> Statement | None:
         return None
     ports = re.search(r"\bdport\s+(\{[^}]*\}|[^\s{]+)", line)
     addresses = re.search(r"\bip\s+daddr\s+(\{[^}]*\}|[^\s{]+)", line)
-    state = re.search(r"\bct\s+state\s+(\{[^}]*\}|\S+(?:\s*,\s*\w+)*)", line)
-    uid = re.search(r"\bskuid\s+(\{[^}]*\}|\S+)", line)
-    limited = (
-        re.search(r"""\b[io]if(name)?\s+["']?lo\b""", line) is not None
-        or (state is not None and "new" not in state[1])
-        or (uid is not None and not re.search(r"\b(0|root)\b", uid[1]))
-        or re.search(r"\budp\b|\bicmp|\bip6\b|\bsctp\b|pkttype|\bfib\b|\bct\s+status\b", line) is not None
-    )
     return Statement(
         "jump" if verdict[2] else "accept" if verdict[1] == "accept" else "drop",
         verdict[2] or "",
         _ports(ports[1]) if ports else (),
         tuple(re.findall(r"\d+\.\d+\.\d+\.\d+(?:/\d+)?", addresses[1])) if addresses else (),
-        limited,
+        _is_of_others(line),
         "!" in line or re.search(r"\bsaddr\b|\blimit\b|\bsport\b|\bflags\b|\bmark\b|[io]if|\b@", line) is not None,
     )
 

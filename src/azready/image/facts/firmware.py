@@ -8,7 +8,7 @@ The EFI partition's FAT knows no upper and lower case.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -96,11 +96,16 @@ def gather_firmware(files: Files, architecture: str) -> Firmware | None:
     loader = stages[-1] if stages and not problem else None
     if loader is None or loader.role not in ("grub", "unknown"):
         return Firmware(partition, stages, problem)
-    if built_in := tuple(_built_in(loader)):
-        return Firmware(partition, stages, problem, searches=built_in)
-    stubs = _stubs(files, partition, loader)
+    return _with_searches(files, Firmware(partition, stages, problem), loader)
+
+
+def _with_searches(files: Files, firmware: Firmware, grub: Stage) -> Firmware:
+    """With where GRUB looks for its menu: by what is built in, else by the menus beside it."""
+    if built_in := tuple(_built_in(grub)):
+        return replace(firmware, searches=built_in)
+    stubs = _stubs(files, firmware.partition, grub)
     searches = (each for stub in stubs for each in _searches(text_of(files, stub) or "", stub))
-    return Firmware(partition, stages, problem, stubs, tuple(searches))
+    return replace(firmware, stubs=stubs, searches=tuple(searches))
 
 
 def _built_in(loader: Stage) -> Iterator[Search]:

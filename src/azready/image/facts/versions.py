@@ -14,25 +14,27 @@ _RPM_PART = re.compile("~|\\^|[0-9]+|[A-Za-z]+")
 def compare_rpm(one: str, other: str) -> int:
     """Negative, zero or positive: runs of digits by number, of letters by text, `~` before the end, `^` after it."""
     mine, yours = _RPM_PART.findall(one), _RPM_PART.findall(other)
-    for a, b in zip_longest(mine, yours, fillvalue=""):
-        if a == b:
-            continue
-        for sign, found in (("~", -1), ("^", 1)):
-            if sign in (a, b):
-                rest = b if a == sign else a
-                # Against the end of the other `^` is newer; against anything that goes on it is older.
-                order = found if sign == "~" or not rest else -1
-                return order if a == sign else -order
-        if not a or not b:
-            return 1 if a else -1
-        if a.isdigit() != b.isdigit():
-            return 1 if a.isdigit() else -1
-        if a.isdigit():
-            if _value(a) != _value(b):
-                return 1 if _value(a) > _value(b) else -1
-            continue
-        return 1 if a > b else -1
-    return 0
+    pairs = zip_longest(mine, yours, fillvalue="")
+    return next((order for a, b in pairs if (order := _compare_parts(a, b))), 0)
+
+
+def _compare_parts(a: str, b: str) -> int:
+    """An empty part is the end of a version. 0: what comes behind them decides."""
+    if a == b:
+        return 0
+    for sign, found in (("~", -1), ("^", 1)):
+        if sign in (a, b):
+            rest = b if a == sign else a
+            # Against the end of the other `^` is newer; against anything that goes on it is older.
+            order = found if sign == "~" or not rest else -1
+            return order if a == sign else -order
+    if not a or not b:
+        return 1 if a else -1
+    if a.isdigit() != b.isdigit():
+        return 1 if a.isdigit() else -1
+    if a.isdigit():
+        return (_value(a) > _value(b)) - (_value(a) < _value(b))
+    return 1 if a > b else -1
 
 
 def compare_names(one: str, other: str) -> int:

@@ -90,18 +90,22 @@ def _clauses(text: str) -> Iterable[tuple[str, ...]]:
             yield names
 
 
+def _offered(packages: Iterable[Package]) -> set[str]:
+    """The names that can be depended on, their own and those that they provide."""
+    return {name for each in packages for name in (each.name, *each.provides)}
+
+
 def goes_along(packages: Sequence[Package], removed: Iterable[str]) -> list[str]:
     """The installed packages that can no longer stay when `removed` go, sorted; `removed` are not among them."""
     gone = set(removed)
     first = set(gone)
     installed = [package for package in packages if package.installed]
     while True:
-        left = {name for each in installed if each.name not in gone for name in (each.name, *each.provides)}
-        lost = {name for each in installed if each.name in gone for name in (each.name, *each.provides)} - left
+        staying = [each for each in installed if each.name not in gone]
+        left = _offered(staying)
+        lost = _offered(each for each in installed if each.name in gone) - left
         more = {
-            each.name
-            for each in installed
-            if each.name not in gone and any(lost & set(clause) and not left & set(clause) for clause in each.needs)
+            each.name for each in staying if any(lost & set(clause) and not left & set(clause) for clause in each.needs)
         }
         if not more:
             return sorted(gone - first)

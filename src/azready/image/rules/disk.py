@@ -285,24 +285,27 @@ def _mount_problems(facts: Facts, mount: Mount) -> Iterator[Finding]:
     where = f"etc/fstab:{mount.line}"
     if mount.kind == "swap":
         return  # D07
-    if mount.device.startswith(_DRIVES):
-        if not mount.may_be_missing:
-            yield Finding(
-                f"{mount.device}: the drive may be empty, or not there", where, "remove the line", Severity.FATAL
-            )
-    elif mount.device.startswith(_DEVICES):
+    if mount.device.startswith(_DEVICES) and not mount.device.startswith(_DRIVES):
         grave = Severity.WARNING if mount.may_be_missing else None
         yield Finding(f"{mount.device} on {mount.folder}: the name may be another disk's", where, severity=grave)
-    elif mount.kind in _NETWORK_KINDS and not mount.may_be_missing:
+    elif not mount.may_be_missing:
+        yield from _needed_and_missing(facts, mount, where)
+
+
+def _needed_and_missing(facts: Facts, mount: Mount, where: str) -> Iterator[Finding]:
+    """Of a mount without which the boot stops."""
+    if mount.device.startswith(_DRIVES):
+        yield Finding(f"{mount.device}: the drive may be empty, or not there", where, "remove the line", Severity.FATAL)
+    elif mount.kind in _NETWORK_KINDS:
         yield Finding(f"{mount.device} on {mount.folder} is a network mount without nofail", where)
-    elif mount.device.startswith("/dev/disk/cloud/") and not mount.may_be_missing:
+    elif mount.device.startswith("/dev/disk/cloud/"):
         yield Finding(f"{mount.device}: the link vanishes with the agent that made it", where, severity=Severity.FATAL)
-    elif mount.device.startswith(_HARDWARE) and not mount.may_be_missing:
+    elif mount.device.startswith(_HARDWARE):
         yield Finding(f"{mount.device} on {mount.folder}: a name of the hardware that the image was made on", where)
-    elif facts.disk and facts.disk.lacks(mount.device) and not mount.may_be_missing:
+    elif facts.disk and facts.disk.lacks(mount.device):
         what = f"{mount.device} on {mount.folder}: no such file system on the disk"
         yield Finding(what, where, severity=Severity.FATAL)
-    elif facts.disk and not mount.may_be_missing:
+    elif facts.disk:
         yield from _wrong_kind(mount, facts.disk.kind_of(mount.device), where)
 
 
@@ -340,6 +343,7 @@ _GROWERS = (
     "growpart.service",
     "rootfs-grow.service",
 )
+_GROWING_PACKAGES = ("cloud-initramfs-growroot", "dracut-modules-growroot", "growpart-rootgrow")
 
 
 @rule(
@@ -356,22 +360,27 @@ def root_grows(facts: Facts) -> Iterator[Finding]:
     if "GROW=yes" in settings.replace('"', "").replace(" ", ""):
         yield from _missing_growers(facts)
         return
-    repart = facts.program("systemd-repart") and facts.files.glob("{etc,usr/lib,usr/local/lib}/repart.d/*.conf")
     growfs = any(mount.folder == "/" and "x-systemd.growfs" in mount.options for mount in facts.mounts)
-    if (repart and growfs) or facts.units.enabled(*_GROWERS):
+    if (growfs and _repart_runs(facts)) or facts.units.enabled(*_GROWERS):
         return
     if facts.cloud_init and facts.cloud_init.grows and facts.cloud_init.runs("growpart"):
-        if not facts.program("growpart"):
-            fix = "install what has growpart (cloud-guest-utils, cloud-utils-growpart)"
-            yield Finding("cloud-init grows the root only where it finds growpart", "", fix, Severity.INFO)
+        yield from _missing_growpart(facts)
         return
-    if any(
-        name in facts.packages for name in ("cloud-initramfs-growroot", "dracut-modules-growroot", "growpart-rootgrow")
-    ):
+    if any(name in facts.packages for name in _GROWING_PACKAGES):
         return
-    if repart and not facts.mounts:
+    if not facts.mounts and _repart_runs(facts):
         return  # the root is found by its partition type, and bit 59 of the partition asks for growing
     yield Finding("nothing grows the root partition and its file system")
+
+
+def _missing_growpart(facts: Facts) -> Iterator[Finding]:
+    if not facts.program("growpart"):
+        fix = "install what has growpart (cloud-guest-utils, cloud-utils-growpart)"
+        yield Finding("cloud-init grows the root only where it finds growpart", "", fix, Severity.INFO)
+
+
+def _repart_runs(facts: Facts) -> bool:
+    return bool(facts.program("systemd-repart") and facts.files.glob("{etc,usr/lib,usr/local/lib}/repart.d/*.conf"))
 
 
 def _missing_growers(facts: Facts) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from azready.image.disk.formats.uki import NotAProgram, read_program
 from azready.image.facts import Facts
 from azready.image.facts.disk import plain_name
-from azready.image.facts.firmware import LARGEST_PROGRAM, removable_name
+from azready.image.facts.firmware import LARGEST_PROGRAM, Firmware, removable_name
 from azready.image.facts.grub import Search
 from azready.image.facts.grub_features import refused
 from azready.image.rules.guards import the_boot_entries, the_disk
@@ -155,14 +155,19 @@ def loader_finds_its_files(facts: Facts) -> Iterator[Finding]:
             yield Finding(f"{name} is not there", entry.where)
 
 
+def _searched_for(facts: Facts, firmware: Firmware) -> set[str]:
+    """The file systems that GRUB looks for, itself and for the entry that starts: `uuid=…`, `label=…`."""
+    started = [each for each in facts.boot_entries if each.effective][:1]
+    searches = [*firmware.searches, *(search for entry in started for search in entry.searches)]
+    return {plain_name(f"{search.by}={search.name}") for search in searches}
+
+
 def _unreadable(facts: Facts) -> Iterator[Finding]:
     """File systems that are there, with features that this GRUB does not know."""
     loader = facts.firmware.loader if facts.firmware else None
     if facts.disk is None or facts.firmware is None or loader is None or loader.role != "grub":
         return
-    started = [each for each in facts.boot_entries if each.effective][:1]
-    searches = [*facts.firmware.searches, *(search for entry in started for search in entry.searches)]
-    wanted = {plain_name(f"{search.by}={search.name}") for search in searches}
+    wanted = _searched_for(facts, facts.firmware)
     fix = "make that file system without them, or install a GRUB that knows them"
     for block in (each.superblock for each in facts.disk.contents if each.superblock):
         found = bool(wanted & {f"uuid={block.uuid}".lower(), f"label={block.label}".lower()})

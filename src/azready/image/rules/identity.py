@@ -57,15 +57,27 @@ def _reset_machine_id(facts: Facts, findings: Sequence[Finding]) -> Iterator[Act
     in_copies=Copies.TOLD,
 )
 def no_machine_id(facts: Facts) -> Iterator[Finding]:
+    yield from _ids_in_files(facts)
+    yield from _ids_on_the_command_line(facts)
+    yield from _ids_in_the_initramfs(facts)
+
+
+def _ids_in_files(facts: Facts) -> Iterator[Finding]:
     paths = [path for path in ("etc/machine-id", "var/lib/dbus/machine-id") if facts.files.exists(path)]
     for path in dict.fromkeys(facts.files.resolve(path) for path in paths):
         found = lstat_of(facts.files, path)
         if found and found.kind == "file" and _is_id(facts.files.read_text(path)):
             yield Finding("this machine's id", path)
+
+
+def _ids_on_the_command_line(facts: Facts) -> Iterator[Finding]:
     for entry in facts.boot_entries[:1]:
         if any(_is_id(value.replace("-", "")) for value in entry.values("systemd.machine_id")):
             fix = "take systemd.machine_id= off the kernel's command line: it goes before /etc/machine-id"
             yield Finding("every VM takes the id on the kernel's command line", entry.where, fix, by_hand=True)
+
+
+def _ids_in_the_initramfs(facts: Facts) -> Iterator[Finding]:
     kernels = [kernel for kernel in facts.kernels if kernel.default]
     for name, data in (kernels[0].initramfs.contents if kernels and kernels[0].initramfs else {}).items():
         if name.endswith("etc/machine-id") and _is_id(data.decode(errors="replace")):

@@ -28,16 +28,20 @@ def free_of_macs(facts: Facts, findings: Sequence[Finding]) -> Iterator[Action]:
     paths = list(dict.fromkeys(finding.path for finding in findings))
     bound = [path for path in paths if _binds(path, facts.text(path) or "")]
     for path in paths:
-        text = facts.text(path) or ""
-        if path.endswith(".rules") or path == "etc/mactab":
-            yield Remove(path)
-            continue
         number = bound.index(path) if path in bound and len(bound) > 1 else None
-        made = _rewritten(path, text, number)
-        if made is not None and made != text:
-            yield repairs.write(path, made)
-        elif path.startswith("etc/network/"):
-            yield from repairs.drop_lines(facts, [finding for finding in findings if finding.path == path])
+        yield from _freed(facts, path, number, findings)
+
+
+def _freed(facts: Facts, path: str, number: int | None, findings: Sequence[Finding]) -> Iterator[Action]:
+    text = facts.text(path) or ""
+    if path.endswith(".rules") or path == "etc/mactab":
+        yield Remove(path)
+        return
+    made = _rewritten(path, text, number)
+    if made is not None and made != text:
+        yield repairs.write(path, made)
+    elif path.startswith("etc/network/"):
+        yield from repairs.drop_lines(facts, [finding for finding in findings if finding.path == path])
 
 
 def _rewritten(path: str, text: str, number: int | None) -> str | None:

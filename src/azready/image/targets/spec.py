@@ -154,28 +154,37 @@ def enter_namespace_for(spec: str, changes: bool = False) -> None:
     """
     if sys.platform != "linux" or os.environ.get(_INSIDE) or spec.startswith("ssh://") or not Path(spec).exists():
         return
-    disk = not Path(spec).is_dir()
-    user = os.geteuid() != 0
-    if not disk and (not user or not _owned(Path(spec).stat().st_uid)):
-        return
-    if disk and changes:
+    path = Path(spec)
+    words = _namespace_of_tree(path, changes) if path.is_dir() else _namespace_of_disk(changes)
+    if words is not None:
+        os.environ[_INSIDE] = "1"
+        sys.stdout.flush()
+        os.execv(words[0], [*words, sys.executable, "-m", "azready", *sys.argv[1:]])
+
+
+def _namespace_of_tree(tree: Path, changes: bool) -> list[str] | None:
+    """The words that enter it; None where it is not needed: for root, and for a tree of somebody else."""
+    if os.geteuid() == 0 or not _owned(tree.stat().st_uid):
+        return None
+    return (_of_sub_ids(tree) if changes else None) or userns.become_root().words("--mount")
+
+
+def _namespace_of_disk(changes: bool) -> list[str] | None:
+    """The words that enter it; None where this machine gives none. Raises Failure where one that `changes` needs it."""
+    if changes:
         userns.require_owners()
-    if disk and not user and not userns.may_mount():
+    if os.geteuid() == 0 and not userns.may_mount():
         if changes:
             raise Failure(
                 "root may mount nothing in this container", "start it with more rights: docker run --privileged"
             )
-        return
-    words = _of_sub_ids(Path(spec)) if changes and not disk else None
+        return None
     try:
-        words = words or userns.become_root().words("--mount")
+        return userns.become_root().words("--mount")
     except Failure:
-        if changes or not disk:
+        if changes:
             raise
-        return
-    os.environ[_INSIDE] = "1"
-    sys.stdout.flush()
-    os.execv(words[0], [*words, sys.executable, "-m", "azready", *sys.argv[1:]])
+        return None
 
 
 def _of_sub_ids(tree: Path) -> list[str] | None:

@@ -118,12 +118,8 @@ def _head(client: socket.socket) -> tuple[bytes, bytes]:
     return head + b"\r\n", rest
 
 
-def _forward(head: bytes, may: Callable[[str], bool]) -> tuple[socket.socket, bytes, bool]:
-    """A connection to who is asked, what to send it first, and whether the client is told that it stands."""
-    asked = _REQUEST.match(head)
-    if asked is None:
-        raise Refused(400, "this is no request to a proxy")
-    method, target = asked["method"].decode(), asked["target"].decode(errors="replace")
+def _target(method: str, target: str) -> tuple[urllib.parse.SplitResult, str, int]:
+    """What is asked for, and the host and port that have it. Raises Refused."""
     try:
         url = urllib.parse.urlsplit(f"//{target}" if method == "CONNECT" else target)
         host, port = url.hostname, url.port or (443 if method == "CONNECT" else 80)
@@ -131,6 +127,16 @@ def _forward(head: bytes, may: Callable[[str], bool]) -> tuple[socket.socket, by
         raise Refused(400, f"{target} is nothing that a proxy reaches") from error
     if not host or (method != "CONNECT" and url.scheme != "http"):
         raise Refused(400, f"{target} is nothing that a proxy reaches")
+    return url, host, port
+
+
+def _forward(head: bytes, may: Callable[[str], bool]) -> tuple[socket.socket, bytes, bool]:
+    """A connection to who is asked, what to send it first, and whether the client is told that it stands."""
+    asked = _REQUEST.match(head)
+    if asked is None:
+        raise Refused(400, "this is no request to a proxy")
+    method = asked["method"].decode()
+    url, host, port = _target(method, asked["target"].decode(errors="replace"))
     fields = _OF_ONE_HOP.sub(b"", head[asked.end() :])
     _LOG.debug("proxy: %s to %s:%s", method, host, port)  # a path may hold a token, an address a password
     if (upstream := _upstream("https" if method == "CONNECT" else "http", host)) is not None:

@@ -4,7 +4,7 @@ Sources: Red Hat's sysconfig.txt, nm-settings-ifcfg-rh(5), ifcfg(5) of wicked.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from azready.image.facts.network.model import FALSE, Draft, Fault, Line, Profile, Reading, Scene, Stack
@@ -43,17 +43,14 @@ def parse_ifcfg(text: str, path: str, stack: str) -> Profile:
     values = shell_values(text)
     found = {key: number for number, line in numbered(text) if (key := line.partition("=")[0].strip())}
     own = path.rpartition("ifcfg-")[2]
-    name = values.get("DEVICE") or ("" if values.get("HWADDR") and stack == "ifcfg" else own)
-    if stack == "ifcfg":
-        starts = values.get("ONBOOT", "yes").lower() not in ("no", "false", "n", "f", "0")
-    else:
-        starts = values.get("STARTMODE", "manual").lower() in _SUSE_STARTS
+    name = _card(values, stack, own)
+    starts = _starts(values, stack)
 
     def lines(pattern: str) -> tuple[Line, ...]:
         keys = [key for key in found if re.fullmatch(pattern, key) and values.get(key)]
         return tuple(Line(f"{key}={values[key]}", f"{path}:{found[key]}") for key in keys)
 
-    bound = stack == "ifcfg" and values.get("HWADDR", "")
+    idle = "" if starts else "it does not start at boot"
     return Profile(
         stack,
         path,
@@ -62,13 +59,28 @@ def parse_ifcfg(text: str, path: str, stack: str) -> Profile:
         values.get("BOOTPROTO", "").lower() in ("dhcp", "dhcp4", "bootp", "dhcp+autoip", "auto4") and starts,
         lines(r"(IPADDR|GATEWAY|PREFIX|NETMASK)(_?\w+)?") if own != "lo" else (),
         lines(r"HWADDR|MACADDR|LLADDR"),
-        elsewhere="it is bound to a MAC address" if bound else ("" if starts else "it does not start at boot"),
+        elsewhere="it is bound to a MAC address" if stack == "ifcfg" and values.get("HWADDR") else idle,
         master=values.get("BRIDGE", values.get("MASTER", "")),
         unmanaged=stack == "ifcfg" and values.get("NM_CONTROLLED", "yes").lower() in ("no", "false", "0"),
         faults=tuple(Fault(lacks, line) for lacks, keys in _FAULTS for line in lines(keys) if _takes_away(line)),
         file="00999f",
-        ports=tuple(word for key in values if re.fullmatch(_PORTS, key) for word in values[key].split()),
+        ports=_ports(values),
     )
+
+
+def _card(values: Mapping[str, str], stack: str, own: str) -> str:
+    bound = stack == "ifcfg" and values.get("HWADDR")
+    return values.get("DEVICE") or ("" if bound else own)
+
+
+def _ports(values: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(word for key in values if re.fullmatch(_PORTS, key) for word in values[key].split())
+
+
+def _starts(values: Mapping[str, str], stack: str) -> bool:
+    if stack == "ifcfg":
+        return values.get("ONBOOT", "yes").lower() not in ("no", "false", "n", "f", "0")
+    return values.get("STARTMODE", "manual").lower() in _SUSE_STARTS
 
 
 def _takes_away(line: Line) -> bool:

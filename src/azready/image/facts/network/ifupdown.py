@@ -118,15 +118,17 @@ def _stanza(words: list[str], path: str) -> _Stanza:
     return stanza
 
 
+def _fixed(stanza: _Stanza) -> tuple[Line, ...]:
+    said = tuple(line for line in stanza.options if line.text.split()[0] in ("address", "gateway"))
+    return said or ((Line(f"iface {stanza.name} inet static", stanza.path),) if stanza.method == "static" else ())
+
+
 def _profile(stanza: _Stanza, text: _Text) -> Profile | None:
     of_ipv6 = stanza.family == "inet6" and not (text.ng and stanza.method == "dhcp")  # its `dhcp` asks for both
     if not stanza.name or of_ipv6 or stanza.family == "template":
         return None
     uses = stanza.says("use", "dhcp") or (text.ng and _inherits_dhcp(stanza, text))
     dhcp = stanza.method == "dhcp" or uses
-    fixed = tuple(line for line in stanza.options if line.text.split()[0] in ("address", "gateway"))
-    if stanza.method == "static" and not fixed:
-        fixed = (Line(f"iface {stanza.name} inet static", stanza.path),)
     names = _cards_of(stanza.name, text.started)
     return Profile(
         "ifupdown",
@@ -134,7 +136,7 @@ def _profile(stanza: _Stanza, text: _Text) -> Profile | None:
         names or (stanza.name,),
         (),
         dhcp and bool(names),
-        fixed if stanza.method in ("static", "") else (),
+        _fixed(stanza) if stanza.method in ("static", "") else (),
         tuple(line for line in stanza.options if line.text.split()[0] in ("hwaddress", "hwaddr")),
         elsewhere="" if names else "nothing brings it up at boot",
     )

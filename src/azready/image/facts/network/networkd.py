@@ -3,7 +3,7 @@
 Source: systemd.network(5). netplan's files are among them, under the names that its generator gives them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from azready.image.facts.network.matching import (
@@ -109,12 +109,17 @@ def read(scene: Scene) -> Reading:
         state = "leaves it unmanaged" if applied.unmanaged else "keeps it down"
         return Reading(every, (applied,), why=f"{applied.path} {state}")
     if applied.master:
-        above = Nic(applied.master, applied.master, driver="", kind="bridge")
-        over = next((each for each in mine if applied.master in each.names and each.applies_to(above)), None)
         if not scene.netplan and applied.master not in _made(scene.files):
             return Reading(every, (applied,), why=f"it is a part of {applied.master}, which no .netdev file makes")
-        return Reading(every, (applied,), over is not None and over.dhcp4, f"it is a part of {applied.master}")
+        return Reading(every, (applied,), _asks_above(applied.master, mine), f"it is a part of {applied.master}")
     return Reading(every, (applied,), applied.dhcp4, f"{applied.path} is the first that fits, and has no DHCP for IPv4")
+
+
+def _asks_above(master: str, mine: Sequence[Profile]) -> bool:
+    """Whether the bridge or bond itself asks: by the first file that fits it."""
+    above = Nic(master, master, driver="", kind="bridge")
+    over = next((each for each in mine if master in each.names and each.applies_to(above)), None)
+    return over is not None and over.dhcp4
 
 
 def _made(files: Files) -> set[str]:

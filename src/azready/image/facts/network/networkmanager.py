@@ -4,7 +4,7 @@ Sources: NetworkManager.conf(5), nm-settings-keyfile(5), NetworkManager's rules 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from azready.image.facts.network import ifcfg
@@ -174,14 +174,17 @@ def read(scene: Scene) -> Reading:
     if applied:
         why = f"{applied[0].path} is what it takes, and has no DHCP for IPv4"
         return Reading(tuple(mine), applied, any(each.dhcp4 or each.master for each in applied), why)
-    if off := next(
-        (each for each in mine if each.elsewhere.startswith(_OFF) and fits(each.names, *scene.nic.names)), None
-    ):
-        return Reading(
-            tuple(mine), (), why=f"{off.path} has {off.elsewhere}, and stands for the one that it makes by itself"
-        )
-    by_itself = not _specified(configured.get(("main", "no-auto-default"), ""), scene.nic)
-    return Reading(tuple(mine), (), by_itself, "no profile fits, and no-auto-default forbids one by itself")
+    why = _why_none_by_itself(scene, configured, mine)
+    return Reading(tuple(mine), (), not why, why)
+
+
+def _why_none_by_itself(scene: Scene, configured: Mapping[tuple[str, str], str], mine: Sequence[Profile]) -> str:
+    """Why it makes no profile for a card that none fits; empty: it makes one, which asks."""
+    for each in mine:
+        if each.elsewhere.startswith(_OFF) and fits(each.names, *scene.nic.names):
+            return f"{each.path} has {each.elsewhere}, and stands for the one that it makes by itself"
+    forbidden = _specified(configured.get(("main", "no-auto-default"), ""), scene.nic)
+    return "no profile fits, and no-auto-default forbids one by itself" if forbidden else ""
 
 
 def _why_unmanaged(scene: Scene, configured: dict[tuple[str, str], str], plugins: str) -> str:

@@ -4,7 +4,7 @@ Sources: dhcpcd.conf(5), connman.conf(5), connman-service.config(5), netifrc's n
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from azready.image.facts.network.model import Draft, Fault, Line, Profile, Reading, Scene, Stack
@@ -18,28 +18,38 @@ _SWITCHES = {"noipv4": ("ipv4", False), "ipv6only": ("ipv4", False), "ipv4": ("i
 
 def _read_dhcpcd(scene: Scene) -> Reading:
     """dhcpcd.conf: what stands before the first `interface` is meant for all; a block for its interface."""
-    name, block, static, faults = scene.nic.name, "", list[Line](), list[Fault]()
-    denied, allowed = False, None
-    on = {"ipv4": True, "dhcp": True}
-    for number, line in numbered(text_of(scene.files, _DHCPCD) or ""):
+    name, said = scene.nic.name, list(_blocks_of_dhcpcd(text_of(scene.files, _DHCPCD) or ""))
+    lines = [line for block, line in said if block in ("", name)]
+    left_out = _left_out_by_dhcpcd([line for block, line in said if not block], name)
+    why = "dhcpcd.conf leaves it out" if left_out else _switched_off_by_dhcpcd(lines)
+    static = tuple(line for line in lines if re.match(r"static\s+ip_address=|inform\b", line.text))
+    faults = tuple(Fault("routes", line) for line in lines if line.text.split()[0] == "nogateway")
+    profile = Profile("dhcpcd", _DHCPCD, (name,), dhcp4=not (why or static), static=static, faults=faults)
+    return Reading((profile,) if static else (), (profile,), not why and not static, why or "its address is fixed")
+
+
+def _blocks_of_dhcpcd(text: str) -> Iterator[tuple[str, Line]]:
+    """Each setting, behind what it is meant for: nothing before the first `interface`, `ssid` or `profile`."""
+    block = ""
+    for number, line in numbered(text):
         words = line.split()
         if words[0] in ("interface", "ssid", "profile"):
             block = " ".join(words[1:])
-        elif words[0] == "denyinterfaces" and not block:
-            denied = denied or _listed(words[1:], name)
-        elif words[0] == "allowinterfaces" and not block:
-            allowed = bool(allowed) or _listed(words[1:], name)
-        elif block in ("", name) and words[0] in _SWITCHES:
-            switch, value = _SWITCHES[words[0]]
-            on[switch] = value
-        elif block in ("", name) and words[0] == "nogateway":
-            faults.append(Fault("routes", Line(line, f"{_DHCPCD}:{number}")))
-        elif block in ("", name) and re.match(r"static\s+ip_address=|inform\b", line):
-            static.append(Line(line, f"{_DHCPCD}:{number}"))
-    why = "dhcpcd.conf leaves it out" if denied or allowed is False else ""
-    why = why or ("" if all(on.values()) else "dhcpcd.conf switches DHCP off")
-    profile = Profile("dhcpcd", _DHCPCD, (name,), dhcp4=not (why or static), static=tuple(static), faults=tuple(faults))
-    return Reading((profile,) if static else (), (profile,), not why and not static, why or "its address is fixed")
+        else:
+            yield block, Line(line, f"{_DHCPCD}:{number}")
+
+
+def _switched_off_by_dhcpcd(lines: Sequence[Line]) -> str:
+    words = [line.text.split()[0] for line in lines]
+    on = {"ipv4": True, "dhcp": True} | dict(_SWITCHES[word] for word in words if word in _SWITCHES)
+    return "" if all(on.values()) else "dhcpcd.conf switches DHCP off"
+
+
+def _left_out_by_dhcpcd(general: Sequence[Line], name: str) -> bool:
+    words = [line.text.split() for line in general]
+    denied = any(_listed(rest, name) for word, *rest in words if word == "denyinterfaces")
+    allowed = [_listed(rest, name) for word, *rest in words if word == "allowinterfaces"]
+    return denied or (bool(allowed) and not any(allowed))
 
 
 def _listed(words: list[str], name: str) -> bool:
