@@ -98,7 +98,7 @@ def verified(
         place = Place(SUBSCRIPTION, "azready-verify-1", "westeurope", ((RUN_TAG, steps.state.run.id),))
         size, key = "Standard_D2s_v5", "ssh-ed25519 AAAA x"
         wishes = verify.Wishes(place, True, "azready-1", image, size, "azureuser", key)
-        return verify.run(wishes, steps, client, console, fetcher(str(authority.ca)))
+        return verify.run(wishes, steps, client, console, verify.Probes(fetcher(str(authority.ca))))
 
     return run
 

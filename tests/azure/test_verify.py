@@ -68,8 +68,8 @@ def verifying(connect: Connect, tmp_path: Path, authority: object) -> Callable[.
         state = open_run(tmp_path / "state.json", "verify", {"image": wishes.image}, restart=False)
         ready = replace(wishes, place=replace(wishes.place, tags=((RUN_TAG, state.run.id),)))
         client = connect(console=console)
-        fetch = fetcher(str(authority.ca))  # type: ignore[attr-defined]
-        return verify.run(ready, Runner(client, state, console), client, console, fetch, None, reach)
+        probes = verify.Probes(fetcher(str(authority.ca)), reach=reach)  # type: ignore[attr-defined]
+        return verify.run(ready, Runner(client, state, console), client, console, probes)
 
     return run
 

@@ -222,41 +222,14 @@ def clean_up(wishes: Wishes) -> list[Step]:
     return [remove(identity, version) for identity, version in gone]
 
 
-def run(
-    wishes: Wishes,
-    runner: Runner,
-    client: Client,
-    console: Console,
-    fetch: Fetch,
-    diagnose: Diagnose | None = None,
-    reach: Reach | None = None,
-) -> Report:
-    """Create, look, remove. Raises Failure only when no VM came to be; a VM that failed is an answer.
-
-    `reach` tries the ssh server of a copy that has a public address; `diagnose` explains the consoles of guests that
-    failed. What was found out is never lost to a removal that fails: NotRemoved holds the report, and another failure
-    tells of the removal behind its own words.
-    """
-    try:
-        report = _tried(wishes, runner, client, console, _Ears(fetch, diagnose, reach))
-    except BaseException as failure:
-        failures = _removed(wishes, runner)
-        if failures and isinstance(failure, Failure):
-            failure.message += "\n  then " + "\n  then ".join(each.message for each in failures)
-        raise
-    failures = _removed(wishes, runner)
-    if failures:
-        raise NotRemoved(report, failures)
-    return report
-
-
 @dataclass(frozen=True)
-class _Ears:
-    """How consoles are read and understood."""
+class Probes:
+    """How a VM is looked at from outside: its console fetched, that of one that failed explained, and the ssh server of
+    a copy that has a public address tried."""
 
     fetch: Fetch
-    diagnose: Diagnose | None
-    reach: Reach | None
+    diagnose: Diagnose | None = None
+    reach: Reach | None = None
 
     def call(self, console: Console, instance: Instance, address: str) -> Instance:
         """A copy that runs, with whether its ssh server answers at its public address."""
@@ -279,7 +252,32 @@ class _Ears:
         return replace(instance, guest_seconds=seconds, console=tail(heard.text, 30), diagnosis=found)
 
 
-def _tried(wishes: Wishes, runner: Runner, client: Client, console: Console, ears: _Ears) -> Report:
+def run(
+    wishes: Wishes,
+    runner: Runner,
+    client: Client,
+    console: Console,
+    probes: Probes,
+) -> Report:
+    """Create, look, remove. Raises Failure only when no VM came to be; a VM that failed is an answer.
+
+    What was found out is never lost to a removal that fails: NotRemoved holds the report, and another failure tells of
+    the removal behind its own words.
+    """
+    try:
+        report = _tried(wishes, runner, client, console, probes)
+    except BaseException as failure:
+        failures = _removed(wishes, runner)
+        if failures and isinstance(failure, Failure):
+            failure.message += "\n  then " + "\n  then ".join(each.message for each in failures)
+        raise
+    failures = _removed(wishes, runner)
+    if failures:
+        raise NotRemoved(report, failures)
+    return report
+
+
+def _tried(wishes: Wishes, runner: Runner, client: Client, console: Console, probes: Probes) -> Report:
     error = ""
     try:
         known = runner.run(plan(wishes), runner.state.run.known)
@@ -288,7 +286,7 @@ def _tried(wishes: Wishes, runner: Runner, client: Client, console: Console, ear
             raise
         known, error = runner.state.run.known, failure.message
         console.say(error)
-    instances = _look(wishes, known, client, console, ears)
+    instances = _look(wishes, known, client, console, probes)
     if not instances:
         raise Failure(error or "Azure made no VM", "run the same command again")
     if any(instance.blames_guest for instance in instances) and len(instances) >= wishes.instances:
@@ -325,18 +323,18 @@ def _of_one(wishes: Wishes, known: Known, client: Client) -> list[Instance]:
     return [_instance(one.body, known, view.body)] if one and view else []
 
 
-def _look(wishes: Wishes, known: Known, client: Client, console: Console, ears: _Ears) -> tuple[Instance, ...]:
+def _look(wishes: Wishes, known: Known, client: Client, console: Console, probes: Probes) -> tuple[Instance, ...]:
     """Every VM's outcome; with the end of the console of those that failed."""
     instances = _of_set(wishes, known, client) if wishes.is_set else _of_one(wishes, known, client)
     if not wishes.is_set:
         address = known.trial_address if wishes.ssh_from else ""
-        instances = [ears.call(console, instance, address) for instance in instances]
+        instances = [probes.call(console, instance, address) for instance in instances]
     instances.sort(key=lambda instance: instance.name)
     listened = {each.name for each in [one for one in instances if one.ready][:READY_CONSOLES]}
     listened |= {each.name for each in [one for one in instances if not one.ready][:FAILED_CONSOLES]}
 
     def listen(instance: Instance) -> Instance:
-        return ears.hear(client, wishes.place, instance) if instance.name in listened else instance
+        return probes.hear(client, wishes.place, instance) if instance.name in listened else instance
 
     with (
         console.step(f"consoles of {len(listened)} of {len(instances)} VMs"),

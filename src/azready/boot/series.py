@@ -242,8 +242,9 @@ def boot(
         key = stack.enter_context(throwaway_key(host.owner))
         machine = replace(machine, public_keys=(*machine.public_keys, in_style(key.public, machine.public_keys)))
         fabric = stack.enter_context(Fabric(machine, strict=plan.strict, seed=plan.seed, sockets=host.sockets))
+        setting = _Setting(host, fabric, plan, key, console, onlooker)
         for turn in turns(plan, machine, records, host.agent):
-            records.append(_boot(host, fabric, _sharper(turn, records), plan, key, console, onlooker))
+            records.append(_boot(setting, _sharper(turn, records)))
             onlooker.over(records[-1])
             keep(records)
     return tuple(records)
@@ -256,41 +257,56 @@ def _sharper(turn: Turn, records: Sequence[BootRecord]) -> Turn:
     return replace(turn, expected="silence") if turn.expected == "any" and ours else turn
 
 
-def _boot(
-    host: Host, fabric: Fabric, turn: Turn, plan: Plan, key: Key, console: Console, onlooker: Onlooker
-) -> BootRecord:
+@dataclass(frozen=True)
+class _Setting:
+    """What is the same for every boot of a series. `key` is put into the VM for our own login."""
+
+    host: Host
+    fabric: Fabric
+    plan: Plan
+    key: Key
+    console: Console
+    onlooker: Onlooker
+
+
+def _boot(setting: _Setting, turn: Turn) -> BootRecord:
     """Boot once; again in another way, where the host has one and the first failed by its fault."""
+    host, console = setting.host, setting.console
     while True:
         with console.step(f"{turn.title[0].upper()}{turn.title[1:]}: {host.target}, {host.how}"):
-            record = _attempt(host, fabric, turn, plan, key, console, onlooker)
+            record = _attempt(setting, turn)
         if record.cause is None or not record.undecided or not host.otherwise(record.cause):
             return record
         console.warn(f"{record.cause.says}: booted again as {host.how}")
 
 
-def _attempt(
-    host: Host, fabric: Fabric, turn: Turn, plan: Plan, key: Key, console: Console, onlooker: Onlooker
-) -> BootRecord:
-    """Boot, watch, judge, look from outside; when the plan holds it, stay up until interrupted."""
-    started, ledger = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"), fabric.ledger
-    blank = BootRecord(
+def _blank(setting: _Setting, turn: Turn) -> BootRecord:
+    """The record of a boot that begins."""
+    host, deadline = setting.host, setting.plan.deadline or setting.host.pace.deadline
+    return BootRecord(
         number=turn.number,
         title=turn.title,
         target=host.target,
         how=host.how,
         kind=host.kind,
         copy=turn.copy,
-        started=started,
+        started=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         seconds=0.0,
-        deadline=plan.deadline or host.pace.deadline,
-        verdict=judge(ledger, plan.deadline or host.pace.deadline),
+        deadline=deadline,
+        verdict=judge(setting.fabric.ledger, deadline),
         host=host.facts,
         expected=turn.expected,
         machine=identity.described(turn.machine),
         faults=turn.faults,
     )
+
+
+def _attempt(setting: _Setting, turn: Turn) -> BootRecord:
+    """Boot, watch, judge, look from outside; when the plan holds it, stay up until interrupted."""
+    host, fabric, plan, key = setting.host, setting.fabric, setting.plan, setting.key
+    ledger, blank = fabric.ledger, _blank(setting, turn)
     with host.start(turn, fabric) as running:
-        onlooker.begun(lambda: _so_far(blank, running, ledger))
+        setting.onlooker.begun(lambda: _so_far(blank, running, ledger))
         waited = waiting.wait(running, ledger, turn.expected, plan.deadline, host.pace)
         seen = Seen() if waited.trouble else running.look(key, plan, waited.verdict)
         waited = waiting.hear_out(running, ledger, turn.expected, waited, host.pace)
@@ -298,7 +314,7 @@ def _attempt(
         fabric.record(*kvp.entries(seen.kvp, turn.machine, round(ledger.now(), 4)))
         checks = seen.checks
         if trouble is None and plan.is_judged(turn, waited.verdict):
-            checks += _judged(host, running, turn, plan, key, console, ledger)
+            checks += _judged(setting, running, turn)
         record = replace(
             blank,
             seconds=round(ledger.now(), 3),
@@ -309,7 +325,7 @@ def _attempt(
             cause=trouble,
         )
         if trouble is None and plan.holds(turn, record.passed):
-            _hold(running, turn, key, console, record)
+            _hold(running, turn, key, setting.console, record)
         running.power_off()
         milestones, journal = running.told(seen, ledger)
         console_lines = tuple(running.watch.console)
@@ -353,10 +369,9 @@ def _again(running: Running, console: Console) -> bool:
     return back
 
 
-def _judged(
-    host: Host, running: Running, turn: Turn, plan: Plan, key: Key, console: Console, ledger: Ledger
-) -> tuple[Check, ...]:
+def _judged(setting: _Setting, running: Running, turn: Turn) -> tuple[Check, ...]:
     """Let the judges look at the guest, one after another; it may reboot meanwhile."""
+    key, console = setting.key, setting.console
     running.survive_reboots()
     address, port = running.reach()
     access = Access(address, port, turn.machine.admin_username, key.private, key.private.parent)
@@ -366,9 +381,9 @@ def _judged(
             time.sleep(seconds)  # it powered off: the judge will see
 
     found: tuple[Check, ...] = ()
-    for word in plan.judges:
-        judge = judges.judge(word, host.kind)
+    for word in setting.plan.judges:
+        judge = judges.judge(word, setting.host.kind)
         with console.step(f"Judge: {judge.name}"), prepared(judge, access) as own:
             heard = hear(judge, own, running.beside, meanwhile)
-            found += verdict(judge, heard, round(ledger.now(), 3))
+            found += verdict(judge, heard, round(setting.fabric.ledger.now(), 3))
     return found

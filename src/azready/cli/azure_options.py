@@ -1,14 +1,12 @@
 """What capture, publish and verify share on the command line: options named as in `az`, the session, the plan."""
 
-import dataclasses
-import inspect
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -161,8 +159,6 @@ class GalleryOptions:
 
 DEFAULT_SIZE = "Standard_D2s_v5"
 SECURITY_TYPES = ("", "Standard", "TrustedLaunch", "TrustedLaunchSupported")
-
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -340,38 +336,3 @@ def confirm(question: str, yes: bool) -> None:
         raise UsageFailure(f"{question}: not confirmed", "say --yes to do it without being asked")
     if not typer.confirm(question, err=True):
         raise UsageFailure("not confirmed", "nothing was done")
-
-
-def takes(record: type[Record]) -> Callable[[Callable[[Record], None]], Callable[..., None]]:
-    """Make a command of a function of one record: every field of it is an option, as its annotation says for Typer."""
-
-    def decorate(function: Callable[[Record], None]) -> Callable[..., None]:
-        def command(**given: Any) -> None:
-            function(record(**given))
-
-        hints = get_type_hints(record, include_extras=True)
-        parameters = [
-            inspect.Parameter(
-                each.name, inspect.Parameter.KEYWORD_ONLY, default=_default(each), annotation=hints[each.name]
-            )
-            for each in _own_first(record)
-        ]
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = hints
-        command.__doc__ = function.__doc__
-        return command
-
-    return decorate
-
-
-def _own_first(record: type[Any]) -> list["dataclasses.Field[Any]"]:
-    """The fields of a record, those of its bases last: so a verb's help begins with what is its own."""
-    order = {name: n for n, each in enumerate(record.__mro__) for name in inspect.get_annotations(each)}
-    return sorted(dataclasses.fields(record), key=lambda each: order[each.name])
-
-
-def _default(field: "dataclasses.Field[Any]") -> Any:
-    if field.default is not dataclasses.MISSING:
-        return field.default
-    made = field.default_factory
-    return inspect.Parameter.empty if made is dataclasses.MISSING else made()

@@ -4,6 +4,7 @@ import importlib
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,16 +13,17 @@ import typer
 from azready.cli import outputs
 from azready.cli.fabric import FaultWords, MachineFile, ScenarioName, Seed, Set, SettingsFile, Strict
 from azready.cli.live import Web, onlooker
+from azready.cli.records import takes
 from azready.console import Console
 from azready.errors import Exit, UsageFailure
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
-    from azready.boot.qemu.command import Hardware
     from azready.boot.record import BootRecord
     from azready.boot.series import Onlooker, Plan
     from azready.fabric.faults import Fault
+    from azready.fabric.machine import Machine
     from azready.fabric.settings import Settings
 
 Target = Annotated[Path, typer.Argument(help="A root tree (directory), or a disk file.", show_default=False)]
@@ -75,35 +77,41 @@ def register(app: typer.Typer) -> None:
     app.command("boot")(boot)
 
 
-def boot(
-    target: Target,
-    machine: MachineFile = None,
-    set_: Set = None,
-    size: Size = "",
-    scenario: ScenarioName = None,
-    fault: FaultWords = None,
-    seed: Seed = None,
-    strict: Strict = None,
-    settings: SettingsFile = None,
-    deadline: Deadline = None,
-    boots: Boots = 2,
-    recapture: Recapture = False,
-    heal: Heal = False,
-    keep: Keep = False,
-    judge: Judges = None,
-    wireserver: WireServer = "168.63.129.16",
-    init: Init = "",
-    ssh_check: SshCheck = True,
-    agent_report: AgentReport = False,
-    dhcp_options: DhcpOptions = False,
-    bus: DiskBus = None,
-    memory: Memory = 1024,
-    accel: Accel = "auto",
-    console_file: ConsoleFile = None,
-    report: Report = None,
-    web: Web = False,
-    output: Outputs = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line says."""
+
+    target: Target
+    machine: MachineFile = None
+    set_: Set = None
+    size: Size = ""
+    scenario: ScenarioName = None
+    fault: FaultWords = None
+    seed: Seed = None
+    strict: Strict = None
+    settings: SettingsFile = None
+    deadline: Deadline = None
+    boots: Boots = 2
+    recapture: Recapture = False
+    heal: Heal = False
+    keep: Keep = False
+    judge: Judges = None
+    wireserver: WireServer = "168.63.129.16"
+    init: Init = ""
+    ssh_check: SshCheck = True
+    agent_report: AgentReport = False
+    dhcp_options: DhcpOptions = False
+    bus: DiskBus = None
+    memory: Memory = 1024
+    accel: Accel = "auto"
+    console_file: ConsoleFile = None
+    report: Report = None
+    web: Web = False
+    output: Outputs = None
+
+
+@takes(Options)
+def boot(given: Options) -> None:
     """Boot an image against a local Azure: is it provisioned, and what happened when?
 
     A directory boots in a container with its own init as PID 1, a disk file in QEMU; neither is changed, and nothing
@@ -112,29 +120,24 @@ def boot(
     """
     from azready.fabric.settings import Given, resolve
 
-    words = [*(set_ or ()), *([f"size={size}"] if size else [])]
-    given = Given(machine, words, fault or (), scenario, seed, strict)
-    effective = resolve(given, settings)
-    plan = _plan(target, effective, wireserver, deadline, boots, recapture, heal, keep, judge or [], init, ssh_check)
-    wanted = outputs.parse(output, FORMS, (target, machine, settings, report, console_file))
-    for path in filter(None, (report, console_file)):
+    words = [*(given.set_ or ()), *([f"size={given.size}"] if given.size else [])]
+    asked = Given(given.machine, words, given.fault or (), given.scenario, given.seed, given.strict)
+    effective = resolve(asked, given.settings)
+    plan = _plan(given, effective)
+    apart = (given.target, given.machine, given.settings, given.report, given.console_file)
+    wanted = outputs.parse(given.output, FORMS, apart)
+    for path in filter(None, (given.report, given.console_file)):
         outputs.require_writable(path)
     console = Console()
-    for warning in _left_out(target.is_dir(), effective.faults):
+    for warning in _left_out(given.target.is_dir(), effective.faults):
         console.warn(warning)
-    with onlooker(str(target), web, console) as who:
-        if target.is_dir():
-            records = _boot_tree(target, effective, plan, console, who)
-        else:
-            from azready.boot.qemu.command import Hardware
-
-            bus = bus or ("nvme" if effective.machine.hardware.controller == "NVMe" else "virtio")
-            hardware = Hardware(bus=bus, memory=memory, network="tap" if dhcp_options else "user", accel=accel)
-            records = _boot_disk(target, effective, plan, console, hardware, console_file, who)
-    outputs.write(wanted, _forms(records, heal, agent_report, plain=wanted.get("text") is not None))
-    if report is not None:
-        _write_report(report, records, console)
-    _end(records, heal, effective, console)
+    with onlooker(str(given.target), given.web, console) as who:
+        boot_it = _boot_tree if given.target.is_dir() else _boot_disk
+        records = boot_it(given, effective.machine, plan, console, who)
+    outputs.write(wanted, _forms(records, given.heal, given.agent_report, plain=wanted.get("text") is not None))
+    if given.report is not None:
+        _write_report(given.report, records, console)
+    _end(records, given.heal, effective, console)
 
 
 def _end(records: "tuple[BootRecord, ...]", heal: bool, effective: "Settings", console: Console) -> None:
@@ -170,76 +173,66 @@ def passed(records: "tuple[BootRecord, ...]", heal: bool) -> bool:
     return bool(counting) and all(record.passed for record in counting)
 
 
-def _plan(
-    target: Path,
-    effective: "Settings",
-    wireserver: str,
-    deadline: float | None,
-    boots: int,
-    recapture: bool,
-    heal: bool,
-    keep: bool,
-    judges: "Sequence[str]",
-    init: str,
-    ssh_check: bool,
-) -> "Plan":
+def _plan(given: Options, effective: "Settings") -> "Plan":
+    """Raises UsageFailure for what cannot be."""
     from ipaddress import IPv4Address
 
     from azready.boot.judging.judges import judge
     from azready.boot.network.links import Network
     from azready.boot.series import Plan
 
-    if deadline is not None and deadline <= 0:
-        raise UsageFailure(f"--deadline is {deadline:g}", "give a number of seconds above 0")
-    for word in judges:
+    if given.deadline is not None and given.deadline <= 0:
+        raise UsageFailure(f"--deadline is {given.deadline:g}", "give a number of seconds above 0")
+    for word in given.judge or ():
         judge(word, "container")
-    if heal and boots + recapture < 2:
+    if given.heal and given.boots + given.recapture < 2:
         raise UsageFailure("--heal needs a boot after the first", "add --boots 2 or --recapture")
     try:
-        network = Network(subnet=effective.machine.subnet, wireserver=str(IPv4Address(wireserver)))
+        network = Network(subnet=effective.machine.subnet, wireserver=str(IPv4Address(given.wireserver)))
     except ValueError as error:
-        raise UsageFailure(f"--wireserver {wireserver}: {error}", "give an IPv4 address") from error
+        raise UsageFailure(f"--wireserver {given.wireserver}: {error}", "give an IPv4 address") from error
     return Plan(
-        deadline=deadline,
-        boots=boots,
-        recapture=recapture,
+        deadline=given.deadline,
+        boots=given.boots,
+        recapture=given.recapture,
         faults=effective.faults,
-        heal=heal,
+        heal=given.heal,
         strict=effective.strict,
         seed=effective.seed,
         network=network,
-        init=init,
-        login=ssh_check,
-        keep=keep,
-        judges=tuple(judges),
+        init=given.init,
+        login=given.ssh_check,
+        keep=given.keep,
+        judges=tuple(given.judge or ()),
     )
 
 
 def _boot_tree(
-    target: Path, effective: "Settings", plan: "Plan", console: Console, who: "Onlooker"
+    given: Options, machine: "Machine", plan: "Plan", console: Console, who: "Onlooker"
 ) -> "tuple[BootRecord, ...]":
     from azready.boot.container.tree import boot_tree
 
     # While the container is made: what draws the records in the end.
     threading.Thread(target=importlib.import_module, args=("azready.boot.drawing.terminal",), daemon=True).start()
-    return boot_tree(target, effective.machine, plan, console, who)
+    return boot_tree(given.target, machine, plan, console, who)
 
 
 def _boot_disk(
-    target: Path,
-    effective: "Settings",
-    plan: "Plan",
-    console: Console,
-    hardware: "Hardware",
-    console_file: Path | None,
-    who: "Onlooker",
+    given: Options, machine: "Machine", plan: "Plan", console: Console, who: "Onlooker"
 ) -> "tuple[BootRecord, ...]":
+    from azready.boot.qemu.command import Hardware
     from azready.pipelines import bootdisk
 
-    if not target.exists():
-        raise UsageFailure(f"{target} does not exist", "give a root tree (directory) or a disk file")
+    if not given.target.exists():
+        raise UsageFailure(f"{given.target} does not exist", "give a root tree (directory) or a disk file")
+    hardware = Hardware(
+        bus=given.bus or ("nvme" if machine.hardware.controller == "NVMe" else "virtio"),
+        memory=given.memory,
+        network="tap" if given.dhcp_options else "user",
+        accel=given.accel,
+    )
     return bootdisk.boot(
-        target, effective.machine, plan, console, hardware=hardware, keep_console=console_file, onlooker=who
+        given.target, machine, plan, console, hardware=hardware, keep_console=given.console_file, onlooker=who
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,6 +12,7 @@ from azready.cli import outputs
 from azready.cli.additions import CopyIn, InOrder, Install, RunCommand, SshInject, additions
 from azready.cli.live import Web, onlooker
 from azready.cli.prepare import Setting
+from azready.cli.records import takes
 from azready.console import Console
 from azready.errors import UsageFailure
 
@@ -44,30 +46,36 @@ def register(app: typer.Typer) -> None:
     app.command("build", cls=InOrder)(build)
 
 
-def build(
-    ctx: typer.Context,
-    source: Source,
-    out: Out = None,
-    out_option: OutOption = None,
-    user: User = None,
-    setting: Setting = None,
-    install: Install = None,
-    copy_in: CopyIn = None,
-    run: RunCommand = None,
-    ssh_inject: SshInject = None,
-    fix: Fix = False,
-    waivers: Waivers = None,
-    machine: MachineFile = None,
-    boots: Boots = 1,
-    deadline: Deadline = None,
-    accel: Accel = "auto",
-    skip: Skip = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    keep_work: KeepWork = False,
-    web: Web = False,
-    output: outputs.Both = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the command line says."""
+
+    ctx: typer.Context
+    source: Source
+    out: Out = None
+    out_option: OutOption = None
+    user: User = None
+    setting: Setting = None
+    install: Install = None
+    copy_in: CopyIn = None
+    run: RunCommand = None
+    ssh_inject: SshInject = None
+    fix: Fix = False
+    waivers: Waivers = None
+    machine: MachineFile = None
+    boots: Boots = 1
+    deadline: Deadline = None
+    accel: Accel = "auto"
+    skip: Skip = None
+    dry_run: DryRun = False
+    yes: Yes = False
+    keep_work: KeepWork = False
+    web: Web = False
+    output: outputs.Both = None
+
+
+@takes(Asked)
+def build(given: Asked) -> None:
     """Prepare, generalize, check, boot and convert a copy of INPUT; beside OUT.vhd a manifest and an SBOM.
 
     Run again after an interruption or a failure, it goes on after the last step that ended.
@@ -80,29 +88,31 @@ def build(
     from azready.image.targets.spec import enter_namespace_for
     from azready.pipelines import build
 
-    target, wanted = _asked(source, out, out_option, output or [])
-    added = additions(ctx, install=install, copy_in=copy_in, run=run, ssh_inject=ssh_inject)
-    _require_sane(deadline, skip or [], added, ssh_inject)
-    if web and "boot" in (skip or ()):
+    target, wanted = _asked(given.source, given.out, given.out_option, given.output or [])
+    added = additions(
+        given.ctx, install=given.install, copy_in=given.copy_in, run=given.run, ssh_inject=given.ssh_inject
+    )
+    _require_sane(given.deadline, given.skip or [], added, given.ssh_inject)
+    if given.web and "boot" in (given.skip or ()):
         raise UsageFailure("--web shows the boot, which --skip leaves out", "leave one of the two out")
     options = build.Options(
-        prepare=preparation.Options(settings=parse_settings(setting or []), added=added),
-        generalize=sealing.Options(tuple(user or ()), fix),
-        waivers=read_waivers(waivers),
-        machine=Machine() if machine is None else load(machine),
-        boots=boots,
-        deadline=deadline,
-        accel=accel,
-        skip=frozenset(skip or ()),
-        overwrite=yes,
-        keep_work=keep_work,
+        prepare=preparation.Options(settings=parse_settings(given.setting or []), added=added),
+        generalize=sealing.Options(tuple(given.user or ()), given.fix),
+        waivers=read_waivers(given.waivers),
+        machine=Machine() if given.machine is None else load(given.machine),
+        boots=given.boots,
+        deadline=given.deadline,
+        accel=given.accel,
+        skip=frozenset(given.skip or ()),
+        overwrite=given.yes,
+        keep_work=given.keep_work,
     )
-    enter_namespace_for(str(source), changes=not dry_run and not {"prepare", "generalize"} <= options.skip)
-    if dry_run:
-        lines = build.plan_lines(source, target, options)
+    enter_namespace_for(str(given.source), changes=not given.dry_run and not {"prepare", "generalize"} <= options.skip)
+    if given.dry_run:
+        lines = build.plan_lines(given.source, target, options)
         outputs.tell(wanted, lambda: "\n".join(lines), lambda: {"plan": lines})
         return
-    _build(source, target, options, wanted, web)
+    _build(given.source, target, options, wanted, given.web)
 
 
 def _build(source: Path, target: Path, options: "Options", wanted: outputs.Wanted, web: bool) -> None:

@@ -23,8 +23,8 @@ from azready.cli.azure_options import (
     SshKey,
     Subnet,
     Yes,
-    takes,
 )
+from azready.cli.records import takes
 
 if TYPE_CHECKING:
     from azready.azure.capture import Captured, GuestWork, Wishes

@@ -1,6 +1,7 @@
 """`azready check TARGET`: every requirement of Azure, offline, in seconds."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from azready.cli import completion, outputs
+from azready.cli.records import takes
 from azready.console import Console
 from azready.errors import UsageFailure
 
@@ -58,76 +60,71 @@ def register(app: typer.Typer) -> None:
     app.command("check")(check)
 
 
-def check(
-    target: Annotated[str, typer.Argument(help=_TARGET)] = "",
-    profile: Profiles = [ProfileName.AZURE],  # noqa: B006 (Typer copies it)
-    only: Only = [],  # noqa: B006
-    skip: SkipIds = [],  # noqa: B006
-    waivers: Waivers = None,
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line says."""
+
+    target: Annotated[str, typer.Argument(help=_TARGET)] = ""
+    profile: Profiles = field(default_factory=lambda: [ProfileName.AZURE])
+    only: Only = field(default_factory=list)
+    skip: SkipIds = field(default_factory=list)
+    waivers: Waivers = None
     before_generalize: Annotated[
         bool, typer.Option("--before-generalize", help="Leave out what `azready generalize` will fix.")
-    ] = False,
-    fail_on: Annotated[FailOn, typer.Option(help="The lowest severity that makes the exit code 1.")] = FailOn.ERROR,
-    output: Outputs = [],  # noqa: B006
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what passed, and what was skipped.")] = False,
+    ] = False
+    fail_on: Annotated[FailOn, typer.Option(help="The lowest severity that makes the exit code 1.")] = FailOn.ERROR
+    output: Outputs = field(default_factory=list)
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what passed, and what was skipped.")] = False
     explain: Annotated[
         str,
         typer.Option("--explain", metavar="ID", help="Say what a rule wants and why.", autocompletion=completion.rules),
-    ] = "",
-    list_rules: Annotated[bool, typer.Option("--list", help="Print every rule, one a line.")] = False,
-) -> None:
+    ] = ""
+    list_rules: Annotated[bool, typer.Option("--list", help="Print every rule, one a line.")] = False
+
+
+@takes(Options)
+def check(given: Options) -> None:
     """Check an image against everything that Azure wants of it. Changes nothing, needs no subscription.
 
     Exit codes: 0 nothing at or above --fail-on; 1 such a finding; 2 wrong usage; 3 could not look.
     """
     from azready.image.rules import pages
 
-    if list_rules:
-        outputs.tell(outputs.parse(output, outputs.BOTH), pages.table, pages.catalogue)
-        return
-    if explain:
-        rule = pages.named(explain)
-        outputs.tell(outputs.parse(output, outputs.BOTH), lambda: pages.page(rule), lambda: pages.catalogue([rule]))
-        return
-    if not target and waivers is not None:
-        print(_waivers_only(waivers))
-        return
-    if not target:
+    if given.list_rules:
+        outputs.tell(outputs.parse(given.output, outputs.BOTH), pages.table, pages.catalogue)
+    elif given.explain:
+        rule = pages.named(given.explain)
+        wanted = outputs.parse(given.output, outputs.BOTH)
+        outputs.tell(wanted, lambda: pages.page(rule), lambda: pages.catalogue([rule]))
+    elif given.target:
+        _check(given)
+    elif given.waivers is not None:
+        print(_waivers_only(given.waivers))
+    else:
         raise UsageFailure("check wants a target", "azready check / or a directory, a disk file, ssh://user@host")
-    _check(target, profile, only, skip, waivers, before_generalize, fail_on, output, verbose)
 
 
-def _check(
-    target: str,
-    profile: list[ProfileName],
-    only: list[str],
-    skip: list[str],
-    waivers: Path | None,
-    before_generalize: bool,
-    fail_on: FailOn,
-    output: list[str],
-    verbose: bool,
-) -> None:
+def _check(given: Options) -> None:
     from azready.image import checking, render
     from azready.image.facts.of_target import look
     from azready.image.rules import RULES, ids
     from azready.image.rules.model import Profile, Severity
     from azready.image.targets.spec import enter_namespace_for
 
+    target, threshold = given.target, Severity[given.fail_on.name]
     choice = checking.Choice(
-        frozenset(Profile(each.value) for each in profile),
-        ids.named(only, areas=True),
-        ids.named(skip, areas=True),
-        read_waivers(waivers),
-        sealing=not before_generalize,
+        frozenset(Profile(each.value) for each in given.profile),
+        ids.named(given.only, areas=True),
+        ids.named(given.skip, areas=True),
+        read_waivers(given.waivers),
+        sealing=not given.before_generalize,
     )
-    threshold = Severity[fail_on.name]
-    wanted = outputs.parse(output, FORMS, (target, waivers))
+    wanted = outputs.parse(given.output, FORMS, (target, given.waivers))
     enter_namespace_for(target)
     with Console().busy(f"Looking at {target}"), look(target) as facts:
         results = checking.check(facts, RULES, choice)
     forms: dict[str, Callable[[], str]] = {
-        "text": lambda: render.as_text(results, target, verbose),
+        "text": lambda: render.as_text(results, target, given.verbose),
         "json": lambda: render.as_json(results, target),
         "junit": lambda: render.as_junit(results, target, threshold),
         "sarif": lambda: render.as_sarif(results, target),

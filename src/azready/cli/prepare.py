@@ -1,6 +1,7 @@
 """`azready prepare`: takes the agents out of an image and puts the guest program in."""
 
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,6 +9,7 @@ import typer
 
 from azready.cli import completion, outputs
 from azready.cli.additions import CopyIn, InOrder, Install, RunCommand, SshInject, additions
+from azready.cli.records import takes
 from azready.console import Console
 
 if TYPE_CHECKING:
@@ -42,33 +44,39 @@ def register(app: typer.Typer) -> None:
     app.command("prepare", cls=InOrder)(prepare)
 
 
-def prepare(
-    ctx: typer.Context,
-    target: Annotated[str, typer.Argument(help="/, a directory, a disk file, or ssh://[user@]host[:port]")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a running system is changed.")] = False,
-    guest: Annotated[str, typer.Option(help="Guest program: auto, python or sh.")] = "auto",
-    init: Annotated[str, typer.Option(help="Init system: auto, systemd, openrc, sysv, runit or busybox.")] = "auto",
-    clone_guard: Annotated[bool, typer.Option(help="Provision again when the VM was copied without sealing.")] = True,
-    firewall: Annotated[bool, typer.Option(help="Let only root talk to the WireServer, as waagent did.")] = False,
-    grow: Annotated[bool | None, typer.Option(help="Grow the root file system at first boot (as cloud-init).")] = None,
-    network: Annotated[bool, typer.Option(help="Write a DHCP profile where only an agent had one.")] = True,
-    disk_links: Annotated[bool, typer.Option(help="Keep /dev/disk/azure links and waagent's disk timeout.")] = True,
-    vf_rule: Annotated[bool, typer.Option(help="Leave accelerated networking's second NIC to hv_netvsc.")] = True,
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the command line says."""
+
+    ctx: typer.Context
+    target: Annotated[str, typer.Argument(help="/, a directory, a disk file, or ssh://[user@]host[:port]")]
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a running system is changed.")] = False
+    guest: Annotated[str, typer.Option(help="Guest program: auto, python or sh.")] = "auto"
+    init: Annotated[str, typer.Option(help="Init system: auto, systemd, openrc, sysv, runit or busybox.")] = "auto"
+    clone_guard: Annotated[bool, typer.Option(help="Provision again when the VM was copied without sealing.")] = True
+    firewall: Annotated[bool, typer.Option(help="Let only root talk to the WireServer, as waagent did.")] = False
+    grow: Annotated[bool | None, typer.Option(help="Grow the root file system at first boot (as cloud-init).")] = None
+    network: Annotated[bool, typer.Option(help="Write a DHCP profile where only an agent had one.")] = True
+    disk_links: Annotated[bool, typer.Option(help="Keep /dev/disk/azure links and waagent's disk timeout.")] = True
+    vf_rule: Annotated[bool, typer.Option(help="Leave accelerated networking's second NIC to hv_netvsc.")] = True
     ready_when: Annotated[
         str, typer.Option(metavar="UNIT", help="Report Ready once UNIT is up, and failure once it has failed.")
-    ] = "",
-    report_only: Annotated[bool, typer.Option("--report-only", help="Keep the agents, and only report.")] = False,
-    silence: Silence = None,
-    setting: Setting = None,
-    install: Install = None,
-    copy_in: CopyIn = None,
-    run: RunCommand = None,
-    ssh_inject: SshInject = None,
-    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Disk: write the changed copy there.")] = None,
-    in_place: Annotated[bool, typer.Option("--in-place", help="Disk: change the file itself.")] = False,
-    output: outputs.Both = None,
-) -> None:
+    ] = ""
+    report_only: Annotated[bool, typer.Option("--report-only", help="Keep the agents, and only report.")] = False
+    silence: Silence = None
+    setting: Setting = None
+    install: Install = None
+    copy_in: CopyIn = None
+    run: RunCommand = None
+    ssh_inject: SshInject = None
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Disk: write the changed copy there.")] = None
+    in_place: Annotated[bool, typer.Option("--in-place", help="Disk: change the file itself.")] = False
+    output: outputs.Both = None
+
+
+@takes(Asked)
+def prepare(given: Asked) -> None:
     """Remove walinuxagent, cloud-init and the like, and install the guest program in their place.
 
     Everything the agents did is replaced, or reported. Running it again is safe, also after an interruption.
@@ -78,20 +86,35 @@ def prepare(
     from azready.image.preparation import Options
     from azready.image.targets.spec import enter_namespace_for, open_target, to_change
 
-    _choices(guest, init)
-    wanted = outputs.parse(output, outputs.BOTH, (target, to))
-    provisioning = {"--firewall": firewall, "--set": bool(setting), "--grow": bool(grow)}
-    unit = _report_options(ready_when, report_only, silence or [], provisioning)
-    settings = parse_settings(setting or [])
-    added = additions(ctx, install=install, copy_in=copy_in, run=run, ssh_inject=ssh_inject)
-    chosen = (guest, init, clone_guard, firewall, grow, network, disk_links, vf_rule, settings, added)
-    options = Options(*chosen, report_only=report_only, silence=tuple(silence or ()), ready_when=unit)
-    enter_namespace_for(target, changes=not dry_run)
-    if dry_run:
-        _show_plan(target, options, wanted)
+    _choices(given.guest, given.init)
+    wanted = outputs.parse(given.output, outputs.BOTH, (given.target, given.to))
+    provisioning = {"--firewall": given.firewall, "--set": bool(given.setting), "--grow": bool(given.grow)}
+    unit = _report_options(given.ready_when, given.report_only, given.silence or [], provisioning)
+    options = Options(
+        guest=given.guest,
+        init=given.init,
+        clone_guard=given.clone_guard,
+        firewall=given.firewall,
+        grow=given.grow,
+        network_profile=given.network,
+        disk_links=given.disk_links,
+        vf_rule=given.vf_rule,
+        settings=parse_settings(given.setting or []),
+        added=additions(
+            given.ctx, install=given.install, copy_in=given.copy_in, run=given.run, ssh_inject=given.ssh_inject
+        ),
+        report_only=given.report_only,
+        silence=tuple(given.silence or ()),
+        ready_when=unit,
+    )
+    enter_namespace_for(given.target, changes=not given.dry_run)
+    if given.dry_run:
+        _show_plan(given.target, options, wanted)
         return
-    with to_change(target, to, in_place) as changed, open_target(changed, write=True) as opened:
-        left = _change(opened, target, options, yes, wanted, _following(target, to, in_place))
+    with to_change(given.target, given.to, given.in_place) as changed, open_target(changed, write=True) as opened:
+        left = _change(
+            opened, given.target, options, given.yes, wanted, _following(given.target, given.to, given.in_place)
+        )
     if left:
         raise typer.Exit(Exit.NEGATIVE)
 

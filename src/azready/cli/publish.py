@@ -17,8 +17,8 @@ from azready.cli.azure_options import (
     Plan,
     Restart,
     RunOptions,
-    takes,
 )
+from azready.cli.records import takes
 
 if TYPE_CHECKING:
     from azready.azure.preflight import DiskFacts

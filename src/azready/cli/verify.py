@@ -21,8 +21,8 @@ from azready.cli.azure_options import (
     SshKey,
     Subnet,
     Yes,
-    takes,
 )
+from azready.cli.records import takes
 
 if TYPE_CHECKING:
     from azready.azure.instances import Instance
@@ -190,7 +190,8 @@ def _run(
     )
     with telling_leftovers(file, console):
         runner = Runner(session.client, file, console)
-        report = verify.run(ready, runner, session.client, console, fetcher(session.ca), diagnose, ssh_answers)
+        probes = verify.Probes(fetcher(session.ca), diagnose, ssh_answers)
+        report = verify.run(ready, runner, session.client, console, probes)
     if ready.keep:
         console.say(f"Kept in {ready.place.group}, with the key {key}; listed in {file.path}")
         return report
