@@ -4051,14 +4051,14 @@ def step_access(tree, wishes, settings):
 
 def _close_host_keys(tree):
     """sshd does not use a host key of root's that others may read, but for Fedora's group ssh_keys."""
+    others = 0o037 if "\nssh_keys:" in tree.text("/etc/group") else 0o077
     for kind in HOST_KEYS:
         path = "/etc/ssh/ssh_host_%s_key" % kind
         try:
             status = posix.stat(tree.at(path))
         except OSError:
             continue
-        shown = status.st_mode & 0o037 or status.st_mode & 0o040 and "\nssh_keys:" not in tree.text("/etc/group")
-        if status.st_uid == 0 and shown:
+        if status.st_uid == 0 and status.st_mode & others:
             posix.chmod(tree.at(path), 0o600)
             warn("others could read %s, and sshd would not use it: it has mode 600 from now on" % path)
 
