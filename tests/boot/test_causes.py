@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from azready.boot import series
 from azready.boot.diagnosis import diagnose
 from azready.boot.diagnosis.early import stuck_early
 from azready.boot.diagnosis.questions import speakers
-from azready.boot.record import BootRecord, Check, ConsoleLine, Expectation, JournalLine, MachineFacts, Milestone
+from azready.boot.record import BootRecord, Cause, Check, ConsoleLine, Expectation, JournalLine, MachineFacts, Milestone
 from azready.boot.watching.login import SESSION_ENDS
 from azready.fabric.faults import Fault
 from azready.fabric.ledger import Exchange, Finding, HealthReport
@@ -316,6 +317,25 @@ def test_the_cause_of_a_boot(code: str, record: BootRecord, seen: str) -> None:
     assert seen in "\n".join(found.evidence)
     assert found.says and found.fix
     assert found.blames == ("host" if code == "starved-emulator" else "image")
+
+
+STARVED = Cause("starved", "the guest got too little", ("3 % of the time",), "boot it later", blames="host")
+
+
+@pytest.mark.parametrize(
+    ("console", "trouble", "code"),
+    [
+        ((KERNEL, NO_TIMER), STARVED, "starved-emulator"),
+        ((KERNEL, PANIC), STARVED, "starved"),
+        ((KERNEL, NO_TIMER), replace(STARVED, code="qemu-died"), "qemu-died"),
+        ((KERNEL, NO_TIMER), None, "starved-emulator"),
+    ],
+)
+def test_a_kernel_that_got_no_processor_says_more_than_how_little_it_got(
+    console: Sequence[str], trouble: Cause | None, code: str
+) -> None:
+    found = series._cause(replace(boot(vm=True, up=False, console=console), cause=trouble))
+    assert found and found.code == code
 
 
 APPROVED = Path(__file__).with_name("causes.txt")

@@ -68,7 +68,7 @@ def run(
     work |= {"script": (_IN_ROOT + script + _END).encode(), **(files or {})}
     kernel = machines.mini(
         _INTO_ROOT,
-        f"console=ttyS0 panic=-1 quiet mitigations=off {command_line}",
+        f"console=ttyS0 panic=-1 quiet mitigations=off {machines.NO_TIMER_CHECK} {command_line}",
         modules=(*machines.MODULES, *modules),
         files={f"work/{name}": content for name, content in work.items()},
     )

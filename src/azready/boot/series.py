@@ -15,7 +15,7 @@ from typing import Literal, Protocol, Self
 
 from azready import installed
 from azready.boot import identity, waiting
-from azready.boot.diagnosis import diagnose
+from azready.boot.diagnosis import diagnose, early
 from azready.boot.judging import judges
 from azready.boot.judging.access import Access
 from azready.boot.judging.running import hear, prepared, verdict
@@ -330,7 +330,15 @@ def _attempt(setting: _Setting, turn: Turn) -> BootRecord:
         milestones, journal = running.told(seen, ledger)
         console_lines = tuple(running.watch.console)
     record = replace(_heard(record, ledger), milestones=milestones, journal=journal, console=console_lines)
-    return replace(record, cause=record.cause or diagnose(record))
+    return replace(record, cause=_cause(record))
+
+
+def _cause(record: BootRecord) -> Cause | None:
+    """What went wrong. A kernel that says itself that it got no processor says more than how little it got: such a disk
+    is booted once more."""
+    if record.cause is None:
+        return diagnose(record)
+    return (record.cause.code == "starved" and early.starved(record)) or record.cause
 
 
 def _heard(record: BootRecord, ledger: Ledger) -> BootRecord:
