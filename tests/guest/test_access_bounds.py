@@ -238,6 +238,25 @@ def test_sudo_is_tried_as_the_owner(guest: ModuleType, live: Live, script: str, 
     assert live.called() == ["su -s /bin/sh ada -c sudo -n id -u; echo asked"]
 
 
+def test_doas_is_tried_as_the_owner(guest: ModuleType, live: Live) -> None:
+    live.plant({"usr/bin/doas": ""})
+    live.tool("su", "echo doas: not installed setuid >&2; echo asked")
+    said = "ada cannot become root: doas: not installed setuid"
+    assert guest._sudo_in_doubt(live.tree, "ada") == (said, False)
+    assert live.called() == ["su -s /bin/sh ada -c doas -n id -u; echo asked"]
+
+
+def test_doas_that_reads_no_folder_has_its_rule_in_its_file(guest: ModuleType, live: Live) -> None:
+    wishes = guest.Wishes()
+    wishes.user = "ada"
+    live.plant({"usr/bin/doas": "a program", "etc/doas.d/": ""})
+    assert guest.step_sudo(live.tree, wishes, {}) == "ada may doas"
+    assert "permit nopass ada\n" in live.tree.text("/etc/doas.conf")
+    (live.root / "etc/doas.conf").unlink()
+    live.plant({"etc/doas.conf/": ""})
+    assert guest.step_sudo(live.tree, wishes, {}) == "left as it is"
+
+
 def test_a_rule_without_sudo_makes_nobody_root(guest: ModuleType, live: Live) -> None:
     assert guest._sudo_in_doubt(live.tree, "ada") == ("", False)
     live.plant({"etc/sudoers.d/": ""})

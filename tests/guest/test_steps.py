@@ -344,7 +344,7 @@ def test_who_becomes_root_by_what(guest: ModuleType, live: Live, capfd: Said) ->
     assert capfd.readouterr().err == "warning: neither sudo nor doas is there: ada cannot become root\n"
     live.plant({"etc/sudoers.d/": ""})
     assert guest.step_sudo(live.tree, _wishes(guest), {}) == "ada may sudo"
-    live.plant({"usr/bin/doas": "", "etc/doas.conf": "permit :wheel"})
+    live.plant({"usr/bin/doas": "a program that reads /etc/doas.d", "etc/doas.conf": "permit :wheel"})
     assert guest.step_sudo(live.tree, _wishes(guest), {}) == "ada may doas"
     assert live.tree.text("/etc/doas.conf") == (
         "permit :wheel\n# azure-provisioning begins\npermit nopass ada\n# azure-provisioning ends\n"

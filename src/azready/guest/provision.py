@@ -2970,6 +2970,9 @@ def step_sudo(tree, wishes, settings):
             warn("/etc/sudoers is a folder, or /etc/sudoers.d is none: %s is not given sudo" % name)
             return "left as it is"
         return _unless_fixed("/etc/sudoers.d", name + " may sudo", lambda: _write_sudoers(tree, name))
+    if tree.exists("/etc/doas.conf/."):
+        warn("/etc/doas.conf is a folder: %s is not given doas" % name)
+        return "left as it is"
     if tree.has_tool("doas"):
         return _unless_fixed("doas's rule", name + " may doas", lambda: _write_doas(tree, name))
     warn("neither sudo nor doas is there: %s cannot become root" % name)
@@ -3032,7 +3035,7 @@ def _close_to_others(tree, path):
 
 def _write_doas(tree, name):
     rule = "permit nopass %s\n" % name
-    if tree.exists("/etc/doas.d"):
+    if tree.exists("/etc/doas.d") and b"/etc/doas.d" in (tree.read(tree.tool("doas") or "/usr/bin/doas") or b""):
         file = rule_name(tree.names("/etc/doas.d"), "90-azure-provisioning.conf", ".conf")
         return tree.write("/etc/doas.d/" + file, rule.encode(), 0o400)
     return tree.write("/etc/doas.conf", _marked(tree.text("/etc/doas.conf"), rule).encode(), 0o400)
@@ -4856,11 +4859,13 @@ def _sudo_in_doubt(tree, user):
 
 def _doas_in_doubt(tree, user):
     doas = tree.has_tool("doas")
-    if doas and tree.live and tree.exists("/etc/doas.conf"):
+    if doas and tree.live:
         try:
-            tree.run(["doas", "-C", "/etc/doas.conf"])
+            if tree.exists("/etc/doas.conf"):
+                tree.run(["doas", "-C", "/etc/doas.conf"])
         except (CommandFailed, TimeLimit) as error:
             return "%s cannot become root: %s" % (user, error)
+        return _tried_sudo(tree, user, "doas")[0]
     elif tree.live and tree.exists("/etc/sudoers.d") and not doas:
         return "%s cannot become root: there is no sudo" % user
     return ""
@@ -4917,16 +4922,16 @@ def _defaults_are_usual(texts):
     return True
 
 
-def _tried_sudo(tree, user):
-    """What sudo itself says where the user does not become root by it, "" where they do or cannot be asked; and whether
-    they do."""
-    said = _said_as(tree, user, "sudo -n id -u; echo asked")
+def _tried_sudo(tree, user, tool="sudo"):
+    """What sudo (or doas) itself says where the user does not become root by it, "" where they do or cannot be asked;
+    and whether they do."""
+    said = _said_as(tree, user, tool + " -n id -u; echo asked")
     if "asked" not in said or "0" in said:
         return "", "0" in said
-    made = said[-2] if said[1:] else "sudo ends without a word"
+    made = said[-2] if said[1:] else tool + " ends without a word"
     return "%s cannot become root: %s" % (
         user,
-        "sudo makes " + made if is_number(made, 1, 1 << 32) else printable(made),
+        tool + " makes " + made if is_number(made, 1, 1 << 32) else printable(made),
     ), False
 
 

@@ -2550,7 +2550,13 @@ step_sudo() {
             left_as_it_is "doas's rule"
             return
         fi
-        if [ -d "$root/etc/doas.d" ]; then
+        if [ -d "$root/etc/doas.conf" ]; then
+            warn "/etc/doas.conf is a folder: $user is not given doas"
+            did='left as it is'
+            return
+        fi
+        # not every doas reads its folder
+        if [ -d "$root/etc/doas.d" ] && grep -q /etc/doas.d "$root$folder/doas"; then
             rule_file /etc/doas.d .conf
             line "permit nopass $user" >"$work/text"
             put "$rule_file" 0400 <"$work/text"
@@ -5130,8 +5136,12 @@ doubt_sudo() {
         else
             tried_sudo
         fi
-    elif tree_has doas && [ -z "$root" ] && [ -e /etc/doas.conf ]; then
-        try doas -C /etc/doas.conf || sudo_doubt="$user cannot become root: $error"
+    elif tree_has doas && [ -z "$root" ]; then
+        if [ ! -e /etc/doas.conf ] || try doas -C /etc/doas.conf; then
+            tried_sudo doas
+        else
+            sudo_doubt="$user cannot become root: $error"
+        fi
     elif [ -z "$root" ] && [ -e /etc/sudoers.d ] && ! tree_has doas; then
         sudo_doubt="$user cannot become root: there is no sudo"
     fi
@@ -5182,13 +5192,14 @@ sudo_bounds() {
 
 sudo_is_bound() { sudo_bounds=$sudo_bounds$1$NEWLINE; }
 
-# Sets sudo_doubt to what sudo itself says where the user does not become root by it, sudo_proven where they do.
+# tried_sudo [doas]: sets sudo_doubt to what it says itself where the user does not become root by it, sudo_proven where
+# they do.
 tried_sudo() {
-    try su -s /bin/sh "$user" -c 'sudo -n id -u; echo asked' || return 0
-    awk '
+    try su -s /bin/sh "$user" -c "${1-sudo} -n id -u; echo asked" || return 0
+    awk -v tool="${1-sudo}" '
         $0 == "0" { root = 1 }
-        /[^ \t\r]/ { if ($0 == "asked") asked = said ~ /./ ? said : "sudo ends without a word"; else said = $0 }
-        END { if (root) print "root"; else if (asked != "") print (asked ~ /^[0-9]+$/ ? "sudo makes " : "") asked }' "$work/output" >"$work/tried"
+        /[^ \t\r]/ { if ($0 == "asked") asked = said ~ /./ ? said : tool " ends without a word"; else said = $0 }
+        END { if (root) print "root"; else if (asked != "") print (asked ~ /^[0-9]+$/ ? tool " makes " : "") asked }' "$work/output" >"$work/tried"
     read -r text <"$work/tried" || return 0
     if [ "$text" = root ]; then
         sudo_proven=yes
