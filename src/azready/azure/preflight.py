@@ -326,6 +326,7 @@ def check_gallery_name(name: str) -> None:
 
 
 def check_group_name(name: str) -> None:
+    """Raise UsageFailure for what Azure would refuse."""
     if not re.fullmatch(r"[-\w.()]{1,90}", name) or name.endswith("."):
         raise UsageFailure(
             f"{name!r} cannot be the name of a resource group",

@@ -41,6 +41,8 @@ def _always(_: Known) -> bool:
 
 @dataclass(frozen=True)
 class Read:
+    """A question to Azure, which changes nothing; `learn` takes from its answer what later steps need."""
+
     id: str
     title: str
     request: Callable[[Known], Request]
@@ -56,6 +58,8 @@ class Read:
 
 @dataclass(frozen=True)
 class Ensure:
+    """A resource that is to exist: looked for first, created when absent, waited for when half made."""
+
     id: str
     title: str
     request: Callable[[Known], Request]
@@ -77,6 +81,8 @@ class Ensure:
 
 @dataclass(frozen=True)
 class Act:
+    """A call with an effect (a VM is deallocated), made once a run."""
+
     id: str
     title: str
     request: Callable[[Known], Request]
@@ -86,6 +92,8 @@ class Act:
 
 @dataclass(frozen=True)
 class Work:
+    """What is no call of the control plane: a VM over ssh, an upload; done once a run."""
+
     id: str
     title: str
     do: Callable[[Known], Known]
@@ -101,6 +109,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Remove:
+    """A resource that is to be gone."""
+
     id: str
     title: str
     request: Callable[[Known], Request]

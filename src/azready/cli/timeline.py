@@ -82,6 +82,7 @@ def write_page(path: Path, text: str, console: Console) -> None:
 
 
 def read(path: Path) -> "tuple[BootRecord, ...]":
+    """The boots that `boot --output json` kept. Raises UsageFailure for a file that holds none, or cannot be read."""
     from azready.boot.record import from_json
 
     try:

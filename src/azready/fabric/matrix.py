@@ -25,6 +25,8 @@ Outcome = Expected | Literal["hung"]
 
 @dataclass(frozen=True)
 class GuestProgram:
+    """A guest that is started as a command of this machine."""
+
     name: str
     command: str
     """Words as in a shell, with places in braces."""

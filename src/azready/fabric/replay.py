@@ -29,6 +29,8 @@ class Difference:
 
 @dataclass(frozen=True)
 class Replay:
+    """How many recorded requests were asked again, and where the answers differ."""
+
     asked: int
     skipped: int
     """Exchanges that a fault answered, and those that are not HTTP."""

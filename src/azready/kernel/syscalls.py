@@ -74,6 +74,7 @@ def unshare(flags: int) -> None:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2); an empty `kind` is for a bind or a change of flags. Raises OSError."""
     words = (source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None)
     _checked(_libc.mount(*words), f"mount {kind or 'bind'} on {target}")
 

@@ -99,6 +99,7 @@ class Work:
         return self.folder / "disk.img"
 
     def finish(self, step: str, said: dict[str, Any], seconds: float) -> None:
+        """Note that a step is done, so that a build that is cut off after it goes on with the next one."""
         self.done[step] = {**said, "seconds": round(seconds, 2)}
         state = {step: {"key": self.keys[step], "said": said} for step, said in self.done.items()}
         partial = self.folder / ".state.json"

@@ -35,6 +35,7 @@ class Ssh:
     console: Console
 
     def options(self, host: "Host") -> list[str]:
+        """ssh's own: nobody is asked, and only a host that is new is believed without a known key."""
         key = ["-i", host.key_file, "-o", "IdentitiesOnly=yes"] if host.key_file else []
         return [
             *(*key, "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),

@@ -108,6 +108,7 @@ def summary(rows: Sequence[Row]) -> str:
 
 
 def as_text(rows: Sequence[Row]) -> str:
+    """A line an image, what speaks against it below, and the summary."""
     lines = []
     for row in rows:
         lines.append(f"{_MARKS[row.outcome]} {row.image}  {row.kind}  {row.summary}")

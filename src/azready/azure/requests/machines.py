@@ -153,6 +153,7 @@ def instance_view(place: Place, name: str) -> Request:
 
 
 def deallocate(place: Place, name: str) -> Request:
+    """Stops the VM and frees its host, after which it costs its disks alone."""
     az = ("az", "vm", "deallocate", "-g", place.group, "-n", name)
     return Request("POST", f"{vm_id(place, name)}/deallocate", COMPUTE, usual=DEALLOCATE, az=(az,))
 

@@ -45,6 +45,7 @@ def create_security_group(place: Place, name: str, ssh_from: str, *, no_way_out:
 
 
 def create_network(place: Place, name: str) -> Request:
+    """A network with one subnet, SUBNET, that is the whole ADDRESS_SPACE."""
     body = place.envelope(
         {
             "addressSpace": {"addressPrefixes": [ADDRESS_SPACE]},
@@ -57,6 +58,7 @@ def create_network(place: Place, name: str) -> Request:
 
 
 def create_public_address(place: Place, name: str, dns_label: str = "") -> Request:
+    """A fixed IPv4 address; `dns_label` is the first word of its name in the region's domain."""
     properties: Json = {"publicIPAllocationMethod": "Static", "publicIPAddressVersion": "IPv4"}
     az = ("az", "network", "public-ip", "create", "-n", name, *place.az_common())
     az += ("--sku", "Standard", "--allocation-method", "Static", "--version", "IPv4")

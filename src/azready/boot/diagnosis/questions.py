@@ -37,6 +37,7 @@ def said(record: BootRecord) -> list[str]:
 
 
 def matching(lines: Iterable[str], pattern: str, limit: int = 3) -> tuple[str, ...]:
+    """The first lines that the expression finds, each once, without blanks around them."""
     found: list[str] = []
     for line in lines:
         if re.search(pattern, line) and line.strip() not in found:

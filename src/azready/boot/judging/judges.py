@@ -35,6 +35,8 @@ LISA_DISK_CASES = (
 
 @dataclass(frozen=True)
 class Judge:
+    """A program of others that looks at the booted VM, and whose exit status is its judgement."""
+
     name: str
     command: str
     """For the shell; `Access.environment` is in its environment."""

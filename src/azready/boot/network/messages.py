@@ -23,6 +23,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def send(end: socket.socket, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+    """One message in one packet; the receiver gets descriptors of its own for `fds`."""
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     end.sendmsg([json.dumps(message).encode()], ancillary)
 

@@ -62,6 +62,7 @@ class Stopped:
         self._pid, self._since = pid, 0.0
 
     def for_long(self) -> bool:
+        """To be asked again and again: the moment is counted from the first time that it was found stopped."""
         if not is_stopped(self._pid):
             self._since = 0.0
             return False

@@ -43,6 +43,7 @@ class Stream:
     decoder: codecs.IncrementalDecoder = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"))
 
     def feed(self, at: float, data: bytes) -> None:
+        """Take what came at that second; a line is told when it ends, or is longer than LINE_LIMIT."""
         *lines, self.rest = (self.rest + self.decoder.decode(data)).split("\n")
         for line in lines:
             self.take(at, line)

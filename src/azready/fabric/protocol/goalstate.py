@@ -30,6 +30,7 @@ CONFIGS = ("hostingEnvironmentConfig", "sharedConfig", "extensionsConfig", "full
 
 
 def versions() -> str:
+    """The document of `/?comp=versions`."""
     supported = "".join(f"<Version>{version}</Version>" for version in VERSIONS)
     return (
         f"{DECLARATION}<Versions><Preferred><Version>{VERSIONS[0]}</Version></Preferred>"

@@ -27,6 +27,8 @@ REPORT_KEY = "PROVISIONING_REPORT"
 
 @dataclass(frozen=True)
 class Record:
+    """A pair of the pool, without the zeros that fill it up."""
+
     key: bytes
     value: bytes
 

@@ -88,6 +88,7 @@ def _what_fixes(results: Sequence[Result]) -> Iterator[str]:
 
 
 def finding_lines(result: Result, findings: Sequence[Finding]) -> Iterator[str]:
+    """The rule, the first findings, and each fix of theirs once; control characters are shown, not sent."""
     yield f"  {result.rule.id}  {result.rule.fault}"
     for finding in findings[:_SHOWN]:
         where = f"/{finding.where}: " if finding.where and f"/{finding.path} " not in f"{finding.what} " else ""

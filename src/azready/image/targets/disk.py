@@ -322,6 +322,7 @@ def cannot_mount(path: Path | None = None) -> str:
 
 
 def require_fuse() -> None:
+    """Raise Failure where this user may not mount by FUSE."""
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         raise Failure(
             "/dev/fuse may not be used here", "run it with sudo, or ask for /dev/fuse to be readable and writable"

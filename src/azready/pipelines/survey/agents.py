@@ -55,6 +55,8 @@ class Command:
 
 @dataclass(frozen=True)
 class Agent:
+    """An agent that is surveyed: how it comes to a machine, and what it owes there. `about` is for the page."""
+
     name: str
     about: str
     source: Debian | Prepared | Tree | Command

@@ -31,6 +31,7 @@ class Run:
 
 
 def run_of(verdict: Verdict, remarks: Iterable[str] = (), version: str = "") -> Run:
+    """A run by the platform's verdict; `remarks` say what is wrong with the VM all the same."""
     ends: Mapping[str, End] = {"": "ready", "OSProvisioningClientError": "failed"}
     end = ends.get(verdict.code, "silent")
     found = sorted({one.code for one in verdict.findings if one.severity != "note"})
@@ -109,12 +110,15 @@ class Survey:
     cells: tuple[Cell, ...]
 
     def cell(self, agent: str, scenario: str) -> Cell | None:
+        """None where this agent was not run in this scenario."""
         return next((one for one in self.cells if (one.agent, one.scenario) == (agent, scenario)), None)
 
     def row(self, scenario: str) -> tuple[Cell, ...]:
+        """What every agent made of a scenario."""
         return tuple(one for one in self.cells if one.scenario == scenario)
 
     def column(self, agent: str) -> tuple[Cell, ...]:
+        """How an agent ended in every scenario."""
         return tuple(one for one in self.cells if one.agent == agent)
 
 
@@ -139,6 +143,7 @@ def beside(older: Survey, newer: Survey) -> Survey:
 
 
 def as_json(survey: Survey) -> dict[str, Any]:
+    """The survey as plain values, with what follows from its cells; `from_json` reads it back."""
     table = asdict(survey)
     for row, cell in zip(table["cells"], survey.cells, strict=True):
         row |= {"good": cell.good, "lost": cell.lost, "steady": cell.steady}
@@ -173,6 +178,7 @@ class Log:
     path: Path
 
     def append(self, key: Sequence[str], run: Run) -> None:
+        """One line, so that a run that is cut off loses no more than the last one."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"key": list(key), **asdict(run)}, ensure_ascii=False) + "\n")
 

@@ -12,6 +12,8 @@ from azready.pipelines.survey.cells import Cell
 
 @dataclass(frozen=True)
 class Sentence:
+    """One thing that a guest owes, with what shows that it was broken."""
+
     number: int
     says: str
     scenarios: tuple[str, ...] = ()
@@ -22,6 +24,8 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Chapter:
+    """The sentences about one part of the protocol."""
+
     title: str
     sentences: tuple[Sentence, ...]
 

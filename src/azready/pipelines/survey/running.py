@@ -49,6 +49,7 @@ class Conditions:
     jobs: int = 2
 
     def patience(self, scenario: Scenario) -> float:
+        """Seconds that a cell of this scenario gets."""
         if scenario.expect == "timed-out":
             return min(NOBODY_HEARS, self.deadline)
         return self.deadline * (2 if scenario.slow else 1)
