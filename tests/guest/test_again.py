@@ -72,13 +72,13 @@ def test_an_ordinary_user_changes_no_owner(
     ids=["nothing", "a lock", "the mark"],
 )
 def test_an_account_whose_making_was_cut_is_completed(
-    guest: ModuleType, live: Live, left: dict[str, str], whole: bool
+    guest: ModuleType, live: Live, monkeypatch: pytest.MonkeyPatch, left: dict[str, str], whole: bool
 ) -> None:
-    uid, gid = os.getuid() or 1000, os.getgid() or 1000
-    live.plant({"etc/passwd": f"ada:x:{uid}:{gid}::/home/ada:/bin/sh\n", "etc/login.defs": "UID_MIN 1\n"})
-    live.plant({"etc/nsswitch.conf": "passwd: files\n", "etc/group": f"ada:x:{gid}:\n", "etc/skel/.profile": "skel"})
+    monkeypatch.setattr(guest.posix, "geteuid", lambda: 1)
+    live.plant({"etc/passwd": "ada:x:1000:1000::/home/ada:/bin/sh\n", "etc/group": "ada:x:1000:\n"})
+    live.plant({"etc/nsswitch.conf": "passwd: files\n", "etc/skel/.profile": "skel"})
     live.plant({"home/ada/": "", **left})
-    assert guest.step_user(live.tree, _wishes(guest), SETTINGS) == f"ada exists, uid {uid}, groups none"
+    assert guest.step_user(live.tree, _wishes(guest), SETTINGS) == "ada exists, uid 1000, groups none"
     assert live.tree.exists("/home/ada/.profile") is whole
     assert not [path for path in left if live.tree.exists("/" + path)]
 
