@@ -3035,7 +3035,8 @@ def _close_to_others(tree, path):
 
 def _write_doas(tree, name):
     rule = "permit nopass %s\n" % name
-    if tree.exists("/etc/doas.d") and b"/etc/doas.d" in (tree.read(tree.tool("doas") or "/usr/bin/doas") or b""):
+    program = next((folder + "/doas" for folder in _FOLDERS if tree.exists(folder + "/doas")), "")
+    if tree.exists("/etc/doas.d") and b"/etc/doas.d" in (tree.read(program) or b""):  # not every one reads it
         file = rule_name(tree.names("/etc/doas.d"), "90-azure-provisioning.conf", ".conf")
         return tree.write("/etc/doas.d/" + file, rule.encode(), 0o400)
     return tree.write("/etc/doas.conf", _marked(tree.text("/etc/doas.conf"), rule).encode(), 0o400)
