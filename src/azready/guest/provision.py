@@ -4446,8 +4446,15 @@ def pam_doubts(tree, service, owner, types):
         where = "/etc/pam.conf alone may let " + owner.name + " in: /etc/pam.d has no rules"
         return [where if tree.exists("/etc/pam.conf") else "PAM has no rules for sshd: it lets nobody in"]
     said = [asked(rule)[1] for rule in rules if not rule[0]]
+    answers = {}  # a rule is met once for every way around another
+
+    def answer(rule):
+        if id(rule) not in answers:
+            answers[id(rule)] = asked(rule)
+        return answers[id(rule)]
+
     for kind in types if rules and not said else ():
-        said += _pam_walk([rule for rule in rules if rule[0] == kind], asked) or [
+        said += _pam_walk([rule for rule in rules if rule[0] == kind], answer) or [
             "no %s rule of PAM for %s says yes: it lets nobody in" % (kind, service)
         ]
     return [without_controls(text) for at, text in enumerate(said) if text and text not in said[:at]]
@@ -4897,8 +4904,7 @@ def _sudoers_texts(tree, main):
 USUAL_DEFAULTS = frozenset(
     """
 always_query_group_plugin always_set_home badpass_message editor env_editor env_keep env_reset insults lecture log_host
-log_year mail_badpass mailto match_group_by_gid passprompt passwd_timeout passwd_tries pwfeedback requiretty
-secure_path setenv syslog timestamp_timeout tty_tickets use_pty visiblepw
+log_year mail_badpass mailto match_group_by_gid passprompt passwd_timeout passwd_tries pwfeedback secure_path setenv syslog timestamp_timeout tty_tickets use_pty visiblepw
 """.split()
 )
 

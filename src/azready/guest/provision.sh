@@ -5263,7 +5263,7 @@ has_shell() {
 
 # What sudoers may say to everybody, and nobody is kept from becoming root by it, or it is looked at above.
 USUAL_DEFAULTS='always_query_group_plugin always_set_home badpass_message editor env_editor env_keep env_reset insults lecture log_host log_year mail_badpass mailto match_group_by_gid'
-USUAL_DEFAULTS="$USUAL_DEFAULTS passprompt passwd_timeout passwd_tries pwfeedback requiretty secure_path setenv syslog timestamp_timeout tty_tickets use_pty visiblepw"
+USUAL_DEFAULTS="$USUAL_DEFAULTS passprompt passwd_timeout passwd_tries pwfeedback secure_path setenv syslog timestamp_timeout tty_tickets use_pty visiblepw"
 
 # Sets sudo_doubt when the program itself makes nobody root, by its owner and mode, which write_sudoers has seen.
 sudo_is_closed() {
