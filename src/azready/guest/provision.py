@@ -4903,8 +4903,9 @@ def _sudoers_texts(tree, main):
 
 USUAL_DEFAULTS = frozenset(
     """
-always_query_group_plugin always_set_home badpass_message editor env_editor env_keep env_reset insults lecture log_host
-log_year mail_badpass mailto match_group_by_gid passprompt passwd_timeout passwd_tries pwfeedback secure_path setenv syslog timestamp_timeout tty_tickets use_pty visiblepw
+always_query_group_plugin always_set_home badpass_message editor env_editor env_keep env_reset insults lecture
+log_host log_year mail_badpass mailto match_group_by_gid passprompt passwd_timeout passwd_tries pwfeedback secure_path
+setenv syslog timestamp_timeout tty_tickets use_pty visiblepw
 """.split()
 )
 
