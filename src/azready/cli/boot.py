@@ -4,16 +4,16 @@ import importlib
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from azready.cli import outputs
-from azready.cli.fabric import FaultWords, MachineFile, ScenarioName, Seed, Set, SettingsFile, Strict
 from azready.cli.live import Web, onlooker
 from azready.cli.records import takes
+from azready.cli.vm import VmOptions
 from azready.console import Console
 from azready.errors import Exit, UsageFailure
 
@@ -78,18 +78,11 @@ def register(app: typer.Typer) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(VmOptions):
     """What the command line says."""
 
     target: Target
-    machine: MachineFile = None
-    set_: Set = None
     size: Size = ""
-    scenario: ScenarioName = None
-    fault: FaultWords = None
-    seed: Seed = None
-    strict: Strict = None
-    settings: SettingsFile = None
     deadline: Deadline = None
     boots: Boots = 2
     recapture: Recapture = False
@@ -110,7 +103,7 @@ class Options:
     output: Outputs = None
 
 
-@takes(Options)
+@takes(Options, inherited_first=True)
 def boot(given: Options) -> None:
     """Boot an image against a local Azure: is it provisioned, and what happened when?
 
@@ -118,11 +111,10 @@ def boot(given: Options) -> None:
     of it can reach any network. Works without root (see docs/boot.md).
     Exit code: 0 every boot went as it should, 1 it did not, 2 wrong usage, 3 this machine failed: no verdict.
     """
-    from azready.fabric.settings import Given, resolve
+    from azready.fabric.settings import resolve
 
-    words = [*(given.set_ or ()), *([f"size={given.size}"] if given.size else [])]
-    asked = Given(given.machine, words, given.fault or (), given.scenario, given.seed, given.strict)
-    effective = resolve(asked, given.settings)
+    size = (f"size={given.size}",) if given.size else ()
+    effective = resolve(replace(given.vm, set=(*(given.set_ or ()), *size)), given.settings)
     plan = _plan(given, effective)
     apart = (given.target, given.machine, given.settings, given.report, given.console_file)
     wanted = outputs.parse(given.output, FORMS, apart)

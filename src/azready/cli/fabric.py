@@ -6,13 +6,16 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from azready.cli import completion, outputs
+from azready.cli import outputs
+from azready.cli.records import takes
 from azready.cli.survey import survey
+from azready.cli.vm import MachineFile, Seed, Set, Strict, VmOptions
 from azready.console import Console
 from azready.errors import Exit, UsageFailure
 
@@ -22,48 +25,9 @@ if TYPE_CHECKING:
     from azready.fabric.serve.live import Fabric
     from azready.fabric.settings import Given, Settings
 
-MachineFile = Annotated[
-    Path | None,
-    typer.Option("--machine", envvar="AZREADY_MACHINE", metavar="FILE", help="TOML file that describes the VM."),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="FIELD=VALUE",
-        help="A field of the VM, for example admin_username=me.",
-        autocompletion=completion.machine_fields,
-    ),
-]
-ScenarioName = Annotated[
-    str | None,
-    typer.Option(
-        envvar="AZREADY_SCENARIO",
-        metavar="NAME|FILE",
-        help="Plan of faults; see azready fabric scenarios.",
-        autocompletion=completion.scenarios,
-    ),
-]
-FaultWords = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--fault",
-        metavar="KEY=VALUE,…",
-        help="One fault: service=imds,path=*,attempts=1-3,status=503.",
-        autocompletion=completion.faults,
-    ),
-]
-Seed = Annotated[int | None, typer.Option(envvar="AZREADY_SEED", help="Repeats what faults draw by chance.")]
-Strict = Annotated[
-    bool | None,
-    typer.Option("--strict/--no-strict", envvar="AZREADY_STRICT", help="Refuse what Azure may refuse (the default)."),
-]
 Deadline = Annotated[
     float | None,
     typer.Option(envvar="AZREADY_DEADLINE", metavar="SECONDS", help="Stop with the verdict, at the latest then."),
-]
-SettingsFile = Annotated[
-    Path | None, typer.Option("--settings", envvar="AZREADY_SETTINGS", metavar="FILE", help="TOML file of settings.")
 ]
 SaveSettings = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write the effective settings there, for --settings.")
@@ -92,38 +56,52 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="fabric")
 
 
-def serve(
-    context: typer.Context,
-    machine: MachineFile = None,
-    set_: Set = None,
-    scenario: ScenarioName = None,
-    fault: FaultWords = None,
-    seed: Seed = None,
-    strict: Strict = None,
-    imds_port: ImdsPort = None,
-    wireserver_port: WirePort = None,
-    hostplugin_port: PluginPort = None,
-    deadline: Deadline = None,
-    settings: SettingsFile = None,
-    save_settings: SaveSettings = None,
-    log: LogFile = None,
-    output: outputs.Both = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class LoggedOptions(VmOptions):
+    """And where it is kept."""
+
+    save_settings: SaveSettings = None
+    log: LogFile = None
+    output: outputs.Both = None
+
+    @property
+    def wanted(self) -> outputs.Wanted:
+        """Raises UsageFailure for results that would overwrite what is read, or each other."""
+        return outputs.parse(self.output, outputs.BOTH, (self.machine, self.settings, self.save_settings, self.log))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions(LoggedOptions):
+    """What the command line of `fabric` itself says."""
+
+    context: typer.Context
+    imds_port: ImdsPort = None
+    wireserver_port: WirePort = None
+    hostplugin_port: PluginPort = None
+    deadline: Deadline = None
+
+
+@takes(ServeOptions, inherited_first=True)
+def serve(given: ServeOptions) -> None:
     """A local Azure for any agent: WireServer and IMDS on loopback, with a ledger and a verdict.
 
     Serves until it is interrupted; with --deadline until the outcome is known, or that long. A setting is taken
     from its flag, else from its environment variable, else from the --settings file.
     Exit code: 0 provisioned, 1 not, 2 wrong usage, 3 could not serve.
     """
-    if context.invoked_subcommand is not None:
+    if given.context.invoked_subcommand is not None:
         return
     from azready.fabric.serve.live import loopback_sockets
-    from azready.fabric.settings import Given
 
-    ports = (imds_port, wireserver_port, hostplugin_port)
-    given = Given(machine, set_ or (), fault or (), scenario, seed, strict, *ports, deadline)
-    wanted = outputs.parse(output, outputs.BOTH, (machine, settings, save_settings, log))
-    effective, console = _effective(given, settings, save_settings)
+    wanted = given.wanted
+    asked = replace(
+        given.vm,
+        imds_port=given.imds_port,
+        wireserver_port=given.wireserver_port,
+        hostplugin_port=given.hostplugin_port,
+        deadline=given.deadline,
+    )
+    effective, console = _effective(asked, given.settings, given.save_settings)
     sockets = loopback_sockets(
         {
             "wireserver": effective.wireserver_port,
@@ -133,25 +111,21 @@ def serve(
     )
     with ExitStack() as stack:
         fabric = stack.enter_context(_fabric(effective, sockets))
-        _attend(stack, fabric, console, effective, log, routes=True)
+        _attend(stack, fabric, console, effective, given.log, routes=True)
         example = f"--imds {fabric.imds_url} --wireserver {fabric.wireserver_url}"
         _wait(fabric, effective.deadline, lambda: console.say(f"point an agent at these, for example: {example}"))
         _conclude(fabric, effective.deadline or fabric.ledger.now(), effective, console, wanted)
 
 
-def run(
-    command: Annotated[list[str] | None, typer.Argument(help="The command; without one, a shell.")] = None,
-    machine: MachineFile = None,
-    set_: Set = None,
-    scenario: ScenarioName = None,
-    fault: FaultWords = None,
-    seed: Seed = None,
-    strict: Strict = None,
-    settings: SettingsFile = None,
-    save_settings: SaveSettings = None,
-    log: LogFile = None,
-    output: outputs.Both = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(LoggedOptions):
+    """What the command line of `fabric run` says."""
+
+    command: Annotated[list[str] | None, typer.Argument(help="The command; without one, a shell.")] = None
+
+
+@takes(RunOptions, inherited_first=True)
+def run(given: RunOptions) -> None:
     """Run a command in a network of its own, where Azure's two addresses are this local Azure.
 
     168.63.129.16 and 169.254.169.254 are on the command's loopback interface; no route leads out, and the host's
@@ -159,18 +133,17 @@ def run(
     Exit code: 0 provisioned, 1 not, 2 wrong usage, 3 could not run.
     """
     from azready.fabric.serve.inside import enclosed
-    from azready.fabric.settings import Given
 
-    if command and shutil.which(command[0]) is None:
+    command = given.command or [os.environ.get("SHELL", "/bin/sh")]
+    if given.command and shutil.which(command[0]) is None:
         fix = "give its path; a script needs to be executable (chmod +x), or its interpreter before it"
         raise UsageFailure(f"there is no program {command[0]} to run", fix)
-    given = Given(machine, set_ or (), fault or (), scenario, seed, strict)
-    wanted = outputs.parse(output, outputs.BOTH, (machine, settings, save_settings, log))
-    effective, console = _effective(given, settings, save_settings)
+    wanted = given.wanted
+    effective, console = _effective(given.vm, given.settings, given.save_settings)
     with ExitStack() as stack:
-        sockets, start = stack.enter_context(enclosed(command or [os.environ.get("SHELL", "/bin/sh")]))
+        sockets, start = stack.enter_context(enclosed(command))
         fabric = stack.enter_context(_fabric(effective, sockets))
-        _attend(stack, fabric, console, effective, log, routes=False)
+        _attend(stack, fabric, console, effective, given.log, routes=False)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command
         status = start()
         console.say(f"the command ended with status {status}")

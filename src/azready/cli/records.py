@@ -8,19 +8,25 @@ from typing import Any, TypeVar, get_type_hints
 Record = TypeVar("Record")
 
 
-def takes(record: type[Record]) -> Callable[[Callable[[Record], None]], Callable[..., None]]:
-    """Make a command of a function of one record: every field of it is an option, as its annotation says for Typer."""
+def takes(
+    record: type[Record], *, inherited_first: bool = False
+) -> Callable[[Callable[[Record], None]], Callable[..., None]]:
+    """Make a command of a function of one record: every field of it is an option, as its annotation says for Typer.
+
+    The command's help begins with what is its own, or with what is `inherited_first`.
+    """
 
     def decorate(function: Callable[[Record], None]) -> Callable[..., None]:
         def command(**given: Any) -> None:
             function(record(**given))
 
+        shape: Any = record
         hints = get_type_hints(record, include_extras=True)
         parameters = [
             inspect.Parameter(
                 each.name, inspect.Parameter.KEYWORD_ONLY, default=_default(each), annotation=hints[each.name]
             )
-            for each in _own_first(record)
+            for each in (dataclasses.fields(shape) if inherited_first else _own_first(record))
         ]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = hints
@@ -31,7 +37,7 @@ def takes(record: type[Record]) -> Callable[[Callable[[Record], None]], Callable
 
 
 def _own_first(record: type[Any]) -> list["dataclasses.Field[Any]"]:
-    """The fields of a record, those of its bases last: so a verb's help begins with what is its own."""
+    """The fields of a record, those of its bases last."""
     order = {name: n for n, each in enumerate(record.__mro__) for name in inspect.get_annotations(each)}
     return sorted(dataclasses.fields(record), key=lambda each: order[each.name])
 
