@@ -130,6 +130,20 @@ def test_shell(case: Case, fabric: Fabric, tmp_path: Path, need: Callable[..., N
 
 
 @pytest.mark.parametrize("program", [reference_python(), reference_shell()], ids=lambda program: program.name)
+@pytest.mark.parametrize("name", ["useradd fails", "a hook that fails is named"])
+def test_an_init_that_has_its_children_reaped_by_the_kernel(
+    name: str, program: Program, fabric: Fabric, tmp_path: Path, need: Callable[..., None]
+) -> None:
+    """Small inits ignore SIGCHLD, and all that they start does: how a program ended is to be seen all the same."""
+    need("tool:dash", "tool:curl")
+    ignoring = ("/usr/bin/env", "--ignore-signal=CHLD")
+    if subprocess.run([*ignoring, "true"], capture_output=True).returncode:
+        pytest.skip("needs an env that takes --ignore-signal: coreutils 8.31")
+    (case,) = [case for case in CASES if case.name == name]
+    check(case, replace(program, words=(*ignoring, *program.words)), fabric, tmp_path)
+
+
+@pytest.mark.parametrize("program", [reference_python(), reference_shell()], ids=lambda program: program.name)
 def test_a_vm_that_answers_signed_requests_only(program: Program, fabric: Fabric, tmp_path: Path) -> None:
     """The Metadata Security Protocol enforced on both services, with a stand-in for Microsoft's agent."""
     vm = machine(msp="enforce")

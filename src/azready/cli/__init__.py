@@ -21,6 +21,8 @@ def main() -> None:
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _interrupted)
+    if hasattr(signal, "SIGCHLD"):  # ignored by the caller: no program's failure would be seen
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _fit_the_terminal()
     try:
         sys.exit(_run())

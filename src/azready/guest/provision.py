@@ -5529,9 +5529,12 @@ def main(words):
 def start():
     """Run and leave at once: nothing is open that the kernel does not close faster than the interpreter does. And in a
     moment nothing gathers that would be worth a search for it."""
+    import _signal
     import gc
 
     gc.disable()
+    # An init that has its children reaped by the kernel passes that on: no program's end would be seen.
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     posix._exit(main(sys.argv[1:]))
 
 
