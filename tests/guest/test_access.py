@@ -100,6 +100,32 @@ def test_the_way_to_home_and_shell(
     assert guest._closed_way(live.tree, guest.Account(*ADA)) == why
 
 
+@pytest.mark.parametrize(
+    ("path", "mode", "verb"),
+    [
+        ("lib64/libc.so.6", 0o644, ""),
+        ("lib64/libc.so.6", 0o755, ""),
+        ("lib64/libc.so.6", 0o711, "cannot read"),
+        ("lib64/libc.so.6", 0o660, "cannot read"),
+        ("lib64/libtinfo.so.6", 0o600, "cannot read"),
+        ("lib64", 0o700, "cannot enter"),
+        ("lib64/libz.so.1", 0o600, ""),
+    ],
+)
+def test_libraries_that_the_owner_cannot_read(
+    guest: ModuleType, live: Live, need: Callable[..., None], path: str, mode: int, verb: str
+) -> None:
+    need("root")
+    live.plant({**BASE, "lib64/": ""})
+    if path != "lib64":
+        live.plant({path: ""})
+    for place in (live.root, *live.root.rglob("*")):
+        place.chmod(0o755)
+    (live.root / path).chmod(mode)
+    said = f"ada {verb} /{path}, which has mode {mode:o}"
+    assert guest._closed_way(live.tree, guest.Account(*ADA)) == (said if verb else "")
+
+
 def test_roots_group_is_a_group_like_any_other_only_where_the_owner_is_in_it(
     guest: ModuleType, live: Live, need: Callable[..., None]
 ) -> None:
@@ -165,6 +191,7 @@ def test_host_keys_that_may_not_be_shown(guest: ModuleType, plain: bool, words: 
         ({"revokedkeys": "none"}, None, ""),
         ({"revokedkeys": "/etc/gone"}, None, "sshd takes no keys: RevokedKeys /etc/gone is not there"),
         ({"revokedkeys": "/etc/revoked"}, "# none\n", ""),
+        ({"revokedkeys": "/etc/revoked"}, "#\n\n# none\n", ""),
         ({"revokedkeys": "/etc/revoked"}, KEY, "RevokedKeys /etc/revoked names the key"),
     ],
 )

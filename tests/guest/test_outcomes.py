@@ -137,6 +137,12 @@ def test_a_lease_in_a_packet_ends(guest: ModuleType) -> None:
     assert guest.lease_option_245(_packet((245, bytes([10, 0, 0, 1]))), 5) == "10.0.0.1", "it does not say when it ends"
 
 
+def test_a_block_within_a_lease_is_of_that_lease(guest: ModuleType) -> None:
+    within = "lease {{\n  expire 4 {}/01/01 00:00:00;\n  on commit {{\n  }}\n  option unknown-245 a:0:0:1;\n}}\nlease\n"
+    assert guest.lease_option_245(within.format(2100).encode()) == "10.0.0.1"
+    assert guest.lease_option_245(within.format(2000).encode()) == ""
+
+
 LEASE = 'lease {{\n  interface "{}";\n  option unknown-245 a:0:0:{};\n  expire {};\n}}\n'
 
 

@@ -30,6 +30,16 @@ def test_a_goal_state_without_a_value_says_which(guest: ModuleType, name: str) -
         guest.parse_goal_state(emptied.encode())
 
 
+@pytest.mark.parametrize(("size", "taken"), [(512, True), (513, False)])
+def test_a_value_of_a_goal_state_has_512_characters_at_most(guest: ModuleType, size: int, taken: bool) -> None:
+    document = GOAL_STATE.replace("<Incarnation>7<", f"<Incarnation>{'7' * size}<").encode()
+    if taken:
+        assert len(guest.parse_goal_state(document).incarnation) == size
+        return
+    with pytest.raises(ValueError, match="Incarnation"):
+        guest.parse_goal_state(document)
+
+
 def test_a_goal_state_without_a_role_yet_is_no_goal_state(guest: ModuleType) -> None:
     head, _, rest = GOAL_STATE.partition("<RoleInstance>")
     with pytest.raises(ValueError, match="InstanceId"):

@@ -853,7 +853,7 @@ def parse_key(text):
     if refused:
         raise ValueError(refused)
     comment = rest[1] if len(rest) > 1 else ""
-    comment = "".join([" " if c < " " or "\x7f" <= c <= "\x9f" else c for c in comment]).strip(" ")
+    comment = without_controls(comment).strip(" ")
     comment = comment.encode("utf-8", "replace")[:256].decode("utf-8", "ignore")
     return " ".join([text[:start].strip(" \t") + " " + words[0] if start else words[0], rest[0], comment]).rstrip(" ")
 
