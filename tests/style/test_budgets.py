@@ -35,7 +35,6 @@ MANY_PARAMETERS = {
     "cli/convert.py:convert": "a command's options",
     "cli/diagnose.py:diagnose": "a command's options",
     "cli/fabric.py:matrix": "a command's options",
-    "cli/generalize.py:generalize": "a command's options",
     "cli/survey.py:survey": "a command's options",
     "fabric/serve/live.py:__init__": "most have a default",
     "fabric/serve/trials.py:_run_one": "what one trial is made of",

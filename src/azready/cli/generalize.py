@@ -2,19 +2,21 @@
 
 import shlex
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from azready.cli import completion, outputs
+from azready.cli.records import takes
 from azready.console import Console
 from azready.errors import Exit, UsageFailure
 
 if TYPE_CHECKING:
     from azready.image.apply import Outcome
     from azready.image.rules.model import Rule
-    from azready.image.sealing import Sealed, Sealing
+    from azready.image.sealing import Options, Sealed, Sealing
     from azready.image.targets import Target
 
 
@@ -23,22 +25,28 @@ def register(app: typer.Typer) -> None:
     app.command("generalize")(generalize)
 
 
-def generalize(
-    target: Annotated[str, typer.Argument(help="/, a directory, a disk file, or ssh://[user@]host[:port]")] = "",
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the command line says."""
+
+    target: Annotated[str, typer.Argument(help="/, a directory, a disk file, or ssh://[user@]host[:port]")] = ""
     user: Annotated[
         list[str], typer.Option("--user", "-u", help="Remove this user, home and all, at the end; repeatable.")
-    ] = [],  # noqa: B006 (Typer copies it)
-    fix: Annotated[bool, typer.Option("--fix", help="Also fix settings that `azready check` finds.")] = False,
+    ] = field(default_factory=list)
+    fix: Annotated[bool, typer.Option("--fix", help="Also fix settings that `azready check` finds.")] = False
     skip: Annotated[
         list[str], typer.Option("--skip", help="Rules to leave alone; repeatable.", autocompletion=completion.rules)
-    ] = [],  # noqa: B006
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a running system is sealed.")] = False,
-    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Disk: write the changed copy there.")] = None,
-    in_place: Annotated[bool, typer.Option("--in-place", help="Disk: change the file itself.")] = False,
-    output: outputs.Both = None,
-    list_all: Annotated[bool, typer.Option("--list", help="Print all that it may do, one a line.")] = False,
-) -> None:
+    ] = field(default_factory=list)
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a running system is sealed.")] = False
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Disk: write the changed copy there.")] = None
+    in_place: Annotated[bool, typer.Option("--in-place", help="Disk: change the file itself.")] = False
+    output: outputs.Both = None
+    list_all: Annotated[bool, typer.Option("--list", help="Print all that it may do, one a line.")] = False
+
+
+@takes(Asked)
+def generalize(given: Asked) -> None:
     """Remove identity, keys, users, state and logs, and arm the guest program for the next first boot.
 
     Shows its plan, acts, looks again. Running it again is safe, also after an interruption. On the machine it runs on
@@ -47,37 +55,47 @@ def generalize(
     from azready.image import sealing
     from azready.image.facts.of_target import facts_of
     from azready.image.rules import ids
-    from azready.image.targets.spec import enter_namespace_for, open_target, require_writable, to_change
+    from azready.image.targets.spec import enter_namespace_for, open_target
 
-    if list_all:
-        _list(_repaired(fix), outputs.parse(output, outputs.BOTH))
+    if given.list_all:
+        _list(_repaired(given.fix), outputs.parse(given.output, outputs.BOTH))
         return
-    if not target:
+    if not given.target:
         raise UsageFailure("generalize wants a target", "azready generalize / or a directory, a disk, ssh://user@host")
-    console = Console()
-    wanted = outputs.parse(output, outputs.BOTH, (target, to))
-    options = sealing.Options(tuple(user), fix, ids.named(skip))
-    enter_namespace_for(target, changes=not dry_run)
-    if dry_run:
-        with open_target(target) as opened:
+    wanted = outputs.parse(given.output, outputs.BOTH, (given.target, given.to))
+    options = sealing.Options(tuple(given.user), given.fix, ids.named(given.skip))
+    enter_namespace_for(given.target, changes=not given.dry_run)
+    if given.dry_run:
+        with open_target(given.target) as opened:
             planned = sealing.plan(facts_of(opened), options)
             outputs.tell(wanted, lambda: _plan_as_text(opened, planned), lambda: _facts(opened, planned, None))
         return
-    with to_change(target, to, in_place) as changed, open_target(changed, write=True) as opened:
+    sealed = _seal(given, options, wanted)
+    if any((result.worst or 0) >= _ERROR or result.worst is None for result in sealed.left):
+        raise typer.Exit(Exit.NEGATIVE)
+
+
+def _seal(given: Asked, options: "Options", wanted: outputs.Wanted) -> "Sealed":
+    """Do it and tell it."""
+    from azready.image import sealing
+    from azready.image.facts.of_target import facts_of
+    from azready.image.targets.spec import open_target, require_writable, to_change
+
+    console, target = Console(), given.target
+    with to_change(target, given.to, given.in_place) as changed, open_target(changed, write=True) as opened:
         require_writable(opened)
         with console.busy(f"Looking at {target}"):
             planned = sealing.plan(facts_of(opened), options)
-        if opened.live and not yes:
+        if opened.live and not given.yes:
             _ask(opened, planned)
         with console.busy(f"Sealing {target}"):
             sealed = sealing.carry_out(opened, lambda: facts_of(opened), options, _report)
         outputs.tell(
             wanted,
-            lambda: _result_as_text(opened, planned, sealed, shlex.quote(str(to or target))),
+            lambda: _result_as_text(opened, planned, sealed, shlex.quote(str(given.to or target))),
             lambda: _facts(opened, planned, sealed),
         )
-    if any((result.worst or 0) >= _ERROR or result.worst is None for result in sealed.left):
-        raise typer.Exit(Exit.NEGATIVE)
+    return sealed
 
 
 _ERROR = 3
