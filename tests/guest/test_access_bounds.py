@@ -41,6 +41,7 @@ def test_what_ends_a_shell_whatever_comes(guest: ModuleType, text: str, at_once:
     [
         ("", ""), ("x\n  exit 1\n", "exit"), (" # exit\n#exit\n", ""), ("a && exec b\n", "exec"), ("# executed by bash\n", ""), ("kill -9 $$", "kill"),
         ("set -eu", "set"), ("source x", "source"), ("  . /etc/site.sh", "."), ("  . /etc/bash_completion", ""),
+        ("PATH=/nowhere", "PATH="), ('PATH="$HOME/bin:$PATH"', ""), ("export PATH=/usr/bin", ""), ("ulimit -u 1", "ulimit"),
         ("trap x EXIT", "trap"), ("logout", "logout"), ("# exit\nexit", "exit"),
     ],
 )  # fmt: skip

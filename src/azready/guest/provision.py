@@ -4285,7 +4285,7 @@ def _doubts(tree, owner, wishes, sshd):
 
 SHELL_FILES = ("/etc/bash.bashrc", "/etc/bashrc", "/etc/profile")
 OWN_FILES = (".bashrc", ".bash_profile", ".bash_login", ".profile")
-ENDING_WORDS = ("exit", "exec ", "kill", "logout", "set -", "trap ", "source ", ". /")
+ENDING_WORDS = ("exit", "exec ", "kill", "logout", "set -", "trap ", "source ", ". /", "ulimit", "PATH=")
 
 
 def _ending_shell(tree, owner):
@@ -4302,11 +4302,12 @@ def _ending_shell(tree, owner):
 
 
 def ending_word(text):
-    """The first of the words by which a file that shells read may end them, "" where there is none. What reads bash's
-    own other files is usual."""
+    """The first of the words by which a file that shells read may end them or leave them without programs, "" where
+    there is none. What reads bash's own other files is usual, and a PATH of programs."""
     for word in ENDING_WORDS:
         for line in lines_of(text) if word in text else ():
-            if word in line and line.lstrip()[:1] != "#" and not (word == ". /" and "bash" in line):
+            usual = word == ". /" and "bash" in line or word == "PATH=" and ("$PATH" in line or "/bin" in line)
+            if word in line and line.lstrip()[:1] != "#" and not usual:
                 return word.rstrip(" /-")
     return ""
 
@@ -4364,8 +4365,8 @@ def _is_wanted(tree, unit):
 
 
 # bash reads .bashrc for a command that sshd brings
-ASK_SHELL = """cd; SSH_CLIENT='203.0.113.1 1 22' SHLVL=0 "$0" -c 'echo; echo by-command'
-echo 'echo; echo by-lines' | "$0" -l -i
+ASK_SHELL = """cd; SSH_CLIENT='203.0.113.1 1 22' SHLVL=0 "$0" -c 'echo; x=$(id -u) && echo by-command'
+echo 'echo; x=$(id -u) && echo by-lines' | "$0" -l -i
 echo; echo asked"""
 
 

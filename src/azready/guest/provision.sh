@@ -4924,8 +4924,8 @@ say_doubts() {
         warn "a Match block of sshd_config may keep $user out, by where the connection comes from"
 }
 
-# Says by which files the owner's shell may end before it does anything; the shell itself is asked where they hold more
-# than the usual. What reads bash's own other files is usual.
+# Says by which files the owner's shell may end before it does anything, or have no programs; the shell itself is asked
+# where they hold more than the usual. What reads bash's own other files is usual, and a PATH of programs.
 ending_shell() {
     set +f
     set -- "$root"/etc/profile.d/*.sh
@@ -4941,11 +4941,14 @@ ending_shell() {
     set -- $files
     IFS=" $TAB$NEWLINE"
     LC_ALL=C awk '
-        BEGIN { n = split("exit,exec ,kill,logout,set -,trap ,source ,. /", word, ",") }
-        !/exit|exec |kill|logout|set -|trap |source |[.] \// || /^[ \t]*#/ { next }
+        BEGIN { n = split("exit,exec ,kill,logout,set -,trap ,source ,. /,ulimit,PATH=", word, ",") }
+        !/exit|exec |kill|logout|set -|trap |source |[.] \/|ulimit|PATH=/ || /^[ \t]*#/ { next }
         {
             if (!(FILENAME in rank)) { order[++files] = FILENAME; rank[FILENAME] = n + 1 }
-            for (i = n; i; i--) if (index($0, word[i]) && !(i == n && /bash/) && i < rank[FILENAME]) rank[FILENAME] = i
+            for (i = n; i; i--) {
+                usual = word[i] == ". /" && /bash/ || word[i] == "PATH=" && /[$]PATH|\/bin/
+                if (index($0, word[i]) && !usual && i < rank[FILENAME]) rank[FILENAME] = i
+            }
             if (/^(exit|exec [\/a-z])/) sure[FILENAME] = 1
         }
         END {
@@ -4973,8 +4976,8 @@ shell_stays() {
         *) return 0 ;;
     esac
     # shellcheck disable=SC2016 # for the other shell
-    try_for 20 su -s /bin/sh "$user" -c 'cd; SSH_CLIENT="203.0.113.1 1 22" SHLVL=0 "$0" -c "echo; echo by-command"
-echo "echo; echo by-lines" | "$0" -l -i
+    try_for 20 su -s /bin/sh "$user" -c 'cd; SSH_CLIENT="203.0.113.1 1 22" SHLVL=0 "$0" -c "echo; x=\$(id -u) && echo by-command"
+echo "echo; x=\$(id -u) && echo by-lines" | "$0" -l -i
 echo; echo asked' "$shell" || return 0
     stays=$(awk '
         /[^ \t\r]/ { last = $0; seen[$0] = 1 }

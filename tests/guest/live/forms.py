@@ -1161,4 +1161,19 @@ FORMS = (
         says="ssh.service is masked: sshd does not start by it",
     ),
     Form("no sshd, but its files", "rm /usr/sbin/sshd", end="warned", says="no sshd: nobody logs in over the network"),
+    Form(
+        "a shell file sets a PATH without programs",
+        first("/etc/skel/.bashrc", "PATH=/nowhere"),
+        end="warned",
+        says="/home/azureuser/.bashrc may end the shell of azureuser: it says PATH=",
+    ),
+    Form(
+        "a file for login shells leaves no memory",
+        first("/etc/profile.d/site.sh", "ulimit -v 1000"),
+        end="warned",
+        says="/etc/profile.d/site.sh may end the shell of azureuser: it says ulimit",
+    ),
+    Form(
+        "a file for login shells sets a limit", first("/etc/profile.d/site.sh", "ulimit -S -c 0", "PATH=$PATH:/opt/x")
+    ),
 )
