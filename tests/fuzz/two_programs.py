@@ -195,7 +195,7 @@ def sudo_files(dice: Dice) -> dict[str, Node | None]:
     if dice.often(0.1):
         doas: dict[str, Node | None] = {"usr/bin/sudo": None, "etc/sudoers.d": None}
         if dice.often(0.8):
-            doas["usr/bin/doas"] = File("", 0o4755)
+            doas["usr/bin/doas"] = File(dice.one("", "a program that reads /etc/doas.d\n"), 0o4755)
             doas |= dice.one({}, {"etc/doas.conf": File("permit :wheel")}, {"etc/doas.d/z.conf": File("deny bob\n")})
         return doas
     files: dict[str, Node | None] = {}

@@ -157,7 +157,7 @@ CASES = [
         tree={
             "etc/sudoers.d": None,
             "usr/bin/sudo": None,
-            "usr/bin/doas": File("", 0o755),
+            "usr/bin/doas": File("a program that reads /etc/doas.d\n", 0o755),
             "etc/doas.d": Folder(),
         },
         changes={
