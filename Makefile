@@ -7,7 +7,8 @@ PYTHON := $(VENV)/bin/python
 JOBS ?= $(shell cores=$$(nproc 2>/dev/null || echo 4); [ $$cores -gt 4 ] && echo $$cores || echo 4)
 
 PYTEST := $(PYTHON) -m pytest -n $(JOBS) --dist worksteal --durations 10
-# What `make quick` runs: what one process shows by itself. It computes and does not wait: a worker for each processor.
+# What `make quick` runs: what one process shows by itself. It computes and does not wait: a worker for each
+# processor, and one that works while another tells what it did.
 QUICK := tests/guest tests/fabric tests/boot tests/image/rules tests/image/formats tests/image/network tests/style \
 	$(addprefix tests/azure/test_,requests.py problems.py ranges.py client.py)
 WHOLE := $(addprefix tests/,guest/live guest/test_run.py guest/test_power_cut.py guest/test_interpreters.py fabric/agents \
@@ -23,7 +24,7 @@ SAMPLES := --agent 'article-python=python3 $(GUESTS)/published.py' --agent 'arti
 
 help:
 	@echo "make demo        a real Debian image loses its agent, gets ours, boots in a local Azure, and is judged"
-	@echo "make quick       unit tests, which need nothing but Python (under a minute)"
+	@echo "make quick       unit tests, which need nothing but Python (20 seconds)"
 	@echo "make test        the tests that are short, in parallel (under three minutes)"
 	@echo "make test-all    and the longer ones, as CI runs them (11 minutes)"
 	@echo "make test-slow   the slow ones: emulated whole-disk boots (half an hour)"
@@ -48,7 +49,7 @@ demo: $(VENV)/.ready-demo
 
 quick: $(VENV)/.ready-quick
 	@scratch=$$(mktemp -d -p $(firstword $(wildcard /dev/shm) /tmp) azready-quick.XXXXXX); trap 'rm -rf "$$scratch"' EXIT; \
-	$(PYTEST) -n $$(nproc) --basetemp "$$scratch/tests" -o tmp_path_retention_policy=all \
+	$(PYTEST) -n $$(($$(nproc) + 1)) --basetemp "$$scratch/tests" -o tmp_path_retention_policy=all \
 		--quick -m "not slow and not long" $(QUICK) $(addprefix --ignore=,$(WHOLE))
 
 test: setup

@@ -18,7 +18,7 @@ from azready import userns
 from azready.errors import Failure
 from azready.pipelines import trees
 
-pytest_plugins = ["tests.left_out", "tests.longest_first", "tests.own_mounts"]
+pytest_plugins = ["tests.collected", "tests.left_out", "tests.longest_first", "tests.own_mounts"]
 
 settings.register_profile("azready", deadline=None)  # tests never assert on speed
 settings.load_profile("azready")
