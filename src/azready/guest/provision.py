@@ -4366,7 +4366,7 @@ def _is_wanted(tree, unit):
 
 # bash reads .bashrc for a command that sshd brings
 ASK_SHELL = """cd; SSH_CLIENT='203.0.113.1 1 22' SHLVL=0 "$0" -c 'echo; x=$(id -u) && echo by-command'
-echo 'echo; x=$(id -u) && echo by-lines' | "$0" -l -i
+echo 'echo; x=$(id -u) && echo by-lines' | HISTFILE= "$0" -l -i
 echo; echo asked"""
 
 

@@ -4977,7 +4977,7 @@ shell_stays() {
     esac
     # shellcheck disable=SC2016 # for the other shell
     try_for 20 su -s /bin/sh "$user" -c 'cd; SSH_CLIENT="203.0.113.1 1 22" SHLVL=0 "$0" -c "echo; x=\$(id -u) && echo by-command"
-echo "echo; x=\$(id -u) && echo by-lines" | "$0" -l -i
+echo "echo; x=\$(id -u) && echo by-lines" | HISTFILE= "$0" -l -i
 echo; echo asked' "$shell" || return 0
     stays=$(awk '
         /[^ \t\r]/ { last = $0; seen[$0] = 1 }

@@ -953,7 +953,11 @@ FORMS = (
         end="warned",
         says="/home/azureuser/.bashrc may end the shell of azureuser: it says exit",
     ),
-    Form("a shell file has a function that ends the shell", first("/etc/skel/.bashrc", "f() {", "exit 1", "}")),
+    Form(
+        "a shell file has a function that ends the shell",
+        first("/etc/skel/.bashrc", "f() {", "exit 1", "}"),
+        after="ls /home/azureuser/.bash_history 2>/dev/null",  # the shell was tried: the owner sees nothing of it
+    ),
     Form(
         "a shell file goes on with another shell, where it is there",
         first("/etc/skel/.bashrc", "if [ -x /bin/zsh ]; then", "  exec /bin/zsh", "fi", "exec 3>&2"),
