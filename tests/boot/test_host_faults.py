@@ -59,9 +59,10 @@ def _child(name: str, running: "Future[tuple[BootRecord, ...]]", word: str = "")
     while not running.done():
         for path in Path("/proc/self/task").glob("*/children"):
             for pid in map(int, path.read_text().split()):
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-                if name in words[0] and (not word or word in words):
-                    return pid
+                with contextlib.suppress(OSError):  # it ended meanwhile
+                    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+                    if name in words[0] and (not word or word in words):
+                        return pid
         time.sleep(0.05)
     return 0
 
