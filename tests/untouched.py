@@ -112,7 +112,7 @@ def _text(path: Path) -> str:
 if __name__ == "__main__":
     before = look()
     status = subprocess.run(sys.argv[2:]).returncode
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while (after := look()) != before and time.monotonic() < until:
         time.sleep(0.2)  # what was killed takes a moment to end
     changed = sorted(before ^ after, key=lambda line: line.partition(": "))

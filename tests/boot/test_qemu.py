@@ -205,7 +205,7 @@ def test_an_interrupted_boot_leaves_nothing_behind(need: Callable[..., None], tm
         folder = cache / "azready/machines"
         _until(lambda folder=folder: _qemus(folder) == 1)  # type: ignore[misc]
         process.send_signal(ending)
-        process.wait(20)
+        process.wait(120)
         _until(lambda folder=folder: _qemus(folder) == 0)  # type: ignore[misc]
         left = list(folder.iterdir())
         assert len(left) == (ending == signal.SIGKILL), "a killed azready's folder is removed by the next"

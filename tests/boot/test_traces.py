@@ -48,12 +48,12 @@ def test_an_ended_run_leaves_nothing(prepared: Prepared, tmp_path: Path, how: si
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    wait_until(lambda: any("/sbin/init" in each for each in traces(str(tmp_path))) or has_guest(run.pid), 20)
+    wait_until(lambda: any("/sbin/init" in each for each in traces(str(tmp_path))) or has_guest(run.pid), 120)
     assert cgroups_of(run.pid), "the guest is up"
     time.sleep(0.3)
     os.killpg(run.pid, how)
-    _, said = run.communicate(timeout=20)
-    wait_until(lambda: not traces(str(tmp_path)) and not cgroups_of(run.pid), 10)
+    _, said = run.communicate(timeout=120)
+    wait_until(lambda: not traces(str(tmp_path)) and not cgroups_of(run.pid), 60)
     assert traces(str(tmp_path)) == []
     assert cgroups_of(run.pid) == []
     if how == signal.SIGINT:

@@ -18,7 +18,7 @@ import re, urllib.request as u
 opener = u.build_opener(u.ProxyHandler({}))
 wire = {"x-ms-version": "2012-11-30", "x-ms-agent-name": "t", "Content-Type": "text/xml"}
 def ask(url, headers, data=None):
-    return opener.open(u.Request(url, data, headers), timeout=5).read().decode()
+    return opener.open(u.Request(url, data, headers), timeout=60).read().decode()
 goal = ask("http://168.63.129.16/machine?comp=goalstate", wire)
 ids = [re.search(f"<{tag}>(.*)</{tag}>", goal)[1] for tag in ("Incarnation", "ContainerId", "InstanceId")]
 body = "<Health><GoalStateIncarnation>%s</GoalStateIncarnation><Container><ContainerId>%s</ContainerId>" \\
@@ -99,7 +99,7 @@ def test_serve_on_loopback_prints_routes_and_stops_with_a_verdict() -> None:
         headers = {"Content-Type": "application/json", "x-ms-guest-agent-name": "t"}
         assert ask(wireserver, "/provisioning/health", headers, "POST", b'{"state":"Ready"}').status == 201
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
         assert json.loads(out)["provisioned"] is True
         assert "report     Ready" in err
         assert process.returncode == 0

@@ -15,7 +15,7 @@ REPORT = """
 import sys, urllib.request as u
 wire, body = sys.argv[1], sys.argv[2].encode()
 headers = {"Content-Type": "application/json", "x-ms-guest-agent-name": "t"}
-u.build_opener(u.ProxyHandler({})).open(u.Request(wire + "/provisioning/health", body, headers), timeout=5)
+u.build_opener(u.ProxyHandler({})).open(u.Request(wire + "/provisioning/health", body, headers), timeout=60)
 """
 READY = '{"state":"Ready"}'
 FAILED = '{"state":"NotReady","details":{"subStatus":"ProvisioningFailed","description":"no"}}'
