@@ -290,7 +290,7 @@ def test_whom_a_limit_is_for(guest: ModuleType, live: Live, whom: str, limited: 
         *[(f"* hard {item} {least}", False) for item, least in
           (("as", 1024), ("data", 1024), ("stack", 64), ("nproc", 4), ("nofile", 10), ("cpu", 1), ("maxlogins", 1), ("maxsyslogins", 1))],
         ("* hard core 0", False), ("* hard nproc unlimited", False), ("* hard nproc", False), ("# * hard nproc 0", False), ("* hard nproc 0 # x", True),
-        ("bob hard nproc 0", False),
+        ("bob hard nproc 0", False), ("* - chroot /srv", True), ("* chroot /srv", False), ("bob - chroot /srv", False),
     ],
 )  # fmt: skip
 def test_limits_that_let_nobody_in(guest: ModuleType, live: Live, line: str, shuts: bool) -> None:
@@ -310,6 +310,8 @@ def test_limits_that_let_nobody_in(guest: ModuleType, live: Live, line: str, shu
     live.plant({"x.conf": "* - nproc 0\n"})
     assert guest._pam_limits(live.tree, owner, "session", "conf=/x.conf") == "* - nproc 0"
     assert guest._pam_limits(live.tree, owner, "session", "conf=/gone") == "/gone is not there"
+    (live.root / "etc/security/limits.conf").unlink()
+    assert guest._pam_limits(live.tree, owner, "session", "") == "/etc/security/limits.conf is not there"
 
 
 @pytest.mark.parametrize(
